@@ -1,0 +1,129 @@
+"""Every error binsight raises on purpose.
+
+All derive from `BinsightError`, so one `except` catches what the library refuses; each also derives from the builtin
+that fits, so code that knows nothing of binsight still does the right thing. A message is one line and says what was
+expected, what came and what to do. `code` is a stable, machine-readable word: it appears in JSON answers and may be
+relied on.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "BinsightError",
+    "BrokenImageError",
+    "BundleError",
+    "EmptyImageError",
+    "ImageError",
+    "ImageTooLargeError",
+    "InputError",
+    "MissingExtraError",
+    "OutputError",
+    "SpecError",
+    "TaxonomyError",
+    "TruncatedImageError",
+    "UnsupportedImageError",
+    "WeightsError",
+]
+
+
+class BinsightError(Exception):
+    """The base of every error binsight raises on purpose."""
+
+    code: ClassVar[str] = "error"
+
+
+class TaxonomyError(BinsightError, ValueError):
+    """A taxonomy is malformed or does not have the class asked for."""
+
+    code = "taxonomy"
+
+
+class SpecError(BinsightError, ValueError):
+    """A preprocessing specification is malformed."""
+
+    code = "preprocess_spec"
+
+
+class ImageError(BinsightError, ValueError):
+    """A picture was refused; the subclasses say why."""
+
+    code = "image"
+
+
+class EmptyImageError(ImageError):
+    """There are no bytes to decode."""
+
+    code = "empty"
+
+
+class ImageTooLargeError(ImageError):
+    """A picture exceeds one of the limits in bytes, pixels or side length."""
+
+    code = "too_large"
+
+
+class UnsupportedImageError(ImageError):
+    """The bytes are no picture, or a picture in a format or pixel type that is not supported."""
+
+    code = "not_an_image"
+
+
+class BrokenImageError(ImageError):
+    """The bytes begin like a picture but cannot be decoded."""
+
+    code = "broken"
+
+
+class TruncatedImageError(BrokenImageError):
+    """The picture's data end too early: an interrupted download or copy."""
+
+    code = "truncated"
+
+
+class BundleError(BinsightError, ValueError):
+    """A model bundle is malformed, incomplete or altered.
+
+    Attributes:
+        file: the file inside the bundle that is at fault, or None where it is the bundle as a whole.
+    """
+
+    code = "bundle"
+
+    def __init__(self, message: str, *, file: str | None = None) -> None:
+        super().__init__(f"{file}: {message}" if file else message)
+        self.file = file
+
+
+class InputError(BinsightError, OSError):
+    """A file or folder given by the user is missing or cannot be read."""
+
+    code = "unreadable"
+
+
+class OutputError(BinsightError, OSError):
+    """A result cannot be written where the user asked for it."""
+
+    code = "unwritable"
+
+
+class WeightsError(BinsightError, ValueError):
+    """Pretrained weights are missing, malformed or do not fit the backbone."""
+
+    code = "weights"
+
+
+class MissingExtraError(BinsightError, ImportError):
+    """A feature needs an optional dependency that is not installed.
+
+    Args:
+        feature: what was asked for, as the subject of the sentence.
+        extra: the extra that brings it, as in `pip install "binsight[train]"`.
+    """
+
+    code = "missing_extra"
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f'{feature} needs an extra that is not installed: pip install "binsight[{extra}]"')
+        self.extra = extra
