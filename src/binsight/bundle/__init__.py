@@ -1,0 +1,22 @@
+"""Read, verify and write model bundles; the format is specified in `docs/bundle-format.md`."""
+
+from binsight.bundle.bundle import Bundle, builtin_bundles, load_bundle, resolve_bundle
+from binsight.bundle.container import FileEntry
+from binsight.bundle.manifest import Manifest, Metric, SplitMetrics
+from binsight.bundle.verify import Fault, verify_bundle
+from binsight.bundle.write import pack_bundle, write_bundle
+
+__all__ = [
+    "Bundle",
+    "Fault",
+    "FileEntry",
+    "Manifest",
+    "Metric",
+    "SplitMetrics",
+    "builtin_bundles",
+    "load_bundle",
+    "pack_bundle",
+    "resolve_bundle",
+    "verify_bundle",
+    "write_bundle",
+]

@@ -1,0 +1,120 @@
+"""A bundle, read: its manifest, and its files on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from binsight.bundle.container import (
+    MANIFEST_NAME,
+    MAX_FILE_BYTES,
+    MAX_MANIFEST_BYTES,
+    MODEL_NAME,
+    Container,
+    open_container,
+)
+from binsight.bundle.graph import refuse_external_data
+from binsight.bundle.manifest import Manifest
+from binsight.errors import BundleError, InputError
+
+__all__ = ["Bundle", "builtin_bundles", "load_bundle", "read_manifest", "resolve_bundle"]
+
+_BUILTIN = resources.files("binsight").joinpath("models")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model bundle whose manifest has been checked; every file is checked when it is read.
+
+    Attributes:
+        path: the folder or zip it was read from.
+        manifest: the content of `bundle.json`.
+    """
+
+    path: Path
+    manifest: Manifest
+    _container: Container
+
+    @property
+    def label(self) -> str:
+        """Name and version, as people write them."""
+        return f"{self.manifest.name} {self.manifest.version}"
+
+    def read(self, name: str) -> bytes:
+        """The content of a file, after its size and SHA-256 were checked.
+
+        Raises:
+            BundleError: the manifest does not list it, or it is missing or altered.
+        """
+        entry = self.manifest.files.get(name)
+        if entry is None:
+            raise BundleError("the manifest does not list it", file=name)
+        size = self._container.size(name)
+        if size != entry.size:
+            raise BundleError(f"expected {entry.size:,} bytes, got {size:,}", file=name)
+        if size > MAX_FILE_BYTES:
+            raise BundleError(f"expected at most {MAX_FILE_BYTES:,} bytes, got {size:,}", file=name)
+        data = self._container.read(name)
+        entry.check(name, data)
+        return data
+
+    def read_model(self, name: str = MODEL_NAME) -> bytes:
+        """The bytes of an ONNX network, checked, and known to be self-contained.
+
+        Raises:
+            BundleError: missing, altered, not ONNX, or with external data.
+        """
+        data = self.read(name)
+        try:
+            refuse_external_data(data)
+        except BundleError as error:
+            raise BundleError(str(error), file=name) from error
+        return data
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Read the bundle at `path`, a folder or a zip.
+
+    Raises:
+        InputError: there is nothing there.
+        BundleError: the manifest is malformed or was altered.
+    """
+    container = open_container(Path(path))
+    return Bundle(Path(path), read_manifest(container), container)
+
+
+def read_manifest(container: Container) -> Manifest:
+    """The manifest of an opened container.
+
+    Raises:
+        BundleError: it is missing, too large, malformed or altered.
+    """
+    if container.size(MANIFEST_NAME) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"expected at most {MAX_MANIFEST_BYTES:,} bytes", file=MANIFEST_NAME)
+    manifest = Manifest.from_bytes(container.read(MANIFEST_NAME))
+    if MODEL_NAME not in manifest.files:
+        raise BundleError(f"files: expected {MODEL_NAME}", file=MANIFEST_NAME)
+    return manifest
+
+
+def builtin_bundles() -> list[str]:
+    """The names of the bundles that come with the package."""
+    return sorted(entry.name for entry in _BUILTIN.iterdir() if entry.joinpath(MANIFEST_NAME).is_file())
+
+
+def resolve_bundle(name_or_path: str | Path) -> Path:
+    """Where a bundle is: a path as given, or else the bundle of that name in the package.
+
+    Raises:
+        InputError: neither exists.
+    """
+    path = Path(name_or_path)
+    if path.exists():
+        return path
+    name = str(name_or_path)
+    if name in builtin_bundles():
+        return Path(str(_BUILTIN.joinpath(name)))
+    raise InputError(
+        f"no model bundle at {name!r}, and none of that name in the package ({', '.join(builtin_bundles())})"
+    )

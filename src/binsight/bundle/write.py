@@ -1,0 +1,97 @@
+"""Write bundles: as a whole or not at all, and byte for byte the same from the same content."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from binsight.bundle.bundle import load_bundle
+from binsight.bundle.container import MANIFEST_NAME, FileEntry
+from binsight.bundle.manifest import Manifest
+from binsight.errors import OutputError
+
+__all__ = ["pack_bundle", "write_bundle"]
+
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+_REGULAR_FILE_644 = 0o100644 << 16
+
+
+def write_bundle(out: str | Path, manifest: Manifest, files: Mapping[str, bytes], *, overwrite: bool = False) -> Path:
+    """Write a bundle as a folder, or as a zip when `out` ends in `.zip`.
+
+    Args:
+        out: where to; its parent folder is made when it is missing.
+        manifest: all but its `files`, which are computed here.
+        files: name → content of every file but the manifest; `model.onnx` and `card.md` at least.
+        overwrite: replace what is at `out`, but only when that is a bundle too.
+
+    Returns:
+        `out`.
+
+    Raises:
+        BundleError: a name or a manifest value breaks the format.
+        OutputError: `out` exists, or cannot be written.
+    """
+    out = Path(out)
+    manifest = manifest.with_files({name: FileEntry.of(data) for name, data in files.items()})
+    contents = {MANIFEST_NAME: manifest.to_bytes(), **dict(sorted(files.items()))}
+    if out.exists() and not (overwrite and _is_bundle(out)):
+        raise OutputError(f"{out} exists; choose another name" + ("" if not overwrite else ", it is not a bundle"))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _replace(out, lambda draft: (_write_zip if out.suffix == ".zip" else _write_folder)(draft, contents))
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
+    return out
+
+
+def pack_bundle(source: str | Path, out: str | Path, *, overwrite: bool = False) -> Path:
+    """Copy a bundle into the other form: a folder into a zip, a zip into a folder. Every file is checked on the way.
+
+    Raises:
+        InputError: there is no bundle at `source`.
+        BundleError: the bundle is malformed or was altered.
+        OutputError: `out` exists, or cannot be written.
+    """
+    bundle = load_bundle(source)
+    files = {name: bundle.read(name) for name in bundle.manifest.files}
+    return write_bundle(out, bundle.manifest, files, overwrite=overwrite)
+
+
+def _is_bundle(path: Path) -> bool:
+    return path.suffix == ".zip" if path.is_file() else (path / MANIFEST_NAME).is_file()
+
+
+def _replace(out: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make a draft beside `out`, then put the draft in its place."""
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as workplace:
+        draft = Path(workplace, "new")
+        write(draft)
+        if out.is_dir():
+            # A folder cannot be replaced in one step: the old one steps aside first, and is deleted with `workplace`.
+            out.rename(Path(workplace, "old"))
+        draft.replace(out)
+
+
+def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    folder.mkdir()
+    for name, data in contents.items():
+        with (folder / name).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _write_zip(path: Path, contents: Mapping[str, bytes]) -> None:
+    with path.open("wb") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in contents.items():
+                info = zipfile.ZipInfo(name, _ZIP_EPOCH)
+                info.create_system = 3  # Unix, whatever this machine is: the same content gives the same bytes
+                info.external_attr = _REGULAR_FILE_644
+                archive.writestr(info, data)
+        file.flush()
+        os.fsync(file.fileno())

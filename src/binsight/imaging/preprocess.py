@@ -1,0 +1,185 @@
+"""What a network's input looks like, and the one implementation of it.
+
+The parameters travel inside the model bundle (`docs/bundle-format.md`, *Preprocessing*), so training and predicting
+cannot disagree. Geometry happens here, on 8-bit pixels; `normalise` is done inside the exported network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from binsight.errors import SpecError
+from binsight.imaging.decode import ImageLimits, decode_to_pil
+
+__all__ = ["PreprocessSpec", "normalise", "prepare_photo", "resize_image", "visible_box"]
+
+Fit = Literal["stretch", "crop", "letterbox"]
+Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+ChannelOrder = Literal["rgb", "bgr"]
+
+_MAX_SIZE = 4096
+# A JPEG is decoded at reduced scale down to this multiple of what the network sees. At 1 the result would depend on
+# the phase of the 8x8 blocks; from 2 on, resizing hides it (figures: docs/results.md, "Reduced decoding").
+_REDUCED_DECODE_MARGIN = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessSpec:
+    """How a photo becomes a network's input.
+
+    Attributes:
+        size: `(height, width)` of the input in pixels.
+        fit: `stretch` changes the proportions; `crop` cuts the middle out; `letterbox` keeps all and pads.
+        crop_fraction: with `crop`: the share of the largest centred region of the right proportions that is kept, in
+            (0, 1].
+        filter: the resampling filter, anti-aliased when shrinking.
+        pad_value: with `letterbox`: the grey of the bars, 0 to 255.
+        mean: subtracted per channel, in 8-bit units, after `channel_order`.
+        scale: multiplied per channel afterwards.
+        channel_order: `rgb` or `bgr`.
+
+    Raises:
+        SpecError: listing every fault.
+    """
+
+    size: tuple[int, int]
+    fit: Fit = "stretch"
+    crop_fraction: float = 1.0
+    filter: Filter = "bicubic"
+    pad_value: int = 127
+    mean: tuple[float, float, float] = (127.0, 127.0, 127.0)
+    scale: tuple[float, float, float] = (1 / 128, 1 / 128, 1 / 128)
+    channel_order: ChannelOrder = "rgb"
+
+    def __post_init__(self) -> None:
+        if faults := _faults(self):
+            raise SpecError("preprocess: " + "; ".join(faults))
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form that `from_dict` reads back."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> PreprocessSpec:
+        """Build a specification from plain data; every key is required, none may be unknown.
+
+        Raises:
+            SpecError: listing every fault.
+        """
+        known = {field.name for field in fields(cls)}
+        faults = [f"missing {key}" for key in sorted(known - set(data))]
+        faults += [f"unknown key {key}" for key in sorted(set(data) - known)]
+        if faults:
+            raise SpecError("preprocess: " + "; ".join(faults))
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        return cls(**values)
+
+
+def prepare_photo(data: bytes, spec: PreprocessSpec, *, limits: ImageLimits | None = None) -> NDArray[np.uint8]:
+    """Decode a photo straight to the network's input: `resize_image(decode_image(data))`, but faster.
+
+    A large JPEG is decoded at reduced scale first; see `decode_image` for what is accepted and raised.
+
+    Returns:
+        `(h, w, 3)` uint8 RGB of `spec.size`.
+    """
+    margin = _REDUCED_DECODE_MARGIN / (spec.crop_fraction if spec.fit == "crop" else 1.0)
+    min_size = (round(spec.size[0] * margin), round(spec.size[1] * margin))
+    return np.asarray(_resize(decode_to_pil(data, limits=limits, min_size=min_size), spec))
+
+
+def resize_image(image: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:
+    """Bring an upright RGB picture to the size of the network's input.
+
+    Args:
+        image: `(h, w, 3)` uint8.
+        spec: how.
+
+    Returns:
+        `(*spec.size, 3)` uint8 RGB.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ValueError(f"expected a (h, w, 3) uint8 picture, got {image.shape} {image.dtype}")
+    return np.asarray(_resize(Image.fromarray(image), spec))
+
+
+def normalise(images: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.float32]:
+    """`(x - mean) * scale` in the network's channel order: the reference for what an exported network does inside.
+
+    Args:
+        images: `(..., 3)` uint8 RGB.
+        spec: the means and scales.
+
+    Returns:
+        `(..., 3)` float32.
+    """
+    ordered = images[..., ::-1] if spec.channel_order == "bgr" else images
+    mean, scale = np.asarray(spec.mean, np.float32), np.asarray(spec.scale, np.float32)
+    result: NDArray[np.float32] = (ordered.astype(np.float32) - mean) * scale
+    return result
+
+
+def visible_box(spec: PreprocessSpec, height: int, width: int) -> tuple[float, float, float, float]:
+    """The region of a `height` x `width` photo that fills the network's input.
+
+    Returns:
+        `(left, top, right, bottom)` in pixels of the photo; beyond its borders where `letterbox` pads.
+    """
+    if spec.fit == "stretch":
+        return 0.0, 0.0, float(width), float(height)
+    scales = spec.size[0] / height, spec.size[1] / width
+    scale = max(scales) / spec.crop_fraction if spec.fit == "crop" else min(scales)
+    half_width, half_height = spec.size[1] / scale / 2, spec.size[0] / scale / 2
+    return width / 2 - half_width, height / 2 - half_height, width / 2 + half_width, height / 2 + half_height
+
+
+def _resize(picture: Image.Image, spec: PreprocessSpec) -> Image.Image:
+    target = spec.size[1], spec.size[0]
+    resample = Image.Resampling[spec.filter.upper()]
+    if spec.fit == "letterbox":
+        return _letterbox(picture, target, resample, spec.pad_value)
+    left, top, right, bottom = visible_box(spec, picture.height, picture.width)
+    # Rounding may put the box a hair outside the picture, which Pillow refuses.
+    box = max(0.0, left), max(0.0, top), min(right, picture.width), min(bottom, picture.height)
+    return picture.resize(target, resample, box=box)
+
+
+def _letterbox(
+    picture: Image.Image, target: tuple[int, int], resample: Image.Resampling, pad_value: int
+) -> Image.Image:
+    scale = min(target[0] / picture.width, target[1] / picture.height)
+    inner = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    canvas = Image.new("RGB", target, (pad_value,) * 3)
+    canvas.paste(picture.resize(inner, resample), ((target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2))
+    return canvas
+
+
+def _faults(spec: PreprocessSpec) -> list[str]:
+    faults = []
+    if not _is_numbers(spec.size, 2) or not all(isinstance(n, int) and 1 <= n <= _MAX_SIZE for n in spec.size):
+        faults.append(f"size must be two whole numbers from 1 to {_MAX_SIZE}, got {spec.size!r}")
+    for key, choices in (("fit", Fit), ("filter", Filter), ("channel_order", ChannelOrder)):
+        if getattr(spec, key) not in get_args(choices):
+            faults.append(f"{key} must be one of {', '.join(get_args(choices))}, got {getattr(spec, key)!r}")
+    if not _is_numbers((spec.crop_fraction,), 1) or not 0.05 <= spec.crop_fraction <= 1:
+        faults.append(f"crop_fraction must be in [0.05, 1], got {spec.crop_fraction!r}")
+    if not isinstance(spec.pad_value, int) or isinstance(spec.pad_value, bool) or not 0 <= spec.pad_value <= 255:
+        faults.append(f"pad_value must be a whole number from 0 to 255, got {spec.pad_value!r}")
+    faults += [
+        f"{key} must be three finite numbers" for key in ("mean", "scale") if not _is_numbers(getattr(spec, key), 3)
+    ]
+    return faults
+
+
+def _is_numbers(values: object, count: int) -> bool:
+    return (
+        isinstance(values, tuple)
+        and len(values) == count
+        and all(isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v) for v in values)
+    )
