@@ -1,0 +1,98 @@
+"""The root command: finds the others when they are asked for, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+
+import click
+
+from binsight import __version__
+from binsight.errors import BinsightError
+
+__all__ = ["LazyGroup", "main", "root"]
+
+EXIT_FAULTS = 1  # a check found problems
+EXIT_USAGE = 2  # wrong use or bad input
+
+_COMMANDS = {
+    "predict": ("binsight.cli.predict:predict", "Say what the waste on photos is."),
+    "model": ("binsight.cli.model:model", "Show, verify, compare and pack model bundles."),
+    "completion": ("binsight.cli.completion:completion", "Print the completion script for your shell."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is run, so that none pays for the others.
+
+    Args:
+        commands: name → (`module:attribute`, one-line help).
+    """
+
+    def __init__(self, *args: object, lazy: dict[str, tuple[str, str]] | None = None, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # handed on as they are
+        self._lazy = lazy or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order they were given."""
+        return [*self._lazy, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        module, attribute = self._lazy[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """The list of commands in the help, without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As in click, and a mistyped name gets the nearest one suggested."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            if near := difflib.get_close_matches(args[0], self.list_commands(ctx), n=1):
+                error.message += f" Did you mean {near[0]!r}?"
+            raise
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog="Exit codes: 0 done, 1 a check found problems, 2 wrong use or bad input.",
+)
+@click.version_option(__version__, "-V", "--version", message="binsight %(version)s")
+def root() -> None:
+    r"""Sort waste by camera: which category, biodegradable or not, how sure, which stream.
+
+    \b
+    Examples:
+      binsight predict can.jpg             classify a photo with the model in the package
+      binsight predict photos/ --json      classify a folder, one JSON object per line
+      binsight model show                  what the model knows and how good it is
+      binsight COMMAND --help              all about one command
+    """
+
+
+def main() -> None:
+    """Run the command line; a refused input becomes one line on standard error and exit code 2."""
+    # Pillow warns about oddities of files that it reads all the same; what it cannot read is reported as an error.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    for stream in (sys.stdout, sys.stderr):
+        # A file name may hold any bytes, a terminal may know few characters; neither should end the program.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams here
+    try:
+        root.main(prog_name="binsight")
+    except BinsightError as error:
+        click.echo(f"binsight: {error}", err=True)
+        sys.exit(EXIT_USAGE)

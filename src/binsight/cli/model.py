@@ -1,0 +1,210 @@
+"""`binsight model`: look at bundles, check them, compare them, pack them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from binsight.cli.app import EXIT_FAULTS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from binsight.bundle import Bundle, Manifest, Metric
+
+__all__ = ["model"]
+
+_BUNDLE = click.argument("bundle", default="waste8", metavar="[BUNDLE]")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def model() -> None:
+    r"""Show, verify, compare and pack model bundles.
+
+    A BUNDLE is a folder or .zip file, or the name of one in the package.
+
+    \b
+    Examples:
+      binsight model show                   the model in the package
+      binsight model show my.zip --card     the model card of your own
+      binsight model verify my.zip
+      binsight model diff waste8 my.zip
+      binsight model pack my/ my.zip
+    """
+
+
+@model.command()
+@_BUNDLE
+@_JSON
+@click.option("--card", is_flag=True, help="Print the model card (Markdown).")
+def show(bundle: str, as_json: bool, card: bool) -> None:
+    """Show what a model knows, how good it was measured to be, and how it was made."""
+    from binsight.bundle import load_bundle, resolve_bundle
+    from binsight.bundle.container import CARD_NAME
+
+    found = load_bundle(resolve_bundle(bundle))
+    if card:
+        click.echo(found.read(CARD_NAME).decode("utf-8", "replace"))
+    elif as_json:
+        click.echo(json.dumps(found.manifest.to_dict(), indent=2))
+    else:
+        _print_bundle(found)
+
+
+@model.command()
+@_BUNDLE
+@_JSON
+def verify(bundle: str, as_json: bool) -> None:
+    """Check every file of a bundle; exit with 1 when something is wrong."""
+    from binsight.bundle import resolve_bundle, verify_bundle
+
+    path = resolve_bundle(bundle)
+    faults = verify_bundle(path)
+    if as_json:
+        click.echo(
+            json.dumps({"bundle": str(path), "faults": [{"file": f.file, "message": f.message} for f in faults]})
+        )
+    elif faults:
+        for fault in faults:
+            click.echo(f"{path}: {fault.file or 'bundle'}: {fault.message}")
+    else:
+        click.echo(f"{path}: sound")
+    if faults:
+        sys.exit(EXIT_FAULTS)
+
+
+@model.command()
+@click.argument("first", metavar="BUNDLE")
+@click.argument("second", metavar="BUNDLE")
+@_JSON
+def diff(first: str, second: str, as_json: bool) -> None:
+    """Show in what two bundles differ; exit with 1 when they do, as diff does."""
+    from binsight.bundle import load_bundle, resolve_bundle
+
+    left, right = (load_bundle(resolve_bundle(bundle)).manifest for bundle in (first, second))
+    differences = list(_differences(left, right))
+    if as_json:
+        click.echo(json.dumps([{"key": key, "first": a, "second": b} for key, a, b in differences]))
+    elif differences:
+        _print_differences(differences, first, second)
+    else:
+        click.echo("no difference")
+    if differences:
+        sys.exit(EXIT_FAULTS)
+
+
+@model.command()
+@click.argument("bundle")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Replace the bundle at OUT.")
+def pack(bundle: str, out: Path, overwrite: bool) -> None:
+    """Copy BUNDLE to OUT: into a zip when OUT ends in .zip, into a folder otherwise. Every file is checked."""
+    from binsight.bundle import pack_bundle, resolve_bundle
+
+    click.echo(str(pack_bundle(resolve_bundle(bundle), out, overwrite=overwrite)))
+
+
+def _print_bundle(bundle: Bundle) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    manifest = bundle.manifest
+    console = Console(highlight=False)
+    console.print(f"[bold]{escape(bundle.label)}[/]  ({escape(str(bundle.path))})")
+    console.print(f"made {manifest.created}", markup=False)
+    _print_classes(console, manifest)
+    _print_metrics(console, manifest)
+    height, width = manifest.preprocess.size
+    second = manifest.biodegradable_temperature
+    facts = {
+        "input": f"{width} x {height} pixels, {manifest.preprocess.fit}, {manifest.preprocess.filter}",
+        "temperature": f"{manifest.temperature:.3g}" + (f", biodegradable {second:.3g}" if second is not None else ""),
+        "disagreement": _or_unused(manifest.review.disagreement),
+        "unfamiliarity": _or_unused(manifest.review.unfamiliarity),
+        **{key: _one_line(value) for key, value in manifest.training.items()},
+        "files": ", ".join(f"{name} ({entry.size / 1e6:.1f} MB)" for name, entry in manifest.files.items()),
+    }
+    for key, text in facts.items():
+        console.print(f"[dim]{escape(key):>20}[/]  {escape(text)}", soft_wrap=True)
+
+
+def _print_classes(console: Console, manifest: Manifest) -> None:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("Class", "Title", "Biodegradable", "Stream", "Accepted from", box=box.SIMPLE_HEAD, pad_edge=False)
+    words = {True: "yes", False: "no", None: "?"}
+    for c, threshold in zip(manifest.taxonomy.classes, manifest.review.confidence, strict=True):
+        table.add_row(escape(c.id), escape(c.title), words[c.biodegradable], escape(c.stream), f"{threshold:.1%}")
+    console.print(table)
+
+
+def _print_metrics(console: Console, manifest: Manifest) -> None:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not manifest.metrics:
+        return
+    table = Table("Measured on", "Photos", "Metric", "Value", "95 % interval", box=box.SIMPLE_HEAD, pad_edge=False)
+    for split, measured in manifest.metrics.items():
+        for position, (name, metric) in enumerate(measured.values.items()):
+            first = (escape(split), f"{measured.photos:,}") if position == 0 else ("", "")
+            table.add_row(*first, escape(name), f"{metric.value:.4g}", _interval(metric))
+    console.print(table)
+
+
+def _interval(metric: Metric) -> str:
+    return "" if metric.low is None or metric.high is None else f"{metric.low:.4g} to {metric.high:.4g}"
+
+
+def _or_unused(value: float | None) -> str:
+    return "not used" if value is None else f"review above {value:.4g}"
+
+
+def _one_line(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _differences(left: Manifest, right: Manifest) -> Iterator[tuple[str, Any, Any]]:
+    """Each key whose value differs, as `a.b.c`, with both values; None where there is none."""
+    first, second = _flatten(left.to_dict()), _flatten(right.to_dict())
+    for key in dict.fromkeys((*first, *second)):
+        if first.get(key) != second.get(key):
+            yield key, first.get(key), second.get(key)
+
+
+def _flatten(value: object, prefix: str = "") -> dict[str, Any]:
+    items: list[tuple[str, Any]] = []
+    if isinstance(value, Mapping):
+        items = [(str(key), entry) for key, entry in value.items()]
+    elif isinstance(value, list):
+        items = [
+            (str(entry["id"] if isinstance(entry, Mapping) and "id" in entry else i), entry)
+            for i, entry in enumerate(value)
+        ]
+    if not items:
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, entry in items:
+        flat |= _flatten(entry, f"{prefix}.{key}" if prefix else key)
+    return flat
+
+
+def _print_differences(differences: list[tuple[str, Any, Any]], first: str, second: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", escape(first), escape(second), box=box.SIMPLE_HEAD, pad_edge=False)
+    for key, left, right in differences:
+        table.add_row(escape(key), *("" if value is None else escape(_one_line(value)) for value in (left, right)))
+    Console(highlight=False).print(table)

@@ -1,0 +1,172 @@
+"""`binsight predict`: photos in, categories out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from binsight.cli.app import EXIT_USAGE
+from binsight.cli.sources import STDIN, Source, find_sources
+from binsight.errors import BinsightError
+
+if TYPE_CHECKING:
+    from binsight.cli.results import Result, Writer
+    from binsight.imaging import ImageLimits
+    from binsight.predictor import Prediction, Predictor
+
+__all__ = ["predict"]
+
+_BAR_FROM = 20  # photos; fewer are done before a bar could be read
+
+
+@click.command(short_help="Say what the waste on photos is.")
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER|GLOB|-...")
+@click.option("--json", "form", flag_value="json", help="One JSON object per line.")
+@click.option("--csv", "form", flag_value="csv", help="CSV with a header, one row per photo.")
+@click.option("--top", type=click.IntRange(min=1), metavar="K", help="Also list the K most probable categories.")
+@click.option(
+    "--heatmap",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write each photo to DIR as PNG with what spoke for its category laid over it.",
+)
+@click.option(
+    "--model",
+    default="waste8",
+    show_default=True,
+    envvar="BINSIGHT_MODEL",
+    show_envvar=True,
+    metavar="BUNDLE",
+    help="A model bundle (folder or .zip), or the name of one in the package.",
+)
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Cores to use.  [default: all]")
+@click.option("--max-mb", type=click.FloatRange(min=0.001), default=20, show_default=True, help="Refuse larger files.")
+@click.option(
+    "--max-megapixels", type=click.FloatRange(min=0.001), default=50, show_default=True, help="Refuse larger photos."
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+def predict(
+    photos: tuple[str, ...],
+    form: str | None,
+    top: int | None,
+    heatmap: Path | None,
+    model: str,
+    threads: int | None,
+    max_mb: float,
+    max_megapixels: float,
+    quiet: bool,
+) -> None:
+    r"""Say what the waste on each PHOTO is.
+
+    A FOLDER is searched for photos at any depth; a GLOB in quotes is expanded here ("photos/**/*.jpg"); - reads one
+    photo from standard input. A photo that cannot be read gets an error row, the others are still classified, and the
+    exit code is 2.
+
+    \b
+    Examples:
+      binsight predict can.jpg
+      binsight predict belt/ --csv > belt.csv
+      binsight predict "in/**/*.png" --json | jq -r 'select(.decision == "review") | .source'
+      curl -s https://example.org/can.jpg | binsight predict - --json --top 3
+      binsight predict bag.jpg --heatmap seen/
+    """
+    from binsight.imaging import ImageLimits
+    from binsight.predictor import Predictor, available_cores, run_in_order
+
+    sources = find_sources(photos)
+    limits = ImageLimits(max_bytes=round(max_mb * 1e6), max_pixels=round(max_megapixels * 1e6))
+    cores = threads or available_cores()
+    # One photo: all cores share it. Several: one core each, which classifies more of them a second.
+    workers = min(cores, len(sources))
+    predictor = Predictor.load(model, threads=max(1, cores // workers))
+    classify = _classifier(predictor, limits, _heatmap_names(sources, heatmap) if heatmap else {})
+    writer = _writer(form, predictor, top)
+
+    failed, start = False, time.perf_counter()
+    with _progress(len(sources), quiet=quiet) as advance:
+        for result in run_in_order(classify, sources, workers=workers):
+            failed |= isinstance(result.outcome, BinsightError)
+            writer.add(result)
+            advance()
+    writer.close(time.perf_counter() - start)
+    if failed:
+        sys.exit(EXIT_USAGE)
+
+
+def _classifier(predictor: Predictor, limits: ImageLimits, heatmaps: dict[Source, Path]) -> Callable[[Source], Result]:
+    """What is done for one photo, on any thread."""
+    from binsight.cli.results import Result
+    from binsight.imaging import read_photo
+
+    def classify(source: Source) -> Result:
+        if source.fault is not None:
+            return Result(source.name, source.fault)
+        try:
+            data = _read_stdin(limits) if source.name == STDIN else read_photo(source.name, limits=limits)
+            target = heatmaps.get(source)
+            if target is None:
+                return Result(source.name, predictor.predict_bytes(data, limits=limits))
+            return Result(source.name, _predict_with_heatmap(predictor, data, limits, target), str(target))
+        except BinsightError as error:
+            return Result(source.name, error)
+
+    return classify
+
+
+def _predict_with_heatmap(predictor: Predictor, data: bytes, limits: ImageLimits, target: Path) -> Prediction:
+    from binsight.cli.files import write_png
+
+    prediction, overlay = predictor.predict_with_heatmap(data, limits=limits)
+    write_png(target, overlay)
+    return prediction
+
+
+def _heatmap_names(sources: Iterable[Source], folder: Path) -> dict[Source, Path]:
+    """For each photo a name of its own below `folder`, in the structure that the photos have."""
+    names: dict[Source, Path] = {}
+    taken: set[Path] = set()
+    for source in sources:
+        stem, count = source.relative.with_suffix(""), 1
+        target = folder / f"{stem}.png"
+        while target in taken:
+            count += 1
+            target = folder / f"{stem}-{count}.png"
+        taken.add(target)
+        names[source] = target
+    return names
+
+
+def _read_stdin(limits: ImageLimits) -> bytes:
+    # One byte more than allowed is enough to know, and what follows need not fit into memory.
+    return sys.stdin.buffer.read(limits.max_bytes + 1)
+
+
+def _writer(form: str | None, predictor: Predictor, top: int | None) -> Writer:
+    from binsight.cli.results import CsvWriter, JsonWriter, TableWriter
+
+    if form == "json":
+        return JsonWriter(top)
+    if form == "csv":
+        return CsvWriter(predictor.taxonomy.ids, top)
+    return TableWriter({c.id: c.title for c in predictor.taxonomy.classes}, top)
+
+
+@contextmanager
+def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A progress bar on standard error, if a person is there to see it."""
+    if quiet or total < _BAR_FROM or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.advance(task)
