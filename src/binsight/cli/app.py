@@ -51,19 +51,6 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As in click, and a mistyped name gets the nearest one suggested."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            import difflib
-
-            if near := difflib.get_close_matches(args[0], self.list_commands(ctx), n=1):
-                error.message += f" Did you mean {near[0]!r}?"
-            raise
-
 
 @click.group(
     cls=LazyGroup,
@@ -73,7 +60,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, "-V", "--version", message="binsight %(version)s")
 def root() -> None:
-    r"""Sort waste by camera: which category, biodegradable or not, how sure, which stream.
+    """Sort waste by camera: which category, biodegradable or not, how sure, which stream.
 
     \b
     Examples:

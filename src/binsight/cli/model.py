@@ -25,7 +25,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.group()
 def model() -> None:
-    r"""Show, verify, compare and pack model bundles.
+    """Show, verify, compare and pack model bundles.
 
     A BUNDLE is a folder or .zip file, or the name of one in the package.
 

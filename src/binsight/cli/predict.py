@@ -62,7 +62,7 @@ def predict(
     max_megapixels: float,
     quiet: bool,
 ) -> None:
-    r"""Say what the waste on each PHOTO is.
+    """Say what the waste on each PHOTO is.
 
     A FOLDER is searched for photos at any depth; a GLOB in quotes is expanded here ("photos/**/*.jpg"); - reads one
     photo from standard input. A photo that cannot be read gets an error row, the others are still classified, and the
