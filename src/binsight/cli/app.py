@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
+from typing import Any
 
 import click
 
@@ -30,13 +31,16 @@ class LazyGroup(click.Group):
         commands: name → (`module:attribute`, one-line help).
     """
 
-    def __init__(self, *args: object, lazy: dict[str, tuple[str, str]] | None = None, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # handed on as they are
+    def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._lazy = lazy or {}
+        for name, (_, text) in self._lazy.items():
+            # Stands in until the command is asked for; click looks here for names to suggest.
+            self.add_command(click.Command(name, short_help=text))
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """All names, in the order they were given."""
-        return [*self._lazy, *super().list_commands(ctx)]
+        return list(self.commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now."""
@@ -49,7 +53,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """The list of commands in the help, without importing any of them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])
+            formatter.write_dl([(name, command.get_short_help_str(80)) for name, command in self.commands.items()])
 
 
 @click.group(
