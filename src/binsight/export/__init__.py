@@ -1,0 +1,1 @@
+"""Turn trained networks into the files that a bundle holds."""

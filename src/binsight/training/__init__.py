@@ -1,0 +1,1 @@
+"""Making models: pretrained backbones, features, heads and their fit; only training needs this package."""
