@@ -100,7 +100,7 @@ def _load(path: Path) -> dict[str, NDArray[np.float32]]:
     if not path.exists():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return dict(zip(stored["digests"].tolist(), stored["features"], strict=True))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path}: the feature cache is damaged ({error}); delete it and run again") from error

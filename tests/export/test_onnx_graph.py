@@ -1,0 +1,89 @@
+"""Heads on a backbone: outputs against NumPy."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper
+
+from binsight.export.onnx_graph import attach_heads
+
+DEPTH, CLASSES, GRID = 5, 3, 2
+
+
+@pytest.fixture
+def backbone():
+    """A network whose feature map is the picture's channels, averaged over quarters and stretched to five."""
+    mix = np.arange(3 * DEPTH, dtype=np.float32).reshape(DEPTH, 3, 1, 1) / 10
+    nodes = [
+        helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["planes"], ["quarters"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Conv", ["quarters", "mix"], ["feature_map"]),
+        helper.make_node("GlobalAveragePool", ["feature_map"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["features"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8, 3])],
+        [
+            helper.make_tensor_value_info("feature_map", TensorProto.FLOAT, ["n", DEPTH, GRID, GRID]),
+            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", DEPTH]),
+        ],
+        [helper.make_tensor("mix", TensorProto.FLOAT, mix.shape, mix.ravel())],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def _head(outputs):
+    generator = np.random.default_rng(outputs)
+    return SimpleNamespace(weight=generator.normal(0, 0.01, (DEPTH, outputs)), bias=generator.normal(0, 1, outputs))
+
+
+def _run(model, images):
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"images": images}), strict=True))
+
+
+@pytest.fixture
+def images():
+    """Two pictures of noise."""
+    return np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+
+
+def test_logits_are_the_linear_head_of_the_features(backbone, images):
+    """`features @ weight + bias`, for both heads."""
+    categories, second = _head(CLASSES), _head(1)
+    outputs = _run(attach_heads(backbone, categories, biodegradable=second), images)
+    for name, head in (("logits", categories), ("biodegradable_logit", second)):
+        expected = outputs["features"] @ head.weight + head.bias
+        np.testing.assert_allclose(outputs[name], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_attention_averages_to_the_logits(backbone, images):
+    """The head is linear, so its mean over the places is the head of the mean."""
+    outputs = _run(attach_heads(backbone, _head(CLASSES)), images)
+    assert outputs["attention"].shape == (2, GRID, GRID, CLASSES)
+    np.testing.assert_allclose(outputs["attention"].mean(axis=(1, 2)), outputs["logits"], rtol=1e-4, atol=1e-4)
+
+
+def test_unfamiliarity_is_the_energy_of_the_logits(backbone, images):
+    """`-log(sum(exp(logits)))`."""
+    outputs = _run(attach_heads(backbone, _head(CLASSES)), images)
+    expected = -np.log(np.exp(outputs["logits"].astype(float)).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(outputs["unfamiliarity"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_without_a_second_head_there_is_no_such_output(backbone, images):
+    """A taxonomy that leaves biodegradability open drops the output."""
+    assert "biodegradable_logit" not in _run(attach_heads(backbone, _head(CLASSES)), images)
+
+
+def test_the_backbone_is_left_as_it_was(backbone):
+    """Attaching heads makes a new model."""
+    before = backbone.SerializeToString()
+    attach_heads(backbone, _head(CLASSES))
+    assert backbone.SerializeToString() == before

@@ -1,0 +1,116 @@
+"""The model that comes with the package."""
+
+import csv
+import io
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from binsight.bundle import builtin_bundles, load_bundle, resolve_bundle, verify_bundle
+from binsight.imaging import decode_image, prepare_photo, read_photo
+from binsight.predictor import Prediction, Predictor, predict_files
+from binsight.taxonomy import builtin_taxonomy
+
+ROOT = Path(__file__).parent.parent
+VAL = ROOT.parent / "shared" / "data" / "waste8" / "val"
+EXAMPLES = ROOT / "examples" / "photos"
+SAMPLE = 200
+needs_photos = pytest.mark.skipif(not VAL.is_dir(), reason="the photos in ../shared are not here")
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    """The shipped model, one thread per call."""
+    return Predictor.load("waste8", threads=1)
+
+
+def test_the_package_brings_it_and_it_is_sound():
+    """`waste8` is found by name, and every file of it is as it was written."""
+    assert "waste8" in builtin_bundles()
+    assert verify_bundle(resolve_bundle("waste8")) == []
+
+
+def test_its_taxonomy_is_the_built_in_one():
+    """The classes inlined in the bundle are those of the package."""
+    assert load_bundle(resolve_bundle("waste8")).manifest.taxonomy == builtin_taxonomy("waste8")
+
+
+def test_its_card_states_the_accuracy_of_its_manifest():
+    """The figure a person reads is the one a program reads."""
+    bundle = load_bundle(resolve_bundle("waste8"))
+    stated = bundle.manifest.metrics["val"].values["accuracy"].value
+    assert f"| val | 752 | accuracy | {stated:.4f} |" in bundle.read("card.md").decode()
+
+
+def test_it_is_small_enough_to_ship():
+    """The network stays below 25 MB."""
+    assert load_bundle(resolve_bundle("waste8")).manifest.files["model.onnx"].size < 25_000_000
+
+
+@needs_photos
+def test_it_reaches_its_stated_accuracy_on_a_fixed_sample(predictor):
+    """On 200 photos of val, evenly spaced, no less than the lower bound of the stated interval."""
+    photos = sorted(VAL.glob("*/*.jpg"))
+    sample = [photos[i] for i in np.linspace(0, len(photos) - 1, SAMPLE).astype(int)]
+    outcomes = list(predict_files(predictor, sample, workers=os.cpu_count() or 1))
+    right = [
+        isinstance(outcome, Prediction) and outcome.category == photo.parent.name
+        for outcome, photo in zip(outcomes, sample, strict=True)
+    ]
+    stated = predictor.bundle.manifest.metrics["val"].values["accuracy"]
+    assert stated.low is not None
+    assert np.mean(right) >= stated.low
+
+
+@needs_photos
+def test_single_and_batch_results_agree_on_real_photos(predictor):
+    """Scores differ by less than 1e-4, whatever the batch."""
+    photos = sorted(VAL.glob("*/*.jpg"))[::40]
+
+    inputs = np.stack([prepare_photo(read_photo(photo), predictor.spec) for photo in photos])
+    together = predictor.predict_prepared(inputs)
+    for row, batched in zip(inputs, together, strict=True):
+        single = predictor.predict_prepared(row[None])[0]
+        assert max(abs(single.scores[c] - batched.scores[c]) for c in single.scores) < 1e-4
+
+
+def test_example_photos_are_classified_or_sent_to_review(predictor):
+    """No example is accepted as something it is not; most are accepted as what they are."""
+    with (EXAMPLES / "expected.csv").open(newline="") as file:
+        expected = {row["file"]: row["expected"] for row in csv.DictReader(file)}
+    counts = Counter()
+    for name, category in expected.items():
+        prediction = predictor.predict_file(EXAMPLES / name)
+        accepted = prediction.decision == "accept"
+        assert not accepted or prediction.category == category, name
+        counts["right and accepted"] += accepted
+    assert counts["right and accepted"] >= 5
+
+
+def test_leaves_off_a_plain_sheet_are_leaves_or_sent_to_review(predictor):
+    """Nearly all training leaves lie on a grey sheet; autumn leaves on the ground are the fair test."""
+    prediction = predictor.predict_file(EXAMPLES / "autumn_leaves.jpg")
+    assert prediction.category == "leaf_waste" or prediction.decision == "review"
+
+
+def test_a_large_photo_gives_the_probabilities_of_the_full_decode(predictor):
+    """Decoding at reduced scale changes no score by more than 0.05 and no category."""
+    with Image.open(EXAMPLES / "citrus_slices.jpg") as photo:
+        large = photo.convert("RGB").resize((4000, 3000), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    large.save(buffer, "JPEG", quality=90)
+    reduced = predictor.predict_bytes(buffer.getvalue())
+    (full,) = predictor.predict_images([decode_image(buffer.getvalue())])
+    assert reduced.category == full.category
+    assert max(abs(reduced.scores[c] - full.scores[c]) for c in full.scores) < 0.05
+
+
+def test_nothing_to_see_is_sent_to_review(predictor):
+    """A grey picture and noise are no waste."""
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    grey = np.full((300, 300, 3), 127, np.uint8)
+    assert [p.decision for p in predictor.predict_images([noise, grey])] == ["review", "review"]

@@ -1,0 +1,108 @@
+"""Features and their cache, with a tiny backbone."""
+
+import io
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from binsight.errors import ImageError, InputError, WeightsError
+from binsight.imaging import PreprocessSpec
+from binsight.training.features import FeatureExtractor
+
+SPEC = PreprocessSpec(size=(8, 8), filter="bilinear")
+
+
+@pytest.fixture
+def backbone():
+    """Its three features are the mean red of the left half, of the right half, and the mean blue."""
+    weight = np.zeros((3, 8, 8, 3), np.float32)
+    weight[0, :, :4, 0] = weight[1, :, 4:, 0] = 1 / 32
+    weight[2, :, :, 2] = 1 / 64
+    nodes = [
+        helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["float"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "weight"], ["features"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8, 3])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor("weight", TensorProto.FLOAT, (3, 192), weight.ravel())],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return model.SerializeToString()
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A picture whose left half is red and whose right half is black."""
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:, :4, 0] = 200
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    path = tmp_path / "half.png"
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+def test_features_are_those_of_the_network(backbone, photo):
+    """Red on the left only."""
+    extractor = FeatureExtractor(backbone, SPEC, cache=None, workers=2)
+    np.testing.assert_allclose(extractor.extract([photo]), [[200, 0, 0]], atol=1e-3)
+
+
+def test_the_mirrored_view_swaps_left_and_right(backbone, photo):
+    """Red on the right only."""
+    extractor = FeatureExtractor(backbone, SPEC, cache=None, workers=1)
+    np.testing.assert_allclose(extractor.extract([photo], view="mirrored"), [[0, 200, 0]], atol=1e-3)
+
+
+def test_a_known_photo_is_not_computed_again(backbone, photo, tmp_path, monkeypatch):
+    """The second extractor reads the cache, also for a copy under another name."""
+    cache = tmp_path / "cache"
+    first = FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract([photo])
+    copy = photo.with_name("copy.png")
+    copy.write_bytes(photo.read_bytes())
+    again = FeatureExtractor(backbone, SPEC, cache=cache, workers=1)
+    monkeypatch.setattr(again, "_run", lambda *_: pytest.fail("computed again"))
+    np.testing.assert_array_equal(again.extract([copy, photo]), np.concatenate([first, first]))
+
+
+def test_another_preprocessing_has_a_cache_of_its_own(backbone, photo, tmp_path):
+    """Nothing is taken over from features made in another way."""
+    cache = tmp_path / "cache"
+    FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract([photo])
+    other = PreprocessSpec(size=(8, 8), filter="nearest")
+    FeatureExtractor(backbone, other, cache=cache, workers=1).extract([photo])
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_a_damaged_cache_is_reported(backbone, photo, tmp_path):
+    """The message says which file to delete."""
+    cache = tmp_path / "cache"
+    FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract([photo])
+    (file,) = cache.iterdir()
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(WeightsError, match="delete it"):
+        FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract([photo])
+
+
+def test_an_unreadable_photo_is_named(backbone, photo, tmp_path):
+    """Training does not go on without a photo it was given."""
+    extractor = FeatureExtractor(backbone, SPEC, cache=None, workers=1)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(photo.read_bytes()[:40])
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        extractor.extract([photo, broken])
+    with pytest.raises(InputError, match=r"missing\.png"):
+        extractor.extract([tmp_path / "missing.png"])
+
+
+def test_progress_is_told_for_each_photo(backbone, photo):
+    """Three photos, three calls."""
+    ticks = []
+    FeatureExtractor(backbone, SPEC, cache=None, workers=2).extract([photo] * 3, progress=lambda: ticks.append(1))
+    assert len(ticks) == 3
