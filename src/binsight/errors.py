@@ -14,6 +14,7 @@ __all__ = [
     "BinsightError",
     "BrokenImageError",
     "BundleError",
+    "DatasetError",
     "EmptyImageError",
     "ImageError",
     "ImageTooLargeError",
@@ -108,6 +109,12 @@ class OutputError(BinsightError, OSError):
     code = "unwritable"
 
 
+class DatasetError(BinsightError, ValueError):
+    """A data set is laid out, labelled or described in a way that cannot be used."""
+
+    code = "dataset"
+
+
 class WeightsError(BinsightError, ValueError):
     """Pretrained weights are missing, malformed or do not fit the backbone."""
 
@@ -126,4 +133,9 @@ class MissingExtraError(BinsightError, ImportError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f'{feature} needs an extra that is not installed: pip install "binsight[{extra}]"')
+        self.feature = feature
         self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """Without this, the error could not pass from one process to another."""
+        return type(self), (self.feature, self.extra)

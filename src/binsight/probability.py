@@ -30,8 +30,9 @@ def softmax(logits: ArrayLike, *, temperature: float = 1.0) -> NDArray[np.float6
     References:
         Guo et al. 2017, On Calibration of Modern Neural Networks, arXiv 1706.04599, equation 9.
     """
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    z = np.asarray(logits, dtype=np.float64)
+    # The largest logit is subtracted before dividing: a low temperature must not overflow.
+    exponentials = np.exp((z - z.max(axis=-1, keepdims=True)) / temperature)
     result: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return result
 
@@ -115,7 +116,7 @@ def decide(
     best = int(p.argmax())
     if exceeds(unfamiliarity, thresholds.unfamiliarity):
         return Decision("review", "unfamiliar")
-    if p[best] < thresholds.confidence[best]:
+    if not p[best] >= thresholds.confidence[best]:  # not-a-number is no confidence
         return Decision("review", "low_confidence")
     if biodegradable_probability is not None:
         total = float(p[np.asarray(biodegradable_mask, dtype=bool)].sum())

@@ -6,7 +6,10 @@ Nothing in binsight hard-codes the eight classes of the built-in one.
 
 from __future__ import annotations
 
+import difflib
 import tomllib
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -15,12 +18,16 @@ from typing import Any
 
 from binsight.errors import TaxonomyError
 
-__all__ = ["Taxonomy", "WasteClass", "builtin_taxonomy"]
+__all__ = ["Taxonomy", "WasteClass", "builtin_taxonomy", "name_key"]
 
 _CLASS_KEYS = ("id", "title", "biodegradable", "stream", "advice")
 _MAX_CLASSES = 1000
 _MAX_TEXT = 1000
+_MAX_ID_BYTES = 200
 _FORBIDDEN_IN_ID = set('/\\:*?"<>|')
+_RESERVED_ON_WINDOWS = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,28 @@ class Taxonomy:
         except ValueError:
             raise TaxonomyError(f"no class {class_id!r} in {self.name!r}; it has {', '.join(self.ids)}") from None
 
+    def match(self, name: str) -> str:
+        """The id of the class that `name` means: its id or title, whatever the case, spaces and punctuation.
+
+        Raises:
+            TaxonomyError: no class, or several, go by that name; the message says which come closest.
+        """
+        if name in self.ids:
+            return name
+        key = name_key(name)
+        meant = sorted({c.id for c in self.classes if key and key in (name_key(c.id), name_key(c.title))})
+        if len(meant) == 1:
+            return meant[0]
+        if meant:
+            raise TaxonomyError(f"{name!r} may mean any of {', '.join(meant)} in {self.name!r}; write one of them")
+        near = self._closest(key)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(self.ids)}"
+        raise TaxonomyError(f"no class {name!r} in {self.name!r}; {hint}")
+
+    def _closest(self, key: str) -> list[str]:
+        ids = {name_key(text): c.id for c in self.classes for text in (c.title, c.id)}
+        return list(dict.fromkeys(ids[found] for found in difflib.get_close_matches(key, ids, n=2, cutoff=0.6)))
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form that `from_dict` reads back."""
         return {"name": self.name, "classes": [asdict(c) for c in self.classes]}
@@ -105,16 +134,21 @@ class Taxonomy:
         Raises:
             TaxonomyError: listing every fault.
         """
-        name, tables, faults = data.get("name"), data.get("classes"), []
-        if unknown := sorted(set(data) - {"name", "classes"}):
-            faults.append(f"unknown keys {', '.join(unknown)}")
+        if not isinstance(data, Mapping):
+            raise TaxonomyError(f"taxonomy: expected a table with name and classes, got {type(data).__name__}")
+        name: Any = data.get("name")
+        tables = data.get("classes")
+        faults = [*_unknown_keys(data, ("name", "classes")), *_name_faults(name)]
         if not isinstance(tables, list) or not all(isinstance(t, Mapping) for t in tables):
             faults.append("expected an array of tables [[classes]]")
-            tables = []
-        classes = [_class_from_dict(i, table, faults) for i, table in enumerate(tables)]
+        else:
+            for position, table in enumerate(tables[:_MAX_CLASSES], start=1):
+                faults += [f"class {position}: {fault}" for fault in _unknown_keys(table, _CLASS_KEYS)]
+            classes = tuple(map(_class_from_dict, tables))
+            faults += _faults(classes)
         if faults:
             raise TaxonomyError(f"taxonomy {name!r}: " + "; ".join(faults))
-        return cls(name, tuple(classes))  # type: ignore[arg-type]  # __post_init__ checks the name's type
+        return cls(name, classes)
 
     @classmethod
     def from_toml(cls, text: str) -> Taxonomy:
@@ -125,9 +159,14 @@ class Taxonomy:
         """
         try:
             data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # beyond TOMLDecodeError: huge integers, deep nesting
             raise TaxonomyError(f"taxonomy: not valid TOML: {error}") from error
         return cls.from_dict(data)
+
+
+def name_key(name: str) -> str:
+    """What is left of a class name when case, spaces and punctuation do not count: `E-waste` gives `ewaste`."""
+    return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if c.isalnum())
 
 
 def builtin_taxonomy(name: str = "waste8") -> Taxonomy:
@@ -143,20 +182,15 @@ def builtin_taxonomy(name: str = "waste8") -> Taxonomy:
     return Taxonomy.from_toml(folder.joinpath(f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def _class_from_dict(position: int, table: Mapping[str, Any], faults: list[str]) -> WasteClass:
-    where = f"class {position + 1}"
-    if unknown := sorted(set(table) - set(_CLASS_KEYS)):
-        faults.append(f"{where}: unknown keys {', '.join(unknown)}; known are {', '.join(_CLASS_KEYS)}")
-    missing = [key for key in ("id", "title", "stream") if key not in table]
-    if missing:
-        faults.append(f"{where}: missing {', '.join(missing)}")
-    return WasteClass(
-        id=table.get("id", ""),
-        title=table.get("title", ""),
-        biodegradable=table.get("biodegradable"),
-        stream=table.get("stream", ""),
-        advice=table.get("advice", ""),
-    )
+def _class_from_dict(table: Mapping[str, Any]) -> WasteClass:
+    """The class as the table has it; what is missing is None, which `_class_faults` reports."""
+    values: dict[str, Any] = {key: table.get(key) for key in _CLASS_KEYS}
+    return WasteClass(**{**values, "advice": table.get("advice", "")})
+
+
+def _unknown_keys(table: Mapping[str, Any], known: tuple[str, ...]) -> list[str]:
+    unknown = sorted(str(key) for key in table if key not in known)
+    return [f"unknown keys {', '.join(unknown)}; known are {', '.join(known)}"] if unknown else []
 
 
 def _name_faults(name: object) -> list[str]:
@@ -164,30 +198,47 @@ def _name_faults(name: object) -> list[str]:
 
 
 def _faults(classes: tuple[WasteClass, ...]) -> list[str]:
-    faults = [fault for position, c in enumerate(classes) for fault in _class_faults(position, c)]
-    if not 2 <= len(classes) <= _MAX_CLASSES:
+    if len(classes) > _MAX_CLASSES:
+        return [f"expected 2 to {_MAX_CLASSES} classes, got {len(classes)}"]
+    faults = [f"class {position}: {fault}" for position, c in enumerate(classes, start=1) for fault in _class_faults(c)]
+    if len(classes) < 2:
         faults.append(f"expected 2 to {_MAX_CLASSES} classes, got {len(classes)}")
-    folded = [c.id.casefold() for c in classes if isinstance(c.id, str)]
-    if twice := sorted({i for i in folded if folded.count(i) > 1}):
+    folded = Counter(unicodedata.normalize("NFC", c.id).casefold() for c in classes if _is_text(c.id))
+    if twice := sorted(i for i, count in folded.items() if count > 1):
         faults.append(f"class ids must differ in more than upper and lower case: {', '.join(twice)}")
-    is_open = {c.biodegradable is None for c in classes}
-    if len(is_open) > 1:
+    if len({c.biodegradable is None for c in classes}) > 1:
         faults.append("say biodegradable = true or false for every class, or leave it out for all")
     return faults
 
 
-def _class_faults(position: int, c: WasteClass) -> list[str]:
-    where = f"class {position + 1}"
-    faults = [
-        f"{where}: {key} must be a non-empty text" for key in ("title", "stream") if not _is_text(getattr(c, key))
+def _class_faults(c: WasteClass) -> list[str]:
+    faults = []
+    if missing := [key for key in ("id", "title", "stream") if getattr(c, key) is None]:
+        faults.append(f"missing {', '.join(missing)}")
+    faults += [
+        f"{key} must be one line of text of 1 to {_MAX_TEXT} characters"
+        for key in ("title", "stream")
+        if key not in missing and not _is_text(getattr(c, key))
     ]
-    if not _is_text(c.id) or c.id[0] in ". " or c.id[-1] in ". " or _FORBIDDEN_IN_ID & set(c.id):
-        faults.append(f"{where}: id {c.id!r} must be usable as a folder name")
+    if "id" not in missing and not _is_folder_name(c.id):
+        faults.append(f"id {c.id!r} must be usable as a folder name")
     if c.advice != "" and not _is_text(c.advice):
-        faults.append(f"{where}: advice must be a text")
+        faults.append(f"advice must be one line of text of at most {_MAX_TEXT} characters")
     if c.biodegradable is not None and not isinstance(c.biodegradable, bool):
-        faults.append(f"{where}: biodegradable must be true, false or left out")
+        faults.append("biodegradable must be true, false or left out")
     return faults
+
+
+def _is_folder_name(value: object) -> bool:
+    """Whether every common operating system takes it, with room for a suffix."""
+    return (
+        isinstance(value, str)
+        and _is_text(value)
+        and len(value.encode()) <= _MAX_ID_BYTES
+        and not {value[0], value[-1]} & set(". ")
+        and not _FORBIDDEN_IN_ID & set(value)
+        and value.partition(".")[0].casefold() not in _RESERVED_ON_WINDOWS
+    )
 
 
 def _is_text(value: object) -> bool:

@@ -4,7 +4,7 @@
 like, for training and predicting alike; `heatmap` draws what the network looked at back onto the photo.
 """
 
-from binsight.imaging.decode import SUPPORTED_FORMATS, ImageLimits, decode_image, read_photo
+from binsight.imaging.decode import SUPPORTED_FORMATS, ImageLimits, decode_image, read_header, read_photo, sniff_format
 from binsight.imaging.heatmap import overlay_heatmap
 from binsight.imaging.preprocess import PreprocessSpec, normalise, prepare_photo, resize_image
 
@@ -16,6 +16,8 @@ __all__ = [
     "normalise",
     "overlay_heatmap",
     "prepare_photo",
+    "read_header",
     "read_photo",
     "resize_image",
+    "sniff_format",
 ]

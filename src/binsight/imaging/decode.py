@@ -10,7 +10,8 @@ import importlib
 import io
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,15 @@ from binsight.errors import (
     UnsupportedImageError,
 )
 
-__all__ = ["SUPPORTED_FORMATS", "ImageLimits", "decode_image", "decode_to_pil", "read_photo", "sniff_format"]
+__all__ = [
+    "SUPPORTED_FORMATS",
+    "ImageLimits",
+    "decode_image",
+    "decode_to_pil",
+    "read_header",
+    "read_photo",
+    "sniff_format",
+]
 
 SUPPORTED_FORMATS = ("JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "HEIC")
 
@@ -55,7 +64,8 @@ _SIGNATURES = (
     (b"II+\x00", "TIFF"),
     (b"MM\x00+", "TIFF"),
 )
-_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
+_ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "RGBa"})
 
 # EXIF 2.32, tag 0x0112: how the stored picture must be turned to stand upright.
 _UPRIGHT = {
@@ -119,27 +129,55 @@ def decode_to_pil(
     data: bytes, *, limits: ImageLimits | None = None, min_size: tuple[int, int] | None = None
 ) -> Image.Image:
     """`decode_image`, as a Pillow image of mode RGB: spares a copy where Pillow goes on to resize."""
-    limits = limits or ImageLimits()
-    _check_bytes(data, limits)
-    name = sniff_format(data)
-    decoder = _decoder(name)
-    if name == "WebP":
-        # libwebp allocates the whole canvas when it opens a file.
-        _check_size(_webp_size(data), limits)
-    try:
-        picture = decoder(io.BytesIO(data))
-        _check_size(picture.size, limits)
-        if min_size is not None:
+    name, picture = _open(data, limits or ImageLimits())
+    with _damage_reported(name):
+        if name == "JPEG" and min_size is not None:
             _reduce_jpeg(picture, min_size)
         picture.load()
         return _to_rgb(_turn_upright(picture))
+
+
+def read_header(data: bytes, *, limits: ImageLimits | None = None) -> tuple[str, int, int]:
+    """Format, width and height of the upright picture, by its header alone: no pixel is decoded.
+
+    Raises:
+        ImageError: as `decode_image`, as far as the header shows it.
+    """
+    name, picture = _open(data, limits or ImageLimits())
+    width, height = picture.size
+    # Pillow gives the size of a TIFF, and pillow-heif that of a HEIC, as it will be once upright.
+    lying = name not in {"TIFF", "HEIC"} and _orientation(picture) >= 5
+    return (name, height, width) if lying else (name, width, height)
+
+
+def _open(data: bytes, limits: ImageLimits) -> tuple[str, ImageFile.ImageFile]:
+    """The format and the picture, its header read and all its sizes checked, no pixel decoded."""
+    _check_bytes(data, limits)
+    name = sniff_format(data)
+    decoder = _decoder(name)
+    _check_complete(name, data)
+    if name == "WebP":
+        # libwebp allocates the whole canvas when it opens a file.
+        _check_size(_webp_size(data), limits)
+    with _damage_reported(name):
+        picture = decoder(io.BytesIO(data))
+        _check_size(picture.size, limits)
+        if name == "TIFF":
+            # libtiff allocates whole tiles, however small the picture.
+            _check_size(_tile_size(picture), limits)
+    return name, picture
+
+
+@contextmanager
+def _damage_reported(name: str) -> Iterator[None]:
+    """Turn whatever damaged bytes make a decoder raise into a `BrokenImageError`; the original stays attached."""
+    try:
+        yield
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(f"{name} picture expands to too many pixels: {error}") from error
-    except Exception as error:
-        # Whatever damaged bytes make a decoder raise (OSError, SyntaxError, struct.error, KeyError, ...), they are
-        # damaged bytes to the caller; the original stays attached.
+    except Exception as error:  # OSError, SyntaxError, struct.error, KeyError, ...
         raise _broken(name, error) from error
 
 
@@ -157,6 +195,8 @@ def read_photo(path: str | Path, *, limits: ImageLimits | None = None) -> bytes:
         data = path.read_bytes() if _is_readable(status, limits) else b""
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:  # a NUL character
+        raise InputError(f"cannot read {str(path)!r}: {error}") from error
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"cannot read {path}: expected a file, got a folder, pipe or device")
     if status.st_size > limits.max_bytes:
@@ -196,7 +236,9 @@ def _describe(data: bytes) -> str:
     if data.startswith(b"PK\x03\x04"):
         return "a zip archive"
     if data[4:8] == b"ftyp":
-        return f"a {data[8:12].decode('ascii', 'replace').strip()} file"
+        return f"a video or other media file of type {data[8:12].decode('ascii', 'replace').strip()!r}"
+    if all(byte in b"\t\n\r" or 0x20 <= byte < 0x7F for byte in data[:256]):
+        return f"{len(data):,} bytes of text"
     return f"{len(data):,} bytes that begin with {data[:8].hex(' ')}"
 
 
@@ -231,6 +273,20 @@ def _decoder(name: str) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
     return decoder
 
 
+def _check_complete(name: str, data: bytes) -> None:
+    """Refuse files that are shorter than their own header says: the decoders would call them damaged."""
+    least = 0
+    if name == "WebP":
+        least = 8 + int.from_bytes(data[4:8], "little")
+    elif name == "TIFF" and 42 in data[2:4]:  # not a BigTIFF; the tags often lie behind the pixels
+        least = int.from_bytes(data[4:8], "little" if data.startswith(b"II") else "big")
+    if len(data) < least:
+        raise TruncatedImageError(
+            f"{name} picture ends too early (expected at least {least:,} bytes, got {len(data):,}); "
+            "copy or download it again"
+        )
+
+
 def _webp_size(data: bytes) -> tuple[int, int]:
     """`(width, height)` as the header of a WebP file gives it.
 
@@ -238,21 +294,27 @@ def _webp_size(data: bytes) -> tuple[int, int]:
         RFC 9649, sections 2.5 to 2.7.
     """
     chunk = data[12:16]
-    if len(data) < 30 or chunk not in {b"VP8 ", b"VP8L", b"VP8X"}:
+    if len(data) < (25 if chunk == b"VP8L" else 30):
         raise TruncatedImageError("WebP picture ends inside its header")
     if chunk == b"VP8X":
         return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
     if chunk == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    if chunk == b"VP8 ":
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    raise BrokenImageError(f"WebP picture is damaged (expected VP8, VP8L or VP8X, got {chunk!r})")
+
+
+def _tile_size(picture: ImageFile.ImageFile) -> tuple[int, int]:
+    tags = picture.tag_v2  # type: ignore[attr-defined]
+    return tags.get(ExifTags.Base.TileWidth, 1), tags.get(ExifTags.Base.TileLength, 1)
 
 
 def _reduce_jpeg(picture: ImageFile.ImageFile, min_size: tuple[int, int]) -> None:
     height, width = min_size
     if _orientation(picture) >= 5:  # stored lying on its side
         height, width = width, height
-    # Only the JPEG decoder does anything here: it scales in the frequency domain.
     picture.draft(None, (max(1, width), max(1, height)))
 
 
@@ -271,16 +333,16 @@ def _turn_upright(picture: Image.Image) -> Image.Image:
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode == "RGB" and "transparency" not in picture.info:
-        return picture
     if picture.mode.startswith("I"):
         return _sixteen_bit_to_rgb(picture)
     if picture.mode == "F":
         raise UnsupportedImageError("expected 8 or 16 bits per channel, got floating-point pixels; save as PNG or JPEG")
-    if "A" in picture.mode or "a" in picture.mode or "transparency" in picture.info:
+    if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
         rgba = picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
+    if picture.mode == "RGB":
+        return picture
     try:
         return picture.convert("RGB")
     except ValueError as error:
@@ -290,15 +352,21 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def _sixteen_bit_to_rgb(picture: Image.Image) -> Image.Image:
-    values = np.asarray(picture).astype(np.int64)
-    if values.min() < 0 or values.max() > 0xFFFF:
+    stored = np.asarray(picture)
+    if stored.min() < 0 or stored.max() > 0xFFFF:
         raise UnsupportedImageError("expected 8 or 16 bits per channel, got 32-bit pixels; save as PNG or JPEG")
-    # 65535 / 257 = 255: the exact inverse of repeating a byte.
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    values = stored.astype(np.uint32)
+    if "transparency" in picture.info:
+        values[values == picture.info["transparency"]] = 0xFFFF
+    # 65535 / 257 = 255: the exact inverse of repeating a byte. In place, because a large picture is many megabytes.
+    values += 128
+    values //= 257
+    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
 
 
 def _broken(name: str, error: Exception) -> BrokenImageError:
-    text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, EOFError) or "truncated" in text.lower():
+    # Some decoders quote the damaged bytes as they are.
+    text = "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split())) or type(error).__name__
+    if isinstance(error.__cause__ or error, EOFError) or "truncated" in text.lower() or "end of file" in text.lower():
         return TruncatedImageError(f"{name} picture ends too early ({text}); copy or download it again")
     return BrokenImageError(f"{name} picture is damaged ({text})")

@@ -46,13 +46,31 @@ def overlay_heatmap(image: NDArray[np.uint8], evidence: NDArray[np.float32], spe
         `(h, w, 3)` uint8.
     """
     height, width = image.shape[:2]
-    left, top, right, bottom = (round(v) for v in visible_box(spec, height, width))
-    seen = Image.fromarray(np.ascontiguousarray(evidence, dtype=np.float32))
-    seen = seen.resize((max(1, right - left), max(1, bottom - top)), Image.Resampling.BICUBIC)
-    canvas = Image.new("F", (width, height), 0.0)
-    canvas.paste(seen, (left, top))
-    heat = np.clip(np.asarray(canvas), 0, 1)[..., None]
+    heat = np.clip(_spread(evidence, visible_box(spec, height, width), height, width), 0, 1)[..., None]
     colour = np.concatenate([np.full_like(heat, 255), 220 * (1 - heat), np.zeros_like(heat)], axis=-1)
     opacity = _OPACITY * heat
     blended: NDArray[np.uint8] = np.rint(image * (1 - opacity) + colour * opacity).astype(np.uint8)
     return blended
+
+
+def _spread(
+    evidence: NDArray[np.float32], box: tuple[float, float, float, float], height: int, width: int
+) -> NDArray[np.float32]:
+    """Stretch the evidence over its `box` of a `height` x `width` photo; 0 outside of the box."""
+    left, top, right, bottom = (round(v) for v in box)
+    right, bottom = max(right, left + 1), max(bottom, top + 1)
+    # The padding of a letterbox lies outside the photo and may be thousands of times larger: it is cut off first.
+    inside = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+    gh, gw = evidence.shape
+    part = (
+        gw * (inside[0] - left) / (right - left),
+        gh * (inside[1] - top) / (bottom - top),
+        gw * (inside[2] - left) / (right - left),
+        gh * (inside[3] - top) / (bottom - top),
+    )
+    size = inside[2] - inside[0], inside[3] - inside[1]
+    seen = Image.fromarray(np.ascontiguousarray(evidence, dtype=np.float32))
+    seen = seen.resize(size, Image.Resampling.BICUBIC, box=part)
+    canvas = Image.new("F", (width, height), 0.0)
+    canvas.paste(seen, inside[:2])
+    return np.asarray(canvas)

@@ -23,7 +23,9 @@ Fit = Literal["stretch", "crop", "letterbox"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 ChannelOrder = Literal["rgb", "bgr"]
 
+_CHOICES = {"fit": get_args(Fit), "filter": get_args(Filter), "channel_order": get_args(ChannelOrder)}
 _MAX_SIZE = 4096
+_MAX_FLOAT32 = float(np.finfo(np.float32).max)
 # A JPEG is decoded at reduced scale down to this multiple of what the network sees. At 1 the result would depend on
 # the phase of the 8x8 blocks; from 2 on, resizing hides it (figures: docs/results.md, "Reduced decoding").
 _REDUCED_DECODE_MARGIN = 2.0
@@ -37,7 +39,7 @@ class PreprocessSpec:
         size: `(height, width)` of the input in pixels.
         fit: `stretch` changes the proportions; `crop` cuts the middle out; `letterbox` keeps all and pads.
         crop_fraction: with `crop`: the share of the largest centred region of the right proportions that is kept, in
-            (0, 1].
+            [0.05, 1].
         filter: the resampling filter, anti-aliased when shrinking.
         pad_value: with `letterbox`: the grey of the bars, 0 to 255.
         mean: subtracted per channel, in 8-bit units, after `channel_order`.
@@ -58,7 +60,7 @@ class PreprocessSpec:
     channel_order: ChannelOrder = "rgb"
 
     def __post_init__(self) -> None:
-        if faults := _faults(self):
+        if faults := _faults({field.name: getattr(self, field.name) for field in fields(self)}):
             raise SpecError("preprocess: " + "; ".join(faults))
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,11 +75,12 @@ class PreprocessSpec:
             SpecError: listing every fault.
         """
         known = {field.name for field in fields(cls)}
-        faults = [f"missing {key}" for key in sorted(known - set(data))]
-        faults += [f"unknown key {key}" for key in sorted(set(data) - known)]
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        faults = [f"missing {key}" for key in sorted(known - set(values))]
+        faults += [f"unknown key {key}" for key in sorted(map(str, set(values) - known))]
+        faults += _faults(values)
         if faults:
             raise SpecError("preprocess: " + "; ".join(faults))
-        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
         return cls(**values)
 
 
@@ -160,26 +163,28 @@ def _letterbox(
     return canvas
 
 
-def _faults(spec: PreprocessSpec) -> list[str]:
-    faults = []
-    if not _is_numbers(spec.size, 2) or not all(isinstance(n, int) and 1 <= n <= _MAX_SIZE for n in spec.size):
-        faults.append(f"size must be two whole numbers from 1 to {_MAX_SIZE}, got {spec.size!r}")
-    for key, choices in (("fit", Fit), ("filter", Filter), ("channel_order", ChannelOrder)):
-        if getattr(spec, key) not in get_args(choices):
-            faults.append(f"{key} must be one of {', '.join(get_args(choices))}, got {getattr(spec, key)!r}")
-    if not _is_numbers((spec.crop_fraction,), 1) or not 0.05 <= spec.crop_fraction <= 1:
-        faults.append(f"crop_fraction must be in [0.05, 1], got {spec.crop_fraction!r}")
-    if not isinstance(spec.pad_value, int) or isinstance(spec.pad_value, bool) or not 0 <= spec.pad_value <= 255:
-        faults.append(f"pad_value must be a whole number from 0 to 255, got {spec.pad_value!r}")
-    faults += [
-        f"{key} must be three finite numbers" for key in ("mean", "scale") if not _is_numbers(getattr(spec, key), 3)
-    ]
-    return faults
+def _faults(values: Mapping[str, Any]) -> list[str]:
+    return [fault for key, value in values.items() if (fault := _fault(key, value))]
+
+
+def _fault(key: str, value: Any) -> str | None:
+    """What is wrong with one value; keys that are not known have none."""
+    if key == "size" and not (_is_numbers(value, 2) and all(isinstance(n, int) and 1 <= n <= _MAX_SIZE for n in value)):
+        return f"size must be two whole numbers from 1 to {_MAX_SIZE}, got {value!r}"
+    if key in _CHOICES and not (isinstance(value, str) and value in _CHOICES[key]):
+        return f"{key} must be one of {', '.join(_CHOICES[key])}, got {value!r}"
+    if key == "crop_fraction" and not (_is_numbers((value,), 1) and 0.05 <= value <= 1):
+        return f"crop_fraction must be in [0.05, 1], got {value!r}"
+    if key == "pad_value" and not (type(value) is int and 0 <= value <= 255):
+        return f"pad_value must be a whole number from 0 to 255, got {value!r}"
+    if key in {"mean", "scale"} and not _is_numbers(value, 3):
+        return f"{key} must be three finite float32 numbers"
+    return None
 
 
 def _is_numbers(values: object, count: int) -> bool:
     return (
         isinstance(values, tuple)
         and len(values) == count
-        and all(isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v) for v in values)
+        and all(isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) <= _MAX_FLOAT32 for v in values)
     )
