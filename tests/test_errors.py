@@ -98,8 +98,9 @@ def test_bundle_error_without_file():
 
 
 def test_missing_extra():
-    """A missing extra is named with the command that installs it."""
+    """A missing extra is named with the command that installs it, also after a trip to another process."""
     error = MissingExtraError("Training", "train")
-    assert str(error) == 'Training needs an extra that is not installed: pip install "binsight[train]"'
-    assert error.extra == "train"
+    for same in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301
+        assert str(same) == 'Training needs an extra that is not installed: pip install "binsight[train]"'
+        assert same.extra == "train"
     assert isinstance(error, ImportError)

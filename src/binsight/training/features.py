@@ -90,10 +90,11 @@ class FeatureExtractor:
             raise type(error)(f"{photo}: {error}") from error
         if view == "mirrored":
             image = image[:, ::-1]
-        features: NDArray[np.float32] = self._session.run(["features"], {"images": np.ascontiguousarray(image[None])})[
-            0
-        ]
-        return features[0]
+        outputs: list[NDArray[np.float32]] = self._session.run(
+            ["features"], {"images": np.ascontiguousarray(image[None])}
+        )
+        row: NDArray[np.float32] = outputs[0][0]
+        return row
 
 
 def _load(path: Path) -> dict[str, NDArray[np.float32]]:
