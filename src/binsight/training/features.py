@@ -18,7 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.errors import BinsightError, WeightsError
+from binsight.bundle.runtime import import_onnxruntime
+from binsight.errors import ImageError, WeightsError
 from binsight.imaging import PreprocessSpec, prepare_photo, read_photo
 from binsight.predictor import run_in_order
 
@@ -38,8 +39,7 @@ class FeatureExtractor:
     """
 
     def __init__(self, backbone: bytes, spec: PreprocessSpec, *, cache: Path | None, workers: int) -> None:
-        import onnxruntime as ort  # noqa: PLC0415 - takes 0.1 s
-
+        ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = ort.InferenceSession(backbone, options, providers=["CPUExecutionProvider"])
@@ -86,7 +86,7 @@ class FeatureExtractor:
     def _run(self, photo: Path, data: bytes, view: View) -> NDArray[np.float32]:
         try:
             image = prepare_photo(data, self._spec)
-        except BinsightError as error:
+        except ImageError as error:
             raise type(error)(f"{photo}: {error}") from error
         if view == "mirrored":
             image = image[:, ::-1]
