@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import warnings
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
 from binsight import __version__
+from binsight.cli.text import plain
 from binsight.errors import BinsightError
 
 __all__ = ["LazyGroup", "main", "root"]
@@ -19,6 +22,9 @@ EXIT_USAGE = 2  # wrong use or bad input
 
 _COMMANDS = {
     "predict": ("binsight.cli.predict:predict", "Say what the waste on photos is."),
+    "data": ("binsight.cli.data:data", "Look at photos before training: scan, audit, split, clean, explore, fetch."),
+    "serve": ("binsight.cli.serve:serve", "Serve the HTTP API and the web page."),
+    "feedback": ("binsight.cli.feedback:feedback", "List and export the corrections sent from the web page."),
     "model": ("binsight.cli.model:model", "Show, verify, compare and pack model bundles."),
     "completion": ("binsight.cli.completion:completion", "Print the completion script for your shell."),
 }
@@ -79,11 +85,35 @@ def main() -> None:
     """Run the command line; a refused input becomes one line on standard error and exit code 2."""
     # Pillow warns about oddities of files that it reads all the same; what it cannot read is reported as an error.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    for stream in (sys.stdout, sys.stderr):
-        # A file name may hold any bytes, a terminal may know few characters; neither should end the program.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams here
+    _prepare_streams()
     try:
         root.main(prog_name="binsight")
     except BinsightError as error:
-        click.echo(f"binsight: {error}", err=True)
+        click.echo(f"binsight: {plain(str(error))}", err=True)
         sys.exit(EXIT_USAGE)
+    except OSError as error:
+        if error.filename is not None:
+            raise  # a file that its command should have spoken of: a bug
+        # Without a name it is one of the standard streams: a full disk, say.
+        click.echo(f"binsight: cannot write the output: {error.strerror or error}", err=True)
+        _discard_output()
+        sys.exit(EXIT_USAGE)
+
+
+def _prepare_streams() -> None:
+    # A parent process may have closed them; Python then leaves None in their place.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+    for stream in (sys.stdout, sys.stderr):
+        # A file name may hold any bytes, a terminal may know few characters; neither should end the program.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams here
+
+
+def _discard_output() -> None:
+    # Python would write what is left in the buffer once more at exit, and complain once more.
+    with _nowhere() as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")

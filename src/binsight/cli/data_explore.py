@@ -1,0 +1,93 @@
+"""`binsight data explore`: pictures of a data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from binsight.cli.data_options import bar_reporter, dataset_options, load_dataset
+from binsight.cli.text import plain
+
+__all__ = ["explore"]
+
+
+@click.command(short_help="Draw counts, sizes, samples and a map of the photos.")
+@dataset_options
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Where to draw."
+)
+@click.option(
+    "--model",
+    default="waste8",
+    show_default=True,
+    envvar="BINSIGHT_MODEL",
+    show_envvar=True,
+    metavar="BUNDLE",
+    help="The model whose features make the map.",
+)
+@click.option("--no-map", is_flag=True, help="Draw no map; nothing is classified.")
+@click.option(
+    "--max-photos",
+    type=click.IntRange(min=10),
+    default=4000,
+    show_default=True,
+    metavar="N",
+    help="Make mean photos and map of at most N photos, of each class its share.",
+)
+@click.option("--seed", default=0, show_default=True, help="Chooses the photos that are shown.")
+@click.option("--overwrite", is_flag=True, help="Draw over what is in DIR.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def explore(
+    out: Path,
+    model: str,
+    no_map: bool,
+    max_photos: int,
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Draw what the photos in DATA look like: PNG files in DIR, and one page with all of them, index.html.
+
+    Counts by class and split, samples, the mean photo of each class, sizes, proportions, resolution, compression, and a
+    map on which photos that the model finds alike lie close together. Needs the extra binsight[data].
+
+    \b
+    Examples:
+      binsight data explore photos/ --out pictures/
+      binsight data explore split.csv --out pictures/ --max-photos 1000 --overwrite
+      binsight data explore photos/ --out pictures/ --no-map
+    """
+    from binsight.dataset.explore import explore as draw
+    from binsight.predictor import Predictor
+
+    found = load_dataset(**options)
+    # One thread for each photo, as many photos at a time as there are cores: the most photos a second.
+    predictor = None if no_map else Predictor.load(model, threads=1)
+    with bar_reporter(quiet=options["quiet"]) as report:
+        drawn = draw(
+            found,
+            out,
+            predictor=predictor,
+            max_photos=max_photos,
+            seed=seed,
+            workers=options["workers"],
+            report=report,
+            overwrite=overwrite,
+        )
+    if as_json:
+        answer = {
+            "page": str(drawn.page),
+            "pictures": [str(p) for p in drawn.pictures],
+            "map": None if drawn.places is None else str(drawn.places),
+            "looked_at": drawn.looked_at,
+            "unreadable": [{"path": path, "message": reason} for path, reason in drawn.unreadable],
+        }
+        click.echo(json.dumps(answer, indent=2))
+        return
+    click.echo(f"{len(drawn.pictures)} pictures of {len(found):,} photos: {drawn.page}")
+    for path, reason in drawn.unreadable:
+        click.echo(f"  {plain(path)}: {plain(reason)}")

@@ -1,0 +1,68 @@
+"""What is known of a photo's file without looking at what it shows."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from binsight.errors import BinsightError, ImageError, ImageTooLargeError, InputError
+from binsight.imaging import ImageLimits, decode_image, read_header, read_photo, sniff_format
+
+__all__ = ["Facts", "inspect_photo"]
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a file's bytes say; the attributes are those of a `Sample`."""
+
+    sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    bytes: int | None = None
+    error: str | None = None
+    error_code: str | None = None
+    decoded: bool = False
+
+
+def inspect_photo(path: Path, *, decode: bool = False, limits: ImageLimits | None = None) -> Facts:
+    """Read a photo's file once: hash, format and size; a fault is part of the result, not raised.
+
+    Args:
+        path: the file.
+        decode: decode all pixels too, which is the only way to know that it can be done; several times slower.
+        limits: what is too large to be looked at.
+    """
+    limits = limits or ImageLimits()
+    try:
+        data = read_photo(path, limits=limits)
+    except ImageTooLargeError as error:
+        return _hash_in_parts(path, error)
+    except BinsightError as error:
+        return Facts(error=str(error), error_code=error.code)
+    sha256 = hashlib.sha256(data).hexdigest()
+    name = width = height = None
+    try:
+        name = sniff_format(data) if data else None
+        name, width, height = read_header(data, limits=limits)
+        if decode:
+            decode_image(data, limits=limits)
+    except ImageError as error:
+        return Facts(sha256, width, height, name, len(data), str(error), error.code, decoded=decode)
+    return Facts(sha256, width, height, name, len(data), decoded=decode)
+
+
+def _hash_in_parts(path: Path, reason: ImageTooLargeError) -> Facts:
+    sha256, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as file:
+            while part := file.read(_CHUNK):
+                sha256.update(part)
+                size += len(part)
+    except OSError as error:
+        unreadable = InputError(f"cannot read {path}: {error.strerror or error}")
+        return Facts(error=str(unreadable), error_code=unreadable.code)
+    return Facts(sha256=sha256.hexdigest(), bytes=size, error=str(reason), error_code=reason.code)
