@@ -1,0 +1,99 @@
+"""`binsight feedback`: the corrections that people sent from the web page."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from binsight.cli.text import plain
+
+if TYPE_CHECKING:
+    from binsight.serving.corrections import Copied, Correction
+
+__all__ = ["feedback"]
+
+_STORE = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+_PATH = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group()
+def feedback() -> None:
+    """List the corrections in DIR, and export them as a data set.
+
+    DIR is the folder given to `binsight serve --feedback`.
+
+    \b
+    Examples:
+      binsight feedback list corrections/
+      binsight feedback export corrections/ --to data/corrected
+    """
+
+
+@feedback.command(name="list")
+@_STORE
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+def list_corrections(directory: Path, as_json: bool) -> None:
+    """List every correction: the class a person named, what the model had said, and when."""
+    from binsight.serving.corrections import read_corrections
+
+    corrections = read_corrections(directory)
+    if as_json:
+        for correction in corrections:
+            click.echo(json.dumps(correction.to_dict()))
+    elif corrections:
+        _print_table(corrections)
+    else:
+        click.echo("no corrections yet")
+
+
+@feedback.command()
+@_STORE
+@click.option("--to", "out", type=_PATH, required=True, metavar="OUT", help="The folder of the data set.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def export(directory: Path, out: Path, as_json: bool) -> None:
+    """Copy the photos to OUT, one folder per class, ready for training.
+
+    OUT may hold a data set already: photos that are there stay, and an export can be repeated.
+    """
+    from binsight.serving.corrections import export_corrections
+
+    copied = export_corrections(directory, out)
+    outcomes = Counter(outcome for _, outcome in copied)
+    if as_json:
+        click.echo(json.dumps({"to": str(out), "classes": _classes(copied), **_outcomes(outcomes)}))
+        return
+    for name, count in _classes(copied).items():
+        click.echo(f"{count:>7}  {plain(name)}")
+    words = ", ".join(f"{count} {outcome}" for outcome, count in _outcomes(outcomes).items())
+    click.echo(f"{_count(len(copied), 'photo')} in {plain(str(out))}: {words}")
+
+
+def _classes(copied: list[tuple[Correction, Copied]]) -> dict[str, int]:
+    return dict(sorted(Counter(correction.corrected for correction, _ in copied).items()))
+
+
+def _outcomes(counts: Counter[Copied]) -> dict[str, int]:
+    return {outcome: counts[outcome] for outcome in ("new", "present", "moved")}
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _print_table(corrections: list[Correction]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from binsight.cli.text import markup
+
+    table = Table("Is", "Was taken for", "Model", "When", "Photo", box=box.SIMPLE_HEAD, pad_edge=False)
+    for c in corrections:
+        model = f"{c.model_name} {c.model_version}" if c.model_name else "?"
+        table.add_row(*(markup(text) for text in (c.corrected, c.predicted or "?", model, c.created, c.sha256[:12])))
+    Console(highlight=False).print(table)
+    click.echo(f"{_count(len(corrections), 'correction')}, {sum(c.size for c in corrections) / 1e6:.2f} MB")

@@ -1,0 +1,63 @@
+"""Calls for the operator; they exist only when an admin key is configured."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Blueprint, Response
+
+from binsight.errors import BinsightError, BundleError
+from binsight.serving.api import json_response
+from binsight.serving.models import Change, NoRollbackError, ReloadBusyError
+from binsight.serving.problems import ProblemError
+from binsight.serving.schemas import ModelChange
+from binsight.serving.service import Service, current_service
+
+__all__ = ["admin_blueprint"]
+
+_log = logging.getLogger("binsight.serving")
+
+
+def admin_blueprint() -> Blueprint:
+    """`POST /admin/models/{name}/reload` and `/rollback`."""
+    blueprint = Blueprint("admin", __name__)
+    blueprint.add_url_rule("/admin/models/<name>/reload", view_func=_reload, endpoint="reload", methods=["POST"])
+    blueprint.add_url_rule("/admin/models/<name>/rollback", view_func=_rollback, endpoint="rollback", methods=["POST"])
+    return blueprint
+
+
+def _reload(name: str) -> Response:
+    service = current_service()
+    service.check_ready()
+    service.model(name)
+    try:
+        return _changed(service, name, service.store.reload(name))
+    except ReloadBusyError as error:
+        raise ProblemError("conflict", str(error), retry_after_s=1) from None
+    except BinsightError as error:
+        service.telemetry.model_refused(name)
+        _log.error("model %s was not reloaded, the old version stays: %s", name, error)
+        # Other errors name paths of the server; they are for its log only.
+        detail = str(error) if isinstance(error, BundleError) else "the bundle cannot be read where it was"
+        raise ProblemError("bundle", detail) from None
+
+
+def _rollback(name: str) -> Response:
+    service = current_service()
+    service.model(name)
+    try:
+        return _changed(service, name, service.store.rollback(name))
+    except (NoRollbackError, ReloadBusyError) as error:
+        raise ProblemError("conflict", str(error)) from None
+
+
+def _changed(service: Service, name: str, change: Change) -> Response:
+    previous = service.store.previous(name)
+    return json_response(
+        ModelChange(
+            name=name,
+            result=change,
+            version=service.model(name).version,
+            previous_version=None if previous is None else previous.version,
+        ).to_json()
+    )

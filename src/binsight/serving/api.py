@@ -1,0 +1,135 @@
+"""`/predict`, and what can be known of the models behind it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from flask import Blueprint, Response, request
+from pydantic import ValidationError
+
+from binsight.errors import BinsightError, ImageError
+from binsight.serving.jobs import Classified, answer, photo_job
+from binsight.serving.models import LoadedModel
+from binsight.serving.problems import ProblemError, image_problem, validation_problem
+from binsight.serving.schemas import (
+    Answer,
+    ClassInfo,
+    FileError,
+    FileFault,
+    ModelDetail,
+    ModelList,
+    ModelRef,
+    ModelSummary,
+    PredictQuery,
+)
+from binsight.serving.service import Service, current_service
+from binsight.serving.uploads import Photo, read_photos
+
+__all__ = ["api_blueprint", "json_response"]
+
+
+def api_blueprint() -> Blueprint:
+    """`POST /predict`, `GET /models`, `GET /models/{name}`."""
+    blueprint = Blueprint("api", __name__)
+    blueprint.add_url_rule("/predict", view_func=_predict, endpoint="predict", methods=["POST"])
+    blueprint.add_url_rule("/models", view_func=_models, endpoint="models", methods=["GET"])
+    blueprint.add_url_rule("/models/<name>", view_func=_model, endpoint="model", methods=["GET"])
+    return blueprint
+
+
+def json_response(body: bytes, status: int = 200) -> Response:
+    """An answer with a JSON body."""
+    return Response(body, status, mimetype="application/json")
+
+
+def parse_query(values: Mapping[str, str]) -> PredictQuery:
+    """The parameters of a prediction; 400 when one is not valid."""
+    try:
+        return PredictQuery.model_validate(dict(values))
+    except ValidationError as error:
+        raise validation_problem(error) from None
+
+
+def _predict() -> Response:
+    service = current_service()
+    service.check_ready()
+    query = parse_query(request.args)
+    model = service.model(query.model)
+    service.check_room()
+    with service.budget.hold() as holding:
+        start = time.perf_counter()
+        upload = read_photos(request, service.settings, holding)
+        service.telemetry.stage("read", time.perf_counter() - start)
+        results = _classify(service, model, upload.photos, query)
+    if not upload.many:
+        if isinstance(results[0], ProblemError):
+            raise results[0]
+        return json_response(answer(results[0], query).to_json())
+    pairs = zip(upload.photos, results, strict=True)
+    return json_response(b"[" + b",".join(_entry(photo.source, r, query).to_json() for photo, r in pairs) + b"]")
+
+
+def _classify(
+    service: Service, model: LoadedModel, photos: list[Photo], query: PredictQuery
+) -> list[Classified | ProblemError]:
+    deadline = service.deadline()
+    jobs = [
+        photo_job(model, photo.data, limits=service.limits, deadline=deadline, heatmap=query.heatmap)
+        for photo in photos
+    ]
+    return [_counted(service, model, result) for result in service.run(jobs)]
+
+
+def _counted(service: Service, model: LoadedModel, result: Classified | BinsightError) -> Classified | ProblemError:
+    if isinstance(result, ImageError):
+        result = image_problem(result)
+    if isinstance(result, ProblemError):
+        service.telemetry.reject(result.kind)
+        result.counted = True
+        return result
+    if isinstance(result, BinsightError):
+        raise result
+    service.telemetry.prediction(model.name, result[0])
+    return result
+
+
+def _entry(source: str, result: Classified | ProblemError, query: PredictQuery) -> Answer:
+    if isinstance(result, ProblemError):
+        fault = FileFault(code=result.kind, message=result.detail, status=result.status)
+        return FileError(source=source, error=fault)
+    return answer(result, query, source)
+
+
+def _models() -> Response:
+    service = current_service()
+    return json_response(ModelList(models=[_summary(service, name) for name in service.store.names]).to_json())
+
+
+def _model(name: str) -> Response:
+    service = current_service()
+    model = service.model(name)
+    manifest = model.bundle.manifest
+    whole = manifest.to_dict()
+    detail = ModelDetail(
+        **_summary(service, name).model_dump(),
+        created=manifest.created,
+        input_size=list(manifest.preprocess.size),
+        classes=[ClassInfo(**asdict(c)) for c in manifest.taxonomy.classes],
+        metrics=whole["metrics"],
+        training=whole["training"],
+    )
+    return json_response(detail.to_json())
+
+
+def _summary(service: Service, name: str) -> ModelSummary:
+    model, previous = service.model(name), service.store.previous(name)
+    manifest = model.bundle.manifest
+    return ModelSummary(
+        name=name,
+        bundle=ModelRef(name=manifest.name, version=manifest.version),
+        default=service.store.names[0] == name,
+        loaded_at=model.loaded_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        previous_version=None if previous is None else previous.version,
+    )

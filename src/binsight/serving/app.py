@@ -1,0 +1,126 @@
+"""The Flask application, put together from its blueprints."""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import IO, Any, TextIO
+
+from flask import Flask, Request, Response, g
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from binsight.errors import BinsightError, ImageError
+from binsight.serving.admin import admin_blueprint
+from binsight.serving.api import api_blueprint
+from binsight.serving.docs_page import docs_blueprint
+from binsight.serving.gate import install_gate
+from binsight.serving.health import health_blueprint
+from binsight.serving.problems import ProblemError, image_problem, problem_response
+from binsight.serving.service import Service
+from binsight.serving.settings import Settings
+from binsight.serving.v2 import v2_blueprint, v2_health_blueprint
+
+__all__ = ["create_app"]
+
+_log = logging.getLogger("binsight.serving")
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "slow_upload",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+
+
+class MemoryRequest(Request):
+    """A request whose uploads never touch the disk."""
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,  # noqa: ARG002 - Werkzeug's signature
+        content_type: str | None,  # noqa: ARG002
+        filename: str | None = None,  # noqa: ARG002
+        content_length: int | None = None,  # noqa: ARG002
+    ) -> IO[bytes]:
+        return io.BytesIO()
+
+
+def create_app(settings: Settings | None = None, *, load: bool = True, log_stream: TextIO | None = None) -> Flask:
+    """A WSGI application that serves the models of `settings`.
+
+    Args:
+        settings: by default `Settings()`.
+        load: load the models now. When False the application answers 503 until its `Service.load` was called.
+        log_stream: where the access log goes; by default standard error.
+
+    Raises:
+        BinsightError: a model is missing or not sound.
+    """
+    settings = settings or Settings()
+    app = Flask("binsight.serving", static_folder=None)
+    app.request_class = MemoryRequest
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    # A photo's own bytes are bounded above; this is for text fields beside it.
+    app.config["MAX_FORM_PARTS"] = settings.max_files + 32
+    service = app.extensions["binsight"] = Service.create(settings)
+    install_gate(app, service, log_stream)
+    _register_blueprints(app, service)
+    app.register_error_handler(Exception, _answer_error)
+    if settings.trusted_proxies:
+        n = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n)  # type: ignore[method-assign]  # as Flask documents
+    if load:
+        service.load()
+    return app
+
+
+def _register_blueprints(app: Flask, service: Service) -> None:
+    from binsight.serving.page import page_blueprint  # noqa: PLC0415
+
+    blueprints = [
+        api_blueprint(),
+        health_blueprint(),
+        docs_blueprint(service.settings),
+        v2_health_blueprint(),
+        v2_blueprint(),
+        page_blueprint(),
+    ]
+    if service.settings.admin_keys:
+        blueprints.append(admin_blueprint())
+    if service.settings.feedback_dir is not None:
+        from binsight.serving.feedback import FeedbackStore, feedback_blueprint  # noqa: PLC0415 - only where it is on
+
+        store = FeedbackStore(service.settings.feedback_dir, max_bytes=service.settings.feedback_max_bytes)
+        blueprints.append(feedback_blueprint(store))
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+
+
+def _answer_error(error: Exception) -> Response:
+    problem = _problem(error)
+    g.problem = problem
+    return problem_response(problem, g.get("request_id", ""))
+
+
+def _problem(error: Exception) -> ProblemError:
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, ImageError):
+        return image_problem(error)
+    if isinstance(error, HTTPException):
+        return _from_werkzeug(error)
+    if isinstance(error, TimeoutError):
+        return ProblemError("slow_upload", "the request's body did not arrive in time")
+    # Whatever it is, it is the server's fault: the log gets all of it, the client nothing.
+    message = "a request failed" if isinstance(error, BinsightError) else "a request failed unexpectedly"
+    _log.error("%s, request %s", message, g.get("request_id", ""), exc_info=error)
+    return ProblemError("internal", "the server's log says more under this request's id")
+
+
+def _from_werkzeug(error: HTTPException) -> ProblemError:
+    headers: dict[str, Any] = {}
+    if error.code == 405:
+        headers = {name: value for name, value in error.get_headers() if name == "Allow"}
+    kind = _CODES.get(error.code or 500, "internal" if (error.code or 500) >= 500 else "bad_request")
+    return ProblemError(kind, str(error.description or error.name), headers=headers)

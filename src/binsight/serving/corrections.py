@@ -1,0 +1,342 @@
+"""Corrections from people, kept with their photos in the layout of a data set: the next model's training data.
+
+    DIR/photos/<corrected class>/<sha256 of the file>.jpg
+    DIR/feedback.sqlite3       what the model had said, which model, and when
+
+The folders are the truth and the index adds to them: a photo that an operator moves into another class's folder counts
+as that class from then on, one that is deleted is gone, whatever the index still says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import sqlite3
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image, JpegImagePlugin  # noqa: F401 - the plug-in registers the format
+
+from binsight.errors import BinsightError, InputError, OutputError
+from binsight.imaging import ImageLimits, decode_image, read_photo
+from binsight.taxonomy import Taxonomy
+
+__all__ = [
+    "Copied",
+    "Correction",
+    "FeedbackError",
+    "FeedbackFullError",
+    "FeedbackStore",
+    "Outcome",
+    "export_corrections",
+    "read_corrections",
+]
+
+Copied = Literal["new", "present", "moved"]
+Outcome = Literal["stored", "known", "moved"]
+
+_INDEX = "feedback.sqlite3"
+_PHOTOS = "photos"
+# No backbone sees more than a few hundred pixels; random crops for training want some more.
+_MAX_SIDE = 1600
+_JPEG_QUALITY = 95
+# What a small file takes on a disk all the same.
+_BLOCK = 4096
+_LOCK_TIMEOUT_S = 10.0
+_MODEL_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FILE_NAME = re.compile(r"([0-9a-f]{64})\.jpg")
+_COLUMNS = ("sha256", "corrected", "predicted", "model_name", "model_version", "created", "size")
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS corrections (
+    sha256 TEXT PRIMARY KEY, corrected TEXT NOT NULL, predicted TEXT, model_name TEXT, model_version TEXT,
+    created TEXT NOT NULL, size INTEGER NOT NULL
+) WITHOUT ROWID"""
+
+
+class FeedbackError(BinsightError, ValueError):
+    """A correction is malformed or names a class that the model does not have."""
+
+    code = "feedback"
+
+
+class FeedbackFullError(BinsightError, OSError):
+    """The store has reached its size cap; it deletes nothing to make room."""
+
+    code = "feedback_full"
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a person said about one photo.
+
+    Attributes:
+        sha256: of the stored file, 64 hex digits.
+        corrected: id of the class the person named.
+        predicted: id of the class the model had named; None where only the file is known.
+        model_name: the model that had predicted; None likewise.
+        model_version: its version; None likewise.
+        created: UTC, `YYYY-MM-DDThh:mm:ssZ`: when the correction last changed.
+        size: of the stored file, in bytes.
+    """
+
+    sha256: str
+    corrected: str
+    predicted: str | None
+    model_name: str | None
+    model_version: str | None
+    created: str
+    size: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form."""
+        return asdict(self)
+
+
+class FeedbackStore:
+    """A folder of corrected photos that never grows past a cap. Threads and processes may share one folder.
+
+    Args:
+        directory: where to keep them; made when missing. Must be on a local disk: SQLite's write-ahead log does not
+            work over a network file system.
+        max_bytes: the photos together take at most this much, counted in disk blocks of 4 KiB.
+        now: the clock, for the date of a correction.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        max_bytes: int = 1_000_000_000,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.directory = directory
+        self.max_bytes = max_bytes
+        self._now = now
+        self._lock = threading.Lock()
+        try:
+            (directory / _PHOTOS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot keep corrections in {directory}: {error.strerror or error}") from error
+        self._reconcile()
+
+    def add(
+        self,
+        photo: bytes,
+        *,
+        taxonomy: Taxonomy,
+        predicted: str,
+        corrected: str,
+        model_name: str,
+        model_version: str,
+        limits: ImageLimits | None = None,
+    ) -> tuple[Correction, Outcome]:
+        """Keep a photo with the class a person named; one that is already there takes the newest word.
+
+        The photo is stored upright, as a JPEG of at most 1600 pixels a side, without any metadata: a phone writes into
+        them where its owner was.
+
+        Returns:
+            What is stored, and whether it is new, was known as the same class, or moved from another class.
+
+        Raises:
+            FeedbackError: a class is not in the taxonomy, or the model's name or version is none.
+            FeedbackFullError: there is no room for it below the cap.
+            ImageError: the photo was refused; see `decode_image`.
+            OutputError: it cannot be written.
+        """
+        if faults := _faults(taxonomy, (predicted, corrected), (model_name, model_version)):
+            raise FeedbackError("; ".join(faults))
+        with self._lock:  # also around the decoder: one large photo in memory at a time
+            data = _encode(photo, limits)
+            created = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            sha256 = hashlib.sha256(data).hexdigest()
+            correction = Correction(sha256, corrected, predicted, model_name, model_version, created, len(data))
+            with self._transaction() as index:
+                return self._put(index, correction, data)
+
+    def _put(self, index: sqlite3.Connection, correction: Correction, data: bytes) -> tuple[Correction, Outcome]:
+        target = _photo_path(self.directory / _PHOTOS, correction)
+        places = list((self.directory / _PHOTOS).glob(f"*/{target.name}"))
+        rows = _rows(index, "WHERE sha256 = ?", correction.sha256)
+        if target in places and rows:
+            return replace(rows[0], corrected=correction.corrected), "known"
+        if not places:
+            self._check_room(index, correction.size)
+        _write_whole(target, data)
+        for other in places:
+            if other != target:
+                other.unlink(missing_ok=True)
+        _save(index, correction)
+        return correction, "moved" if places else "stored"
+
+    def _check_room(self, index: sqlite3.Connection, size: int) -> None:
+        used = sum(_on_disk(c.size) for c in _rows(index))
+        if used + _on_disk(size) > self.max_bytes:
+            raise FeedbackFullError(
+                f"the store for corrections is full: {used:,} of {self.max_bytes:,} bytes; export it with "
+                "`binsight feedback export` and empty it, or allow more"
+            )
+
+    def _reconcile(self) -> None:
+        # Inside the write lock, so that no other process is between writing a file and its row.
+        with self._transaction() as index:
+            for draft in (self.directory / _PHOTOS).glob("*/.*.jpg.*"):
+                draft.unlink(missing_ok=True)
+            before = _rows(index)
+            after = _reconciled(before, _scan(self.directory))
+            index.executemany(
+                "DELETE FROM corrections WHERE sha256 = ?",
+                [(gone,) for gone in {c.sha256 for c in before} - {c.sha256 for c in after}],
+            )
+            for correction in set(after) - set(before):
+                _save(index, correction)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """The index, with the one write lock held; kept on success, undone on any error."""
+        path = self.directory / _INDEX
+        try:
+            with closing(sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S, isolation_level=None)) as index:
+                index.execute("PRAGMA journal_mode = WAL")
+                index.execute("BEGIN IMMEDIATE")
+                try:
+                    index.execute(_SCHEMA)
+                    yield index
+                except BaseException:
+                    index.execute("ROLLBACK")
+                    raise
+                index.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise OutputError(f"cannot write the index of corrections {path}: {error}") from error
+
+
+def read_corrections(directory: Path) -> list[Correction]:
+    """All corrections in a store, by class and then by date, without changing anything.
+
+    Raises:
+        InputError: there is no store in `directory`, or it cannot be read.
+    """
+    path = directory / _INDEX
+    if not path.is_file():
+        raise InputError(f"no corrections in {directory}: expected the folder given to `binsight serve --feedback`")
+    try:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_LOCK_TIMEOUT_S)
+        ) as index:
+            rows = _rows(index)
+    except sqlite3.Error as error:
+        raise InputError(f"cannot read the index of corrections {path}: {error}") from error
+    return sorted(_reconciled(rows, _scan(directory)), key=lambda c: (c.corrected, c.created, c.sha256))
+
+
+def export_corrections(directory: Path, out: Path) -> list[tuple[Correction, Copied]]:
+    """Copy a store's photos into `out/<class>/`, the layout of a data set; running it again brings only what is new.
+
+    Returns:
+        Every correction, and whether its photo is new in `out`, was present, or moved there from another class's folder
+        because the correction changed since.
+
+    Raises:
+        InputError: there is no store in `directory`, or it cannot be read.
+        OutputError: `out` cannot be written.
+    """
+    done: list[tuple[Correction, Copied]] = []
+    for correction in read_corrections(directory):
+        target = _photo_path(out, correction)
+        places = list(out.glob(f"*/{target.name}"))
+        if target not in places:
+            _write_whole(target, read_photo(_photo_path(directory / _PHOTOS, correction)))
+        others = [place for place in places if place != target]
+        for other in others:
+            other.unlink(missing_ok=True)
+        done.append((correction, "moved" if others else "present" if places else "new"))
+    return done
+
+
+def _faults(taxonomy: Taxonomy, classes: Iterable[str], words: Iterable[str]) -> list[str]:
+    known = ", ".join(taxonomy.ids)
+    faults = [f"expected one of {known}, got {c[:64]!r}" for c in classes if c not in taxonomy.ids]
+    return faults + [
+        f"expected a model's name and version, got {w[:64]!r}" for w in words if not _MODEL_WORD.fullmatch(w)
+    ]
+
+
+def _photo_path(folders: Path, correction: Correction) -> Path:
+    return folders / correction.corrected / f"{correction.sha256}.jpg"
+
+
+def _encode(photo: bytes, limits: ImageLimits | None) -> bytes:
+    """The photo as it is stored: decoded and encoded anew, so that only pixels are left of what was sent."""
+    picture = Image.fromarray(decode_image(photo, limits=limits, min_size=(_MAX_SIDE, _MAX_SIDE)))
+    picture.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, and under its name only when it is on the disk."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):  # there may be no folder to look in
+            draft.unlink(missing_ok=True)
+
+
+def _scan(directory: Path) -> dict[str, Path]:
+    """SHA-256 → file, for every photo in the class folders; where one lies in several, the newest."""
+    found: dict[str, Path] = {}
+    for path in sorted((directory / _PHOTOS).glob("*/*.jpg")):
+        if match := _FILE_NAME.fullmatch(path.name):
+            other = found.get(match[1])
+            if other is None or path.stat().st_mtime_ns > other.stat().st_mtime_ns:
+                found[match[1]] = path
+    return found
+
+
+def _reconciled(rows: Iterable[Correction], files: Mapping[str, Path]) -> list[Correction]:
+    """What the folders say, with what the index adds."""
+    known = {c.sha256: c for c in rows}
+    return [
+        replace(known[sha256], corrected=path.parent.name) if sha256 in known else _from_file(sha256, path)
+        for sha256, path in files.items()
+    ]
+
+
+def _from_file(sha256: str, path: Path) -> Correction:
+    status = path.stat()
+    created = datetime.fromtimestamp(status.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Correction(sha256, path.parent.name, None, None, None, created, status.st_size)
+
+
+def _rows(index: sqlite3.Connection, where: str = "", *values: str) -> list[Correction]:
+    rows = index.execute(f"SELECT {', '.join(_COLUMNS)} FROM corrections {where}", values)  # noqa: S608 - constants
+    return [Correction(*row) for row in rows]
+
+
+def _save(index: sqlite3.Connection, c: Correction) -> None:
+    values = (c.sha256, c.corrected, c.predicted, c.model_name, c.model_version, c.created, c.size)
+    index.execute(f"INSERT OR REPLACE INTO corrections ({', '.join(_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)  # noqa: S608 - constants
+
+
+def _on_disk(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK

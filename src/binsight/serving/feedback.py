@@ -1,0 +1,75 @@
+"""`POST /feedback`: a person says what a photo really shows."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.formparser import MultiPartParser
+
+from binsight.serving.corrections import FeedbackError, FeedbackFullError, FeedbackStore
+from binsight.serving.problems import ProblemError
+from binsight.serving.service import current_service
+from binsight.serving.uploads import read_body
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+__all__ = ["FeedbackStore", "feedback_blueprint"]
+
+_FORM_ROOM = 20_000  # bytes for everything in the form but the photo
+_MAX_PARTS = 16
+_FIELDS = ("predicted", "corrected", "model_name", "model_version")
+
+
+def feedback_blueprint(store: FeedbackStore) -> Blueprint:
+    """`POST /feedback`: a multipart form with `file`, `predicted`, `corrected`, `model_name` and `model_version`.
+
+    Answers 201 for a new photo and 200 for one that was there, with the correction and its `outcome`.
+    """
+    blueprint = Blueprint("feedback", __name__)
+
+    @blueprint.post("/feedback")
+    def correct() -> ResponseReturnValue:
+        """Keep a correction."""
+        service = current_service()
+        service.check_ready()
+        with service.budget.hold() as holding:
+            body = read_body(request, service.settings.max_photo_bytes + _FORM_ROOM, holding)
+            photo, fields = _parse_form(body, request.mimetype_params.get("boundary", ""))
+            model = service.model(fields["model_name"])
+            try:
+                correction, outcome = store.add(
+                    photo, taxonomy=model.bundle.manifest.taxonomy, limits=service.limits, **fields
+                )
+            except FeedbackError as error:
+                raise ProblemError("bad_parameter", str(error)) from None
+        return {"outcome": outcome, **correction.to_dict()}, 201 if outcome == "stored" else 200
+
+    @blueprint.errorhandler(FeedbackFullError)
+    def full(error: FeedbackFullError) -> ResponseReturnValue:
+        """507, RFC 4918: the server has no room for it."""
+        problem = {"type": f"/docs#problem-{error.code}", "title": "The store for corrections is full", "status": 507}
+        return {**problem, "code": error.code, "detail": str(error)}, 507, {"Content-Type": "application/problem+json"}
+
+    return blueprint
+
+
+def _parse_form(body: bytes, boundary: str) -> tuple[bytes, dict[str, str]]:
+    """The photo and the text fields of a multipart form; missing ones come out empty.
+
+    Raises:
+        ProblemError: 400, the form is malformed.
+    """
+    # The body is in memory and bounded: its parts need no bound of their own.
+    parser = MultiPartParser(
+        stream_factory=lambda *_, **__: io.BytesIO(), max_form_memory_size=None, max_form_parts=_MAX_PARTS
+    )
+    try:
+        form, files = parser.parse(io.BytesIO(body), boundary.encode("ascii"), len(body))
+    except (ValueError, HTTPException) as error:
+        raise ProblemError("bad_request", f"expected multipart/form-data: {str(error)[:100]}") from None
+    photo = files["file"].read() if "file" in files else b""
+    return photo, {key: form.get(key, "") for key in _FIELDS}

@@ -1,0 +1,220 @@
+"""The models a server holds: loaded beside the old one, verified, warmed, swapped, rolled back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from binsight.bundle import Bundle, load_bundle, resolve_bundle, verify_bundle
+from binsight.errors import BinsightError, BundleError
+from binsight.predictor import Predictor
+from binsight.serving.memory import release_memory
+
+__all__ = ["LoadedModel", "ModelStore", "NoRollbackError", "ReloadBusyError", "UnknownModelError"]
+
+Change = Literal["loaded", "unchanged", "rolled_back"]
+_MAX_FAULTS = 5
+_NETWORK_OUTPUTS = ("logits", "biodegradable_logit", "attention", "features", "unfamiliarity")
+
+
+class UnknownModelError(BinsightError, LookupError):
+    """No model of that name is served."""
+
+    code: ClassVar[str] = "unknown_model"
+
+
+class NoRollbackError(BinsightError, ValueError):
+    """There is no earlier version to go back to."""
+
+    code: ClassVar[str] = "conflict"
+
+
+class ReloadBusyError(BinsightError, RuntimeError):
+    """Another reload is under way."""
+
+    code: ClassVar[str] = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A bundle in memory, ready to run.
+
+    Attributes:
+        name: under which it is served.
+        narrow: runs each call on one thread; as many calls at a time as there are cores give the most photos a second.
+        wide: shares one call among all cores; gives a lone photo the shortest wait.
+        outputs: what the network gives, the names of `predictor.Outputs`.
+        loaded_at: when.
+    """
+
+    name: str
+    narrow: Predictor
+    wide: Predictor
+    outputs: tuple[str, ...]
+    loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def bundle(self) -> Bundle:
+        """Where it came from."""
+        return self.narrow.bundle
+
+    @property
+    def version(self) -> str:
+        """The bundle's version."""
+        return self.bundle.manifest.version
+
+    @classmethod
+    def load(cls, path: Path, *, name: str | None, threads: int) -> LoadedModel:
+        """Verify every file of the bundle at `path`, open it and run it once.
+
+        Raises:
+            InputError: there is nothing there.
+            BundleError: something is wrong with it.
+        """
+        if faults := verify_bundle(path):
+            raise BundleError("; ".join(f"{f.file or 'bundle'}: {f.message}" for f in faults[:_MAX_FAULTS]))
+        bundle = load_bundle(path)
+        narrow = Predictor(bundle, threads=1)
+        wide = narrow if threads == 1 else Predictor(bundle, threads=threads)
+        outputs = _warm(narrow)
+        _warm(wide)
+        return cls(name or bundle.manifest.name, narrow, wide, outputs)
+
+
+def _warm(engine: Predictor) -> tuple[str, ...]:
+    """Run the network once and name its outputs: the first run allocates, and shows a graph that loads but cannot run.
+
+    Raises:
+        BundleError: it cannot run, or gives scores that are no numbers.
+    """
+    grey = np.full((1, *engine.spec.size, 3), 127, np.uint8)
+    try:
+        outputs = engine.run(grey, _NETWORK_OUTPUTS)
+        prediction = engine.interpret(outputs)[0]
+    except Exception as error:
+        # ONNX Runtime raises a dozen unrelated types.
+        raise BundleError(f"cannot run: {' '.join(str(error).split())[:200]}") from error
+    if not np.isfinite(list(prediction.scores.values())).all():
+        raise BundleError("gives scores that are not finite numbers")
+    return tuple(name for name in _NETWORK_OUTPUTS if getattr(outputs, name) is not None)
+
+
+class ModelStore:
+    """The models of a server by name. Reading is safe at any time, changes happen one after another.
+
+    Args:
+        specs: `PATH`, the name of a bundle in the package, or `NAME=PATH`; the first is the default model.
+        threads: of the wide engine, one per core.
+        on_change: called with name, version and what happened after a model was put in place.
+    """
+
+    def __init__(
+        self, specs: Sequence[str], *, threads: int, on_change: Callable[[str, str, Change], None] | None = None
+    ) -> None:
+        self._specs, self._threads = tuple(specs), threads
+        self._on_change = on_change or (lambda _name, _version, _change: None)
+        self._current: dict[str, LoadedModel] = {}
+        self._previous: dict[str, LoadedModel] = {}
+        self._sources: dict[str, Path] = {}
+        self._changing = threading.Lock()
+
+    @property
+    def names(self) -> list[str]:
+        """The models there are, the default one first."""
+        return list(self._current)
+
+    def load_all(self) -> None:
+        """Load every model for the first time.
+
+        Raises:
+            BinsightError: one is missing or not sound, or two have one name.
+        """
+        with self._changing:
+            models: dict[str, tuple[LoadedModel, Path]] = {}
+            for spec in self._specs:
+                alias, place = spec.split("=", 1) if "=" in spec else (None, spec)
+                path = resolve_bundle(place)
+                model = LoadedModel.load(path, name=alias, threads=self._threads)
+                if model.name in models:
+                    raise BundleError(f"two models are named {model.name!r}; serve one as another NAME=PATH")
+                models[model.name] = model, path
+            self._sources = {name: path for name, (_, path) in models.items()}
+            self._current = {name: model for name, (model, _) in models.items()}
+        release_memory()
+        for name, (model, _) in models.items():
+            self._on_change(name, model.version, "loaded")
+
+    def get(self, name: str | None = None) -> LoadedModel:
+        """The model of that name, or the default one.
+
+        Raises:
+            UnknownModelError: there is none, or none is loaded yet.
+        """
+        current = self._current
+        if name is None and current:
+            return next(iter(current.values()))
+        if name in current:
+            return current[name]
+        raise UnknownModelError(f"no model {str(name)[:64]!r}; there is {', '.join(current) or 'none yet'}")
+
+    def previous(self, name: str) -> LoadedModel | None:
+        """The model that a rollback would bring back."""
+        return self._previous.get(name)
+
+    def reload(self, name: str) -> Change:
+        """Load the bundle again from where it came from, and put it in place if it is sound and another.
+
+        Raises:
+            UnknownModelError: no such model.
+            ReloadBusyError: another reload is under way.
+            BinsightError: the bundle is missing or not sound; the old model stays.
+        """
+        old = self.get(name)
+        with _Exclusively(self._changing):
+            path = self._sources[name]
+            if load_bundle(path).manifest == old.bundle.manifest:
+                return "unchanged"
+            new = LoadedModel.load(path, name=name, threads=self._threads)
+            self._previous[name] = old
+            self._current = {**self._current, name: new}
+        release_memory()
+        self._on_change(name, new.version, "loaded")
+        return "loaded"
+
+    def rollback(self, name: str) -> Change:
+        """Put the model before the last reload back in place; a second rollback undoes the first.
+
+        Raises:
+            UnknownModelError: no such model.
+            NoRollbackError: it was never reloaded.
+            ReloadBusyError: a reload is under way.
+        """
+        current = self.get(name)
+        with _Exclusively(self._changing):
+            earlier = self._previous.get(name)
+            if earlier is None:
+                raise NoRollbackError(f"model {name!r} was not reloaded since the start: nothing to roll back to")
+            self._previous[name] = current
+            self._current = {**self._current, name: earlier}
+        self._on_change(name, earlier.version, "rolled_back")
+        return "rolled_back"
+
+
+class _Exclusively:
+    """Holds a lock, or says at once that someone else does."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise ReloadBusyError("another reload is under way; try again when it is done")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()

@@ -1,0 +1,278 @@
+"""The OpenAPI 3.1 document, made of the types that validate and of one table of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from binsight import __version__
+from binsight.serving import schemas, v2_schemas
+from binsight.serving.problems import KINDS, MEDIA_TYPE
+from binsight.serving.settings import Settings
+
+__all__ = ["openapi_document"]
+
+_DESCRIPTION = (
+    "Sort waste by camera: a photo goes in; category, biodegradability, calibrated confidence and stream come out. "
+    "Errors are RFC 9457 problem details with a stable `code`."
+)
+_REF = "#/components/schemas/{model}"
+_Schema = dict[str, Any]
+_Method = Literal["get", "post"]
+_Answers = tuple[type[BaseModel], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    """One call.
+
+    Attributes:
+        method: in lower case.
+        path: with `{parameters}`.
+        summary: one line.
+        answer: what a 200 carries: types of JSON (one of them), or a media type of text.
+        problems: the codes it may answer with, beside those that every call may.
+        query: the type of its query parameters.
+        tag: the group it belongs to.
+        guarded: whether it needs an API key when keys are configured.
+    """
+
+    method: _Method
+    path: str
+    summary: str
+    answer: _Answers | str
+    problems: tuple[str, ...] = ()
+    query: type[BaseModel] | None = None
+    tag: str = "Server"
+    guarded: bool = False
+
+
+_BUSY = ("queue_full", "rate_limited", "loading", "draining", "deadline")
+_UPLOAD = ("bad_request", "no_file", "slow_upload", "too_large", "too_many_files", "unsupported_media_type")
+_PHOTO = ("empty", "not_an_image", "broken", "truncated")
+_KNOWN_MODEL = ("unknown_model",)
+
+_OPERATIONS = (
+    _Operation(
+        "post",
+        "/predict",
+        "Classify one photo or several.",
+        (schemas.PredictionAnswer, schemas.PredictionList),
+        ("bad_parameter", *_UPLOAD, *_PHOTO, *_KNOWN_MODEL, *_BUSY),
+        query=schemas.PredictQuery,
+        tag="Photos",
+        guarded=True,
+    ),
+    _Operation("get", "/models", "The models.", (schemas.ModelList,), ("rate_limited",), tag="Models", guarded=True),
+    _Operation(
+        "get",
+        "/models/{name}",
+        "All about a model.",
+        (schemas.ModelDetail,),
+        ("rate_limited", *_KNOWN_MODEL),
+        tag="Models",
+        guarded=True,
+    ),
+    _Operation("get", "/health", "The original health check: 200 while the process answers.", (schemas.Health,)),
+    _Operation("get", "/health/live", "Whether the process answers.", (schemas.Health,)),
+    _Operation("get", "/health/ready", "Whether photos are taken.", (schemas.Ready,), ("loading", "draining")),
+    _Operation("get", "/metrics", "Counters and timings for Prometheus.", "text/plain"),
+    _Operation("get", "/version", "What runs here.", (schemas.Version,)),
+    _Operation("get", "/v2", "The server.", (v2_schemas.ServerMetadata,), tag="Open Inference Protocol"),
+    _Operation("get", "/v2/health/live", "Live.", (v2_schemas.ServerLive,), tag="Open Inference Protocol"),
+    _Operation(
+        "get",
+        "/v2/health/ready",
+        "Ready.",
+        (v2_schemas.ServerReady,),
+        ("loading", "draining"),
+        tag="Open Inference Protocol",
+    ),
+)
+_V2_CALLS: tuple[tuple[_Method, str, str, _Answers, tuple[str, ...]], ...] = (
+    ("get", "", "The model's tensors.", (v2_schemas.V2ModelMetadata,), ("rate_limited", *_KNOWN_MODEL)),
+    (
+        "get",
+        "/ready",
+        "Whether the model is ready.",
+        (v2_schemas.V2ModelReady,),
+        ("rate_limited", "loading", "draining", *_KNOWN_MODEL),
+    ),
+    ("post", "/infer", "Run the model.", (v2_schemas.InferAnswer,), (*_UPLOAD, *_PHOTO, *_KNOWN_MODEL, *_BUSY)),
+)
+_V2_OPERATIONS = tuple(
+    _Operation(method, prefix + suffix, summary, answer, problems, tag="Open Inference Protocol", guarded=True)
+    for prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+    for method, suffix, summary, answer, problems in _V2_CALLS
+)
+_ADMIN_OPERATIONS = tuple(
+    _Operation(
+        "post",
+        f"/admin/models/{{name}}/{action}",
+        summary,
+        (schemas.ModelChange,),
+        ("unauthorized", "forbidden", "unknown_model", "conflict", *problems),
+        tag="Admin",
+    )
+    for action, summary, problems in (
+        ("reload", "Load the bundle anew, verify, warm and swap it.", ("bundle", "loading", "draining")),
+        ("rollback", "Bring the version before the last reload back.", ()),
+    )
+)
+
+
+_FEEDBACK = _Operation(
+    "post",
+    "/feedback",
+    "Keep a correction: 201 for a new photo, 200 for one that was there.",
+    (schemas.FeedbackAnswer,),
+    (
+        *("bad_request", "bad_parameter", "forbidden", "slow_upload", "too_large", "feedback_full"),
+        *(*_PHOTO, *_KNOWN_MODEL, *_BUSY),
+    ),
+    tag="Photos",
+    guarded=True,
+)
+
+
+def openapi_document(settings: Settings) -> dict[str, Any]:
+    """The document for a server with these settings: calls that are off are not in it."""
+    operations = _OPERATIONS + _V2_OPERATIONS + (_ADMIN_OPERATIONS if settings.admin_keys else ())
+    if settings.feedback_dir is not None:
+        operations += (_FEEDBACK,)
+    schemes: _Schema = {}
+    if settings.api_keys or settings.admin_keys:
+        schemes["bearer"] = {"type": "http", "scheme": "bearer"}
+    if settings.api_keys:
+        schemes["header"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+    paths: dict[str, _Schema] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, settings)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "binsight",
+            "version": __version__,
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": _component_schemas(operations),
+            **({"securitySchemes": schemes} if schemes else {}),
+        },
+    }
+
+
+def _operation(operation: _Operation, settings: Settings) -> _Schema:
+    needs_key = (operation.guarded and bool(settings.api_keys)) or operation.tag == "Admin"
+    problems = (*operation.problems, *(("unauthorized",) if needs_key else ()))
+    document: _Schema = {
+        "operationId": (operation.method + operation.path).translate(str.maketrans("/{}", "___")).strip("_"),
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "responses": {"200": _ok(operation), **_problem_responses(problems)},
+    }
+    parameters = _path_parameters(operation.path) + _query_parameters(operation.query)
+    if parameters:
+        document["parameters"] = parameters
+    if operation.path == "/predict":
+        document["requestBody"] = {"required": True, "content": _photo_content()}
+    elif operation.path == "/feedback":
+        document["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _feedback_form()}}}
+        document["responses"]["201"] = document["responses"]["200"]
+    elif operation.path.endswith("/infer"):
+        document["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref("InferRequest")}}}
+    if needs_key:
+        document["security"] = [{"bearer": []}, *([{"header": []}] if operation.tag != "Admin" else [])]
+    return document
+
+
+def _ok(operation: _Operation) -> _Schema:
+    if isinstance(operation.answer, str):
+        return {"description": operation.summary, "content": {operation.answer: {"schema": {"type": "string"}}}}
+    options = [_ref(answer.__name__) for answer in operation.answer]
+    schema = options[0] if len(options) == 1 else {"oneOf": options}
+    content = {"application/json": {"schema": schema}}
+    if operation.path.endswith("/infer"):
+        content["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
+    return {"description": operation.summary, "content": content}
+
+
+def _problem_responses(codes: Iterable[str]) -> _Schema:
+    by_status: dict[str, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(str(KINDS[code].status), []).append(code)
+    responses: _Schema = {}
+    for status, group in sorted(by_status.items()):
+        text = "; ".join(f"`{code}`: {KINDS[code].title}" for code in dict.fromkeys(group))
+        response: _Schema = {"description": text, "content": {MEDIA_TYPE: {"schema": _ref("ProblemAnswer")}}}
+        if status in {"429", "503"}:
+            response["headers"] = {
+                "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
+            }
+        responses[status] = response
+    return responses
+
+
+def _photo_content() -> _Schema:
+    file: _Schema = {"type": "string", "format": "binary"}
+    form = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {"file": {"type": "array", "items": file, "minItems": 1}},
+    }
+    return {
+        "multipart/form-data": {"schema": form},
+        "image/*": {"schema": file},
+        "application/octet-stream": {"schema": file},
+        "application/json": {"schema": _ref("JsonPhoto")},
+    }
+
+
+def _feedback_form() -> _Schema:
+    words: _Schema = {name: {"type": "string"} for name in ("predicted", "corrected", "model_name", "model_version")}
+    properties = {"file": {"type": "string", "format": "binary"}, **words}
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _path_parameters(path: str) -> list[_Schema]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 64}}
+        for name in ("name", "version")
+        if f"{{{name}}}" in path
+    ]
+
+
+def _query_parameters(query: type[BaseModel] | None) -> list[_Schema]:
+    """One parameter for each field; in an address null cannot be said, so it is taken out of the types."""
+    if query is None:
+        return []
+    parameters = []
+    for name, field in query.model_json_schema()["properties"].items():
+        schema = {key: value for key, value in field.items() if key not in {"title", "description", "default"}}
+        if options := schema.pop("anyOf", None):
+            schema |= next(option for option in options if option.get("type") != "null")
+        if field.get("default") is not None:
+            schema["default"] = field["default"]
+        parameters.append({"name": name, "in": "query", "description": field.get("description", ""), "schema": schema})
+    return parameters
+
+
+def _component_schemas(operations: Iterable[_Operation]) -> _Schema:
+    models: set[type[BaseModel]] = {schemas.JsonPhoto, v2_schemas.InferRequest, schemas.ProblemAnswer}
+    for operation in operations:
+        if not isinstance(operation.answer, str):
+            models.update(operation.answer)
+    ordered = sorted(models, key=lambda model: model.__name__)
+    _, definitions = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF)
+    found: _Schema = definitions["$defs"]
+    return dict(sorted(found.items()))
+
+
+def _ref(name: str) -> _Schema:
+    return {"$ref": _REF.format(model=name)}

@@ -1,0 +1,220 @@
+"""What goes in and out over HTTP, as types: they validate requests, shape answers and become the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+__all__ = [
+    "Answer",
+    "ClassInfo",
+    "FeedbackAnswer",
+    "Health",
+    "JsonPhoto",
+    "ModelChange",
+    "ModelDetail",
+    "ModelList",
+    "ModelSummary",
+    "PredictQuery",
+    "PredictionAnswer",
+    "PredictionList",
+    "ProblemAnswer",
+    "Ready",
+    "Version",
+]
+
+Score = Annotated[float, Field(ge=0, le=1)]
+
+
+class Answer(BaseModel):
+    """The base of everything that is answered: members that were not set are left out."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    def to_json(self) -> bytes:
+        """The JSON text."""
+        return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
+
+
+class PredictQuery(BaseModel):
+    """What can be asked of a prediction in the address."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    top: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="Also list the `top` most probable categories, most probable first."
+    )
+    heatmap: bool = Field(
+        default=False, description="Also return the photo, with what spoke for its category laid over it, as PNG."
+    )
+    model: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None, description="The model to use, one of `/models`; by default the first."
+    )
+
+
+class JsonPhoto(BaseModel):
+    """One photo inside JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image_base64: str = Field(
+        description="The photo's file in base64 (RFC 4648), with or without `data:image/…;base64,`."
+    )
+
+
+class ModelRef(Answer):
+    """Which model said it."""
+
+    name: str
+    version: str
+
+
+class Timing(Answer):
+    """Milliseconds spent."""
+
+    decode: float = Field(ge=0)
+    infer: float = Field(ge=0)
+
+
+class TopEntry(Answer):
+    """One of the most probable categories."""
+
+    category: str
+    confidence: Score
+
+
+class PredictionAnswer(Answer):
+    """What is on a photo, how sure that is, and what to do with the item."""
+
+    source: str | None = Field(default=None, description="The file name as given, where several photos were sent.")
+    predicted_category: str = Field(description="The most probable category's id.")
+    biodegradability: Literal["biodegradable", "non_biodegradable", "unknown"]
+    confidence_scores: dict[str, Score] = Field(description="The probability of every category; they sum to 1.")
+    confidence: Score = Field(description="The probability of `predicted_category`.")
+    biodegradable_probability: Score | None = Field(
+        description="The model's own, second estimate; null if it has none."
+    )
+    decision: Literal["accept", "review"] = Field(description="`review`: too unsure, a person should look.")
+    reason: Literal["unfamiliar", "low_confidence", "heads_disagree"] | None = Field(description="Why to review.")
+    stream: str = Field(description="Where the item goes.")
+    advice: str = Field(description="A sentence for the person who holds it.")
+    model: ModelRef
+    timing_ms: Timing
+    top: list[TopEntry] | None = Field(default=None, description="With `?top=`.")
+    heatmap: str | None = Field(default=None, description="With `?heatmap=1`: a PNG as `data:` URL.")
+
+
+class FileFault(Answer):
+    """Why one of several photos has no prediction."""
+
+    code: str
+    message: str
+    status: int = Field(description="The HTTP status that this photo alone would have got.")
+
+
+class FileError(Answer):
+    """One of several photos that was refused."""
+
+    source: str
+    error: FileFault
+
+
+class PredictionList(RootModel[list[PredictionAnswer | FileError]]):
+    """One result for each photo, in the order they were sent."""
+
+
+class ProblemFault(Answer):
+    """One thing that is wrong with a request."""
+
+    field: str
+    message: str
+
+
+class ProblemAnswer(Answer):
+    """An error, as RFC 9457 has it; `code` is stable and may be relied on."""
+
+    type: str = Field(description="Where the problem is explained.")
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str | None = Field(default=None, description="As in the access log and the header `X-Request-ID`.")
+    errors: list[ProblemFault] | None = Field(default=None, description="All faults, where there are several.")
+
+
+class Health(Answer):
+    """The original health check."""
+
+    status: Literal["ok", "loading", "draining"]
+    models: list[str]
+
+
+class Ready(Answer):
+    """Whether photos are taken now."""
+
+    status: Literal["ready"]
+
+
+class Version(Answer):
+    """What runs here."""
+
+    name: Literal["binsight"]
+    version: str
+    python: str
+    onnxruntime: str
+
+
+class ModelSummary(Answer):
+    """A model in a few words."""
+
+    name: str = Field(description="What `?model=` takes.")
+    bundle: ModelRef
+    default: bool
+    loaded_at: str
+    previous_version: str | None = Field(description="What a rollback would bring back.")
+
+
+class ModelList(Answer):
+    """The models that can be asked for."""
+
+    models: list[ModelSummary]
+
+
+class ClassInfo(Answer):
+    """What a category means."""
+
+    id: str
+    title: str
+    biodegradable: bool | None
+    stream: str
+    advice: str
+
+
+class ModelDetail(ModelSummary):
+    """All about a model."""
+
+    created: str
+    input_size: list[int] = Field(description="Height and width of the network's input.")
+    classes: list[ClassInfo]
+    metrics: dict[str, Any] = Field(description="What was measured on named splits, with 95 % intervals.")
+    training: dict[str, Any] = Field(description="How it was made.")
+
+
+class FeedbackAnswer(Answer):
+    """A correction that was kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    outcome: Literal["stored", "known", "moved"]
+    sha256: str
+    corrected: str
+
+
+class ModelChange(Answer):
+    """What an admin call did."""
+
+    name: str
+    result: Literal["loaded", "unchanged", "rolled_back"]
+    version: str
+    previous_version: str | None

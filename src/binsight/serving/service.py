@@ -1,0 +1,155 @@
+"""What the views of one server share."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from flask import current_app
+
+from binsight.errors import BinsightError
+from binsight.imaging import ImageLimits
+from binsight.predictor import available_cores
+from binsight.serving.batching import Batcher, ClosedError, DeadlineError, Job, QueueFullError, await_result
+from binsight.serving.models import LoadedModel, ModelStore, UnknownModelError
+from binsight.serving.problems import ProblemError
+from binsight.serving.settings import Settings
+from binsight.serving.telemetry import Telemetry
+from binsight.serving.uploads import ByteBudget
+
+__all__ = ["Service", "State", "current_service"]
+
+State = Literal["loading", "ready", "draining"]
+_log = logging.getLogger("binsight.serving")
+# A model is loaded in about a second; clients that wait that long find it ready.
+_LOADING_RETRY_S = 2.0
+_DRAINING_RETRY_S = 5.0
+
+
+@dataclass(slots=True)
+class Service:
+    """One server's models, queue, metrics and state."""
+
+    settings: Settings
+    store: ModelStore
+    batcher: Batcher
+    telemetry: Telemetry
+    budget: ByteBudget
+    limits: ImageLimits
+    state: State = "loading"
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def create(cls, settings: Settings) -> Service:
+        """Everything in place, nothing loaded or started yet."""
+        telemetry, budget = Telemetry(), ByteBudget(settings.max_pending_bytes)
+        cores = available_cores()
+        store = ModelStore(settings.models, threads=cores, on_change=telemetry.model_change)
+        batcher = Batcher(
+            workers=settings.workers or cores,
+            max_batch=settings.max_batch,
+            capacity=settings.queue_size,
+            observer=telemetry,
+        )
+        limits = ImageLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_pixels)
+        service = cls(settings, store, batcher, telemetry, budget, limits)
+        telemetry.watch("queue_depth", "Photos that wait.", lambda: batcher.depth)
+        telemetry.watch("queue_capacity", "Photos that may wait.", lambda: batcher.capacity)
+        telemetry.watch("pending_bytes", "Bytes of requests in progress.", lambda: budget.held)
+        telemetry.watch("ready", "1 when photos are taken.", lambda: service.state == "ready")
+        return service
+
+    def load(self) -> None:
+        """Load and warm the models, start the workers, take photos.
+
+        Raises:
+            BinsightError: a model is missing or not sound.
+        """
+        self.store.load_all()
+        self.batcher.start()
+        with self._lock:
+            if self.state == "loading":
+                self.state = "ready"
+
+    def drain(self, timeout_s: float) -> bool:
+        """Refuse new photos and finish those that wait; says whether all were finished in time."""
+        with self._lock:
+            self.state = "draining"
+        return self.batcher.close(timeout_s)
+
+    def reload_all(self) -> None:
+        """Load every model again from its place; one that is not sound is logged, and its old version stays."""
+        for name in self.store.names:
+            try:
+                change = self.store.reload(name)
+            except BinsightError as error:
+                self.telemetry.model_refused(name)
+                _log.error("model %s was not reloaded, the old version stays: %s", name, error)
+            else:
+                _log.warning("model %s: %s, version %s", name, change, self.store.get(name).version)
+
+    def check_ready(self) -> None:
+        """Raise 503 unless photos are taken."""
+        if self.state == "loading":
+            raise ProblemError("loading", "the model is being loaded", retry_after_s=_LOADING_RETRY_S)
+        if self.state == "draining":
+            raise _draining()
+
+    def model(self, name: str | None) -> LoadedModel:
+        """The model of that name, or the default one; 404 when there is none."""
+        try:
+            return self.store.get(name)
+        except UnknownModelError as error:
+            raise ProblemError("unknown_model", str(error)) from None
+
+    def check_room(self) -> None:
+        """Raise 429 or 503 when one more photo would be refused anyway, before it is received."""
+        try:
+            self.batcher.check_room(1, self.deadline())
+        except QueueFullError as error:
+            raise _full(error) from None
+        except ClosedError:
+            raise _draining() from None
+
+    def deadline(self) -> float:
+        """When work that arrives now must have begun."""
+        return time.monotonic() + self.settings.deadline_s
+
+    def run(self, jobs: Sequence[Job]) -> list[Any]:
+        """Queue the jobs together, wait for all, give each one's result or the error it raised.
+
+        Raises:
+            ProblemError: 429 there is no room for all of them, 503 the server is shutting down.
+        """
+        try:
+            self.batcher.submit(jobs)
+        except QueueFullError as error:
+            raise _full(error) from None
+        except ClosedError:
+            raise _draining() from None
+        return [self._result(job) for job in jobs]
+
+    def _result(self, job: Job) -> Any:
+        try:
+            return await_result(job)
+        except DeadlineError as error:
+            return ProblemError("deadline", str(error), retry_after_s=1)
+        except BinsightError as error:
+            return error
+
+
+def current_service() -> Service:
+    """The service of the application that handles the present request."""
+    return cast("Service", current_app.extensions["binsight"])
+
+
+def _full(error: QueueFullError) -> ProblemError:
+    return ProblemError("queue_full", str(error), retry_after_s=error.retry_after_s)
+
+
+def _draining() -> ProblemError:
+    return ProblemError("draining", "the server is shutting down", retry_after_s=_DRAINING_RETRY_S)

@@ -1,0 +1,178 @@
+/* The server's API as this page uses it. Waits and tries again where that can help, and says so. */
+
+const STALL_MS = 20_000; // no byte either way for this long: the connection is stuck
+const FIRST_WAIT_MS = 600;
+const LONGEST_WAIT_MS = 8_000;
+const WAITS = { 408: "slow", 429: "busy", 502: "restarting", 503: "restarting", 504: "restarting" };
+const ATTEMPTS = 12; // about 80 s in all: longer than a restart
+const POLL_MS = 1_000;
+
+/** Says when waiting requests should try at once: the server is back, the network is back, or a person asks. */
+export const wake = new EventTarget();
+window.addEventListener("online", () => wake.dispatchEvent(new Event("now")));
+
+/** A refusal: `code`, and `title`, `detail`, `status` where the server gave them; `wait` where trying again helps. */
+export class Failure extends Error {
+  constructor(fields) {
+    super(fields.detail ?? fields.code);
+    Object.assign(this, fields);
+  }
+}
+
+let key = sessionStorage.getItem("binsight.key");
+
+/** Use this API key from now on. */
+export function useKey(value) {
+  key = value;
+  sessionStorage.setItem("binsight.key", value);
+}
+
+/** Whether requests carry a key. */
+export const hasKey = () => Boolean(key);
+
+/**
+ * Post a form and give the JSON answer, trying again while the server is away or busy.
+ *
+ * onState({ kind: "sending", progress } | { kind: "thinking" } | { kind: "waiting", why, seconds, attempt })
+ */
+export async function post(path, makeForm, { signal, onState = () => {} }) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await postOnce(path, makeForm(), { signal, onState });
+    } catch (failure) {
+      if (!failure.wait || attempt >= ATTEMPTS) throw failure;
+      const backoff = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (attempt - 1)) * (0.75 + Math.random() / 2);
+      const ms = failure.retryAfter ? Math.min(30_000, 1000 * failure.retryAfter) : backoff;
+      onState({ kind: "waiting", why: failure.wait, seconds: Math.ceil(ms / 1000), attempt: attempt + 1 });
+      await pause(ms, signal);
+    }
+  }
+}
+
+// XMLHttpRequest and not fetch: only it tells how much of an upload is through.
+function postOnce(path, form, { signal, onState }) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    let stalled;
+    const alive = () => {
+      clearTimeout(stalled);
+      stalled = setTimeout(() => {
+        reject(new Failure({ code: "unreachable", wait: "slow" }));
+        request.abort();
+      }, STALL_MS);
+    };
+    const cancel = () => request.abort();
+    request.open("POST", path);
+    request.setRequestHeader("Accept", "application/json");
+    if (key) request.setRequestHeader("Authorization", `Bearer ${key}`);
+    request.upload.onprogress = (event) => {
+      alive();
+      if (event.lengthComputable) onState({ kind: "sending", progress: event.loaded / event.total });
+    };
+    request.upload.onload = () => {
+      alive();
+      onState({ kind: "thinking" });
+    };
+    request.onprogress = alive;
+    request.onload = () => (request.status < 400 ? resolve(parse(request)) : reject(refusal(request)));
+    request.onerror = () => reject(new Failure({ code: "unreachable", wait: "unreachable" }));
+    request.onabort = () => reject(new Failure({ code: "cancelled" }));
+    request.onloadend = () => {
+      clearTimeout(stalled);
+      signal?.removeEventListener("abort", cancel);
+    };
+    if (signal?.aborted) return void reject(new Failure({ code: "cancelled" }));
+    signal?.addEventListener("abort", cancel);
+    alive();
+    onState({ kind: "sending", progress: 0 });
+    request.send(form);
+  });
+}
+
+function parse(request) {
+  try {
+    return JSON.parse(request.responseText);
+  } catch {
+    throw new Failure({ code: "unexpected", status: request.status, title: "The server's answer makes no sense" });
+  }
+}
+
+function refusal(request) {
+  let problem = {};
+  try {
+    problem = JSON.parse(request.responseText);
+  } catch {
+    // A proxy's own page: the status has to do.
+  }
+  const { status } = request;
+  const fields = { code: problem.code ?? `http_${status}`, title: problem.title, detail: problem.detail, status };
+  if (status === 401) fields.code = "unauthorized";
+  if (status === 413) fields.code = "too_large";
+  const wait = problem.code === "deadline" ? "busy" : WAITS[status];
+  if (wait) Object.assign(fields, { code: wait === "busy" ? "busy" : "unreachable", wait });
+  const after = Number(request.getResponseHeader("Retry-After"));
+  if (after > 0) fields.retryAfter = after;
+  return new Failure(fields);
+}
+
+/** Wait, unless woken or cancelled before. */
+function pause(ms, signal) {
+  return new Promise((resolve, reject) => {
+    const end = (then) => () => {
+      clearTimeout(timer);
+      wake.removeEventListener("now", go);
+      signal?.removeEventListener("abort", stop);
+      then();
+    };
+    const go = end(resolve);
+    const stop = end(() => reject(new Failure({ code: "cancelled" })));
+    const timer = setTimeout(go, ms);
+    wake.addEventListener("now", go);
+    signal?.addEventListener("abort", stop);
+  });
+}
+
+/** Follow whether the server is ready; `onChange(state, wasAway)` with "ready", "starting" or "away". */
+export class Watch {
+  constructor(onChange) {
+    this.onChange = onChange;
+    this.state = "asking";
+    this.timer = undefined;
+    this.ask();
+  }
+
+  /** Look now. */
+  async ask() {
+    clearTimeout(this.timer);
+    let state = "away";
+    try {
+      const answer = await fetch("health/ready", { cache: "no-store", signal: AbortSignal.timeout(5_000) });
+      state = answer.ok ? "ready" : "starting";
+    } catch {
+      // away
+    }
+    const wasAway = this.state === "away" || this.state === "starting";
+    if (state !== this.state) {
+      this.state = state;
+      this.onChange(state);
+      if (state === "ready" && wasAway) wake.dispatchEvent(new Event("now"));
+    }
+    if (state !== "ready") this.timer = setTimeout(() => this.ask(), POLL_MS);
+  }
+}
+
+/** The server's models, each with `name`, `version` and `classes`; the default one first. */
+export async function fetchModels() {
+  const { models } = await getJson("models");
+  const details = await Promise.all(models.map((m) => getJson(`models/${encodeURIComponent(m.name)}`)));
+  return details
+    .map((m) => ({ name: m.name, bundle: m.bundle.name, version: m.bundle.version, isDefault: m.default, classes: m.classes }))
+    .sort((a, b) => b.isDefault - a.isDefault);
+}
+
+async function getJson(path) {
+  const headers = key ? { Authorization: `Bearer ${key}` } : {};
+  const answer = await fetch(path, { headers, cache: "no-store" });
+  if (!answer.ok) throw new Failure({ code: answer.status === 401 ? "unauthorized" : "unexpected" });
+  return answer.json();
+}

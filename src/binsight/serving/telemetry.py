@@ -1,0 +1,139 @@
+"""What a server counts and times, for Prometheus, and its access log.
+
+Every label takes values from a fixed set (routes, statuses, codes, configured models, classes of their taxonomies), so
+no client can make the number of time series grow.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, TextIO
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from binsight.predictor import Prediction
+
+__all__ = ["CONTENT_TYPE", "AccessLog", "Telemetry"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+_REQUEST_BUCKETS = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_STAGE_BUCKETS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0)
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32)
+
+
+class Telemetry:
+    """The metrics of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        # When a counter was made says nothing, and would double the number of series.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # as the library has it
+        self.registry = CollectorRegistry()
+        options: dict[str, Any] = {"namespace": "binsight", "registry": self.registry}
+        self._requests = Counter("requests", "Requests answered.", ("route", "method", "status"), **options)
+        self._request_s = Histogram(
+            "request_seconds",
+            "From the first byte read to the answer.",
+            ("route",),
+            buckets=_REQUEST_BUCKETS,
+            **options,
+        )
+        self._stage_s = Histogram(
+            "stage_seconds",
+            "Time of one photo in a stage: read, queue, decode, infer, render.",
+            ("stage",),
+            buckets=_STAGE_BUCKETS,
+            **options,
+        )
+        self._batch = Histogram("batch_size", "Photos in one run of the network.", buckets=_BATCH_BUCKETS, **options)
+        self._rejects = Counter("rejects", "Photos and requests refused, by code.", ("code",), **options)
+        self._decisions = Counter(
+            "decisions", "Decisions, with the reason for review.", ("model", "decision", "reason"), **options
+        )
+        self._categories = Counter("categories", "Predicted categories.", ("model", "category"), **options)
+        self._reloads = Counter("model_changes", "Models put in place, or refused.", ("model", "result"), **options)
+        self._model_info = Gauge("model_info", "1 for the version in place.", ("model", "version"), **options)
+        self._versions: dict[str, str] = {}
+        self._options = options
+        ProcessCollector(registry=self.registry)
+        self._count_request = cache(self._requests.labels)
+        self._time_request = cache(self._request_s.labels)
+        self._time_stage = cache(self._stage_s.labels)
+
+    def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """Show `value()` as a gauge whenever the metrics are read."""
+        Gauge(name, text, **self._options).set_function(value)
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        method = method if method in _METHODS else "other"
+        self._count_request(route, method, str(status)).inc()
+        self._time_request(route).observe(seconds)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """A photo spent `seconds` in a stage."""
+        self._time_stage(name).observe(seconds)
+
+    def batch(self, size: int) -> None:
+        """The network ran on `size` photos at once."""
+        self._batch.observe(size)
+
+    def reject(self, code: str) -> None:
+        """A photo or request was refused."""
+        self._rejects.labels(code).inc()
+
+    def prediction(self, model: str, prediction: Prediction) -> None:
+        """A photo was classified."""
+        self._decisions.labels(model, prediction.decision, prediction.reason or "none").inc()
+        self._categories.labels(model, prediction.category).inc()
+
+    def model_change(self, model: str, version: str, result: str) -> None:
+        """Another version of a model is in place."""
+        self._reloads.labels(model, result).inc()
+        if (old := self._versions.get(model)) is not None:
+            self._model_info.remove(model, old)
+        self._versions[model] = version
+        self._model_info.labels(model, version).set(1)
+
+    def model_refused(self, model: str) -> None:
+        """A bundle was not put in place."""
+        self._reloads.labels(model, "refused").inc()
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class AccessLog:
+    """Writes one JSON object per line.
+
+    Args:
+        stream: where to; None means standard error as it is when a line is written.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def write(self, entry: Mapping[str, Any]) -> None:
+        """Write one line; a stream that is gone does not stop the server."""
+        line = json.dumps(entry, separators=(",", ":")) + "\n"
+        stream = self._stream or sys.stderr
+        with self._lock:
+            try:
+                stream.write(line)
+                stream.flush()
+            except (OSError, ValueError):
+                return

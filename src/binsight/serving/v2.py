@@ -1,0 +1,221 @@
+"""The Open Inference Protocol, version 2, so that clients of Triton, KServe and others work unchanged.
+
+A model takes either `images` (pixels of the network's own input size) or `photos` (encoded files of any size), and
+gives `probabilities`, `category` and `decision` beside the network's own outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from flask import Blueprint, Response, request
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from binsight import __version__
+from binsight.errors import BinsightError, ImageError
+from binsight.imaging import prepare_photo
+from binsight.predictor import Outputs, Prediction
+from binsight.serving.api import json_response
+from binsight.serving.batching import Job
+from binsight.serving.models import LoadedModel
+from binsight.serving.problems import ProblemError, image_problem, validation_problem
+from binsight.serving.schemas import Answer
+from binsight.serving.service import Service, current_service
+from binsight.serving.uploads import read_body
+from binsight.serving.v2_schemas import (
+    InferAnswer,
+    InferRequest,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+    TensorMetadata,
+    V2ModelMetadata,
+    V2ModelReady,
+)
+from binsight.serving.v2_tensors import BINARY_HEADER, pack_answer, read_tensor, split_body
+
+__all__ = ["v2_blueprint", "v2_health_blueprint"]
+
+_DECISIVE = ("logits", "biodegradable_logit", "unfamiliarity")
+_DERIVED = ("probabilities", "category", "decision")
+_DEFAULT = (*_DERIVED, "logits", "biodegradable_logit")
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def v2_health_blueprint() -> Blueprint:
+    """`GET /v2`, `/v2/health/live`, `/v2/health/ready`: open to everyone."""
+    blueprint = Blueprint("v2_health", __name__)
+    blueprint.add_url_rule("/v2", view_func=_server, endpoint="server", methods=["GET"])
+    blueprint.add_url_rule("/v2/health/live", view_func=_live, endpoint="live", methods=["GET"])
+    blueprint.add_url_rule("/v2/health/ready", view_func=_ready, endpoint="ready", methods=["GET"])
+    return blueprint
+
+
+def v2_blueprint() -> Blueprint:
+    """`GET /v2/models/{m}`, `/v2/models/{m}/ready`, `POST /v2/models/{m}/infer`; each also with `/versions/{v}`."""
+    blueprint = Blueprint("v2", __name__)
+    for suffix, view, method in (("", _model, "GET"), ("/ready", _model_ready, "GET"), ("/infer", _infer, "POST")):
+        endpoint = suffix.strip("/") or "model"
+        for form in ("/v2/models/<name>", "/v2/models/<name>/versions/<version>"):
+            blueprint.add_url_rule(form + suffix, view_func=view, endpoint=endpoint, methods=[method])
+    return blueprint
+
+
+def _server() -> Response:
+    return _json(ServerMetadata(name="binsight", version=__version__, extensions=["binary_tensor_data"]))
+
+
+def _live() -> Response:
+    return _json(ServerLive(live=True))
+
+
+def _ready() -> Response:
+    current_service().check_ready()
+    return _json(ServerReady(ready=True))
+
+
+def _model(name: str, version: str | None = None) -> Response:
+    model = _find(current_service(), name, version)
+    height, width = model.narrow.spec.size
+    classes = len(model.narrow.taxonomy)
+    shapes = {
+        "logits": [-1, classes],
+        "biodegradable_logit": [-1, 1],
+        "attention": [-1, -1, -1, classes],
+        "features": [-1, -1],
+        "unfamiliarity": [-1, 1],
+    }
+    outputs = [
+        TensorMetadata(name="probabilities", datatype="FP32", shape=[-1, classes]),
+        TensorMetadata(name="category", datatype="BYTES", shape=[-1]),
+        TensorMetadata(name="decision", datatype="BYTES", shape=[-1]),
+    ]
+    outputs += [TensorMetadata(name=n, datatype="FP32", shape=shapes[n]) for n in _available(model)]
+    return _json(
+        V2ModelMetadata(
+            name=name,
+            versions=[model.version],
+            platform="onnx_onnxruntime",
+            inputs=[
+                TensorMetadata(name="images", datatype="UINT8", shape=[-1, height, width, 3]),
+                TensorMetadata(name="photos", datatype="BYTES", shape=[-1]),
+            ],
+            outputs=outputs,
+        )
+    )
+
+
+def _model_ready(name: str, version: str | None = None) -> Response:
+    service = current_service()
+    service.check_ready()
+    _find(service, name, version)
+    return _json(V2ModelReady(name=name, ready=True))
+
+
+def _infer(name: str, version: str | None = None) -> Response:
+    service = current_service()
+    service.check_ready()
+    model = _find(service, name, version)
+    service.check_room()
+    with service.budget.hold() as holding:
+        body = read_body(request, service.settings.max_body_bytes, holding)
+        text, binary = split_body(body, request.headers.get(BINARY_HEADER))
+        try:
+            message = InferRequest.model_validate_json(text)
+        except ValidationError as error:
+            raise validation_problem(error, "bad_request") from None
+        wanted = _wanted(message, model)
+        tensors = _run(service, model, _prepare(service, model, message, binary), wanted)
+    answer, tail = pack_answer(
+        InferAnswer(model_name=name, model_version=model.version, outputs=[]), message, {n: tensors[n] for n in wanted}
+    )
+    if not tail:
+        return _json(answer)
+    head = answer.to_json()
+    response = Response(head + tail, mimetype="application/octet-stream")
+    response.headers[BINARY_HEADER] = str(len(head))
+    return response
+
+
+def _find(service: Service, name: str, version: str | None) -> LoadedModel:
+    model = service.model(name)
+    if version is not None and version != model.version:
+        raise ProblemError("unknown_model", f"model {name[:64]!r} is served in version {model.version} only")
+    return model
+
+
+def _available(model: LoadedModel) -> list[str]:
+    """The outputs that the model's own network has."""
+    return list(model.outputs)
+
+
+def _wanted(message: InferRequest, model: LoadedModel) -> list[str]:
+    known = (*_DERIVED, *_available(model))
+    asked = [wish.name for wish in message.outputs]
+    if unknown := [name for name in asked if name not in known]:
+        raise ProblemError("bad_request", f"no output {unknown[0]!r}; there is {', '.join(known)}")
+    return list(dict.fromkeys(asked)) or [name for name in _DEFAULT if name in known]
+
+
+def _prepare(
+    service: Service, model: LoadedModel, message: InferRequest, binary: bytes
+) -> list[Callable[[], NDArray[np.uint8]]]:
+    """For each photo, what gives its pixels."""
+    tensor = read_tensor(message.inputs[0], binary)
+    if len(tensor) > service.settings.max_files:
+        raise ProblemError("too_many_files", f"expected at most {service.settings.max_files} photos in one request")
+    if message.inputs[0].name == "photos" and tensor.dtype == object and tensor.ndim == 1:
+        return [partial(_decode, bytes(data), model, service) for data in tensor]
+    shape = (*model.narrow.spec.size, 3)
+    if message.inputs[0].name == "images" and tensor.dtype == np.uint8 and tensor.shape[1:] == shape:
+        return [partial(_same, tensor[i : i + 1]) for i in range(len(tensor))]
+    raise ProblemError(
+        "bad_request", f"expected the input 'images', UINT8 [n, {shape[0]}, {shape[1]}, 3], or 'photos', BYTES [n]"
+    )
+
+
+def _decode(data: bytes, model: LoadedModel, service: Service) -> NDArray[np.uint8]:
+    return prepare_photo(data, model.narrow.spec, limits=service.limits)[None]
+
+
+def _same(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(pixels)
+
+
+def _run(
+    service: Service, model: LoadedModel, photos: list[Callable[[], NDArray[np.uint8]]], wanted: list[str]
+) -> Tensors:
+    deadline = service.deadline()
+    outputs = tuple(dict.fromkeys((*_DECISIVE, *(name for name in wanted if name in model.outputs))))
+    finish = partial(_finish, model)
+    results = service.run([Job(model, outputs, prepare, finish, deadline) for prepare in photos])
+    for result in results:
+        if isinstance(result, ImageError):
+            raise image_problem(result)
+        if isinstance(result, BinsightError):
+            raise result
+    for _, prediction in results:
+        service.telemetry.prediction(model.name, prediction)
+    predictions = [prediction for _, prediction in results]
+    tensors: Tensors = {
+        "probabilities": np.asarray([list(p.scores.values()) for p in predictions], np.float32),
+        "category": np.asarray([p.category for p in predictions], object),
+        "decision": np.asarray([p.decision for p in predictions], object),
+    }
+    for name in wanted:
+        if name not in tensors:
+            tensors[name] = np.concatenate([getattr(o, name) for o, _ in results])
+    return tensors
+
+
+def _finish(model: LoadedModel, outputs: Outputs, timing_ms: dict[str, float]) -> tuple[Outputs, Prediction]:
+    return outputs, model.narrow.interpret(outputs, timing_ms)[0]
+
+
+def _json(answer: Answer) -> Response:
+    return json_response(answer.to_json())

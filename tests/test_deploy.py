@@ -1,0 +1,147 @@
+"""The files under `deploy/` and the Dockerfile agree with the server that they run."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from binsight.cli.serve import serve
+from binsight.serving.app import create_app
+from binsight.serving.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy"
+pytestmark = pytest.mark.skipif(not DEPLOY.is_dir(), reason="not in the source tree")
+
+
+def manifest(name: str) -> Any:
+    """Return a Kubernetes manifest."""
+    return yaml.safe_load((DEPLOY / "kubernetes" / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def container() -> Any:
+    """Return the deployment's only container."""
+    (only,) = manifest("deployment")["spec"]["template"]["spec"]["containers"]
+    return only
+
+
+@pytest.fixture(scope="module")
+def metrics(shared_bundle: Path) -> str:
+    """Return the metrics of a server that has answered one request."""
+    app = create_app(Settings(models=(str(shared_bundle),), workers=1, access_log=False))
+    client = app.test_client()
+    client.post("/predict", data=b"no photo", content_type="image/png")
+    app.extensions["binsight"].drain(5)
+    return client.get("/metrics").text
+
+
+def named_metrics() -> Iterator[tuple[str, str]]:
+    """Give every metric that the dashboard, the alerts and the scaling ask for, with the file that does."""
+    for path in sorted(DEPLOY.rglob("*")):
+        if path.is_file():
+            for name in re.findall(r"\b(?:binsight|process)_[a-z_]+\b", path.read_text(encoding="utf-8")):
+                yield name, path.name
+
+
+def test_metrics_exist(metrics: str) -> None:
+    """Every metric that is asked for is one that the server has."""
+    known = set(re.findall(r"^# TYPE (\w+)", metrics, re.MULTILINE))
+    known |= {f"{name}{suffix}" for name in known for suffix in ("_bucket", "_sum", "_count", "_total")}
+    asked = dict(named_metrics())
+    assert len(asked) > 10
+    assert {name: file for name, file in asked.items() if name not in known} == {}
+
+
+def test_labels_exist(metrics: str) -> None:
+    """The labels by which requests are told apart are those of the server."""
+    assert re.search(
+        r'^binsight_requests_total\{method="POST",route="/predict",status="415"\} 1', metrics, re.MULTILINE
+    )
+
+
+def test_dashboard() -> None:
+    """The dashboard's panels have ids of their own, do not overlap, and use the provisioned data source."""
+    dashboard = json.loads((DEPLOY / "grafana/dashboards/binsight.json").read_text(encoding="utf-8"))
+    (source,) = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"]
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert {panel["datasource"]["uid"] for panel in panels} == {source["uid"]}
+    cells = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
+
+
+def test_variables_exist() -> None:
+    """Every BINSIGHT_… variable that is set is one that `binsight serve` reads."""
+    known = {option.envvar for option in serve.params}
+    files = [ROOT / "Dockerfile", DEPLOY / "compose.yaml", *(DEPLOY / "kubernetes").glob("*.yaml")]
+    asked = {name for path in files for name in re.findall(r"BINSIGHT_[A-Z_]+", path.read_text(encoding="utf-8"))}
+    assert asked - known == set()
+    assert "BINSIGHT_HOST" in asked
+
+
+def test_probes(shared_bundle: Path) -> None:
+    """The probes ask addresses that the server has."""
+    client = create_app(Settings(models=(str(shared_bundle),), access_log=False), load=False).test_client()
+    paths = {container()[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
+    assert {path: client.get(path).status_code for path in paths} == {"/health/ready": 503, "/health/live": 200}
+
+
+def test_grace() -> None:
+    """A pod is given the time to leave the service and then to finish what it has."""
+    pod = manifest("deployment")["spec"]["template"]["spec"]
+    leaving = int(container()["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert pod["terminationGracePeriodSeconds"] > leaving + Settings().drain_timeout_s
+
+
+def test_scaling() -> None:
+    """New replicas come long before the queue of one is full."""
+    (metric,) = [m["pods"] for m in manifest("hpa")["spec"]["metrics"] if m["type"] == "Pods"]
+    assert metric["metric"]["name"] == "binsight_queue_depth"
+    assert int(metric["target"]["averageValue"]) <= Settings().queue_size / 4
+
+
+def test_confined() -> None:
+    """The container runs as nobody in particular, on a root that it cannot write, without any capability."""
+    pod = manifest("deployment")["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert container()["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert f"USER {pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}\n" in dockerfile
+
+
+def test_selectors() -> None:
+    """Service, budget, policy and scaling mean the pods of the deployment."""
+    labels = manifest("deployment")["spec"]["template"]["metadata"]["labels"]
+    assert manifest("service")["spec"]["selector"] == labels
+    assert manifest("pdb")["spec"]["selector"]["matchLabels"] == labels
+    assert manifest("networkpolicy")["spec"]["podSelector"]["matchLabels"] == labels
+    assert manifest("hpa")["spec"]["scaleTargetRef"]["name"] == manifest("deployment")["metadata"]["name"]
+
+
+def test_kustomization_is_complete() -> None:
+    """Every manifest is applied."""
+    files = {path.name for path in (DEPLOY / "kubernetes").glob("*.yaml")} - {"kustomization.yaml"}
+    assert set(manifest("kustomization")["resources"]) == files
+
+
+def test_no_telemetry() -> None:
+    """The image tells ONNX Runtime not to report its use."""
+    assert "ORT_DISABLE_TELEMETRY=1" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
