@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from binsight.bundle.container import (
     MANIFEST_NAME,
-    MAX_FILE_BYTES,
     MAX_MANIFEST_BYTES,
     MODEL_NAME,
     Container,
@@ -53,8 +53,6 @@ class Bundle:
         size = self._container.size(name)
         if size != entry.size:
             raise BundleError(f"expected {entry.size:,} bytes, got {size:,}", file=name)
-        if size > MAX_FILE_BYTES:
-            raise BundleError(f"expected at most {MAX_FILE_BYTES:,} bytes, got {size:,}", file=name)
         data = self._container.read(name)
         entry.check(name, data)
         return data
@@ -80,8 +78,14 @@ def load_bundle(path: str | Path) -> Bundle:
         InputError: there is nothing there.
         BundleError: the manifest is malformed or was altered.
     """
-    container = open_container(Path(path))
-    return Bundle(Path(path), read_manifest(container), container)
+    path = Path(path)
+    try:
+        container = open_container(path)
+        return Bundle(path, read_manifest(container), container)
+    except BundleError as error:
+        located = BundleError(f"{path}: {error}")
+        located.file = error.file
+        raise located from error
 
 
 def read_manifest(container: Container) -> Manifest:
@@ -100,21 +104,26 @@ def read_manifest(container: Container) -> Manifest:
 
 def builtin_bundles() -> list[str]:
     """The names of the bundles that come with the package."""
+    if not _BUILTIN.is_dir():
+        return []
     return sorted(entry.name for entry in _BUILTIN.iterdir() if entry.joinpath(MANIFEST_NAME).is_file())
 
 
 def resolve_bundle(name_or_path: str | Path) -> Path:
     """Where a bundle is: a path as given, or else the bundle of that name in the package.
 
+    A folder that holds no bundle, such as a data set named like the model trained on it, does not hide the package's.
+
     Raises:
         InputError: neither exists.
     """
-    path = Path(name_or_path)
-    if path.exists():
-        return path
-    name = str(name_or_path)
-    if name in builtin_bundles():
+    name, builtin = str(name_or_path), builtin_bundles()
+    # Unlike those of `Path`, these also answer for a name that no file can have.
+    is_other_folder = os.path.isdir(name) and not os.path.lexists(os.path.join(name, MANIFEST_NAME))  # noqa: PTH112, PTH118
+    if name in builtin and (is_other_folder or not os.path.exists(name)):  # noqa: PTH110
         return Path(str(_BUILTIN.joinpath(name)))
+    if os.path.exists(name):  # noqa: PTH110
+        return Path(name)
     raise InputError(
-        f"no model bundle at {name!r}, and none of that name in the package ({', '.join(builtin_bundles())})"
+        f"no model bundle at {name!r}, and none of that name in the package, which has {', '.join(builtin) or 'none'}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 import zipfile
@@ -16,6 +17,7 @@ from binsight.errors import BundleError, InputError
 __all__ = [
     "CARD_NAME",
     "MANIFEST_NAME",
+    "MAX_FILES",
     "MAX_FILE_BYTES",
     "MAX_MANIFEST_BYTES",
     "MODEL_NAME",
@@ -30,11 +32,22 @@ MODEL_NAME = "model.onnx"
 CARD_NAME = "card.md"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILE_BYTES = 512 << 20
+MAX_FILES = 64
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
-_MAX_ENTRIES = 64
+# What zipfile raises for damaged archives; ValueError and OverflowError for names and offsets out of range.
+_UNPACK_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +97,14 @@ def open_container(path: Path) -> Container:
         InputError: there is nothing at `path`, or it cannot be read.
         BundleError: it is neither a folder nor a well-formed zip.
     """
-    if path.is_dir():
+    # Unlike those of `Path`, these also answer for a name that no file can have.
+    if os.path.isdir(path):  # noqa: PTH112
         return _Folder(path)
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110
         raise InputError(f"no bundle at {path}")
+    if not path.is_file():
+        # Opening a pipe or a device could wait for ever.
+        raise BundleError("expected a folder or a zip file, got a pipe or device")
     return _Zip(path)
 
 
@@ -96,7 +113,10 @@ class _Folder:
         self._path = path
 
     def names(self) -> list[str]:
-        return sorted(entry.name for entry in self._path.iterdir())
+        try:
+            return sorted(entry.name for entry in self._path.iterdir())
+        except OSError as error:
+            raise InputError(f"{self._path}: cannot be listed ({error.strerror})") from error
 
     def size(self, name: str) -> int:
         try:
@@ -123,16 +143,18 @@ class _Zip:
             with zipfile.ZipFile(path) as archive:
                 infos = archive.infolist()
         except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
-            raise BundleError(f"{path}: expected a folder or a zip file ({error})") from error
+            raise BundleError(f"expected a folder or a zip file ({error})") from error
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-        if len(infos) > _MAX_ENTRIES:
-            raise BundleError(f"{path}: expected at most {_MAX_ENTRIES} files, got {len(infos)}")
+        if len(infos) > MAX_FILES:
+            raise BundleError(f"expected at most {MAX_FILES} files, got {len(infos)}")
         for info in infos:
             _check_entry(info)
-        self._infos = {info.filename: info for info in infos}
-        if len(self._infos) < len(infos):
-            raise BundleError(f"{path}: a file name appears twice")
+        self._infos: dict[str, zipfile.ZipInfo] = {}
+        for info in infos:
+            if info.filename in self._infos:
+                raise BundleError("appears twice in the zip", file=info.filename)
+            self._infos[info.filename] = info
 
     def names(self) -> list[str]:
         return sorted(self._infos)
@@ -146,7 +168,7 @@ class _Zip:
             with zipfile.ZipFile(self._path) as archive, archive.open(info) as file:
                 # zipfile stops at the size in the directory, whatever the compressed data would expand to.
                 return file.read(info.file_size)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        except _UNPACK_ERRORS as error:
             raise BundleError(f"cannot be unpacked ({error})", file=name) from error
 
     def _info(self, name: str) -> zipfile.ZipInfo:

@@ -32,6 +32,7 @@ _CHILDREN: dict[str, dict[int, str]] = {
 }
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
 _MODEL_GRAPH = 7
+_MAX_TAG = 0xFFFFFFFF
 
 
 def refuse_external_data(model: bytes) -> None:
@@ -67,6 +68,9 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     position = 0
     while position < len(message):
         tag, position = _varint(message, position)
+        if tag > _MAX_TAG:
+            # Other parsers drop the upper bits: to them such a field has another number, to us it would be unknown.
+            raise BundleError("not an ONNX model: a field number is too large")
         wire_type, start = tag & 7, position
         if wire_type == _VARINT:
             _, position = _varint(message, position)

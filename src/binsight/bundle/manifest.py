@@ -6,12 +6,22 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from binsight.bundle.container import MANIFEST_NAME, MODEL_NAME, NAME_PATTERN, FileEntry
+from binsight.bundle.container import (
+    CARD_NAME,
+    MANIFEST_NAME,
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    MAX_MANIFEST_BYTES,
+    MODEL_NAME,
+    NAME_PATTERN,
+    FileEntry,
+)
+from binsight.bundle.strict_json import encode_object, expect_object, parse_object
 from binsight.errors import BinsightError, BundleError
 from binsight.imaging import PreprocessSpec
 from binsight.probability import ReviewThresholds
@@ -21,7 +31,7 @@ __all__ = ["FORMAT", "Manifest", "Metric", "SplitMetrics"]
 
 FORMAT = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_OWN_DIGEST = re.compile(rb'"sha256": "([0-9a-f]{64})"')
+_UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _NO_DIGEST = "0" * 64
 _KEYS = (
     "format",
@@ -107,9 +117,14 @@ class Manifest:
         }
 
     def to_bytes(self) -> bytes:
-        """`bundle.json` as it is written, its own digest filled in."""
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        blank = text.encode("utf-8")
+        """`bundle.json` as it is written, its own digest filled in.
+
+        Raises:
+            BundleError: `training` holds what JSON cannot, or the whole is too large.
+        """
+        blank = encode_object(self.to_dict(), file=MANIFEST_NAME)
+        if len(blank) > MAX_MANIFEST_BYTES:
+            raise BundleError(f"expected at most {MAX_MANIFEST_BYTES:,} bytes, got {len(blank):,}", file=MANIFEST_NAME)
         return blank.replace(_NO_DIGEST.encode(), hashlib.sha256(blank).hexdigest().encode(), 1)
 
     @classmethod
@@ -119,7 +134,7 @@ class Manifest:
         Raises:
             BundleError: it is malformed or was altered.
         """
-        raw = _parse(data)
+        raw = parse_object(data, file=MANIFEST_NAME)
         _check_keys(raw)
         _check_own_digest(data, raw["sha256"])
         try:
@@ -128,93 +143,71 @@ class Manifest:
             raise
         except BinsightError as error:
             raise BundleError(str(error), file=MANIFEST_NAME) from error
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise BundleError(f"a value has the wrong type or is missing ({error})", file=MANIFEST_NAME) from error
-
-
-def _parse(data: bytes) -> dict[str, Any]:
-    try:
-        raw = json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"not valid JSON: {error}", file=MANIFEST_NAME) from error
-    if not isinstance(raw, dict):
-        raise BundleError(f"expected a JSON object, got {type(raw).__name__}", file=MANIFEST_NAME)
-    return raw
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) < len(keys):
-        raise ValueError(f"key {next(k for k in keys if keys.count(k) > 1)!r} appears twice")
-    return dict(pairs)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
+        except TypeError as error:
+            raise BundleError(f"a value has the wrong type ({error})", file=MANIFEST_NAME) from error
 
 
 def _check_keys(raw: Mapping[str, Any]) -> None:
     found = raw.get("format")
-    if found != FORMAT or isinstance(found, bool):
+    if type(found) is not int or found != FORMAT:
         raise BundleError(
-            f"expected format {FORMAT}, got {found!r}; update binsight, or train the model again", file=MANIFEST_NAME
+            f"expected format {FORMAT}, got {json.dumps(found)[:50]}; update binsight, or train the model again",
+            file=MANIFEST_NAME,
         )
-    faults = [f"missing {key}" for key in _KEYS if key not in raw]
-    faults += [f"unknown key {key}" for key in raw if key not in _KEYS]
-    if faults:
-        raise BundleError("; ".join(faults), file=MANIFEST_NAME)
+    _object(raw, "", _KEYS)
 
 
 def _check_own_digest(data: bytes, stated: object) -> None:
-    match = _OWN_DIGEST.search(data)
-    if match is None or match[1].decode() != stated:
-        raise BundleError('expected "sha256" with 64 hex digits ahead of all other digests', file=MANIFEST_NAME)
-    blank = data[: match.start(1)] + _NO_DIGEST.encode() + data[match.end(1) :]
-    if hashlib.sha256(blank).hexdigest() != stated:
+    if not isinstance(stated, str) or not _SHA256.fullmatch(stated):
+        raise BundleError("sha256: expected 64 lower-case hex digits", file=MANIFEST_NAME)
+    # No other place can hold the same digits: they would have to be a hash of themselves.
+    if hashlib.sha256(data.replace(stated.encode(), _NO_DIGEST.encode(), 1)).hexdigest() != stated:
         raise BundleError("altered: its content does not match its own sha256", file=MANIFEST_NAME)
 
 
+def _object(value: object, where: str, keys: Collection[str] | None = None) -> Mapping[str, Any]:
+    return expect_object(value, where, keys, file=MANIFEST_NAME)
+
+
 def _from_dict(raw: Mapping[str, Any]) -> Manifest:
-    taxonomy = Taxonomy.from_dict(raw["taxonomy"])
+    taxonomy = Taxonomy.from_dict(_object(raw["taxonomy"], "taxonomy"))
     return Manifest(
         name=raw["name"],
         version=raw["version"],
         created=raw["created"],
         taxonomy=taxonomy,
-        preprocess=PreprocessSpec.from_dict(raw["preprocess"]),
+        preprocess=PreprocessSpec.from_dict(_object(raw["preprocess"], "preprocess")),
         temperature=raw["temperature"],
         biodegradable_temperature=raw["biodegradable_temperature"],
         review=_review_from_dict(raw["review"], taxonomy),
-        metrics={name: _split_from_dict(split) for name, split in raw["metrics"].items()},
-        training=raw["training"],
-        files={name: _file_from_dict(entry) for name, entry in raw["files"].items()},
+        metrics={name: _split_from_dict(name, split) for name, split in _object(raw["metrics"], "metrics").items()},
+        training=_object(raw["training"], "training"),
+        files={name: _file_from_dict(name, entry) for name, entry in _object(raw["files"], "files").items()},
     )
 
 
-def _file_from_dict(raw: Mapping[str, Any]) -> FileEntry:
-    if set(raw) != {"sha256", "bytes"}:
-        raise BundleError(f"files: expected sha256 and bytes, got {', '.join(raw)}", file=MANIFEST_NAME)
-    return FileEntry(sha256=raw["sha256"], size=raw["bytes"])
+def _file_from_dict(name: str, raw: object) -> FileEntry:
+    entry = _object(raw, f"files: {name}", ("sha256", "bytes"))
+    return FileEntry(sha256=entry["sha256"], size=entry["bytes"])
 
 
-def _review_from_dict(raw: Mapping[str, Any], taxonomy: Taxonomy) -> ReviewThresholds:
-    if set(raw) != {"confidence", "disagreement", "unfamiliarity"}:
-        raise BundleError(
-            f"review: expected confidence, disagreement and unfamiliarity, got {', '.join(raw)}", file=MANIFEST_NAME
-        )
-    confidence = raw["confidence"]
-    if set(confidence) != set(taxonomy.ids):
-        raise BundleError("review.confidence: expected one number for every class", file=MANIFEST_NAME)
+def _review_from_dict(raw: object, taxonomy: Taxonomy) -> ReviewThresholds:
+    review = _object(raw, "review", ("confidence", "disagreement", "unfamiliarity"))
+    confidence = _object(review["confidence"], "review.confidence", taxonomy.ids)
     return ReviewThresholds(
         confidence=tuple(confidence[c] for c in taxonomy.ids),
-        disagreement=raw["disagreement"],
-        unfamiliarity=raw["unfamiliarity"],
+        disagreement=review["disagreement"],
+        unfamiliarity=review["unfamiliarity"],
     )
 
 
-def _split_from_dict(raw: Mapping[str, Any]) -> SplitMetrics:
-    values = {name: Metric(**metric) for name, metric in raw["values"].items()}
-    return SplitMetrics(**{**raw, "values": values})
+def _split_from_dict(name: str, raw: object) -> SplitMetrics:
+    where = f"metrics.{name}"
+    split = _object(raw, where, ("photos", "values"))
+    metrics = _object(split["values"], f"{where}.values")
+    keys = ("value", "low", "high")
+    values = {key: Metric(**_object(metric, f"{where}.values.{key}", keys)) for key, metric in metrics.items()}
+    return SplitMetrics(split["photos"], values)
 
 
 def _faults(manifest: Manifest) -> list[str]:
@@ -227,8 +220,13 @@ def _faults(manifest: Manifest) -> list[str]:
         faults.append(f"created must be YYYY-MM-DDThh:mm:ssZ, got {manifest.created!r}")
     faults += _number_faults(manifest)
     for split, metrics in manifest.metrics.items():
-        if not isinstance(metrics.photos, int) or not all(_is_metric(m) for m in metrics.values.values()):
-            faults.append(f"metrics.{split}: expected a number of photos, and numbers")
+        if not _is_count(metrics.photos):
+            faults.append(f"metrics.{split}.photos must be a whole number, got {metrics.photos!r}")
+        faults += [
+            f"metrics.{split}.values.{name}: value must be a number, low and high numbers or null"
+            for name, metric in metrics.values.items()
+            if not _is_metric(metric)
+        ]
     if not isinstance(manifest.training, Mapping):
         faults.append("training must be an object")
     return faults + _file_faults(manifest.files)
@@ -255,13 +253,15 @@ def _number_faults(manifest: Manifest) -> list[str]:
 
 def _file_faults(files: Mapping[str, FileEntry]) -> list[str]:
     faults = [f"files: {name!r} is not a plain file name" for name in files if not NAME_PATTERN.fullmatch(name)]
-    if files and not {MODEL_NAME, "card.md"} <= set(files):
-        faults.append(f"files: expected {MODEL_NAME} and card.md among them")
+    if files and not {MODEL_NAME, CARD_NAME} <= set(files):
+        faults.append(f"files: expected {MODEL_NAME} and {CARD_NAME} among them")
+    if len(files) >= MAX_FILES:
+        faults.append(f"files: expected fewer than {MAX_FILES}, got {len(files)}")
     if MANIFEST_NAME in files:
         faults.append(f"files: {MANIFEST_NAME} cannot list itself")
     for name, entry in files.items():
-        if not isinstance(entry.size, int) or entry.size < 0 or isinstance(entry.size, bool):
-            faults.append(f"files: {name}: bytes must be a whole number")
+        if not _is_count(entry.size) or entry.size > MAX_FILE_BYTES:
+            faults.append(f"files: {name}: bytes must be a whole number up to {MAX_FILE_BYTES:,}, got {entry.size!r}")
         if not isinstance(entry.sha256, str) or not _SHA256.fullmatch(entry.sha256):
             faults.append(f"files: {name}: sha256 must be 64 lower-case hex digits")
     return faults
@@ -269,17 +269,17 @@ def _file_faults(files: Mapping[str, FileEntry]) -> list[str]:
 
 def _is_utc(text: object) -> bool:
     try:
-        return (
-            isinstance(text, str)
-            and datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z").tzname() == "UTC"
-            and text[-1] == "Z"
-        )
+        return isinstance(text, str) and bool(_UTC.fullmatch(text) and datetime.fromisoformat(text))
     except ValueError:
         return False
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _is_share(value: object) -> bool:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from binsight.bundle.bundle import load_bundle
-from binsight.bundle.container import MANIFEST_NAME, FileEntry
+from binsight.bundle.container import CARD_NAME, MANIFEST_NAME, MODEL_NAME, FileEntry, open_container
 from binsight.bundle.manifest import Manifest
-from binsight.errors import OutputError
+from binsight.errors import BundleError, InputError, OutputError
 
 __all__ = ["pack_bundle", "write_bundle"]
 
@@ -32,17 +32,22 @@ def write_bundle(out: str | Path, manifest: Manifest, files: Mapping[str, bytes]
         `out`.
 
     Raises:
-        BundleError: a name or a manifest value breaks the format.
+        BundleError: a file is missing, or a name or a manifest value breaks the format.
         OutputError: `out` exists, or cannot be written.
     """
     out = Path(out)
+    for name in (MODEL_NAME, CARD_NAME):
+        if name not in files:
+            raise BundleError("missing; every bundle has one", file=name)
     manifest = manifest.with_files({name: FileEntry.of(data) for name, data in files.items()})
     contents = {MANIFEST_NAME: manifest.to_bytes(), **dict(sorted(files.items()))}
-    if out.exists() and not (overwrite and _is_bundle(out)):
-        raise OutputError(f"{out} exists; choose another name" + ("" if not overwrite else ", it is not a bundle"))
+    if os.path.lexists(out) and not overwrite:
+        raise OutputError(f"{out} exists; overwrite it or choose another name")
+    if os.path.lexists(out) and not _is_bundle(out):
+        raise OutputError(f"{out} exists and is not a bundle; choose another name")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _replace(out, lambda draft: (_write_zip if out.suffix == ".zip" else _write_folder)(draft, contents))
+        _replace(out, lambda draft: (_write_zip if out.suffix.lower() == ".zip" else _write_folder)(draft, contents))
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
     return out
@@ -62,18 +67,27 @@ def pack_bundle(source: str | Path, out: str | Path, *, overwrite: bool = False)
 
 
 def _is_bundle(path: Path) -> bool:
-    return path.suffix == ".zip" if path.is_file() else (path / MANIFEST_NAME).is_file()
+    try:
+        return open_container(path).size(MANIFEST_NAME) > 0
+    except (BundleError, InputError):
+        return False
 
 
 def _replace(out: Path, write: Callable[[Path], None]) -> None:
     """Let `write` make a draft beside `out`, then put the draft in its place."""
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as workplace:
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".binsight-") as workplace:
         draft = Path(workplace, "new")
         write(draft)
-        if out.is_dir():
-            # A folder cannot be replaced in one step: the old one steps aside first, and is deleted with `workplace`.
-            out.rename(Path(workplace, "old"))
-        draft.replace(out)
+        if not out.is_dir():
+            draft.replace(out)
+            return
+        # A folder cannot be replaced in one step: the old one steps aside first, and is deleted with `workplace`.
+        old = out.rename(Path(workplace, "old"))
+        try:
+            draft.replace(out)
+        except OSError:
+            old.rename(out)
+            raise
 
 
 def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:

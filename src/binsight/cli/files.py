@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
     """
     from PIL import Image, PngImagePlugin  # noqa: F401 - the plug-in registers the format
 
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    draft = path.with_name(f".{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("xb") as file:
@@ -30,4 +31,5 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder may be none
+            draft.unlink(missing_ok=True)

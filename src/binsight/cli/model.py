@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from binsight.cli.app import EXIT_FAULTS
+from binsight.cli.text import markup, open_console, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,13 +45,21 @@ def model() -> None:
 @_JSON
 @click.option("--card", is_flag=True, help="Print the model card (Markdown).")
 def show(bundle: str, as_json: bool, card: bool) -> None:
-    """Show what a model knows, how good it was measured to be, and how it was made."""
+    """Show what a model knows, how good it was measured to be, and how it was made.
+
+    \b
+    Examples:
+      binsight model show
+      binsight model show my.zip --card
+      binsight model show my.zip --json | jq .metrics
+    """
     from binsight.bundle import load_bundle, resolve_bundle
     from binsight.bundle.container import CARD_NAME
 
     found = load_bundle(resolve_bundle(bundle))
     if card:
-        click.echo(found.read(CARD_NAME).decode("utf-8", "replace"))
+        card_lines = found.read(CARD_NAME).decode("utf-8", "replace").splitlines()
+        click.echo("\n".join(plain(line, keep="\t") for line in card_lines))
     elif as_json:
         click.echo(json.dumps(found.manifest.to_dict(), indent=2))
     else:
@@ -61,7 +70,13 @@ def show(bundle: str, as_json: bool, card: bool) -> None:
 @_BUNDLE
 @_JSON
 def verify(bundle: str, as_json: bool) -> None:
-    """Check every file of a bundle; exit with 1 when something is wrong."""
+    """Check every file of a bundle; exit with 1 when something is wrong.
+
+    \b
+    Examples:
+      binsight model verify my.zip
+      binsight model verify my/ && binsight predict belt/ --model my/
+    """
     from binsight.bundle import resolve_bundle, verify_bundle
 
     path = resolve_bundle(bundle)
@@ -72,7 +87,7 @@ def verify(bundle: str, as_json: bool) -> None:
         )
     elif faults:
         for fault in faults:
-            click.echo(f"{path}: {fault.file or 'bundle'}: {fault.message}")
+            click.echo(plain(f"{path}: {fault.file or 'bundle'}: {fault.message}"))
     else:
         click.echo(f"{path}: sound")
     if faults:
@@ -84,7 +99,13 @@ def verify(bundle: str, as_json: bool) -> None:
 @click.argument("second", metavar="BUNDLE")
 @_JSON
 def diff(first: str, second: str, as_json: bool) -> None:
-    """Show in what two bundles differ; exit with 1 when they do, as diff does."""
+    """Show in what two bundles differ; exit with 1 when they do, as diff does.
+
+    \b
+    Examples:
+      binsight model diff waste8 my.zip
+      binsight model diff old.zip new.zip --json
+    """
     from binsight.bundle import load_bundle, resolve_bundle
 
     left, right = (load_bundle(resolve_bundle(bundle)).manifest for bundle in (first, second))
@@ -104,19 +125,22 @@ def diff(first: str, second: str, as_json: bool) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--overwrite", is_flag=True, help="Replace the bundle at OUT.")
 def pack(bundle: str, out: Path, overwrite: bool) -> None:
-    """Copy BUNDLE to OUT: into a zip when OUT ends in .zip, into a folder otherwise. Every file is checked."""
+    """Copy BUNDLE to OUT: into a zip when OUT ends in .zip, into a folder otherwise. Every file is checked.
+
+    \b
+    Examples:
+      binsight model pack my/ my.zip
+      binsight model pack my.zip unpacked/
+    """
     from binsight.bundle import pack_bundle, resolve_bundle
 
     click.echo(str(pack_bundle(resolve_bundle(bundle), out, overwrite=overwrite)))
 
 
 def _print_bundle(bundle: Bundle) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
     manifest = bundle.manifest
-    console = Console(highlight=False)
-    console.print(f"[bold]{escape(bundle.label)}[/]  ({escape(str(bundle.path))})")
+    console = open_console()
+    console.print(f"[bold]{markup(bundle.label)}[/]  ({markup(str(bundle.path))})")
     console.print(f"made {manifest.created}", markup=False)
     _print_classes(console, manifest)
     _print_metrics(console, manifest)
@@ -131,24 +155,22 @@ def _print_bundle(bundle: Bundle) -> None:
         "files": ", ".join(f"{name} ({entry.size / 1e6:.1f} MB)" for name, entry in manifest.files.items()),
     }
     for key, text in facts.items():
-        console.print(f"[dim]{escape(key):>20}[/]  {escape(text)}", soft_wrap=True)
+        console.print(f"[dim]{markup(key):>20}[/]  {markup(text)}", soft_wrap=True)
 
 
 def _print_classes(console: Console, manifest: Manifest) -> None:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("Class", "Title", "Biodegradable", "Stream", "Accepted from", box=box.SIMPLE_HEAD, pad_edge=False)
     words = {True: "yes", False: "no", None: "?"}
     for c, threshold in zip(manifest.taxonomy.classes, manifest.review.confidence, strict=True):
-        table.add_row(escape(c.id), escape(c.title), words[c.biodegradable], escape(c.stream), f"{threshold:.1%}")
+        table.add_row(markup(c.id), markup(c.title), words[c.biodegradable], markup(c.stream), f"{threshold:.1%}")
     console.print(table)
 
 
 def _print_metrics(console: Console, manifest: Manifest) -> None:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     if not manifest.metrics:
@@ -156,8 +178,8 @@ def _print_metrics(console: Console, manifest: Manifest) -> None:
     table = Table("Measured on", "Photos", "Metric", "Value", "95 % interval", box=box.SIMPLE_HEAD, pad_edge=False)
     for split, measured in manifest.metrics.items():
         for position, (name, metric) in enumerate(measured.values.items()):
-            first = (escape(split), f"{measured.photos:,}") if position == 0 else ("", "")
-            table.add_row(*first, escape(name), f"{metric.value:.4g}", _interval(metric))
+            first = (markup(split), f"{measured.photos:,}") if position == 0 else ("", "")
+            table.add_row(*first, markup(name), f"{metric.value:.4g}", _interval(metric))
     console.print(table)
 
 
@@ -175,36 +197,36 @@ def _one_line(value: object) -> str:
 
 def _differences(left: Manifest, right: Manifest) -> Iterator[tuple[str, Any, Any]]:
     """Each key whose value differs, as `a.b.c`, with both values; None where there is none."""
-    first, second = _flatten(left.to_dict()), _flatten(right.to_dict())
-    for key in dict.fromkeys((*first, *second)):
-        if first.get(key) != second.get(key):
-            yield key, first.get(key), second.get(key)
+    first, second = dict(_leaves(left.to_dict())), dict(_leaves(right.to_dict()))
+    for keys in dict.fromkeys((*first, *second)):
+        if keys not in first or keys not in second or first[keys] != second[keys]:
+            yield ".".join(keys), first.get(keys), second.get(keys)
 
 
-def _flatten(value: object, prefix: str = "") -> dict[str, Any]:
-    items: list[tuple[str, Any]] = []
-    if isinstance(value, Mapping):
-        items = [(str(key), entry) for key, entry in value.items()]
-    elif isinstance(value, list):
-        items = [
-            (str(entry["id"] if isinstance(entry, Mapping) and "id" in entry else i), entry)
-            for i, entry in enumerate(value)
-        ]
-    if not items:
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, entry in items:
-        flat |= _flatten(entry, f"{prefix}.{key}" if prefix else key)
-    return flat
+def _leaves(value: object, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each innermost value with the keys that lead to it."""
+    if isinstance(value, Mapping) and value:
+        for key, entry in value.items():
+            yield from _leaves(entry, (*keys, key))
+    elif isinstance(value, list) and any(isinstance(entry, (Mapping, list)) for entry in value):
+        # Entries with ids are compared by these, so that one class more does not make all others differ.
+        ids = [str(entry.get("id")) if isinstance(entry, Mapping) else "None" for entry in value]
+        has_ids = "None" not in ids and len(set(ids)) == len(ids)
+        if has_ids:
+            yield (*keys, "order"), ids
+        for key, entry in zip(ids if has_ids else map(str, range(len(value))), value, strict=True):
+            yield from _leaves(entry, (*keys, key))
+    else:
+        yield keys, value
 
 
 def _print_differences(differences: list[tuple[str, Any, Any]], first: str, second: str) -> None:
     from rich import box
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", escape(first), escape(second), box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("", markup(first), markup(second)):
+        table.add_column(title, overflow="fold")
     for key, left, right in differences:
-        table.add_row(escape(key), *("" if value is None else escape(_one_line(value)) for value in (left, right)))
-    Console(highlight=False).print(table)
+        table.add_row(markup(key), *("" if value is None else markup(_one_line(value)) for value in (left, right)))
+    open_console().print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ import click
 
 from binsight.cli.app import EXIT_USAGE
 from binsight.cli.sources import STDIN, Source, find_sources
-from binsight.errors import BinsightError
+from binsight.errors import BinsightError, InputError
 
 if TYPE_CHECKING:
     from binsight.cli.results import Result, Writer
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["predict"]
 
 _BAR_FROM = 20  # photos; fewer are done before a bar could be read
+
+
+def _millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
+    """The number in ones, from an option that is given in millions."""
+    if not 0 < value <= 1e6:  # nor is not-a-number
+        raise click.BadParameter(f"{value:g} is not in the range 0<x<=1000000.", ctx, param)
+    return max(1, round(value * 1e6))
 
 
 @click.command(short_help="Say what the waste on photos is.")
@@ -46,9 +54,9 @@ _BAR_FROM = 20  # photos; fewer are done before a bar could be read
     help="A model bundle (folder or .zip), or the name of one in the package.",
 )
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Cores to use.  [default: all]")
-@click.option("--max-mb", type=click.FloatRange(min=0.001), default=20, show_default=True, help="Refuse larger files.")
+@click.option("--max-mb", type=float, callback=_millions, default=20, show_default=True, help="Refuse larger files.")
 @click.option(
-    "--max-megapixels", type=click.FloatRange(min=0.001), default=50, show_default=True, help="Refuse larger photos."
+    "--max-megapixels", type=float, callback=_millions, default=50, show_default=True, help="Refuse larger photos."
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 def predict(
@@ -58,8 +66,8 @@ def predict(
     heatmap: Path | None,
     model: str,
     threads: int | None,
-    max_mb: float,
-    max_megapixels: float,
+    max_mb: int,
+    max_megapixels: int,
     quiet: bool,
 ) -> None:
     """Say what the waste on each PHOTO is.
@@ -80,7 +88,7 @@ def predict(
     from binsight.predictor import Predictor, available_cores, run_in_order
 
     sources = find_sources(photos)
-    limits = ImageLimits(max_bytes=round(max_mb * 1e6), max_pixels=round(max_megapixels * 1e6))
+    limits = ImageLimits(max_bytes=max_mb, max_pixels=max_megapixels)
     cores = threads or available_cores()
     # One photo: all cores share it. Several: one core each, which classifies more of them a second.
     workers = min(cores, len(sources))
@@ -89,7 +97,9 @@ def predict(
     writer = _writer(form, predictor, top)
 
     failed, start = False, time.perf_counter()
-    with _progress(len(sources), quiet=quiet) as advance:
+    # On a terminal the rows themselves show the progress, and a bar would be in their way.
+    rows_are_seen = form is not None and sys.stdout.isatty()
+    with _progress(len(sources), quiet=quiet or rows_are_seen) as advance:
         for result in run_in_order(classify, sources, workers=workers):
             failed |= isinstance(result.outcome, BinsightError)
             writer.add(result)
@@ -128,23 +138,32 @@ def _predict_with_heatmap(predictor: Predictor, data: bytes, limits: ImageLimits
 
 
 def _heatmap_names(sources: Iterable[Source], folder: Path) -> dict[Source, Path]:
-    """For each photo a name of its own below `folder`, in the structure that the photos have."""
+    """For each photo a name of its own below `folder`, in the structure that the photos have; never that of a photo."""
+    photos = {source: Path(source.name).absolute() for source in sources if source.fault is None}
+    taken = {_folded(path) for path in photos.values()}
     names: dict[Source, Path] = {}
-    taken: set[Path] = set()
-    for source in sources:
+    for source in photos:
         stem, count = source.relative.with_suffix(""), 1
         target = folder / f"{stem}.png"
-        while target in taken:
+        while _folded(target.absolute()) in taken:
             count += 1
             target = folder / f"{stem}-{count}.png"
-        taken.add(target)
+        taken.add(_folded(target.absolute()))
         names[source] = target
     return names
 
 
+def _folded(path: Path) -> str:
+    # Two names that differ in case only are one file on some systems.
+    return os.path.normpath(path).casefold()
+
+
 def _read_stdin(limits: ImageLimits) -> bytes:
-    # One byte more than allowed is enough to know, and what follows need not fit into memory.
-    return sys.stdin.buffer.read(limits.max_bytes + 1)
+    try:
+        # One byte more than allowed is enough to know, and what follows need not fit into memory.
+        return sys.stdin.buffer.read(limits.max_bytes + 1)
+    except (AttributeError, OSError) as error:  # AttributeError: a parent process closed it, and there is none
+        raise InputError("cannot read standard input; give it a photo, as in: binsight predict - < can.jpg") from error
 
 
 def _writer(form: str | None, predictor: Predictor, top: int | None) -> Writer:
@@ -167,6 +186,13 @@ def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("Classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    bar = Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,  # or the results would go where the bar is
+        redirect_stderr=False,
+    )
+    with bar as progress:
         task = progress.add_task("", total=total)
         yield lambda: progress.advance(task)

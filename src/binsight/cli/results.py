@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from binsight.cli.text import markup, open_console, plain
 from binsight.errors import BinsightError
 from binsight.predictor import Prediction
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["CsvWriter", "JsonWriter", "Result", "TableWriter", "Writer"]
 
 _BAR_CELLS = 10
-_WIDTH_WITHOUT_TERMINAL = 160
 _WORDS = {"biodegradable": "yes", "non_biodegradable": "no", "unknown": "?"}
 _REASONS = {"unfamiliar": "unlike the training photos", "low_confidence": "not sure", "heads_disagree": "contradictory"}
 
@@ -127,19 +127,16 @@ class TableWriter:
 
     def close(self, elapsed_s: float) -> None:
         """Print the table."""
-        from rich.console import Console
-
-        console = Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL, highlight=False)
+        console = open_console()
         console.print(self._table())
         predictions = [r.outcome for r in self._results if isinstance(r.outcome, Prediction)]
         if len(self._results) == 1 and predictions:
-            console.print(_sentence(predictions[0]), markup=False)
+            console.print(plain(_sentence(predictions[0])), markup=False)
         else:
             console.print(_summary(predictions, len(self._results) - len(predictions), elapsed_s), markup=False)
 
     def _table(self) -> Table:
         from rich import box
-        from rich.markup import escape
         from rich.table import Table
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -152,27 +149,23 @@ class TableWriter:
             table.add_row(*(cells or []))
             if isinstance(result.outcome, Prediction):
                 for name, confidence in result.outcome.top(self._top)[1:]:
-                    table.add_row("", escape(self._titles[name]), "", _bar(confidence), style="dim")
+                    table.add_row("", markup(self._titles[name]), "", _bar(confidence), style="dim")
         return table
 
     def _cells(self, source: str, prediction: Prediction) -> list[str]:
-        from rich.markup import escape
-
         reason = _REASONS.get(prediction.reason or "", "")
         return [
-            escape(source),
-            f"[bold]{escape(self._titles[prediction.category])}[/]",
+            markup(source),
+            f"[bold]{markup(self._titles[prediction.category])}[/]",
             _WORDS[prediction.biodegradability],
             _bar(prediction.confidence),
-            escape(prediction.stream),
+            markup(prediction.stream),
             "[green]accept[/]" if prediction.decision == "accept" else f"[yellow]review[/] ({reason})",
         ]
 
     def _error_cells(self, result: Result) -> list[str]:
-        from rich.markup import escape
-
         code = result.outcome.code if isinstance(result.outcome, BinsightError) else ""
-        return [escape(result.source), f"[red]error: {escape(code)}[/]", "", "", "", escape(str(result.outcome))]
+        return [markup(result.source), f"[red]error: {markup(code)}[/]", "", "", "", markup(str(result.outcome))]
 
 
 def _bar(share: float) -> str:
@@ -189,11 +182,8 @@ def _sentence(prediction: Prediction) -> str:
 def _summary(predictions: Sequence[Prediction], errors: int, elapsed_s: float) -> str:
     counts = Counter(prediction.category for prediction in predictions)
     total = len(predictions) + errors
-    parts = [
-        f"{total:,} photos in {elapsed_s:.1f} s ({total / elapsed_s:,.0f} a second)"
-        if elapsed_s > 0
-        else f"{total:,} photos"
-    ]
+    rate = f" ({total / elapsed_s:,.0f} a second)" if predictions and elapsed_s > 0 else ""
+    parts = [f"{total:,} {'photo' if total == 1 else 'photos'} in {elapsed_s:.1f} s{rate}"]
     if counts:
         parts.append(", ".join(f"{count:,} {name}" for name, count in counts.most_common()))
     parts.append(f"{sum(p.decision == 'review' for p in predictions):,} to review")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +42,13 @@ def find_sources(arguments: Iterable[str]) -> list[Source]:
 
 
 def _expand(argument: str) -> Iterator[Source]:
-    path = Path(argument)
+    # Unlike those of `Path`, these tests also answer for a name that no file can have.
     if argument == STDIN:
         yield Source(STDIN, Path("stdin"))
-    elif path.is_dir():
-        yield from _folder(path)
-    elif os.path.lexists(path):
-        yield Source(argument, Path(path.name))
+    elif os.path.isdir(argument):  # noqa: PTH112
+        yield from _folder(Path(argument))
+    elif os.path.lexists(argument):
+        yield Source(argument, Path(Path(argument).name))
     elif glob.has_magic(argument):
         yield from _pattern(argument)
     else:
@@ -56,15 +56,18 @@ def _expand(argument: str) -> Iterator[Source]:
 
 
 def _folder(folder: Path) -> Iterator[Source]:
-    found = sorted(_photos_below(folder))
+    unreadable: list[OSError] = []
+    found = sorted(_photos_below(folder, unreadable.append))
     for path in found:
         yield Source(str(path), path.relative_to(folder))
-    if not found:
+    for error in unreadable:
+        yield _fault(str(error.filename), f"cannot read this folder: {error.strerror}")
+    if not found and not unreadable:
         yield _fault(str(folder), f"no photos in this folder; looked for {', '.join(sorted(PHOTO_SUFFIXES))}")
 
 
-def _photos_below(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
+def _photos_below(folder: Path, onerror: Callable[[OSError], None]) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder, onerror=onerror):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             if not name.startswith(".") and Path(name).suffix.lower() in PHOTO_SUFFIXES:

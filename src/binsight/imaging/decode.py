@@ -10,6 +10,7 @@ import importlib
 import io
 import os
 import stat
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -367,6 +368,7 @@ def _sixteen_bit_to_rgb(picture: Image.Image) -> Image.Image:
 def _broken(name: str, error: Exception) -> BrokenImageError:
     # Some decoders quote the damaged bytes as they are.
     text = "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split())) or type(error).__name__
-    if isinstance(error.__cause__ or error, EOFError) or "truncated" in text.lower() or "end of file" in text.lower():
+    cause = error.__cause__ or error
+    if isinstance(cause, (EOFError, struct.error)) or "truncated" in text.lower() or "end of file" in text.lower():
         return TruncatedImageError(f"{name} picture ends too early ({text}); copy or download it again")
     return BrokenImageError(f"{name} picture is damaged ({text})")

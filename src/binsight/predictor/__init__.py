@@ -1,7 +1,8 @@
 """From a bundle and photos to predictions, on ONNX Runtime."""
 
+from binsight.predictor.cores import available_cores
 from binsight.predictor.prediction import Prediction
-from binsight.predictor.predictor import Outputs, Predictor, available_cores
+from binsight.predictor.predictor import Outputs, Predictor
 from binsight.predictor.stream import predict_files, run_in_order
 
 __all__ = ["Outputs", "Prediction", "Predictor", "available_cores", "predict_files", "run_in_order"]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from binsight.bundle import Bundle, load_bundle, resolve_bundle
-from binsight.bundle.session import INPUT_NAME, open_session
+from binsight.bundle.session import open_session, run_session
 from binsight.imaging import (
     ImageLimits,
     PreprocessSpec,
@@ -24,11 +22,12 @@ from binsight.imaging import (
     resize_image,
 )
 from binsight.imaging.heatmap import class_evidence
+from binsight.predictor.cores import available_cores
 from binsight.predictor.prediction import Biodegradability, Prediction
 from binsight.probability import decide, sigmoid, softmax
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["Outputs", "Predictor", "available_cores"]
+__all__ = ["Outputs", "Predictor"]
 
 _BIODEGRADABILITY: dict[bool | None, Biodegradability] = {
     True: "biodegradable",
@@ -70,9 +69,12 @@ class Predictor:
 
     Raises:
         BundleError: the bundle's network is missing, altered, or does not fit its manifest.
+        ValueError: `threads` is below 1.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise ValueError(f"expected at least 1 thread, got {threads}")
         self.bundle = bundle
         self.threads = available_cores() if threads is None else threads
         self._session = open_session(bundle, threads=self.threads)
@@ -182,21 +184,21 @@ class Predictor:
 
         Raises:
             ValueError: the inputs have another shape or type.
+            BundleError: the network fails on these inputs, or gives what no network of a bundle may.
         """
         if inputs.dtype != np.uint8 or inputs.ndim != 4 or inputs.shape[1:] != (*self.spec.size, 3) or not len(inputs):
             raise ValueError(
                 f"expected (n, {self.spec.size[0]}, {self.spec.size[1]}, 3) uint8, got {inputs.shape} {inputs.dtype}"
             )
         wanted = [name for name in dict.fromkeys(("logits", *names)) if name in self._outputs]
-        values: list[Any] = self._session.run(wanted, {INPUT_NAME: inputs})
-        return Outputs(**dict(zip(wanted, values, strict=True)))
+        return Outputs(**run_session(self._session, inputs, wanted, classes=len(self.taxonomy)))
 
     def interpret(self, outputs: Outputs, timing_ms: dict[str, float] | None = None) -> list[Prediction]:
         """Turn the network's outputs into predictions: probabilities, decision, stream, advice.
 
         Args:
             outputs: of n photos, as `run` gives them.
-            timing_ms: milliseconds per photo and stage, copied into each prediction.
+            timing_ms: milliseconds per photo and stage, put into each prediction.
         """
         manifest = self.bundle.manifest
         probabilities = softmax(outputs.logits, temperature=manifest.temperature)
@@ -241,10 +243,3 @@ class Predictor:
             model_version=manifest.version,
             timing_ms=timing_ms,
         )
-
-
-def available_cores() -> int:
-    """How many cores this process may use, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -67,7 +67,7 @@ def run_in_order(function: Callable[[Item], Result], items: Iterable[Item], *, w
         try:
             for item in items:
                 pending.append(pool.submit(function, item))
-                if len(pending) >= workers * _AHEAD_PER_WORKER:
+                while pending and (pending[0].done() or len(pending) >= workers * _AHEAD_PER_WORKER):
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
