@@ -11,9 +11,21 @@ from urllib.parse import urlsplit
 import pytest
 from tests.serving.conftest import photo
 
+from binsight.serving.server import RunningServer
+from binsight.serving.settings import Settings
+
 BODY = photo("green")
 HEAD = b"POST /predict HTTP/1.1\r\nHost: test\r\nContent-Type: image/png\r\n"
 WHOLE = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+
+
+@pytest.fixture(scope="module")
+def url(shared_bundle):
+    """Return the address of a server as it is by default, one for all tests that leave it as they found it."""
+    server = RunningServer(Settings(models=(str(shared_bundle),), port=0, access_log=False, drain_timeout_s=5))
+    server.load()
+    yield server.url
+    server.stop()
 
 
 def connect(url: str) -> socket.socket:
@@ -42,17 +54,17 @@ def exchange(url: str, data: bytes) -> tuple[int, dict[str, str], bytes]:
         return receive(sock)
 
 
-def test_a_connection_serves_one_request_after_another(serve):
+def test_a_connection_serves_one_request_after_another(url):
     """Keep-alive, also after an error."""
-    with connect(serve().url) as sock:
+    with connect(url) as sock:
         for request, expected in ((WHOLE, 200), (WHOLE.replace(b"/predict", b"/nothing"), 404), (WHOLE, 200)):
             sock.sendall(request)
             assert receive(sock)[0] == expected
 
 
-def test_requests_sent_at_once_are_answered_in_order(serve):
+def test_requests_sent_at_once_are_answered_in_order(url):
     """Pipelining: three in one go."""
-    with connect(serve().url) as sock:
+    with connect(url) as sock:
         sock.sendall(WHOLE + b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n" + WHOLE)
         found = [json.loads(receive_exactly(sock)) for _ in range(3)]
     assert [next(iter(answer)) for answer in found] == ["predicted_category", "status", "predicted_category"]
@@ -70,11 +82,11 @@ def receive_exactly(sock: socket.socket) -> bytes:
     return body
 
 
-def test_a_body_in_chunks_is_a_photo_like_any_other(serve):
+def test_a_body_in_chunks_is_a_photo_like_any_other(url):
     """With extensions and a trailer; and the connection goes on."""
     half = len(BODY) // 2
     chunks = b"%x;a=b\r\n%b\r\n%X\r\n%b\r\n0\r\nTrailer: x\r\n\r\n" % (half, BODY[:half], len(BODY) - half, BODY[half:])
-    with connect(serve().url) as sock:
+    with connect(url) as sock:
         for _ in range(2):
             sock.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
             status, _, body = receive(sock)
@@ -84,9 +96,9 @@ def test_a_body_in_chunks_is_a_photo_like_any_other(serve):
 @pytest.mark.parametrize(
     "chunks", [b"x\r\n", b"-1\r\n", b"0x5\r\nabcde\r\n", b"5\r\nabcdefgh", b"\r\n", b"fffffffff\r\n", b"5\r\nabc"]
 )
-def test_malformed_chunks_are_400(serve, chunks):
+def test_malformed_chunks_are_400(url, chunks):
     """No guess is made."""
-    with connect(serve(body_timeout_s=5).url) as sock:
+    with connect(url) as sock:
         sock.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
         sock.shutdown(socket.SHUT_WR)
         status, headers, body = receive(sock)
@@ -120,9 +132,9 @@ def test_chunks_beyond_the_limit_are_413_before_they_are_held(serve):
         (b"GET / HTTP/9.9\r\n\r\n", 505),
     ],
 )
-def test_what_http_forbids_is_a_problem_and_ends_the_connection(serve, request_bytes, status):
+def test_what_http_forbids_is_a_problem_and_ends_the_connection(url, request_bytes, status):
     """Contradicting, malformed or endless headers: no guess that a proxy in front might make differently."""
-    found, headers, body = exchange(serve().url, request_bytes)
+    found, headers, body = exchange(url, request_bytes)
     assert found == status
     assert headers["connection"] == "close"
     assert json.loads(body)["status"] == status
@@ -190,9 +202,9 @@ def test_connections_beyond_the_limit_are_closed(serve):
             sock.close()
 
 
-def test_the_answer_says_nothing_of_the_software_below(serve):
+def test_the_answer_says_nothing_of_the_software_below(url):
     """No versions to look up weaknesses for."""
-    assert exchange(serve().url, WHOLE)[1]["server"] == "binsight"
+    assert exchange(url, WHOLE)[1]["server"] == "binsight"
 
 
 @pytest.fixture

@@ -21,138 +21,23 @@ from cheroot.wsgi import Server
 
 from binsight.serving.problems import MEDIA_TYPE
 from binsight.serving.settings import Settings
+from binsight.serving.sockets import ChunkedReader, SocketReader, SocketTimeout, SocketWriter, wait_readable
 
 __all__ = ["HttpServer"]
 
 _log = logging.getLogger("binsight.serving")
-_RECEIVE = 1 << 16
 # Read further than this only to keep a connection open, and it would have been cheaper to open a new one.
 _MAX_SKIP = 1 << 16
 _SKIP_S = 1.0
-_MAX_LINE = 1 << 16
 _MAX_HEADERS = 1 << 15
 # A refused upload is read over for a moment, so that the client gets to see the answer.
 _LINGER_S = 2.0
 _LINGER_BYTES = 64_000_000
-_WRITE_TIMEOUT_S = 30.0
+_DISCARD = 1 << 16
+_MIN_SILENCE_S = 5.0
+_NEXT_REQUEST_S = 0.01
 _CODES = {"408": "slow_upload", "413": "too_large", "500": "internal"}
 _ONCE = frozenset({b"Content-Length", b"Transfer-Encoding", b"Host"})
-
-
-class SocketReader:
-    """Reads a socket up to a deadline that its owner sets anew for each phase of a request."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._buffer = bytearray()
-        self.deadline = 0.0
-        self.bytes_read = 0
-        self.closed = False
-
-    def has_data(self) -> bool:
-        """Whether something was received and not read yet."""
-        return bool(self._buffer) or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0)
-
-    def readline(self, size: int = _MAX_LINE) -> bytes:
-        """Up to and with the next line feed, but at most `size` bytes."""
-        searched = 0
-        while (end := self._buffer.find(b"\n", searched, size)) < 0 and len(self._buffer) < size:
-            searched = len(self._buffer)
-            if not self._receive():
-                break
-        return self._take(min(size, len(self._buffer)) if end < 0 else end + 1)
-
-    def read(self, size: int) -> bytes:
-        """`size` bytes, fewer only when the client closed the connection."""
-        parts = [self._take(min(size, len(self._buffer)))]
-        missing = size - len(parts[0])
-        while missing > 0:
-            self._limit_time()
-            data = self._sock.recv(min(missing, 1 << 20))
-            if not data:
-                break
-            self.bytes_read += len(data)
-            missing -= len(data)
-            parts.append(data)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def read_some(self, size: int) -> bytes:
-        """What is there, at least one byte and at most `size`; none only when the client closed the connection."""
-        return self._take(min(size, len(self._buffer))) if self._buffer or self._receive() else b""
-
-    def close(self) -> None:
-        """Forget what was received."""
-        self.closed = True
-        self._buffer.clear()
-
-    def _receive(self) -> bool:
-        self._limit_time()
-        data = self._sock.recv(_RECEIVE)
-        self._buffer += data
-        self.bytes_read += len(data)
-        return bool(data)
-
-    def _limit_time(self) -> None:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self._sock.settimeout(left)
-
-    def _take(self, size: int) -> bytes:
-        data = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return data
-
-
-class SocketWriter:
-    """Writes a socket; each write has a time limit as a whole."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self.bytes_written = 0
-
-    def write(self, data: bytes) -> None:
-        """Send all of it."""
-        self._sock.settimeout(_WRITE_TIMEOUT_S)
-        self._sock.sendall(data)
-        self.bytes_written += len(data)
-
-
-class ChunkedReader:
-    """A body in chunks, read as it is asked for, so that no chunk is held before it was granted memory.
-
-    References:
-        RFC 9112, section 7.1.
-    """
-
-    def __init__(self, source: SocketReader) -> None:
-        self._source = source
-        self._left = 0
-        self.finished = False
-
-    def read(self, size: int = _RECEIVE) -> bytes:
-        """Up to `size` bytes; none at the end."""
-        if self._left == 0 and not self.finished:
-            self._next_chunk()
-        if self.finished:
-            return b""
-        data = self._source.read_some(min(size, self._left))
-        if not data:
-            raise ConnectionError("the client went away")
-        self._left -= len(data)
-        if self._left == 0 and self._source.readline(4) != b"\r\n":
-            raise ValueError("a chunk is longer than it says")
-        return data
-
-    def _next_chunk(self) -> None:
-        digits = self._source.readline(256).split(b";", 1)[0].strip()
-        if not 1 <= len(digits) <= 8 or digits.strip(b"0123456789abcdefABCDEF"):
-            raise ValueError("a chunk has no length")
-        self._left = int(digits, 16)
-        if self._left == 0:
-            while self._source.readline(_MAX_LINE) not in {b"\r\n", b"\n", b""}:
-                pass
-            self.finished = True
 
 
 class _Headers(dict[bytes, bytes]):
@@ -173,6 +58,7 @@ class _Request(HTTPRequest):
     def read_request_headers(self) -> bool:
         if not super().read_request_headers():  # type: ignore[no-untyped-call]  # as all of Cheroot
             return False
+        self.conn.wfile.flush()  # "100 Continue", if the client waits for it
         length = self.inheaders.get(b"Content-Length")
         if length is not None and (self.chunked_read or not length.isdigit() or len(length) > 15):
             self.simple_response("400 Bad Request", "Content-Length is malformed, or beside Transfer-Encoding")
@@ -189,6 +75,7 @@ class _Request(HTTPRequest):
             self.ensure_headers_sent()
         if self.chunked_write:
             self.conn.wfile.write(b"0\r\n\r\n")
+        self.conn.wfile.flush()
 
     def send_headers(self) -> None:
         if self.is_unread() and not self._skip_rest():
@@ -227,18 +114,39 @@ class _Request(HTTPRequest):
         self.close_connection = True
         with suppress(OSError):
             self.conn.wfile.write(head.encode("latin-1", "replace") + body)
+            self.conn.wfile.flush()
 
 
 class _Connection(HTTPConnection):
     RequestHandlerClass = _Request
 
     def __init__(self, server: HttpServer, sock: socket.socket, _makefile: object = None) -> None:
-        super().__init__(server, sock, lambda sock, mode, _size: (SocketReader if "r" in mode else SocketWriter)(sock))
+        timeout = SocketTimeout(sock, server.silence_s)
+        super().__init__(
+            server,
+            sock,
+            lambda sock, mode, _: SocketReader(sock, timeout) if "r" in mode else SocketWriter(sock, timeout),
+        )
         self.request: _Request | None = None
         self.is_new = True
         server.count_connection(1)
 
     def communicate(self) -> bool:
+        """Serve requests for as long as one follows soon on the other; says whether the connection stays open."""
+        while self._serve_one():
+            if not self._is_next_soon():
+                return True
+        return False
+
+    def _is_next_soon(self) -> bool:
+        """Wait a moment for the client's next request, which spares two changes of threads; not while others wait."""
+        if self.rfile.has_data():
+            return True
+        if not self.server.ready or self.server.requests.qsize:
+            return False
+        return wait_readable(self.socket, _NEXT_REQUEST_S)
+
+    def _serve_one(self) -> bool:
         self.is_new = False
         self.rfile.deadline = time.monotonic() + self.server.header_timeout_s
         try:
@@ -262,7 +170,7 @@ class _Connection(HTTPConnection):
             self.socket.shutdown(socket.SHUT_WR)
             while left > 0 and (wait := end - time.monotonic()) > 0:
                 self.socket.settimeout(wait)
-                data = self.socket.recv(_RECEIVE)
+                data = self.socket.recv(_DISCARD)
                 if not data:
                     return
                 left -= len(data)
@@ -286,8 +194,8 @@ class _TlsAdapter(Adapter):
     def get_environ(self) -> dict[str, str]:
         return {}
 
-    def makefile(self, sock: socket.socket, mode: str = "r", bufsize: int = -1) -> Any:  # noqa: ARG002
-        return (SocketReader if "r" in mode else SocketWriter)(sock)
+    def makefile(self, sock: socket.socket, mode: str = "r", bufsize: int = -1) -> None:
+        """Not used: the connection makes its own."""
 
 
 class HttpServer(Server):
@@ -310,6 +218,7 @@ class HttpServer(Server):
         self.timeout, self.shutdown_timeout = settings.idle_timeout_s, settings.drain_timeout_s
         self.max_request_body_size = settings.max_body_bytes
         self.header_timeout_s, self.body_timeout_s = settings.header_timeout_s, settings.body_timeout_s
+        self.silence_s = max(settings.header_timeout_s, _MIN_SILENCE_S)
         self._max_connections = settings.max_connections
         self._connection_count = 0
         self._counting = threading.Lock()

@@ -1,0 +1,210 @@
+"""`binsight data audit`: what is wrong with a data set, before a model learns it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from binsight.cli.app import EXIT_FAULTS
+from binsight.cli.data_options import dataset_options, load_dataset, progress_bar, user_cache_dir
+from binsight.cli.text import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from binsight.dataset.audit import Audit, Finding
+    from binsight.dataset.samples import Progress
+    from binsight.predictor import Predictor
+
+__all__ = ["audit"]
+
+_SHOWN = 8  # findings of a kind on the terminal; the rest is in the report and in the JSON
+_FILES_SHOWN = 4
+_NOTHING = "none"
+
+
+@click.command(short_help="Find duplicates, leakage, wrong labels and shortcuts.")
+@dataset_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; the schema is in docs/audit.md.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a report of one HTML file."
+)
+@click.option(
+    "--fail-on",
+    default="leakage,label_conflict",
+    show_default=True,
+    metavar="KINDS",
+    help="Exit with 1 when there is a finding of these kinds or severities (error, warning, info), separated by "
+    "commas; none for never.",
+)
+@click.option(
+    "--model",
+    default="waste8",
+    show_default=True,
+    envvar="BINSIGHT_MODEL",
+    show_envvar=True,
+    metavar="BUNDLE",
+    help="Whose features are used to find wrong labels and outliers; none skips both, which is several times faster.",
+)
+@click.option(
+    "--near-similarity",
+    type=float,
+    default=0.8,
+    show_default=True,
+    metavar="S",
+    help="How alike altered copies are, from 0.5 to 1. Lower finds stronger changes, and look-alikes.",
+)
+@click.option("--min-side", type=int, default=64, show_default=True, metavar="PIXELS", help="Smaller photos are tiny.")
+@click.option(
+    "--max-aspect",
+    type=float,
+    default=3.0,
+    show_default=True,
+    metavar="RATIO",
+    help="Longer photos lose much when they are fitted into a square.",
+)
+@click.option(
+    "--min-sharpness",
+    type=float,
+    default=0.33,
+    show_default=True,
+    metavar="S",
+    help="How much of an edge lies within one of 192 pixels: 1 is sharp, 0.25 is soft.",
+)
+@click.option(
+    "--shortcut-gain",
+    type=float,
+    default=0.3,
+    show_default=True,
+    metavar="G",
+    help="How far from chance (0) to perfect (1) the class may be told from what should not matter.",
+)
+@click.option("--max-imbalance", type=float, default=5.0, show_default=True, help="Largest class by smallest.")
+@click.option("--seed", default=0, show_default=True, help="Of the division into folds.")
+def audit(as_json: bool, html: Path | None, fail_on: str, model: str, **options: Any) -> None:
+    """Find what is wrong with the photos in DATA, and say what to do about it. No photo is changed.
+
+    Files: unreadable, truncated, damaged, animated, misnamed, tiny, blank, dark, overexposed, blurred. Copies, also
+    flipped, turned, rescaled, recompressed, slightly cropped or recoloured: on both sides of a split (leakage), with
+    different labels (label_conflict), or just too many. Labels that are probably wrong. Photos unlike all others.
+    Uneven classes. And shortcuts: how well the class can be told from size, compression or border colour alone.
+
+    Exits with 1 when there is leakage or a conflict (see --fail-on), so that it can guard a pipeline. What was measured
+    is remembered by content; a second run takes seconds.
+
+    \b
+    Examples:
+      binsight data audit photos/
+      binsight data audit photos/ --html audit.html
+      binsight data audit split.csv --json > audit.json
+      binsight data audit photos/ --fail-on error --model none
+      binsight data audit photos/ --json | jq -r '.findings[] | select(.kind == "label_error") | .files[0].path'
+    """
+    settings = _settings(options)
+    kinds = _parse_fail_on(fail_on)
+    quiet = options["quiet"]
+    found = load_dataset(**options)
+    from binsight.dataset.audit import audit as look_at
+
+    with _stages(quiet=quiet) as stage:
+        result = look_at(
+            found,
+            settings=settings,
+            predictor=_predictor(model),
+            cache=None if options["no_cache"] else user_cache_dir() / "content.sqlite",
+            workers=options["workers"],
+            progress=stage,
+        )
+    if html is not None:
+        from binsight.dataset.audit.report import write_report
+
+        with progress_bar("Writing the report", quiet=quiet) as progress:
+            write_report(result, html, progress=progress)
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), indent=2))
+    else:
+        _print(result, html)
+    if any(finding.kind in kinds or finding.severity in kinds for finding in result.findings):
+        sys.exit(EXIT_FAULTS)
+
+
+def _settings(options: dict[str, Any]) -> Any:
+    """Take the settings out of the options; what is left belongs to `load_dataset`."""
+    from binsight.dataset.audit import AuditSettings
+
+    names = ("near_similarity", "min_side", "max_aspect", "min_sharpness", "shortcut_gain", "max_imbalance", "seed")
+    return AuditSettings(**{name: options.pop(name) for name in names})
+
+
+def _parse_fail_on(text: str) -> set[str]:
+    from binsight.dataset.audit import KINDS, SEVERITIES
+
+    words = {word.strip() for word in text.split(",") if word.strip()} - {_NOTHING}
+    if unknown := sorted(words - set(KINDS) - set(SEVERITIES)):
+        known = ", ".join((*SEVERITIES, *KINDS))
+        raise click.BadParameter(f"no such kind: {', '.join(unknown)}; there are {known}", param_hint="--fail-on")
+    return words
+
+
+def _predictor(model: str) -> Predictor | None:
+    from binsight.predictor import Predictor
+
+    return None if model == _NOTHING else Predictor.load(model, threads=1)
+
+
+@contextmanager
+def _stages(*, quiet: bool) -> Iterator[Callable[[str], Progress]]:
+    """Progress bars one after another."""
+    with ExitStack() as bars:
+
+        def begin(name: str) -> Progress:
+            bars.close()
+            return bars.enter_context(progress_bar(name, quiet=quiet))
+
+        yield begin
+
+
+def _print(result: Audit, html: Path | None) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from binsight.cli.text import markup
+    from binsight.dataset.audit import KINDS
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    styles = {"error": "red", "warning": "yellow", "info": "dim"}
+    for kind, count in result.counts().items():
+        findings = result.of_kind(kind)
+        worst = min(findings, key=lambda f: list(styles).index(f.severity)).severity
+        console.print(f"[bold {styles[worst]}]{KINDS[kind]}[/]  [dim]{kind}[/]  {count:,}")
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        for finding in findings[:_SHOWN]:
+            table.add_row("", markup(finding.message), markup(_files(result, finding)))
+        console.print(table)
+        if count > _SHOWN:
+            console.print(f"  [dim]and {count - _SHOWN:,} more[/]")
+        console.print(f"  → {markup(findings[0].action)}")
+    if result.shortcuts:
+        table = Table("What should not matter", "Tells the class", "By chance", box=box.SIMPLE_HEAD, pad_edge=False)
+        for name, group in result.shortcuts["groups"].items():
+            interval = f"{group['low']:.0%} to {group['high']:.0%}"
+            table.add_row(name, f"{group['balanced_accuracy']:.0%}  ({interval})", f"{result.shortcuts['chance']:.0%}")
+        console.print(table)
+    for check in result.skipped:
+        console.print(f"[dim]not checked: {check.check}: {markup(check.reason)}[/]")
+    console.print(f"{len(result.dataset):,} photos, {len(result.findings):,} findings")
+    if html is not None:
+        click.echo(f"report: {plain(str(html))}")
+
+
+def _files(result: Audit, finding: Finding) -> str:
+    paths: Sequence[str] = [result.dataset.samples[i].path for i in finding.files[:_FILES_SHOWN]]
+    more = f" and {len(finding.files) - _FILES_SHOWN} more" if len(finding.files) > _FILES_SHOWN else ""
+    return ", ".join(paths) + more

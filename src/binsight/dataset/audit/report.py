@@ -1,0 +1,157 @@
+"""An audit as one HTML file that needs nothing else: no script, no network, no other file."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from binsight import __version__
+from binsight.dataset.audit.charts import class_counts_svg, shortcut_svg, told_table
+from binsight.dataset.audit.findings import KINDS, SEVERITIES, Audit, Finding
+from binsight.dataset.samples import Progress, Sample
+from binsight.errors import BinsightError, MissingExtraError, OutputError
+from binsight.imaging import decode_image, read_photo
+
+__all__ = ["render_report", "write_report"]
+
+_THUMBNAIL = 168  # pixels; shown at half of it on fine screens
+_SHOWN = 60  # findings of a kind; more make the page heavy, and the JSON has all
+_PHOTOS_SHOWN = 6  # of one finding
+
+
+def write_report(audit: Audit, path: str | Path, *, progress: Progress | None = None) -> None:
+    """Write the report to `path`, whole or not at all; an existing file is replaced.
+
+    Raises:
+        OutputError: it cannot be written.
+        MissingExtraError: the template engine is not installed.
+    """
+    path = Path(path)
+    text = render_report(audit, progress=progress)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A file name may hold bytes that are no UTF-8.
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
+        draft.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):  # where the folder could not be made there is no draft either
+            draft.unlink(missing_ok=True)
+
+
+def render_report(audit: Audit, *, progress: Progress | None = None) -> str:
+    """The report as HTML.
+
+    Args:
+        audit: what is reported.
+        progress: called as photos are made small.
+    """
+    try:
+        from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only the report needs it
+    except ImportError as error:
+        raise MissingExtraError("the HTML report", "data") from error
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    source = resources.files("binsight.dataset.audit").joinpath("report.html.j2").read_text(encoding="utf-8")
+    sections = [(kind, audit.of_kind(kind)) for kind in audit.counts()]
+    shown = {i for _, findings in sections for f in findings[:_SHOWN] for i in f.files[:_PHOTOS_SHOWN]}
+    thumbnails = _thumbnails(audit, sorted(shown), progress)
+    return environment.from_string(source).render(
+        name=audit.dataset.root.name or str(audit.dataset.root),
+        photos=len(audit.dataset),
+        total=len(audit.findings),
+        severities=[(s, sum(f.severity == s for f in audit.findings)) for s in SEVERITIES],
+        sections=[_section(audit, kind, findings, thumbnails) for kind, findings in sections],
+        counts_svg=class_counts_svg(_class_counts(audit)),
+        chart=shortcut_svg(audit.shortcuts) if audit.shortcuts else None,
+        told=told_table(audit.shortcuts) if audit.shortcuts else None,
+        skipped=audit.skipped,
+        settings=audit.settings,
+        version=__version__,
+    )
+
+
+def _section(audit: Audit, kind: str, findings: list[Finding], thumbnails: dict[int, str]) -> dict[str, Any]:
+    cards = [_card(audit, finding, thumbnails) for finding in findings[:_SHOWN]]
+    return {
+        "kind": kind,
+        "title": KINDS[kind],
+        "count": len(findings),
+        "more": len(findings) - len(cards),
+        "action": Counter(f.action for f in findings).most_common(1)[0][0],
+        "cards": cards,
+        "severities": sorted({f.severity for f in findings}),
+    }
+
+
+def _card(audit: Audit, finding: Finding, thumbnails: dict[int, str]) -> dict[str, Any]:
+    samples = audit.dataset.samples
+    photos = [
+        {
+            "path": _printable(samples[i].path),
+            "class": samples[i].class_id,
+            "split": samples[i].split,
+            "thumbnail": thumbnails.get(i),
+        }
+        for i in finding.files[:_PHOTOS_SHOWN]
+    ]
+    return {
+        "severity": finding.severity,
+        "message": _printable(finding.message),
+        "photos": photos,
+        "more": len(finding.files) - len(photos),
+        "suggested": finding.details.get("suggested"),
+        "similarity": finding.details.get("similarity"),
+    }
+
+
+def _thumbnails(audit: Audit, positions: list[int], progress: Progress | None) -> dict[int, str]:
+    """Data URIs of the photos that can be read."""
+    found = {}
+    for number, position in enumerate(positions, start=1):
+        if uri := _thumbnail(audit.dataset.file(audit.dataset.samples[position])):
+            found[position] = uri
+        if progress:
+            progress(number, len(positions))
+    return found
+
+
+def _thumbnail(path: Path) -> str | None:
+    try:
+        pixels = decode_image(read_photo(path), min_size=(_THUMBNAIL, _THUMBNAIL))
+    except BinsightError:
+        return None
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=78)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _class_counts(audit: Audit) -> dict[str, dict[str, int]]:
+    splits = [*audit.dataset.splits, None]
+    counts = audit.dataset.counts()
+    return {
+        name: {split or "unsplit": counts[split, name] for split in splits if (split, name) in counts}
+        for name in _with_photos(audit.dataset.classes, audit.dataset.samples)
+    }
+
+
+def _with_photos(classes: Iterable[str], samples: Iterable[Sample]) -> list[str]:
+    present = {s.class_id for s in samples}
+    return [name for name in classes if name in present]
+
+
+def _printable(text: str) -> str:
+    """Bytes that are no text, and characters that change the direction of writing, made visible."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

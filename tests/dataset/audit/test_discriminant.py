@@ -1,0 +1,80 @@
+"""Out-of-fold probabilities in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from binsight.dataset.audit.discriminant import out_of_fold, spread_folds
+
+
+def _blobs(count=120, classes=3, width=6, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    return rng.normal(size=(count, width)) + 2.5 * np.eye(classes, width)[labels], labels
+
+
+def test_ranking_agrees_with_scikit_learn():
+    """Without shrinkage each fold predicts the classes that scikit-learn's discriminant analysis does."""
+    features, labels = _blobs()
+    folds = np.arange(120) // 24
+    found = out_of_fold(features, labels, folds, shrinkage=0).probabilities.argmax(axis=1)
+    for fold in range(5):
+        test = folds == fold
+        reference = LinearDiscriminantAnalysis(solver="lsqr").fit(features[~test], labels[~test])
+        assert (found[test] == reference.predict(features[test])).all()
+
+
+def test_probabilities_sum_to_one_and_are_right():
+    """Rows sum to 1, and most of the well-separated points get their class."""
+    features, labels = _blobs()
+    found = out_of_fold(features.astype(np.float16), labels, np.arange(120) % 5, shrinkage=0.3)
+    assert np.allclose(found.probabilities.sum(axis=1), 1)
+    assert (found.probabilities.argmax(axis=1) == labels).mean() > 0.85
+
+
+def test_own_label_has_no_influence():
+    """Changing the label of a photo does not change its own probabilities by more than the temperature does."""
+    features, labels = _blobs()
+    folds = np.arange(120) // 24
+    changed = labels.copy()
+    changed[0] = (labels[0] + 1) % 3
+    first, second = (out_of_fold(features, y, folds, shrinkage=0.3).probabilities[0] for y in (labels, changed))
+    assert first.argsort().tolist() == second.argsort().tolist()
+
+
+def test_distance_is_about_one_and_large_for_strangers():
+    """Typical points lie at distance 1; a point far from all classes lies far."""
+    features, labels = _blobs(count=600, width=20)
+    features[0] = 30
+    found = out_of_fold(features, labels, np.arange(600) % 5, shrinkage=0.1)
+    assert np.median(found.distance) == pytest.approx(1, abs=0.3)
+    assert found.distance[0] > 5 * np.median(found.distance)
+
+
+def test_constant_features_are_harmless():
+    """A column without variance changes nothing."""
+    features, labels = _blobs()
+    folds = np.arange(120) % 5
+    wider = np.concatenate([features, np.full((120, 1), 7.0)], axis=1)
+    first, second = (out_of_fold(x, labels, folds, shrinkage=0.0).probabilities for x in (features, wider))
+    assert np.allclose(first, second, atol=1e-3)
+
+
+def test_folds_keep_groups_together_and_classes_even():
+    """No group is divided, and each class is spread to within one group."""
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 150, 400)
+    labels = groups % 4
+    folds = spread_folds(labels, groups.tolist())
+    assert all(len(set(folds[groups == g])) == 1 for g in set(groups.tolist()))
+    table = np.array([[((folds == f) & (labels == c)).sum() for c in range(4)] for f in range(5)])
+    assert (table.max(axis=0) - table.min(axis=0) <= np.bincount(groups).max()).all()
+
+
+def test_another_seed_gives_other_folds():
+    """The seed decides, and only the seed."""
+    labels, groups = np.zeros(50, np.int64), list(range(50))
+    assert np.array_equal(spread_folds(labels, groups, seed=1), spread_folds(labels, groups, seed=1))
+    assert not np.array_equal(spread_folds(labels, groups, seed=1), spread_folds(labels, groups, seed=2))

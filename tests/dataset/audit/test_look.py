@@ -1,0 +1,85 @@
+"""The numbers taken of each photo."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from binsight.dataset.audit.look import LOOK, measure_look, sharpness
+
+
+def _png(pixels, **options):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", **options)
+    return stream.getvalue()
+
+
+def _look(pixels, data=None):
+    return dict(zip(LOOK, measure_look(pixels, data or _png(pixels)).tolist(), strict=True))
+
+
+def test_hand_computed_numbers():
+    """A picture half black, half white, has its levels at both ends and half its pixels clipped."""
+    pixels = np.zeros((100, 200, 3), np.uint8)
+    pixels[:, 100:] = 255
+    look = _look(pixels)
+    assert (look["width"], look["height"], look["frames"], look["quantisation"]) == (200, 100, 1, 0)
+    assert (look["level_1"], look["level_95"], look["clipped"]) == (0, 255, 0.5)
+    assert look["mean_red"] == pytest.approx(127.5, abs=0.5)
+
+
+def test_border_is_told_from_the_middle():
+    """A red frame around a blue middle has a red border colour that does not vary."""
+    pixels = np.zeros((128, 128, 3), np.uint8)
+    pixels[..., 0] = 200
+    pixels[10:-10, 10:-10] = (0, 0, 200)
+    look = _look(pixels)
+    assert (look["border_red"], look["border_blue"]) == (200, 0)
+    assert look["border_spread"] == pytest.approx(0, abs=1e-3)
+    assert look["mean_blue"] > look["mean_red"]
+
+
+def test_quantisation_grows_as_quality_falls():
+    """The mean of the luminance table is 1 at quality 100 and larger at 40."""
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    found = []
+    for quality in (100, 40):
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
+        found.append(_look(pixels, stream.getvalue())["quantisation"])
+    assert found[0] == 1
+    assert found[1] > 30
+
+
+def test_frames_of_an_animation():
+    """A GIF of three frames has three."""
+    stream = io.BytesIO()
+    frames = [Image.new("RGB", (20, 20), (80 * i, 0, 0)) for i in range(3)]
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
+    assert _look(np.zeros((20, 20, 3), np.uint8), stream.getvalue())["frames"] == 3
+
+
+def test_step_is_sharp_and_ramp_is_soft():
+    """All of a step lies within one pixel of the four, of a ramp only a quarter."""
+    step = np.zeros((192, 192), np.uint8)
+    step[:, 48:96] = step[:, 144:] = 200
+    ramp = np.tile(np.clip((np.arange(192) - 80) * 5, 0, 200).astype(np.uint8), (192, 1))
+    assert sharpness(Image.fromarray(step)) == 1
+    assert sharpness(Image.fromarray(ramp)) == pytest.approx(0.25)
+
+
+def test_contrast_does_not_count():
+    """A faint sharp picture is as sharp as a strong one, and a blurred one is not."""
+    pixels = (np.random.default_rng(1).integers(0, 2, (24, 24)) * 200).astype(np.uint8)
+    strong = Image.fromarray(pixels).resize((192, 192), Image.Resampling.NEAREST)
+    faint = strong.point(lambda v: 100 + v // 5)
+    assert sharpness(strong) == pytest.approx(sharpness(faint), abs=0.05)
+    assert sharpness(strong.filter(ImageFilter.GaussianBlur(3))) < 0.33
+
+
+def test_picture_without_edges_is_not_called_blurred():
+    """Of a plain surface nothing can be said: sharpness 1."""
+    assert sharpness(Image.new("L", (300, 200), 128)) == 1
