@@ -191,3 +191,13 @@ class TestFiles:
             *("red", "green", "red", "green", "red")
         ]
         results.close()  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("batch", [2, 4, 100])
+    def test_batches_change_no_result(self, predictor: Predictor, paths: list[Path], batch: int) -> None:
+        """Whatever the size of a batch, each photo has its own prediction or error, in order."""
+        single, together = (list(predict_files(predictor, paths, workers=2, batch=size)) for size in (1, batch))
+        assert [type(result) for result in together] == [type(result) for result in single]
+        for one, other in zip(single, together, strict=True):
+            if isinstance(one, Prediction) and isinstance(other, Prediction):
+                assert one.category == other.category
+                assert list(one.scores.values()) == pytest.approx(list(other.scores.values()), abs=1e-4)

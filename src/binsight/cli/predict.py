@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["predict"]
 
+_BATCH = 4  # photos per run of the network, measured in benchmarks/predict.py
 _BAR_FROM = 20  # photos; fewer are done before a bar could be read
 
 
@@ -85,7 +87,7 @@ def predict(
       binsight predict bag.jpg --heatmap seen/
     """
     from binsight.imaging import ImageLimits
-    from binsight.predictor import Predictor, available_cores, run_in_order
+    from binsight.predictor import Predictor, available_cores
 
     sources = find_sources(photos)
     limits = ImageLimits(max_bytes=max_mb, max_pixels=max_megapixels)
@@ -93,14 +95,17 @@ def predict(
     # One photo: all cores share it. Several: one core each, which classifies more of them a second.
     workers = min(cores, len(sources))
     predictor = Predictor.load(model, threads=max(1, cores // workers))
-    classify = _classifier(predictor, limits, _heatmap_names(sources, heatmap) if heatmap else {})
+    if heatmap:
+        results = _with_heatmaps(predictor, sources, limits, _heatmap_names(sources, heatmap), workers)
+    else:
+        results = _without_heatmaps(predictor, sources, limits, workers)
     writer = _writer(form, predictor, top)
 
     failed, start = False, time.perf_counter()
     # On a terminal the rows themselves show the progress, and a bar would be in their way.
     rows_are_seen = form is not None and sys.stdout.isatty()
     with _progress(len(sources), quiet=quiet or rows_are_seen) as advance:
-        for result in run_in_order(classify, sources, workers=workers):
+        for result in results:
             failed |= isinstance(result.outcome, BinsightError)
             writer.add(result)
             advance()
@@ -109,24 +114,44 @@ def predict(
         sys.exit(EXIT_USAGE)
 
 
-def _classifier(predictor: Predictor, limits: ImageLimits, heatmaps: dict[Source, Path]) -> Callable[[Source], Result]:
-    """What is done for one photo, on any thread."""
+def _without_heatmaps(
+    predictor: Predictor, sources: Sequence[Source], limits: ImageLimits, workers: int
+) -> Iterator[Result]:
     from binsight.cli.results import Result
-    from binsight.imaging import read_photo
+    from binsight.predictor import predict_many
+
+    # Few photos are better spread over the cores than gathered in batches.
+    batch = _BATCH if len(sources) >= _BATCH * workers * 2 else 1
+    load = partial(_load, limits=limits)
+    outcomes = predict_many(predictor, sources, load, workers=workers, batch=batch, limits=limits)
+    for source, outcome in zip(sources, outcomes, strict=True):
+        yield Result(source.name, outcome)
+
+
+def _with_heatmaps(
+    predictor: Predictor, sources: Sequence[Source], limits: ImageLimits, targets: dict[Source, Path], workers: int
+) -> Iterator[Result]:
+    from binsight.cli.results import Result
+    from binsight.predictor import run_in_order
 
     def classify(source: Source) -> Result:
-        if source.fault is not None:
-            return Result(source.name, source.fault)
         try:
-            data = _read_stdin(limits) if source.name == STDIN else read_photo(source.name, limits=limits)
-            target = heatmaps.get(source)
-            if target is None:
-                return Result(source.name, predictor.predict_bytes(data, limits=limits))
-            return Result(source.name, _predict_with_heatmap(predictor, data, limits, target), str(target))
+            data = _load(source, limits)
+            prediction = _predict_with_heatmap(predictor, data, limits, targets[source])
+            return Result(source.name, prediction, str(targets[source]))
         except BinsightError as error:
             return Result(source.name, error)
 
-    return classify
+    return run_in_order(classify, sources, workers=workers)
+
+
+def _load(source: Source, limits: ImageLimits) -> bytes:
+    """The bytes of a photo, or the error that says why there are none."""
+    from binsight.imaging import read_photo
+
+    if source.fault is not None:
+        raise source.fault
+    return _read_stdin(limits) if source.name == STDIN else read_photo(source.name, limits=limits)
 
 
 def _predict_with_heatmap(predictor: Predictor, data: bytes, limits: ImageLimits, target: Path) -> Prediction:
