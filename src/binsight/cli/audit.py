@@ -13,6 +13,7 @@ import click
 
 from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.data_options import dataset_options, load_dataset, progress_bar, user_cache_dir
+from binsight.cli.options import model_option
 from binsight.cli.text import plain
 
 if TYPE_CHECKING:
@@ -43,14 +44,8 @@ _NOTHING = "none"
     help="Exit with 1 when there is a finding of these kinds or severities (error, warning, info), separated by "
     "commas; none for never.",
 )
-@click.option(
-    "--model",
-    default="waste8",
-    show_default=True,
-    envvar="BINSIGHT_MODEL",
-    show_envvar=True,
-    metavar="BUNDLE",
-    help="Whose features are used to find wrong labels and outliers; none skips both, which is several times faster.",
+@model_option(
+    "Whose features are used to find wrong labels and outliers; none skips both, which is several times faster."
 )
 @click.option(
     "--near-similarity",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from binsight.cli.data_options import bar_reporter, dataset_options, load_dataset
+from binsight.cli.options import model_option
 from binsight.cli.text import plain
 
 __all__ = ["explore"]
@@ -19,15 +20,7 @@ __all__ = ["explore"]
 @click.option(
     "--out", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Where to draw."
 )
-@click.option(
-    "--model",
-    default="waste8",
-    show_default=True,
-    envvar="BINSIGHT_MODEL",
-    show_envvar=True,
-    metavar="BUNDLE",
-    help="The model whose features make the map.",
-)
+@model_option("The model whose features make the map.")
 @click.option("--no-map", is_flag=True, help="Draw no map; nothing is classified.")
 @click.option(
     "--max-photos",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from binsight.cli.app import EXIT_USAGE
+from binsight.cli.options import model_option
 from binsight.cli.sources import STDIN, Source, find_sources
 from binsight.errors import BinsightError, InputError
 
@@ -46,15 +47,7 @@ def _millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
     metavar="DIR",
     help="Write each photo to DIR as PNG with what spoke for its category laid over it.",
 )
-@click.option(
-    "--model",
-    default="waste8",
-    show_default=True,
-    envvar="BINSIGHT_MODEL",
-    show_envvar=True,
-    metavar="BUNDLE",
-    help="A model bundle (folder or .zip), or the name of one in the package.",
-)
+@model_option("A model bundle (folder or .zip), or the name of one in the package.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Cores to use.  [default: all]")
 @click.option("--max-mb", type=float, callback=_millions, default=20, show_default=True, help="Refuse larger files.")
 @click.option(
