@@ -14,13 +14,17 @@ __all__ = [
     "BinsightError",
     "BrokenImageError",
     "BundleError",
+    "CheckpointError",
     "DatasetError",
     "EmptyImageError",
+    "ExportError",
     "ImageError",
     "ImageTooLargeError",
     "InputError",
+    "LeakageError",
     "MissingExtraError",
     "OutputError",
+    "SettingsError",
     "SpecError",
     "TaxonomyError",
     "TruncatedImageError",
@@ -115,10 +119,34 @@ class DatasetError(BinsightError, ValueError):
     code = "dataset"
 
 
+class LeakageError(DatasetError):
+    """Copies lie on both sides of a split, so that what is measured there would be too good."""
+
+    code = "leakage"
+
+
 class WeightsError(BinsightError, ValueError):
     """Pretrained weights are missing, malformed or do not fit the backbone."""
 
     code = "weights"
+
+
+class SettingsError(BinsightError, ValueError):
+    """A setting of training has a value that it cannot have, or does not exist."""
+
+    code = "settings"
+
+
+class CheckpointError(BinsightError, ValueError):
+    """A checkpoint of training is damaged, or was made by another run."""
+
+    code = "checkpoint"
+
+
+class ExportError(BinsightError, ValueError):
+    """A network cannot be turned into the format asked for."""
+
+    code = "export"
 
 
 class MissingExtraError(BinsightError, ImportError):

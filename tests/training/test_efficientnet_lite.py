@@ -139,7 +139,7 @@ def test_rounding_loses_no_more_than_a_tenth() -> None:
 )
 def test_same_padding(size: int, kernel: int, stride: int, padding: tuple[int, int]) -> None:
     """Padding is TensorFlow's: uneven at stride 2 on an even size, with the larger half behind."""
-    assert efficientnet_lite._same_padding(size, kernel, stride) == padding
+    assert efficientnet_lite.same_padding(size, kernel, stride) == padding
 
 
 @pytest.mark.parametrize("size", [40, 37])

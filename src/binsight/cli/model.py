@@ -1,4 +1,4 @@
-"""`binsight model`: look at bundles, check them, compare them, pack them."""
+"""`binsight model`: look at bundles, check, compare, draw and pack them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from binsight.cli.app import EXIT_FAULTS
+from binsight.cli.model_draw import draw
 from binsight.cli.text import markup, open_console, plain
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.group()
 def model() -> None:
-    """Show, verify, compare and pack model bundles.
+    """Show, verify, compare, draw and pack model bundles.
 
     A BUNDLE is a folder or .zip file, or the name of one in the package.
 
@@ -37,7 +38,11 @@ def model() -> None:
       binsight model verify my.zip
       binsight model diff waste8 my.zip
       binsight model pack my/ my.zip
+      binsight model draw --out network.svg
     """
+
+
+model.add_command(draw)
 
 
 @model.command()

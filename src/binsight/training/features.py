@@ -1,7 +1,8 @@
 """Features of photos from a frozen backbone, computed once and kept.
 
 The cache is one `.npz` file per backbone, preprocessing and view; in it, a photo is known by the SHA-256 of its bytes.
-So renaming or moving photos costs nothing, and a changed photo is computed again.
+So renaming or moving photos costs nothing, and a changed photo is computed again. It is written now and then while the
+photos are looked at, so an interrupted pass is continued.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 import uuid
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,12 +23,39 @@ from numpy.typing import NDArray
 
 from binsight.bundle.runtime import import_onnxruntime
 from binsight.errors import ImageError, WeightsError
-from binsight.imaging import PreprocessSpec, prepare_photo, read_photo
+from binsight.imaging import PreprocessSpec, decode_image, prepare_photo, read_photo
 from binsight.predictor import run_in_order
+from binsight.training.augment import augment_photo
+from binsight.training.augment_settings import AugmentSettings
 
-__all__ = ["FeatureExtractor", "View"]
+__all__ = ["AugmentedView", "FeatureExtractor", "View"]
 
-View = Literal["upright", "mirrored"]
+_SAVED_AFTER_S = 30.0
+# Writing the cache anew takes longer the larger it is: it may cost this share of the time.
+_SAVING_SHARE = 0.05
+_DECODED = 2  # times the network's input; more pixels only cost time
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentedView:
+    """A photo altered at random, always in the same way: the draws depend on its content and on `draw`.
+
+    Attributes:
+        settings: how it may be altered.
+        draw: another number gives another view.
+    """
+
+    settings: AugmentSettings
+    draw: int = 0
+
+    @property
+    def name(self) -> str:
+        """A name for it in the cache."""
+        described = json.dumps(asdict(self.settings), sort_keys=True)
+        return f"augmented-{hashlib.sha256(described.encode()).hexdigest()[:12]}-{self.draw}"
+
+
+View = Literal["upright", "mirrored"] | AugmentedView
 
 
 class FeatureExtractor:
@@ -55,7 +85,7 @@ class FeatureExtractor:
 
         Args:
             photos: files.
-            view: the photo as it is, or its mirror image.
+            view: the photo as it is, its mirror image, or altered at random.
             progress: called once per photo.
 
         Returns:
@@ -65,36 +95,69 @@ class FeatureExtractor:
             InputError: a photo cannot be read.
             ImageError: a photo is refused; its path is in the message.
         """
-        path = self._cache / f"features-{self._key[:16]}-{view}.npz" if self._cache else None
-        known = _load(path) if path else {}
+        name = view.name if isinstance(view, AugmentedView) else view
+        cache = _Cache(self._cache / f"features-{self._key[:16]}-{name}.npz" if self._cache else None)
 
         def one(photo: Path) -> tuple[str, NDArray[np.float32]]:
             data = read_photo(photo)
             digest = hashlib.sha256(data).hexdigest()
-            found = known.get(digest)
+            found = cache.known.get(digest)
             return digest, self._run(photo, data, view) if found is None else found
 
         rows = []
-        for digest, row in run_in_order(one, photos, workers=self._workers):
-            known[digest] = row
-            rows.append(row)
-            progress()
-        if path:
-            _save(path, known)
+        try:
+            for digest, row in run_in_order(one, photos, workers=self._workers):
+                cache.put(digest, row)
+                rows.append(row)
+                progress()
+        finally:
+            cache.save()
         return np.stack(rows)
 
     def _run(self, photo: Path, data: bytes, view: View) -> NDArray[np.float32]:
         try:
-            image = prepare_photo(data, self._spec)
+            image = self._prepare(data, view)
         except ImageError as error:
             raise type(error)(f"{photo}: {error}") from error
-        if view == "mirrored":
-            image = image[:, ::-1]
         outputs: list[NDArray[np.float32]] = self._session.run(
             ["features"], {"images": np.ascontiguousarray(image[None])}
         )
         row: NDArray[np.float32] = outputs[0][0]
         return row
+
+    def _prepare(self, data: bytes, view: View) -> NDArray[np.uint8]:
+        if not isinstance(view, AugmentedView):
+            image = prepare_photo(data, self._spec)
+            return image if view == "upright" else image[:, ::-1]
+        height, width = (_DECODED * side for side in self._spec.size)
+        generator = np.random.default_rng([int(hashlib.sha256(data).hexdigest(), 16), view.draw])
+        return augment_photo(decode_image(data, min_size=(height, width)), self._spec, view.settings, generator)
+
+
+class _Cache:
+    """What is known by content, and the file that keeps it."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.known = _load(path) if path else {}
+        self._path = path
+        self._is_saved = True
+        self._due = time.monotonic() + _SAVED_AFTER_S
+
+    def put(self, digest: str, row: NDArray[np.float32]) -> None:
+        if digest in self.known:
+            return
+        self.known[digest] = row
+        self._is_saved = False
+        if time.monotonic() >= self._due:
+            self.save()
+
+    def save(self) -> None:
+        if self._path is None or self._is_saved:
+            return
+        begin = time.monotonic()
+        _save(self._path, self.known)
+        self._is_saved = True
+        self._due = time.monotonic() + max(_SAVED_AFTER_S, (time.monotonic() - begin) / _SAVING_SHARE)
 
 
 def _load(path: Path) -> dict[str, NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""Heads fitted on frozen features: the fast stage of training.
+"""Heads on frozen features: what they compute, and logistic regression, the fast way to fit them.
 
 `n` is the number of photos, `d` of features, `C` of classes.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LinearModel", "fit_biodegradable", "fit_categories"]
+__all__ = ["Heads", "LinearModel", "fit_biodegradable", "fit_categories", "fit_heads"]
 
 _MAX_ITERATIONS = 2000
 
@@ -28,6 +28,74 @@ class LinearModel:
         return result
 
 
+@dataclass(frozen=True)
+class Heads:
+    """Everything behind the pooled features: an inner layer, if there is one, then one or two linear heads.
+
+    Attributes:
+        categories: C logits.
+        biodegradable: one logit; None where the taxonomy leaves it open.
+        inner: its ReLU is what the heads see; None where they see the features themselves.
+    """
+
+    categories: LinearModel
+    biodegradable: LinearModel | None = None
+    inner: LinearModel | None = None
+
+    def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """`(n, C)` category logits of `(n, d)` features."""
+        return self.categories.logits(self._seen(features))
+
+    def biodegradable_logits(self, features: NDArray[np.floating]) -> NDArray[np.float64] | None:
+        """`(n,)` logits of `(n, d)` features; None without that head."""
+        return None if self.biodegradable is None else self.biodegradable.logits(self._seen(features))[:, 0]
+
+    def to_arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Its weights by name, which `from_arrays` reads back."""
+        parts = {"categories": self.categories, "biodegradable": self.biodegradable, "inner": self.inner}
+        found = {name: part for name, part in parts.items() if part is not None}
+        return {f"{n}.weight": p.weight for n, p in found.items()} | {f"{n}.bias": p.bias for n, p in found.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[np.float64]]) -> Heads:
+        """The heads that `to_arrays` took apart."""
+        names = {key.partition(".")[0] for key in arrays}
+        return cls(**{name: LinearModel(arrays[f"{name}.weight"], arrays[f"{name}.bias"]) for name in names})
+
+    def _seen(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
+        return features if self.inner is None else np.maximum(self.inner.logits(features), 0)
+
+
+def fit_heads(
+    features: NDArray[np.floating],
+    labels: NDArray[np.intp],
+    *,
+    inverse_penalty: float,
+    biodegradable_mask: NDArray[np.bool_] | None,
+) -> Heads:
+    """Fit both heads by logistic regression.
+
+    Args:
+        features: `(n, d)`.
+        labels: `(n,)`, 0 to C - 1, every class present.
+        inverse_penalty: scikit-learn's `C`: larger fits closer.
+        biodegradable_mask: `(C,)`, which classes are biodegradable; None where the taxonomy leaves it open. Where all
+            classes agree there is nothing to learn, and the second head is a constant.
+    """
+    categories = fit_categories(features, labels, inverse_penalty=inverse_penalty)
+    if biodegradable_mask is None:
+        return Heads(categories)
+    truth = biodegradable_mask[labels]
+    if truth.all() or not truth.any():
+        constant = _CERTAIN if truth.all() else -_CERTAIN
+        return Heads(categories, LinearModel(np.zeros((features.shape[1], 1)), np.array([constant])))
+    return Heads(categories, fit_biodegradable(features, truth, inverse_penalty=inverse_penalty))
+
+
+# The logit of a probability of 0.9999: all that is known is that no class of the other kind exists.
+_CERTAIN = 9.21
+
+
 def fit_categories(features: NDArray[np.floating], labels: NDArray[np.intp], *, inverse_penalty: float) -> LinearModel:
     """Fit multinomial logistic regression with every class given the same weight.
 
@@ -38,7 +106,12 @@ def fit_categories(features: NDArray[np.floating], labels: NDArray[np.intp], *, 
         labels: `(n,)`, 0 to C - 1, every class present.
         inverse_penalty: scikit-learn's `C`: larger fits closer.
     """
-    return _fit_logistic(features, labels, inverse_penalty)
+    model = _fit_logistic(features, labels, inverse_penalty)
+    if model.weight.shape[1] > 1:
+        return model
+    # For two classes scikit-learn gives one logit; the softmax of (-z / 2, z / 2) has the same probabilities.
+    sides = np.array([-0.5, 0.5])
+    return LinearModel(model.weight * sides, model.bias * sides)
 
 
 def fit_biodegradable(

@@ -1,0 +1,81 @@
+"""`binsight model draw`: a picture of a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import click
+
+from binsight.cli.files import write_bytes
+from binsight.cli.options import model_option
+from binsight.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from binsight.training.architecture import Architecture
+
+__all__ = ["draw"]
+
+_FORMATS = {".png": "png", ".svg": "svg"}
+
+
+@click.command(short_help="Draw the layers and the stages of a network.")
+@model_option("The model to draw.")
+@click.option(
+    "--backbone", metavar="NAME", help="Draw a backbone instead, such as xception; its weights are not needed."
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="FILE.png or FILE.svg.",
+)
+def draw(model: str, backbone: str | None, out: Path) -> None:
+    """Draw a network into FILE: above, its layers in perspective; below, its stages and heads with sizes and shares.
+
+    Multiplications (MACs) and parameters are those of the network for predicting, with batch normalisation folded into
+    the convolutions. Needs the extra binsight[train].
+
+    \b
+    Examples:
+      binsight model draw --out network.png                        the model in the package
+      binsight model draw --model my.zip --out network.svg
+      binsight model draw --backbone efficientnet_lite2 --out lite2.svg
+    """
+    file_format = _FORMATS.get(out.suffix.lower())
+    if file_format is None:
+        raise click.BadParameter(f"expected a name that ends in .png or .svg, got {out.name!r}", param_hint="'--out'")
+    try:
+        from binsight.training.drawing import draw_architecture
+
+        architecture, classes = _backbone(backbone) if backbone is not None else _bundle(model)
+    except ImportError as error:
+        if isinstance(error, MissingExtraError):
+            raise
+        raise MissingExtraError("drawing a network", "train") from error
+    kind = cast("Literal['png', 'svg']", file_format)
+    write_bytes(out, draw_architecture(architecture, title=architecture.name, classes=classes, file_format=kind))
+    click.echo(str(out))
+
+
+def _bundle(model: str) -> tuple[Architecture, tuple[str, ...]]:
+    import onnx
+
+    from binsight.bundle import load_bundle, resolve_bundle
+    from binsight.training.onnx_architecture import describe_graph
+
+    bundle = load_bundle(resolve_bundle(model))
+    graph = onnx.load_model_from_string(bundle.read_model())
+    return describe_graph(graph, bundle.label), tuple(bundle.manifest.taxonomy.ids)
+
+
+def _backbone(name: str) -> tuple[Architecture, tuple[str, ...]]:
+    from binsight.export.quiet import quiet
+    from binsight.training.backbones import find_backbone
+    from binsight.training.onnx_architecture import describe_graph
+
+    backbone = find_backbone(name)
+    with quiet():  # TensorFlow tells of itself when it starts
+        graph = backbone.to_onnx(backbone.build(weights=None))
+    return describe_graph(graph, backbone.name), ()

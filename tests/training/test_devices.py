@@ -1,0 +1,29 @@
+"""bfloat16, and several devices."""
+
+import keras
+import numpy as np
+from tests.training.tiny_run import small_network
+
+from binsight.training.devices import compute_in_bfloat16, find_gpus, spread_over_devices
+from binsight.training.layer_rates import find_layers
+
+
+def test_inside_the_block_the_backbone_computes_in_bfloat16():
+    """Heads and variables stay float32, outputs are nearly the same, and afterwards all is as before."""
+    network = small_network()
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
+    exact = network(images)["logits"].numpy()
+    with compute_in_bfloat16(network):
+        assert {layer.compute_dtype for layer in find_layers(network.get_layer("backbone"))} == {"bfloat16"}
+        coarse = network(images)["logits"].numpy()
+    assert {v.dtype for v in network.weights} == {"float32"}
+    assert coarse.dtype == np.float32
+    assert 0 < np.abs(coarse - exact).max() < 0.05
+    np.testing.assert_array_equal(network(images)["logits"].numpy(), exact)
+
+
+def test_with_tensorflow_one_device_is_used():
+    """Keras' distribution works with JAX."""
+    assert keras.backend.backend() == "tensorflow"
+    assert spread_over_devices() == 1
+    assert isinstance(find_gpus(), list)

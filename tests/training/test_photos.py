@@ -1,0 +1,69 @@
+"""Labelled photos, and their pixels within a memory budget."""
+
+import io
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from binsight.errors import DatasetError, ImageError, InputError
+from binsight.training.photos import LabelledPhotos, PhotoStore, decode_for_augmentation
+
+
+def encoded(height, width, value=90, kind="PNG"):
+    """A plain picture."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((height, width, 3), value, np.uint8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Three pictures of 10 x 10 pixels."""
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for i, path in enumerate(paths):
+        path.write_bytes(encoded(10, 10, 50 * i))
+    return paths
+
+
+def test_all_faults_are_reported_together(files):
+    """Labels too few, answers too many."""
+    with pytest.raises(DatasetError, match=r"labels must be 3 .* got \(2,\) int64; biodegradable must have 3 values"):
+        LabelledPhotos(files, np.array([0, 1]), np.zeros(4, bool))
+    with pytest.raises(DatasetError, match="there are none"):
+        LabelledPhotos([], np.array([], int))
+    with pytest.raises(DatasetError, match="0 or more, got -1"):
+        LabelledPhotos(files, np.array([0, -1, 1]))
+
+
+def test_photos_within_the_budget_are_decoded_once(files):
+    """The budget holds two of three; the third is decoded each time."""
+    decoded = []
+
+    def decode(data):
+        decoded.append(data)
+        return np.zeros((10, 10, 3), np.uint8)
+
+    store = PhotoStore(files, decode, budget=700)
+    for _ in range(3):
+        for i in range(3):
+            store.pixels(i)
+    assert len(decoded) == 2 + 3
+
+
+def test_a_photo_that_fails_is_named(files, tmp_path):
+    """Training does not go on without it."""
+    files[1].write_bytes(files[1].read_bytes()[:40])
+    store = PhotoStore([*files, tmp_path / "gone.png"], partial(decode_for_augmentation, size=(4, 4)), budget=0)
+    with pytest.raises(ImageError, match=r"1\.png"):
+        store.pixels(1)
+    with pytest.raises(InputError, match=r"gone\.png"):
+        store.pixels(3)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_large_photos_are_kept_at_one_and_a_half_times_the_input(kind):
+    """The shorter side, relative to the input's, decides; small photos stay as they are."""
+    assert decode_for_augmentation(encoded(900, 1200, kind=kind), (100, 100)).shape == (150, 200, 3)
+    assert decode_for_augmentation(encoded(120, 1000, kind=kind), (100, 100)).shape == (120, 1000, 3)
