@@ -28,6 +28,19 @@ def test_temperature_is_recovered_from_labels_drawn_with_it(temperature):
     )
 
 
+def test_temperature_is_the_one_with_the_smallest_loss():
+    """No temperature a little to either side is more likely."""
+    generator = np.random.default_rng(4)
+    logits = generator.normal(0, 3, (300, 4))
+    labels = _sampled_labels(logits, 2.0, generator)
+    found = fit_temperature(logits, labels)
+    losses = [
+        -np.log(softmax(logits, temperature=t)[np.arange(300), labels]).mean()
+        for t in (0.999 * found, found, 1.001 * found)
+    ]
+    assert losses[1] == min(losses)
+
+
 def test_doubled_logits_need_twice_the_temperature():
     """The temperature undoes any scale of the logits."""
     generator = np.random.default_rng(1)
@@ -75,6 +88,14 @@ def test_a_class_with_enough_mistakes_gets_its_own_threshold():
     first, second = confidence_thresholds(confidence, predicted, correct, classes=2, target_precision=0.97)
     assert first == pytest.approx(0.9)
     assert second == 0.5
+
+
+def test_equally_confident_predictions_are_accepted_together_or_not_at_all():
+    """Of 100 right ones at 0.95 and 20 wrong ones at 0.85, one of the latter would do; but no threshold picks it."""
+    confidence = np.concatenate([np.full(100, 0.95), np.full(20, 0.85)])
+    correct = np.arange(120) < 100
+    thresholds = confidence_thresholds(confidence, np.zeros(120, int), correct, classes=1, target_precision=0.99)
+    assert thresholds == pytest.approx((0.9,))
 
 
 def test_no_threshold_lies_below_one_half():

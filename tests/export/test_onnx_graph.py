@@ -87,3 +87,54 @@ def test_the_backbone_is_left_as_it_was(backbone):
     before = backbone.SerializeToString()
     attach_heads(backbone, _head(CLASSES))
     assert backbone.SerializeToString() == before
+
+
+def _relu(values):
+    return np.maximum(values, 0)
+
+
+@pytest.fixture
+def inner():
+    """A layer of four units, two of which are often below zero."""
+    generator = np.random.default_rng(9)
+    return SimpleNamespace(weight=generator.normal(0, 0.01, (DEPTH, 4)), bias=np.array([1.0, 0.1, -0.1, -1.0]))
+
+
+def _head_of_inner(outputs):
+    generator = np.random.default_rng(outputs)
+    return SimpleNamespace(weight=generator.normal(0, 1, (4, outputs)), bias=generator.normal(0, 1, outputs))
+
+
+def test_inner_layer_lies_between_features_and_heads(backbone, inner, images):
+    """`relu(features @ W + b)` is what both heads see; the features stay those of the backbone."""
+    categories, second = _head_of_inner(CLASSES), _head_of_inner(1)
+    outputs = _run(attach_heads(backbone, categories, biodegradable=second, inner=inner), images)
+    np.testing.assert_array_equal(outputs["features"], _run(backbone, images)["features"])
+    hidden = _relu(outputs["features"] @ inner.weight + inner.bias)
+    assert (hidden == 0).any()
+    for name, head in (("logits", categories), ("biodegradable_logit", second)):
+        np.testing.assert_allclose(outputs[name], hidden @ head.weight + head.bias, rtol=1e-4, atol=1e-4)
+
+
+def test_inner_layer_is_applied_at_every_place(backbone, inner, images):
+    """The heat map is what the network would say if a place were the whole photo."""
+    categories = _head_of_inner(CLASSES)
+    outputs = _run(attach_heads(backbone, categories, inner=inner), images)
+    places = _run(backbone, images)["feature_map"].transpose(0, 2, 3, 1)
+    expected = _relu(places @ inner.weight + inner.bias) @ categories.weight + categories.bias
+    np.testing.assert_allclose(outputs["attention"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_inner_layer_is_stored_once(backbone, inner):
+    """Pooled features and places use the same constants."""
+    model = attach_heads(backbone, _head_of_inner(CLASSES), inner=inner)
+    assert [tuple(c.dims) for c in model.graph.initializer].count((DEPTH, 4)) == 1
+
+
+def test_without_inner_layer_the_graph_is_as_ever(backbone):
+    """The nodes behind the backbone, by name and order: the recipe of the shipped bundle gives the same bytes."""
+    model = attach_heads(backbone, _head(CLASSES), biodegradable=_head(1))
+    assert [node.name for node in model.graph.node][len(backbone.graph.node) :] == [
+        *("logits.product", "logits", "biodegradable_logit.product", "biodegradable_logit"),
+        *("places", "attention.product", "attention", "free_energy", "unfamiliarity"),
+    ]

@@ -23,9 +23,16 @@ EXIT_USAGE = 2  # wrong use or bad input
 _COMMANDS = {
     "predict": ("binsight.cli.predict:predict", "Say what the waste on photos is."),
     "data": ("binsight.cli.data:data", "Look at photos before training: scan, audit, split, clean, explore, fetch."),
+    "train": ("binsight.cli.train:train", "Train a model on your photos, and write its bundle."),
+    "tune": ("binsight.cli.tune:tune", "Search the settings of a model's heads, and plot what matters."),
+    "evaluate": ("binsight.cli.evaluate:evaluate", "Measure a model on labelled photos."),
+    "compare": ("binsight.cli.compare:compare", "Compare models, or backbones, on the same photos."),
+    "explain-errors": ("binsight.cli.explain_errors:explain_errors", "Show what a model gets wrong, and why it may."),
     "serve": ("binsight.cli.serve:serve", "Serve the HTTP API and the web page."),
     "feedback": ("binsight.cli.feedback:feedback", "List and export the corrections sent from the web page."),
-    "model": ("binsight.cli.model:model", "Show, verify, compare and pack model bundles."),
+    "export": ("binsight.cli.export:export", "Export a model to ONNX or LiteRT, and check that it says the same."),
+    "benchmark": ("binsight.cli.benchmark:benchmark", "Measure how fast, large and hungry models are on this machine."),
+    "model": ("binsight.cli.model:model", "Show, verify, compare, draw and pack model bundles."),
     "completion": ("binsight.cli.completion:completion", "Print the completion script for your shell."),
 }
 

@@ -21,6 +21,8 @@ __all__ = [
 ]
 
 _TEMPERATURE_BOUNDS = (0.05, 20.0)
+_GOLDEN = (5**0.5 - 1) / 2
+_TOLERANCE = 1e-6  # of the temperature's logarithm
 _SMALLEST_PROBABILITY = 1e-12
 # A class needs this many mistakes of its own before a threshold of its own means anything.
 _MIN_MISTAKES = 5
@@ -103,23 +105,34 @@ def cross_fit_folds(
 
 
 def _minimise(loss: Callable[[float], float]) -> float:
-    from scipy.optimize import minimize_scalar  # noqa: PLC0415 - the rest of the module needs only NumPy
+    """Golden-section search: the loss is convex in 1 / T, so it has one valley over T.
 
+    References:
+        Kiefer 1953, Sequential Minimax Search for a Maximum.
+    """
     # Temperatures act by ratio, so the search runs over their logarithm.
-    found = minimize_scalar(
-        lambda log_t: loss(float(np.exp(log_t))),
-        bounds=tuple(np.log(_TEMPERATURE_BOUNDS)),
-        method="bounded",
-        options={"xatol": 1e-6},
-    )
-    return float(np.exp(found.x))
+    low, high = (float(np.log(bound)) for bound in _TEMPERATURE_BOUNDS)
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    at_left, at_right = (loss(float(np.exp(log_t))) for log_t in (left, right))
+    while high - low > _TOLERANCE:
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - _GOLDEN * (high - low)
+            at_left = loss(float(np.exp(left)))
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + _GOLDEN * (high - low)
+            at_right = loss(float(np.exp(right)))
+    return float(np.exp((low + high) / 2))
 
 
 def _threshold(confidence: NDArray[np.float64], correct: NDArray[np.bool_], target_precision: float) -> float:
     """The smallest confidence from which on at least the target share is right; 1 where there is none."""
     order = np.argsort(-confidence, kind="stable")
     precision = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(precision >= target_precision)
+    # No threshold can part equally confident ones.
+    can_end = np.append(np.diff(confidence[order]) < 0, True)[: len(order)]
+    good = np.flatnonzero(can_end & (precision >= target_precision))
     if len(good) == 0:
         return 1.0
     last = good[-1]

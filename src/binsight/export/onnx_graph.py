@@ -30,13 +30,18 @@ def attach_heads(
     categories: LinearHead,
     *,
     biodegradable: LinearHead | None = None,
+    inner: LinearHead | None = None,
 ) -> ModelProto:
     """The backbone with heads on it, as `docs/bundle-format.md` describes `model.onnx`.
 
+    With an inner layer the heads see `h = max(features @ inner.weight + inner.bias, 0)`. For the heat map the same is
+    done at every place of the feature map; the mean over the places is then no longer exactly the logits.
+
     Args:
         backbone: outputs `feature_map` `(n, d, gh, gw)` and `features` `(n, d)`, both float32.
-        categories: `(d, C)`.
-        biodegradable: `(d, 1)`, or None where the taxonomy leaves it open.
+        categories: `(d, C)`; `(i, C)` with an inner layer.
+        biodegradable: `(d, 1)`, likewise, or None where the taxonomy leaves it open.
+        inner: `(d, i)`, a layer with ReLU between features and heads, or None for none.
 
     Returns:
         A new model; `backbone` is left as it is. Its `unfamiliarity` is the energy of the category logits,
@@ -52,13 +57,18 @@ def attach_heads(
     classes = categories.weight.shape[1]
     del graph.output[:]
 
-    _linear(graph, "features", "logits", categories)
+    seen = "features"
+    if inner is not None:
+        _constants(graph, "inner", inner)
+        seen = _inner_layer(graph, "features", "hidden")
+    _linear(graph, seen, "logits", categories)
     _output(graph, "logits", ["n", classes])
     if biodegradable is not None:
-        _linear(graph, "features", "biodegradable_logit", biodegradable)
+        _linear(graph, seen, "biodegradable_logit", biodegradable)
         _output(graph, "biodegradable_logit", ["n", 1])
     _node(graph, "Transpose", ["feature_map"], "places", perm=[0, 2, 3, 1])
-    _linear(graph, "places", "attention", categories)
+    places = "places" if inner is None else _inner_layer(graph, "places", "hidden_places")
+    _linear(graph, places, "attention", categories)
     _output(graph, "attention", ["n", grid[2], grid[3], classes])
     _output(graph, "features", ["n", grid[1]])
     _energy(graph)
@@ -68,10 +78,25 @@ def attach_heads(
 
 
 def _linear(graph: Any, source: str, target: str, head: LinearHead) -> None:
-    _constant(graph, f"{target}.weight", head.weight)
-    _constant(graph, f"{target}.bias", head.bias)
-    _node(graph, "MatMul", [source, f"{target}.weight"], f"{target}.product")
-    _node(graph, "Add", [f"{target}.product", f"{target}.bias"], target)
+    _constants(graph, target, head)
+    _affine(graph, source, target, constants=target)
+
+
+def _inner_layer(graph: Any, source: str, target: str) -> str:
+    # Pooled features and places share the constants, which are by far the largest of the heads.
+    _affine(graph, source, f"{target}.sum", constants="inner")
+    _node(graph, "Relu", [f"{target}.sum"], target)
+    return target
+
+
+def _affine(graph: Any, source: str, target: str, *, constants: str) -> None:
+    _node(graph, "MatMul", [source, f"{constants}.weight"], f"{target}.product")
+    _node(graph, "Add", [f"{target}.product", f"{constants}.bias"], target)
+
+
+def _constants(graph: Any, name: str, head: LinearHead) -> None:
+    _constant(graph, f"{name}.weight", head.weight)
+    _constant(graph, f"{name}.bias", head.bias)
 
 
 def _energy(graph: Any) -> None:

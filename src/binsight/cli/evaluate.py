@@ -1,0 +1,248 @@
+"""`binsight evaluate`: how good a model is on labelled photos, and whether that is good enough."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from binsight.cli.app import EXIT_FAULTS
+from binsight.cli.labelled import labelled_options, load_labelled, stages
+from binsight.cli.sources import find_sources
+from binsight.cli.text import markup, open_console, plain
+
+if TYPE_CHECKING:
+    from binsight.evaluation import Evaluation
+    from binsight.evaluation.requirements import Requirement, Verdict
+    from binsight.taxonomy import Taxonomy
+
+__all__ = ["evaluate", "photos_below"]
+
+_SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy", "biodegradable_accuracy",
+          "biodegradable_sum_accuracy", "biodegradable_head_accuracy", "stream_accuracy", "stream_cost",
+          "stream_cost_with_review", "calibration_error", "calibration_error_cross_fitted", "brier_score", "log_loss",
+          "aurc", "accepted_share", "accepted_accuracy", "unknown_reviewed_share", "unknown_auroc",
+          "unknown_auroc_confidence", "robust_accuracy", "decode_ms", "engine_ms", "model_mb")  # fmt: skip
+_FAULTS_SHOWN = 20
+
+
+@click.command(short_help="Measure a model on labelled photos.")
+@click.argument("bundle")
+@click.argument("data", type=click.Path(path_type=Path))
+@labelled_options
+@click.option(
+    "--require",
+    "required",
+    multiple=True,
+    metavar="FIGURE=BOUND",
+    help="Exit with 1 when the figure is worse than the bound: accuracy=0.9, ece=0.02, recall.metal_cans>=0.95. May be "
+    "repeated.",
+)
+@click.option(
+    "--unknown", type=click.Path(path_type=Path), metavar="DIR", help="Photos of things that are none of the classes."
+)
+@click.option("--by", metavar="COLUMN", help="Also measure by this column of a manifest, such as source.")
+@click.option(
+    "--cost-matrix",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="What wrong streams cost (TOML; docs/evaluation.md has the form and the default).",
+)
+@click.option(
+    "--target-precision",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.993,
+    show_default=True,
+    metavar="P",
+    help="Choose review thresholds so that this share of the accepted is right.",
+)
+@click.option("--no-robustness", is_flag=True, help="Do not degrade photos, which takes longest.")
+@click.option(
+    "--robustness-photos",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Degrade at most N photos, of each class its share.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of intervals, folds and degradations.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a report of one HTML file."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; the schema is in docs/evaluation.md.")
+def evaluate(
+    bundle: str,
+    data: Path,
+    required: tuple[str, ...],
+    unknown: Path | None,
+    by: str | None,
+    cost_matrix: Path | None,
+    html: Path | None,
+    as_json: bool,
+    no_robustness: bool,
+    **options: Any,
+) -> None:
+    """Measure BUNDLE on the labelled photos in DATA, a folder or a manifest as for binsight data.
+
+    Accuracy in many forms with 95 % intervals, by class and by stream; whether confidences mean what they say; what
+    accepting and reviewing costs; unknown things; degraded photos; speed and size. A photo that cannot be read is
+    listed and not counted.
+
+    Exits with 1 when a requirement is missed, and names it with its value and bound.
+
+    \b
+    Examples:
+      binsight evaluate waste8 photos/ --html report.html
+      binsight evaluate my.zip photos/ --split test --require accuracy=0.95 --require ece=0.02
+      binsight evaluate waste8 split.csv --unknown clothes/ --by source --no-robustness
+      binsight evaluate waste8 trashnet/ --class metal=metal_cans --class paper=paper_waste --class glass= ...
+      binsight evaluate waste8 photos/ --json | jq .values.accuracy
+    """
+    from binsight.bundle import load_bundle, resolve_bundle
+    from binsight.evaluation import EvaluationSettings, evaluate_bundle, write_report
+    from binsight.evaluation.page import require_libraries
+    from binsight.evaluation.requirements import check_requirements
+
+    if html is not None:
+        require_libraries()
+    path = resolve_bundle(bundle)
+    taxonomy = load_bundle(path).manifest.taxonomy
+    requirements = _requirements(required, taxonomy)
+    settings = EvaluationSettings(
+        target_precision=options.pop("target_precision"),
+        costs=_costs(cost_matrix, taxonomy),
+        seed=options.pop("seed"),
+        robustness_photos=options.pop("robustness_photos"),
+        pictured_mistakes=60 if html else 0,
+    )
+    strange = photos_below(unknown) if unknown else []
+    labelled = load_labelled(data, taxonomy, by=by, **options)
+    with stages(quiet=options["quiet"]) as stage:
+        found = evaluate_bundle(
+            path,
+            labelled.photos,
+            unknown=strange,
+            robustness=not no_robustness,
+            split=labelled.split,
+            settings=settings,
+            workers=options["workers"],
+            stage=stage,
+        )
+    verdicts = check_requirements(requirements, found.values)
+    if html is not None:
+        write_report(found, html, verdicts=verdicts, group_by=by or "group")
+    if as_json:
+        click.echo(json.dumps({**found.to_dict(), "requirements": [_verdict(v) for v in verdicts]}, indent=2))
+    else:
+        _print(found, verdicts, html)
+    missed = [v for v in verdicts if not v.met]
+    for verdict in missed:
+        click.echo(f"binsight: requirement missed: {plain(str(verdict))}", err=True)
+    if missed:
+        sys.exit(EXIT_FAULTS)
+
+
+def photos_below(folder: Path) -> list[Path]:
+    """All photos in a folder, at any depth, sorted.
+
+    Raises:
+        InputError: there is no such folder, or no photo in it.
+    """
+    sources = find_sources([str(folder)])
+    for source in sources:
+        if source.fault is not None:
+            raise type(source.fault)(f"{source.name}: {source.fault}")
+    return [Path(source.name) for source in sources]
+
+
+def _requirements(required: tuple[str, ...], taxonomy: Taxonomy) -> list[Requirement]:
+    from binsight.evaluation.requirements import parse_requirement
+
+    return [parse_requirement(text, taxonomy.ids) for text in required]
+
+
+def _costs(path: Path | None, taxonomy: Taxonomy) -> Any:
+    from binsight.evaluation.costs import read_costs
+
+    return None if path is None else read_costs(path, streams=list(dict.fromkeys(c.stream for c in taxonomy.classes)))
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    requirement = verdict.requirement
+    return {
+        "figure": requirement.name,
+        "bound": requirement.bound,
+        "at": "least" if requirement.is_minimum else "most",
+        "value": verdict.value,
+        "met": verdict.met,
+    }
+
+
+def _print(found: Evaluation, verdicts: Sequence[Verdict], html: Path | None) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from binsight.evaluation.measures import measure_of
+    from binsight.evaluation.page import format_interval, format_value
+
+    console = open_console()
+    console.print(
+        f"[bold]{markup(found.model.name)} {markup(found.model.version)}[/] on {found.photos:,} photos of "
+        f"{markup(found.split)}"
+    )
+    table = Table("Figure", "", "Value", "95 % interval", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in (n for n in _SHOWN if n in found.values):
+        measure, value = measure_of(name), found.values[name]
+        table.add_row(
+            measure.title, f"[dim]{name}[/]", format_value(measure, value.value), format_interval(measure, value)
+        )
+    console.print(table)
+    _print_classes(console, found)
+    if missing := [name for name, row in zip(found.taxonomy.ids, found.confusion, strict=True) if not sum(row)]:
+        console.print(
+            f"no photos of {', '.join(missing)}: macro F1 counts a class that is only predicted as 0", markup=False
+        )
+    if found.groups:
+        _print_groups(console, found)
+    for fault in found.unreadable[:_FAULTS_SHOWN]:
+        console.print(f"not looked at: {plain(fault.path)}: {plain(fault.message)}", markup=False, soft_wrap=True)
+    if len(found.unreadable) > _FAULTS_SHOWN:
+        console.print(f"and {len(found.unreadable) - _FAULTS_SHOWN:,} more photos not looked at; --json lists them")
+    for verdict in verdicts:
+        if verdict.met:
+            console.print(f"[green]met[/]  {markup(str(verdict))}")
+    if html is not None:
+        click.echo(f"report: {plain(str(html))}")
+
+
+def _print_classes(console: Any, found: Evaluation) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from binsight.evaluation.page import percent
+
+    table = Table("Class", "Photos", "Recall", "Precision", "F1", "Taken for", box=box.SIMPLE_HEAD, pad_edge=False)
+    for c, (name, row) in enumerate(zip(found.taxonomy.ids, found.confusion, strict=True)):
+        values = [found.values.get(f"{kind}.{name}") for kind in ("recall", "precision", "f1")]
+        cells = ["-" if value is None else percent(value.value) for value in values]
+        wrong = sorted(((n, k) for k, n in enumerate(row) if n and k != c), reverse=True)
+        taken = ", ".join(f"{n} {found.taxonomy.ids[k]}" for n, k in wrong)
+        table.add_row(markup(name), f"{sum(row):,}", *cells, f"[dim]{markup(taken)}[/]")
+    console.print(table)
+
+
+def _print_groups(console: Any, found: Evaluation) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from binsight.evaluation.page import percent
+
+    table = Table("Group", "Photos", "Accuracy", "Accepted", "Of these right", box=box.SIMPLE_HEAD, pad_edge=False)
+    for g in found.groups:
+        shares = (g.accuracy.value, g.accepted_share, g.accepted_accuracy)
+        table.add_row(markup(g.name), f"{g.photos:,}", *(percent(share) for share in shares))
+    console.print(table)

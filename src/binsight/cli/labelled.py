@@ -1,0 +1,214 @@
+"""Labelled photos for the commands that judge a model: which split of DATA, and what its class names mean."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from binsight.cli.data_options import progress_bar
+from binsight.cli.text import plain
+from binsight.errors import DatasetError, TaxonomyError
+
+if TYPE_CHECKING:
+    from binsight.dataset import Dataset
+    from binsight.dataset.samples import Progress
+    from binsight.evaluation import LabelledSet
+    from binsight.taxonomy import Taxonomy
+
+__all__ = ["Labelled", "labelled_options", "load_labelled", "load_own_classes", "stages"]
+
+Command = Callable[..., None]
+
+_LEFT_OUT = ""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The photos chosen from DATA.
+
+    Attributes:
+        photos: with labels of the model's taxonomy.
+        split: what they are called.
+    """
+
+    photos: LabelledSet
+    split: str
+
+
+def labelled_options(command: Command) -> Command:
+    """The options that choose labelled photos."""
+    options: list[Callable[[Command], Command]] = [
+        click.option(
+            "--split",
+            metavar="NAME",
+            help="Which split of DATA.  [default: val where there is one; all photos where there are no splits]",
+        ),
+        click.option(
+            "--class",
+            "renamed",
+            multiple=True,
+            metavar="NAME=CLASS",
+            help="What a class name of DATA means in the model; NAME= leaves its photos out. May be repeated.",
+        ),
+        click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Cores to use.  [default: all]"),
+        click.option("-q", "--quiet", is_flag=True, help="No progress bar, no notes."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def load_labelled(
+    data: Path,
+    taxonomy: Taxonomy,
+    *,
+    split: str | None,
+    renamed: tuple[str, ...],
+    workers: int | None,
+    quiet: bool,
+    by: str | None = None,
+) -> Labelled:
+    """The photos of one split of DATA, labelled in the model's taxonomy. Photos that cannot be read are among them.
+
+    Args:
+        data: a folder or a manifest.
+        taxonomy: the model's.
+        split: which; None: `val`, or all where there are no splits.
+        renamed: `NAME=CLASS` pairs.
+        workers: threads.
+        quiet: no progress bar and no notes.
+        by: the column of a manifest to group by.
+
+    Raises:
+        InputError: DATA cannot be read.
+        DatasetError: it is no data set, or has no such split, class or column.
+        TaxonomyError: a class name is none of the model's.
+    """
+    from binsight.dataset import scan
+
+    meanings = _parse_renamed(renamed)
+    with progress_bar("Scanning", quiet=quiet) as progress:
+        found = scan(data, taxonomy=None if meanings else taxonomy, progress=progress, workers=workers)
+    if meanings:
+        found = _rename(found, meanings, taxonomy, quiet=quiet)
+    chosen, name = _choose_split(found, split)
+    return Labelled(_labelled(chosen, None if by is None else _groups(chosen, by)), name)
+
+
+def load_own_classes(
+    data: Path,
+    *,
+    split: str | None,
+    renamed: tuple[str, ...],
+    workers: int | None,
+    quiet: bool,
+) -> tuple[Labelled, Labelled]:
+    """The photos of DATA to fit on, its split `train`, and those to judge on, with the classes as DATA has them.
+
+    The parameters are those of `load_labelled`, but that `--class` can only leave classes out.
+
+    Raises:
+        InputError: DATA cannot be read.
+        DatasetError: it is no data set, or has no such split or class.
+    """
+    from binsight.dataset import scan
+
+    meanings = _parse_renamed(renamed)
+    if named := sorted(name for name, meaning in meanings.items() if meaning != _LEFT_OUT):
+        raise click.BadParameter(f"{named[0]}: only NAME=, which leaves a class out, goes here", param_hint="--class")
+    with progress_bar("Scanning", quiet=quiet) as progress:
+        found = scan(data, progress=progress, workers=workers)
+    left_out = {_find_class(name, found) for name in meanings}
+    classes = tuple(name for name in found.classes if name not in left_out)
+    samples = tuple(s for s in found if s.class_id not in left_out)
+    found = replace(found, classes=classes, samples=samples)
+    parts = [_choose_split(found, name) for name in ("train", split or "val")]
+    fit, judge = (Labelled(_labelled(part), name) for part, name in parts)
+    return fit, judge
+
+
+@contextmanager
+def stages(*, quiet: bool) -> Iterator[Callable[[str], Progress]]:
+    """Progress bars one after another: each begins when the next thing does."""
+    with ExitStack() as bars:
+
+        def begin(name: str) -> Progress:
+            bars.close()
+            return bars.enter_context(progress_bar(name, quiet=quiet))
+
+        yield begin
+
+
+def _parse_renamed(renamed: tuple[str, ...]) -> dict[str, str]:
+    meanings = {}
+    for text in renamed:
+        name, sign, meaning = text.partition("=")
+        if not sign or not name.strip():
+            raise click.BadParameter(f"expected NAME=CLASS, got {text!r}", param_hint="--class")
+        meanings[name.strip()] = meaning.strip()
+    return meanings
+
+
+def _rename(found: Dataset, meanings: Mapping[str, str], taxonomy: Taxonomy, *, quiet: bool) -> Dataset:
+    from binsight.dataset.labels import resolve_classes
+
+    means = {_find_class(name, found): meaning for name, meaning in meanings.items()}
+    wanted = {name: means.get(name, name) for name in found.classes if means.get(name) != _LEFT_OUT}
+    try:
+        ids = resolve_classes(wanted.values(), taxonomy, where=str(found.root))
+    except TaxonomyError as error:
+        raise TaxonomyError(f"{error}; --class NAME=CLASS says what is meant, --class NAME= leaves it out") from error
+    left_out = Counter(s.class_id for s in found if s.class_id not in wanted)
+    if left_out and not quiet:
+        listed = ", ".join(f"{count:,} {plain(name)}" for name, count in left_out.items())
+        click.echo(f"note: photos left out as asked: {listed}", err=True)
+    samples = tuple(replace(s, class_id=ids[wanted[s.class_id]]) for s in found if s.class_id in wanted)
+    return replace(found, classes=taxonomy.ids, samples=samples, taxonomy=taxonomy)
+
+
+def _find_class(name: str, found: Dataset) -> str:
+    """The class of the data set that `name` means, whatever the case, spaces and punctuation."""
+    from binsight.taxonomy import name_key
+
+    for class_id in found.classes:
+        if name_key(class_id) == name_key(name):
+            return class_id
+    raise DatasetError(f"{found.root}: no class {name!r}{_hint(name, found.classes)}")
+
+
+def _labelled(found: Dataset, groups: tuple[str, ...] | None = None) -> LabelledSet:
+    from binsight.evaluation import LabelledSet
+
+    return LabelledSet(tuple(found.file(s) for s in found), found.labels.astype("intp"), found.root, groups)
+
+
+def _choose_split(found: Dataset, split: str | None) -> tuple[Dataset, str]:
+    if split is None and not found.splits:
+        return found, found.root.name or "photos"
+    wanted = split or "val"
+    if wanted not in found.splits:
+        there = f"; there are {', '.join(found.splits)}" if found.splits else "; its photos are in no split"
+        raise DatasetError(f"{found.root}: no split {wanted!r}{there}; choose with --split")
+    return found.in_split(wanted), wanted
+
+
+def _groups(found: Dataset, column: str) -> tuple[str, ...]:
+    columns = sorted({name for s in found for name in s.extra})
+    if column not in columns:
+        raise DatasetError(f"{found.root}: no column {column!r}{_hint(column, columns)}")
+    return tuple(s.extra.get(column) or "not said" for s in found)
+
+
+def _hint(name: str, names: Any) -> str:
+    known = list(names)
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    return f"; there are {', '.join(known)}" if known else "; there are none"

@@ -1,0 +1,297 @@
+"""Measure a bundle on labelled photos."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.bundle import Bundle, load_bundle
+from binsight.errors import DatasetError
+from binsight.evaluation.bootstrap import bootstrap_intervals, wilson_interval
+from binsight.evaluation.calibration import fit_temperature
+from binsight.evaluation.costs import StreamCosts, default_costs
+from binsight.evaluation.figures import BIASED, all_figures, stream_positions
+from binsight.evaluation.labelled import LabelledSet
+from binsight.evaluation.measures import MEASURES
+from binsight.evaluation.metrics import Interval, confusion_matrix
+from binsight.evaluation.mistakes import Mistake, add_pictures, find_mistakes
+from binsight.evaluation.reliability import equal_width_bins, expected_error_if_calibrated, reliability_bins
+from binsight.evaluation.results import Calibration, Evaluation, Group, Model, Review, Streams, TwoHeads
+from binsight.evaluation.robustness import Robustness, measure_robustness
+from binsight.evaluation.scoring import Progress, Scores, score_photos
+from binsight.evaluation.selective import operating_point, risk_coverage, target_thresholds
+from binsight.evaluation.significance import mcnemar_exact
+from binsight.evaluation.speed import Speed, measure_speed
+from binsight.evaluation.unknown import measure_unknown
+from binsight.predictor import Predictor, available_cores
+from binsight.taxonomy import Taxonomy
+
+__all__ = ["EvaluationSettings", "Stage", "check_labels", "evaluate_bundle"]
+
+Stage = Callable[[str], Progress]
+"""Called with the name of what begins; gives the function to report its progress to."""
+
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What shapes the figures.
+
+    Attributes:
+        target_precision: for which review thresholds are chosen, in (0, 1].
+        costs: of wrong streams; None: those of `docs/evaluation.md`.
+        bins: of the calibration errors.
+        resamples: of the bootstrap.
+        seed: of everything that is random.
+        robustness_photos: at most so many are degraded, of each class its share.
+        timed_photos: at most so many are timed.
+        pictured_mistakes: at most so many mistakes get pictures.
+
+    Raises:
+        DatasetError: a value is out of its range.
+    """
+
+    target_precision: float = 0.993
+    costs: StreamCosts | None = None
+    bins: int = 15
+    resamples: int = 2000
+    seed: int = 0
+    robustness_photos: int = 200
+    timed_photos: int = 50
+    pictured_mistakes: int = 60
+
+    def __post_init__(self) -> None:
+        if not 0 < self.target_precision <= 1:
+            raise DatasetError(f"target precision must be above 0 and at most 1, got {self.target_precision}")
+        counts = {"bins": self.bins, "resamples": self.resamples, "robustness photos": self.robustness_photos}
+        for name, count in (counts | {"timed photos": self.timed_photos}).items():
+            if count < 1:
+                raise DatasetError(f"{name} must be at least 1, got {count}")
+
+
+def evaluate_bundle(
+    bundle: str | Path,
+    photos: LabelledSet,
+    *,
+    unknown: Sequence[Path] = (),
+    robustness: bool = True,
+    split: str = "val",
+    settings: EvaluationSettings | None = None,
+    workers: int | None = None,
+    stage: Stage | None = None,
+) -> Evaluation:
+    """Measure everything about a bundle that labelled photos can tell.
+
+    Args:
+        bundle: a folder or zip.
+        photos: labelled with positions in the bundle's taxonomy.
+        unknown: photos of things that are none of its classes.
+        robustness: whether to measure degraded photos, 25 times the work for each of up to 200.
+        split: what the photos are called.
+        settings: what shapes the figures.
+        workers: photos in work at a time; by default one per core.
+        stage: told what begins, and how far it is.
+
+    Raises:
+        InputError: there is no such bundle.
+        BundleError: the bundle is malformed, or its network fails.
+        DatasetError: a label is no class of the bundle, or none of the photos can be read.
+    """
+    settings = settings or EvaluationSettings()
+    stage = stage or (lambda _name: lambda _done, _total: None)
+    workers = workers or available_cores()
+    loaded = load_bundle(bundle)
+    check_labels(photos, loaded.manifest.taxonomy)
+    predictor = Predictor(loaded, threads=1)
+    scores, kept, unreadable = score_photos(
+        predictor, photos.paths, names=photos.name, workers=workers, progress=stage("Classifying")
+    )
+    seen = photos.take(kept)
+    values = _values(scores, seen, predictor.taxonomy, settings)
+    strange = None
+    if unknown:
+        strange, found = measure_unknown(
+            predictor, unknown, scores, resamples=settings.resamples, seed=settings.seed, workers=workers,
+            name=_below_common_folder(unknown), progress=stage("Unknown photos"),
+        )  # fmt: skip
+        values |= found
+    table = _robustness(predictor, seen, settings, workers, stage("Degraded photos")) if robustness else None
+    stage("Timing")
+    speed = measure_speed(loaded, [seen.paths[i] for i in seen.spread(settings.timed_photos)])
+    values |= _robustness_values(table) | _speed_values(speed)
+    mistakes = find_mistakes(scores, photos, kept, predictor.taxonomy)
+    return Evaluation(
+        model=_model(loaded),
+        taxonomy=predictor.taxonomy,
+        split=split,
+        photos=len(seen),
+        unreadable=unreadable,
+        values={name: value for name, value in values.items() if not math.isnan(value.value)},
+        confusion=_counts(seen.labels, scores.predicted, len(predictor.taxonomy)),
+        biodegradable=_two_heads(scores, seen.labels, predictor.taxonomy),
+        streams=_streams(scores, seen.labels, predictor.taxonomy, settings.costs or default_costs()),
+        calibration=_calibration(scores, seen.labels, loaded, settings),
+        review=_review(scores, seen.labels, loaded, settings),
+        unknown=strange,
+        robustness=table,
+        speed=speed,
+        groups=_groups(scores, seen),
+        mistakes=_pictured(mistakes, predictor, photos, settings, workers, stage("Heat maps")),
+        settings={k: v for k, v in asdict(settings).items() if k != "costs"},
+    )
+
+
+def check_labels(photos: LabelledSet, taxonomy: Taxonomy) -> None:
+    """Make sure that every label is a position in the taxonomy.
+
+    Raises:
+        DatasetError: one is not.
+    """
+    largest = int(photos.labels.max())
+    if largest >= len(taxonomy):
+        raise DatasetError(f"expected labels below {len(taxonomy)}, the classes of {taxonomy.name!r}, got {largest}")
+
+
+def _below_common_folder(paths: Sequence[Path]) -> Callable[[Path], str]:
+    """Shows a path relative to the folder that holds all of them."""
+    folder = Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    return lambda path: path.absolute().relative_to(folder).as_posix()
+
+
+def _model(bundle: Bundle) -> Model:
+    manifest = bundle.manifest
+    return Model(manifest.name, manifest.version, manifest.created, str(bundle.path))
+
+
+def _values(scores: Scores, seen: LabelledSet, taxonomy: Taxonomy, settings: EvaluationSettings) -> dict[str, Interval]:
+    costs = settings.costs or default_costs()
+    figures = all_figures(scores, seen.labels, taxonomy, costs, bins=settings.bins, seed=settings.seed)
+    found = bootstrap_intervals(figures, len(seen), seed=settings.seed, resamples=settings.resamples, biased=BIASED)
+    accepted = int(np.count_nonzero(scores.accepted))
+    for name, value in found.items():
+        # All or none: no resample differs, and the bootstrap would be certain.
+        if name in MEASURES and MEASURES[name].unit == "share" and value.value in {0.0, 1.0}:
+            total = accepted if name == "accepted_accuracy" else len(seen)
+            found[name] = wilson_interval(round(value.value * total), total)
+    return found | _class_values(_counts(seen.labels, scores.predicted, len(taxonomy)), taxonomy)
+
+
+def _class_values(confusion: Sequence[Sequence[int]], taxonomy: Taxonomy) -> dict[str, Interval]:
+    """Recall, precision and F1 of each class with score intervals, which hold for few photos and no mistakes.
+
+    `F1 = 2 J / (1 + J)`, where J is the share of right ones among the photos that are of the class or taken for it.
+    """
+    counts = np.array(confusion)
+    found: dict[str, Interval] = {}
+    for c, name in enumerate(taxonomy.ids):
+        right, true, named = int(counts[c, c]), int(counts[c].sum()), int(counts[:, c].sum())
+        overlap = wilson_interval(right, true + named - right)
+        f1 = (2 * share / (1 + share) for share in (overlap.value, overlap.low, overlap.high))
+        found |= {f"recall.{name}": wilson_interval(right, true), f"precision.{name}": wilson_interval(right, named)}
+        found[f"f1.{name}"] = Interval(*f1)
+    return found
+
+
+def _robustness(
+    predictor: Predictor, seen: LabelledSet, settings: EvaluationSettings, workers: int, progress: Progress
+) -> Robustness:
+    chosen = seen.take(seen.spread(settings.robustness_photos))
+    return measure_robustness(
+        predictor, chosen.paths, chosen.labels, of=len(seen), seed=settings.seed, workers=workers, progress=progress
+    )
+
+
+def _robustness_values(table: Robustness | None) -> dict[str, Interval]:
+    if table is None:
+        return {}
+    means = {f"robust_accuracy.{r.name}": [cell.accuracy.value for cell in r.cells] for r in table.rows}
+    found = {"robust_accuracy": table.mean_accuracy} | {name: float(np.mean(v)) for name, v in means.items()}
+    return {name: _bare(value) for name, value in found.items()}
+
+
+def _speed_values(speed: Speed) -> dict[str, Interval]:
+    found = {"decode_ms": speed.decode_ms, "engine_ms": speed.engine_ms, "model_mb": speed.model_bytes / 1e6}
+    return {name: _bare(value) for name, value in found.items()}
+
+
+def _bare(value: float) -> Interval:
+    return Interval(value, float("nan"), float("nan"))
+
+
+def _counts(labels: NDArray[np.intp], predicted: NDArray[np.intp], size: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(map(tuple, confusion_matrix(labels, predicted, size).tolist()))
+
+
+def _two_heads(scores: Scores, labels: NDArray[np.intp], taxonomy: Taxonomy) -> TwoHeads | None:
+    if scores.biodegradable is None:
+        return None
+    mask = np.asarray(taxonomy.biodegradable_mask)
+    by_sum = scores.probabilities[:, mask].sum(axis=1) > 0.5
+    test = mcnemar_exact((scores.biodegradable > 0.5) == mask[labels], by_sum == mask[labels])
+    winner = "head" if test.only_first > test.only_second else "sum"
+    return TwoHeads(winner if test.p_value < _SIGNIFICANT else "neither", test)
+
+
+def _streams(scores: Scores, labels: NDArray[np.intp], taxonomy: Taxonomy, costs: StreamCosts) -> Streams:
+    names, stream_of = stream_positions(taxonomy)
+    matrix = tuple(map(tuple, costs.matrix(names).tolist()))
+    counts = _counts(stream_of[labels], stream_of[scores.predicted], len(names))
+    return Streams(names, counts, matrix, costs.name, costs.review)
+
+
+def _calibration(scores: Scores, labels: NDArray[np.intp], bundle: Bundle, settings: EvaluationSettings) -> Calibration:
+    bin_of = equal_width_bins(scores.confidence, settings.bins)
+    return Calibration(
+        temperature=bundle.manifest.temperature,
+        fitted_temperature=fit_temperature(scores.logits, labels),
+        bins=reliability_bins(scores.confidence, scores.predicted == labels, bin_of, bins=settings.bins),
+        expected=expected_error_if_calibrated(scores.confidence, bin_of, seed=settings.seed),
+    )
+
+
+def _review(scores: Scores, labels: NDArray[np.intp], bundle: Bundle, settings: EvaluationSettings) -> Review:
+    review, mask = bundle.manifest.review, bundle.manifest.taxonomy.biodegradable_mask
+    correct = scores.predicted == labels
+    per_class, overall = (
+        target_thresholds(
+            scores, labels, review, mask, target_precision=settings.target_precision, per_class=each, seed=settings.seed
+        )
+        for each in (True, False)
+    )
+    curve = risk_coverage(scores.confidence, correct)
+    return Review(curve, operating_point(scores, correct), review.confidence, per_class, overall)
+
+
+def _groups(scores: Scores, seen: LabelledSet) -> tuple[Group, ...]:
+    if seen.groups is None:
+        return ()
+    names = np.array(seen.groups)
+    correct, accepted = scores.predicted == seen.labels, scores.accepted
+    found = []
+    for name in sorted(set(seen.groups)):
+        own = names == name
+        right = wilson_interval(int(np.count_nonzero(correct[own])), int(np.count_nonzero(own)))
+        passed = own & accepted
+        precision = float(correct[passed].mean()) if passed.any() else float("nan")
+        found.append(Group(name, int(np.count_nonzero(own)), right, float(accepted[own].mean()), precision))
+    return tuple(found)
+
+
+def _pictured(
+    mistakes: Sequence[Mistake],
+    predictor: Predictor,
+    photos: LabelledSet,
+    settings: EvaluationSettings,
+    workers: int,
+    progress: Progress,
+) -> tuple[Mistake, ...]:
+    count = settings.pictured_mistakes
+    drawn = add_pictures(mistakes[:count], predictor, photos, workers=workers, progress=progress)
+    return (*drawn, *mistakes[count:])

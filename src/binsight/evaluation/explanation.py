@@ -1,0 +1,203 @@
+"""What a model gets wrong and why it may: heat maps, and the most similar photos of a reference folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.bundle import load_bundle
+from binsight.errors import BinsightError, DatasetError
+from binsight.evaluation.evaluate import Stage, check_labels
+from binsight.evaluation.labelled import LabelledSet
+from binsight.evaluation.mistakes import Confusion, Mistake, add_pictures, confusions, find_mistakes
+from binsight.evaluation.pictures import thumbnail
+from binsight.evaluation.results import Model, json_ready
+from binsight.evaluation.scoring import Progress, Unreadable, score_photos
+from binsight.imaging import decode_image, prepare_photo, read_photo
+from binsight.predictor import Predictor, available_cores, run_in_order
+from binsight.taxonomy import Taxonomy
+
+__all__ = ["Explanation", "Neighbour", "explain_mistakes"]
+
+_NEIGHBOURS = 3
+_THUMBNAIL = 224
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A reference photo that looks like a mistake to the network.
+
+    Attributes:
+        path: with the folder it lies in, which often is its class.
+        similarity: cosine of the features, at most 1.
+        picture: small, as JPEG.
+    """
+
+    path: str
+    similarity: float
+    picture: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The mistakes of one model on some photos.
+
+    Attributes:
+        model: which.
+        taxonomy: its classes.
+        split: what the photos are called.
+        photos: how many were classified.
+        total: how many of them are wrong.
+        mistakes: the most confident of these, most confident first, with pictures.
+        files: for each mistake its file.
+        neighbours: for each mistake the most similar reference photos; empty without a reference.
+        confusions: the pairs of classes among all mistakes, the most frequent first.
+        unreadable: photos that could not be looked at, of both kinds.
+    """
+
+    model: Model
+    taxonomy: Taxonomy
+    split: str
+    photos: int
+    total: int
+    mistakes: tuple[Mistake, ...]
+    files: tuple[Path, ...]
+    neighbours: tuple[tuple[Neighbour, ...], ...]
+    confusions: tuple[Confusion, ...]
+    unreadable: tuple[Unreadable, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form without pictures."""
+        mistakes = []
+        for mistake, near in zip(self.mistakes, self.neighbours, strict=True):
+            found = [{"path": n.path, "similarity": n.similarity} for n in near]
+            mistakes.append({**json_ready(mistake), "neighbours": found})
+        return {
+            "format": 1,
+            "model": json_ready(self.model),
+            "split": self.split,
+            "photos": self.photos,
+            "wrong": self.total,
+            "mistakes": mistakes,
+            "confusions": json_ready(self.confusions),
+            "unreadable": json_ready(self.unreadable),
+        }
+
+
+def explain_mistakes(
+    bundle: str | Path,
+    photos: LabelledSet,
+    *,
+    reference: Sequence[Path] = (),
+    limit: int = 200,
+    split: str = "val",
+    workers: int | None = None,
+    stage: Stage | None = None,
+) -> Explanation:
+    """Find the mistakes of a bundle and what may explain them.
+
+    Args:
+        bundle: a folder or zip.
+        photos: labelled with positions in the bundle's taxonomy.
+        reference: photos to look for similar ones in, such as those it was trained on.
+        limit: at most so many mistakes are explained, the most confident ones.
+        split: what the photos are called.
+        workers: photos in work at a time; by default one per core.
+        stage: told what begins, and how far it is.
+
+    Raises:
+        InputError: there is no such bundle.
+        BundleError: the bundle is malformed, or its network fails.
+        DatasetError: a label is no class, none of the photos can be read, or the bundle has no features to compare.
+    """
+    stage = stage or (lambda _name: lambda _done, _total: None)
+    workers = workers or available_cores()
+    loaded = load_bundle(bundle)
+    check_labels(photos, loaded.manifest.taxonomy)
+    predictor = Predictor(loaded, threads=1)
+    scores, kept, unreadable = score_photos(
+        predictor, photos.paths, names=photos.name, workers=workers, progress=stage("Classifying")
+    )
+    every = find_mistakes(scores, photos, kept, predictor.taxonomy)
+    shown = add_pictures(every[:limit], predictor, photos, workers=workers, progress=stage("Heat maps"))
+    files = tuple(photos.paths[m.position] for m in shown)
+    near: tuple[tuple[Neighbour, ...], ...] = tuple(() for _ in shown)
+    if reference and shown:
+        near, faults = _neighbours(predictor, files, reference, workers, stage("Reference photos"))
+        unreadable += faults
+    manifest = loaded.manifest
+    return Explanation(
+        model=Model(manifest.name, manifest.version, manifest.created, str(loaded.path)),
+        taxonomy=predictor.taxonomy,
+        split=split,
+        photos=len(scores),
+        total=len(every),
+        mistakes=shown,
+        files=files,
+        neighbours=near,
+        confusions=confusions(every),
+        unreadable=unreadable,
+    )
+
+
+def _neighbours(
+    predictor: Predictor, files: Sequence[Path], reference: Sequence[Path], workers: int, progress: Progress
+) -> tuple[tuple[tuple[Neighbour, ...], ...], tuple[Unreadable, ...]]:
+    """For each file the most similar reference photos, other than itself; and those that cannot be read."""
+    theirs = _features(predictor, reference, workers, progress)
+    mine = _features(predictor, files, workers, lambda _done, _total: None)
+    similarity = mine.vectors @ theirs.vectors.T
+    rows = dict(zip(mine.kept, similarity, strict=True))
+    found = []
+    for position, file in enumerate(files):
+        row = rows.get(position, np.empty(0))
+        near = (theirs.kept[int(j)] for j in np.argsort(-row, kind="stable"))
+        others = (i for i in near if reference[i].resolve() != file.resolve())
+        found.append(tuple(_neighbour(reference[i], row[theirs.kept.index(i)]) for i in islice(others, _NEIGHBOURS)))
+    return tuple(found), theirs.unreadable
+
+
+@dataclass(frozen=True, eq=False)
+class _Features:
+    """Unit vectors `(k, d)` of the files at the k positions `kept`; the others are unreadable."""
+
+    vectors: NDArray[np.float64]
+    kept: tuple[int, ...]
+    unreadable: tuple[Unreadable, ...]
+
+
+def _features(predictor: Predictor, files: Sequence[Path], workers: int, progress: Progress) -> _Features:
+    def run(path: Path) -> NDArray[np.float64] | BinsightError:
+        try:
+            prepared = prepare_photo(read_photo(path), predictor.spec)
+        except BinsightError as error:
+            return error
+        features = predictor.run(prepared[None], ("features",)).features
+        if features is None:
+            raise DatasetError(f"{predictor.bundle.path}: its network gives no features to compare photos by")
+        vector = features[0].astype(np.float64)
+        unit: NDArray[np.float64] = vector / max(float(np.linalg.norm(vector)), 1e-12)
+        return unit
+
+    vectors: dict[int, NDArray[np.float64]] = {}
+    faults = []
+    for position, row in enumerate(run_in_order(run, files, workers=workers)):
+        if isinstance(row, BinsightError):
+            faults.append(Unreadable(str(files[position]), row.code, str(row)))
+        else:
+            vectors[position] = row
+        progress(position + 1, len(files))
+    if not vectors:
+        raise DatasetError(f"expected reference photos, got {len(files)} of which none can be read")
+    return _Features(np.stack(list(vectors.values())), tuple(vectors), tuple(faults))
+
+
+def _neighbour(path: Path, similarity: np.float64) -> Neighbour:
+    picture = thumbnail(decode_image(read_photo(path), min_size=(_THUMBNAIL, _THUMBNAIL)))
+    return Neighbour("/".join(path.parts[-2:]), float(similarity), picture)

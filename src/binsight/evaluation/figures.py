@@ -1,0 +1,130 @@
+"""All figures of the classified photos as one function of how often each photo counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.evaluation.bootstrap import Figures
+from binsight.evaluation.costs import StreamCosts
+from binsight.evaluation.reliability import (
+    brier_scores,
+    calibration_errors,
+    cross_fitted_confidence,
+    equal_mass_bins,
+    equal_width_bins,
+    log_losses,
+)
+from binsight.evaluation.scoring import Scores
+from binsight.evaluation.selective import risk_areas
+from binsight.probability import top_k
+from binsight.taxonomy import Taxonomy
+
+__all__ = ["BIASED", "all_figures", "class_means", "stream_positions"]
+
+BIASED = ("calibration_error", "adaptive_calibration_error", "calibration_error_cross_fitted")
+"""The figures whose resamples are larger than the sample: see `bootstrap_intervals`."""
+
+_LEAST_CROSS_FITTED = 50  # photos; of fewer, a fold may have nothing to fit on
+
+_Array = NDArray[np.float64]
+
+
+def all_figures(
+    scores: Scores, labels: NDArray[np.intp], taxonomy: Taxonomy, costs: StreamCosts, *, bins: int, seed: int = 0
+) -> Figures:
+    """What `bootstrap_intervals` needs for every figure named in `binsight.evaluation.measures` that photos decide.
+
+    Args:
+        scores: of n photos.
+        labels: `(n,)`.
+        taxonomy: of the model.
+        costs: of sending an item to a wrong stream.
+        bins: of the calibration errors.
+        seed: of the folds of the cross-fitted calibration error.
+    """
+    predicted, confidence = scores.predicted, scores.confidence
+    correct = predicted == labels
+    means = _per_photo(scores, labels, taxonomy, costs)
+    table = np.stack(list(means.values()), axis=1)
+    right_and_accepted = (correct & scores.accepted).astype(np.float64)
+    true, named = np.eye(len(taxonomy))[labels], np.eye(len(taxonomy))[predicted]
+    gaps = {
+        "calibration_error": (confidence, equal_width_bins(confidence, bins)),
+        "adaptive_calibration_error": (confidence, equal_mass_bins(confidence, bins)),
+    }
+    if len(labels) >= _LEAST_CROSS_FITTED:
+        crossed = cross_fitted_confidence(scores.logits, labels, seed=seed)
+        gaps["calibration_error_cross_fitted"] = (crossed, equal_width_bins(crossed, bins))
+
+    def figures(w: _Array) -> Mapping[str, _Array]:
+        total = w.sum(axis=1)
+        columns = (w @ table / total[:, None]).T
+        found = dict(zip(means, columns, strict=True))
+        found |= class_means(w @ (true * named), w @ true, w @ named)
+        found |= {name: calibration_errors(w, p, correct, bin_of) for name, (p, bin_of) in gaps.items()}
+        found["aurc"] = risk_areas(w, confidence, correct)
+        found["accepted_accuracy"] = _ratio(w @ right_and_accepted, total * found["accepted_share"])
+        return found
+
+    return figures
+
+
+def class_means(right: _Array, true: _Array, named: _Array) -> dict[str, _Array]:
+    """Balanced accuracy and macro F1, over the classes that occur.
+
+    Args:
+        right: `(r, C)`, how many photos of each class were taken for it, in each of r resamples.
+        true: `(r, C)`, how many there are of each class.
+        named: `(r, C)`, how many were taken for each class.
+
+    Returns:
+        Name → `(r,)`.
+    """
+    recall, f1 = _ratio(right, true), _ratio(2 * right, true + named)
+    return {"balanced_accuracy": _mean_of_defined(recall), "macro_f1": _mean_of_defined(f1)}
+
+
+def stream_positions(taxonomy: Taxonomy) -> tuple[tuple[str, ...], NDArray[np.intp]]:
+    """The streams in the order in which the classes name them, and for each class the position of its stream."""
+    streams = tuple(dict.fromkeys(c.stream for c in taxonomy.classes))
+    return streams, np.array([streams.index(c.stream) for c in taxonomy.classes], np.intp)
+
+
+def _per_photo(scores: Scores, labels: NDArray[np.intp], taxonomy: Taxonomy, costs: StreamCosts) -> dict[str, _Array]:
+    """The figures that are means over photos: name → `(n,)`."""
+    predicted = scores.predicted
+    streams, stream_of = stream_positions(taxonomy)
+    cost = costs.matrix(streams)[stream_of[labels], stream_of[predicted]]
+    found = {
+        "accuracy": predicted == labels,
+        "top2_accuracy": (top_k(scores.probabilities, 2) == labels[:, None]).any(axis=1),
+        "stream_accuracy": stream_of[labels] == stream_of[predicted],
+        "stream_cost": cost,
+        "stream_cost_with_review": np.where(scores.accepted, cost, costs.review),
+        "brier_score": brier_scores(scores.probabilities, labels),
+        "log_loss": log_losses(scores.probabilities, labels),
+        "accepted_share": scores.accepted,
+    }
+    if taxonomy.has_biodegradability:
+        mask = np.asarray(taxonomy.biodegradable_mask)
+        found["biodegradable_accuracy"] = mask[labels] == mask[predicted]
+        found["biodegradable_sum_accuracy"] = mask[labels] == (scores.probabilities[:, mask].sum(axis=1) > 0.5)
+        if scores.biodegradable is not None:
+            found["biodegradable_head_accuracy"] = mask[labels] == (scores.biodegradable > 0.5)
+    return {name: values.astype(np.float64) for name, values in found.items()}
+
+
+def _ratio(part: _Array, whole: _Array) -> _Array:
+    """`part / whole`; not-a-number where the whole is 0."""
+    result: _Array = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+    return result
+
+
+def _mean_of_defined(values: _Array) -> _Array:
+    """The mean of each row over what is not not-a-number: `(r, C)` gives `(r,)`."""
+    defined = ~np.isnan(values)
+    result: _Array = np.where(defined, values, 0).sum(axis=1) / defined.sum(axis=1)
+    return result

@@ -1,0 +1,132 @@
+"""One HTML file that needs nothing else: no script, no network, no other file."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import uuid
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from binsight import __version__
+from binsight.errors import MissingExtraError, OutputError
+from binsight.evaluation.measures import Measure
+from binsight.evaluation.metrics import Interval
+
+__all__ = [
+    "REASONS",
+    "format_interval",
+    "format_range",
+    "format_value",
+    "percent",
+    "printable",
+    "render_page",
+    "require_libraries",
+    "write_whole",
+]
+
+REASONS = {
+    "unfamiliar": "looks unfamiliar",
+    "low_confidence": "low confidence",
+    "heads_disagree": "the two heads disagree",
+}
+
+
+def require_libraries(*, plots: bool = True) -> None:
+    """Make sure that a page can be written, before hours are spent on what would be in it.
+
+    Args:
+        plots: whether it has charts.
+
+    Raises:
+        MissingExtraError: the template engine or the plotting library is not installed.
+    """
+    needed = ("jinja2", "matplotlib") if plots else ("jinja2",)
+    if any(find_spec(name) is None for name in needed):
+        raise MissingExtraError("an HTML report", "data")
+
+
+def render_page(template: str, **values: Any) -> str:
+    """A template of this package, filled in; text from photos' names is escaped.
+
+    Raises:
+        MissingExtraError: the template engine is not installed.
+    """
+    require_libraries(plots=False)
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - only pages need it
+
+    environment = Environment(
+        loader=PackageLoader("binsight.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "range": format_range, "reason": lambda r: REASONS.get(r, r)}
+    page = environment.get_template(template).render(version=__version__, **values)
+    # A figure is not parted from its percent sign at the end of a line.
+    return page.replace(" %", "&nbsp;%")
+
+
+def write_whole(path: str | Path, data: str | bytes) -> None:
+    """Write a file whole or not at all; missing folders are made, an existing file is replaced.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = Path(path)
+    # A file name may hold bytes that are no UTF-8.
+    content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):  # where the folder could not be made there is no draft either
+            draft.unlink(missing_ok=True)
+
+
+def percent(share: float) -> str:
+    """`0.9734` as `97.3 %`; two digits after the point where one would hide what is missing from 100 %."""
+    if math.isnan(share):
+        return "-"
+    digits = 2 if 0.995 <= share < 1 or 0 < share < 0.005 else 1
+    text = f"{100 * share:.{digits}f} %"
+    return "100 %" if text in {"100.0 %", "100.00 %"} else text
+
+
+def format_value(measure: Measure, value: float) -> str:
+    """A figure as people read it: a share in percent, a number with three digits."""
+    if measure.unit == "share":
+        return percent(value)
+    return _number(value) + (f" {measure.unit}" if measure.unit != "number" else "")
+
+
+def format_interval(measure: Measure, interval: Interval) -> str:
+    """The bounds as `96.1 to 98.4 %`; empty where there are none."""
+    if math.isnan(interval.low) or math.isnan(interval.high):
+        return ""
+    if measure.unit == "share":
+        return format_range(interval)
+    return f"{_number(interval.low)} to {_number(interval.high)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 0.1 else f"{value:.3g}"
+
+
+def format_range(interval: Interval) -> str:
+    """The bounds of a share as `96.1 to 98.4 %`; empty where there are none."""
+    if math.isnan(interval.low):
+        return ""
+    low, high = percent(interval.low), percent(interval.high)
+    return f"{low.removesuffix(' %')} to {high}"
+
+
+def printable(text: str) -> str:
+    """Bytes that are no text, and characters that change the direction of writing, made visible."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,0 +1,157 @@
+"""What a model does with photos of things that are none of its classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.evaluation.bootstrap import bootstrap_intervals
+from binsight.evaluation.detection import detection_areas, miss_rate_at
+from binsight.evaluation.metrics import Interval
+from binsight.evaluation.pictures import Pictures, draw_pictures
+from binsight.evaluation.scoring import Progress, Scores, Unreadable, score_photos
+from binsight.predictor import Predictor
+
+__all__ = ["AcceptedUnknown", "UnknownPhotos", "measure_unknown"]
+
+_HISTOGRAM_BINS = 30
+_PICTURES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedUnknown:
+    """An unknown photo that was taken for waste."""
+
+    path: str
+    predicted: str
+    confidence: float
+    pictures: Pictures | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownPhotos:
+    """How well unknown photos are told from those of the classes.
+
+    Attributes:
+        photos: how many there are.
+        unreadable: those that could not be looked at.
+        reasons: why photos go to review → how many.
+        accepted: those that do not, the most confident first.
+        measure: what the histogram is of: `unfamiliarity`, or `confidence` for a model without it.
+        edges: of the histogram's bins.
+        known: for each bin the share of the evaluated photos.
+        unknown: for each bin the share of the unknown photos.
+        threshold: where the bundle's line lies; None: not used.
+        miss_rate_at_95: the share of unknown photos that would pass a line which 95 % of the others pass.
+    """
+
+    photos: int
+    unreadable: tuple[Unreadable, ...]
+    reasons: Mapping[str, int]
+    accepted: tuple[AcceptedUnknown, ...]
+    measure: str
+    edges: tuple[float, ...]
+    known: tuple[float, ...]
+    unknown: tuple[float, ...]
+    threshold: float | None
+    miss_rate_at_95: float
+
+
+def measure_unknown(
+    predictor: Predictor,
+    paths: Sequence[Path],
+    known: Scores,
+    *,
+    resamples: int,
+    seed: int = 0,
+    workers: int | None = None,
+    name: Callable[[Path], str] = str,
+    progress: Progress | None = None,
+) -> tuple[UnknownPhotos, dict[str, Interval]]:
+    """Classify photos of nothing that the model knows, and compare them with those it does.
+
+    Args:
+        predictor: loaded with `threads=1`.
+        paths: the photos.
+        known: the scores of the evaluated photos.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+        workers: as in `score_photos`.
+        name: what a path is shown as.
+        progress: called as photos are done.
+
+    Returns:
+        The section of the report, and the three figures `unknown_…` with their intervals.
+
+    Raises:
+        DatasetError: none of the photos can be read.
+    """
+    scores, kept, unreadable = score_photos(
+        predictor, paths, names=lambda i: name(paths[i]), workers=workers, progress=progress
+    )
+    strangeness = {"confidence": -np.concatenate([known.confidence, scores.confidence])}
+    if known.unfamiliarity is not None and scores.unfamiliarity is not None:
+        strangeness["unfamiliarity"] = np.concatenate([known.unfamiliarity, scores.unfamiliarity])
+    measure = "unfamiliarity" if "unfamiliarity" in strangeness else "confidence"
+    edges, shares = _histogram(strangeness[measure], len(known))
+    if measure == "confidence":  # back to what is read as a confidence, from small to large
+        edges, shares = -edges[::-1], shares[:, ::-1]
+    review = predictor.bundle.manifest.review
+    section = UnknownPhotos(
+        photos=len(scores),
+        unreadable=unreadable,
+        reasons=dict(Counter(v.reason for v in scores.verdicts if v.reason is not None).most_common()),
+        accepted=_accepted(predictor, scores, [paths[i] for i in kept], name),
+        measure=measure,
+        edges=tuple(edges.tolist()),
+        known=tuple(shares[0].tolist()),
+        unknown=tuple(shares[1].tolist()),
+        threshold=review.unfamiliarity if measure == "unfamiliarity" else None,
+        miss_rate_at_95=miss_rate_at(strangeness[measure], len(known)),
+    )
+    return section, _figures(strangeness, scores, len(known), resamples=resamples, seed=seed)
+
+
+def _figures(
+    strangeness: Mapping[str, NDArray[np.float64]], unknown: Scores, known: int, *, resamples: int, seed: int
+) -> dict[str, Interval]:
+    reviewed = np.concatenate([np.zeros(known), ~unknown.accepted])
+    names = {"unfamiliarity": "unknown_auroc", "confidence": "unknown_auroc_confidence"}
+
+    def figures(w: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        found = {"unknown_reviewed_share": w @ reviewed / w[:, known:].sum(axis=1)}
+        return found | {names[m]: detection_areas(w, score, known) for m, score in strangeness.items()}
+
+    return bootstrap_intervals(figures, (known, len(unknown)), seed=seed, resamples=resamples)
+
+
+def _histogram(score: NDArray[np.float64], known: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Edges `(k + 1,)`, and the shares of known and unknown photos in each bin `(2, k)`."""
+    finite = score[np.isfinite(score)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    edges = np.linspace(low, high if high > low else low + 1, _HISTOGRAM_BINS + 1)
+    # What is no number, or endless, counts as the strangest.
+    shown = np.clip(np.nan_to_num(score, nan=edges[-1], posinf=edges[-1], neginf=edges[0]), edges[0], edges[-1])
+    parts = [np.histogram(part, edges)[0] / max(1, len(part)) for part in (shown[:known], shown[known:])]
+    return edges, np.stack(parts)
+
+
+def _accepted(
+    predictor: Predictor, scores: Scores, paths: Sequence[Path], name: Callable[[Path], str]
+) -> tuple[AcceptedUnknown, ...]:
+    passed = np.flatnonzero(scores.accepted)
+    order = passed[np.argsort(-scores.confidence[passed], kind="stable")]
+    return tuple(
+        AcceptedUnknown(
+            name(paths[i]),
+            predictor.taxonomy.ids[int(scores.predicted[i])],
+            float(scores.confidence[i]),
+            draw_pictures(predictor, paths[i]) if rank < _PICTURES else None,
+        )
+        for rank, i in enumerate(order)
+    )
