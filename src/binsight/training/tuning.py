@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.errors import InputError
+from binsight.predictor import run_in_order
 from binsight.training.heads import fit_categories
 from binsight.training.small_fit import EpochRecord, FeatureSet, fit_small_network
 from binsight.training.small_network import SmallNetworkSettings
@@ -181,6 +182,7 @@ def search_penalty(
     folds: NDArray[np.integer],
     *,
     penalties: Sequence[float],
+    workers: int = 1,
     progress: Steps = lambda _done, _total: None,
 ) -> float:
     """The inverse penalty of a logistic regression with the best accuracy in cross-validation.
@@ -191,6 +193,7 @@ def search_penalty(
         labels: `(n,)`, 0 to C - 1.
         folds: `(n,)`, the part of the cross-validation that each photo is judged in.
         penalties: what is tried.
+        workers: folds in work at a time; leave one thread of the matrix library to each.
         progress: called as penalties are finished.
     """
     import optuna  # noqa: PLC0415 - loaded already
@@ -202,7 +205,7 @@ def search_penalty(
     for done, penalty in enumerate(penalties):
         progress(done, len(penalties))
         if penalty not in known:
-            value = _cross_validate(views, labels, folds, penalty)
+            value = _cross_validate(views, labels, folds, penalty, workers)
             trial = optuna.create_trial(params={"inverse_penalty": penalty}, distributions=wanted, value=value)
             study.add_trial(trial)
     progress(len(penalties), len(penalties))
@@ -210,18 +213,24 @@ def search_penalty(
 
 
 def _cross_validate(
-    views: Sequence[NDArray[np.float32]], labels: NDArray[np.intp], folds: NDArray[np.integer], penalty: float
+    views: Sequence[NDArray[np.float32]],
+    labels: NDArray[np.intp],
+    folds: NDArray[np.integer],
+    penalty: float,
+    workers: int,
 ) -> float:
     """The share of photos classified rightly by a model that was fitted without their fold."""
-    right = 0
-    for fold in np.unique(folds):
-        fit, judge = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+
+    def judge(fold: int) -> int:
+        fit, judged = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         features = np.concatenate([view[fit] for view in views])
         # A rare class may have all its photos in the fold that judges.
         present, dense = np.unique(labels[fit], return_inverse=True)
         model = fit_categories(features, np.tile(dense, len(views)), inverse_penalty=penalty)
-        right += int(np.count_nonzero(present[model.logits(views[0][judge]).argmax(axis=1)] == labels[judge]))
-    return right / len(labels)
+        predicted = present[model.logits(views[0][judged]).argmax(axis=1)]
+        return int(np.count_nonzero(predicted == labels[judged]))
+
+    return sum(run_in_order(judge, np.unique(folds).tolist(), workers=workers)) / len(labels)
 
 
 def measure_importance(study: optuna.Study) -> dict[str, float]:

@@ -1,0 +1,116 @@
+"""`binsight tune`: search the settings of a head, and plot what matters."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from binsight.cli.app import EXIT_FAULTS
+from binsight.cli.data_options import dataset_options, load_dataset, user_cache_dir
+from binsight.cli.text import markup, open_console, plain
+from binsight.cli.training_options import SettingsCommand, console_reporter, resolve_settings, setting_options
+from binsight.errors import LeakageError
+from binsight.pipeline.config import all_options
+
+if TYPE_CHECKING:
+    from binsight.pipeline.tune import TuneResult
+
+__all__ = ["tune"]
+
+_SECTIONS = ("data", "backbone", "preprocess", "heads", "tuning")
+_TRIALS_SHOWN = 10
+
+
+def _counts(section: str, name: str) -> bool:
+    return section in _SECTIONS or name == "seed"
+
+
+@setting_options([option for option in all_options() if _counts(option.section, option.name)])
+@click.command(cls=SettingsCommand, short_help="Search the settings of a model's heads, and plot what matters.")
+@dataset_options
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="tuning",
+    show_default=True,
+    metavar="DIR",
+    help="Where table and pictures go.",
+)
+@click.option(
+    "--config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Settings in TOML, as for train."
+)
+@click.option(
+    "--work",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where features and study are kept; that of a training may be shared.  [default: DIR.work]",
+)
+@click.option("--resume", is_flag=True, help="Go on with the study in the work folder.")
+@click.option("--overwrite", is_flag=True, help="Throw away what the work folder holds.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def tune(
+    out: Path, config: Path | None, work: Path | None, resume: bool, overwrite: bool, as_json: bool, **options: Any
+) -> None:
+    """Search the learning rate, the inner layer's size and the dropout of a head on frozen features.
+
+    Features are computed once; a trial then takes seconds. A fifth of train judges. The study is kept in a database
+    and may be continued, or shared between machines (--study-storage). Written are trials.csv, pictures of what each
+    setting does, and best.toml for binsight train --config.
+
+    \b
+    Examples:
+      binsight tune photos/ --out tuning --trials 50
+      binsight tune photos/ --out tuning --trials 100 --resume
+      binsight tune photos/ --study-storage postgresql://me@host/studies
+      binsight train photos/ --out mine --preset fast --config tuning/best.toml
+    """
+    settings = resolve_settings(config, options)
+    from binsight.pipeline.tune import tune as run
+
+    found = load_dataset(**options)
+    try:
+        with console_reporter(quiet=options["quiet"]) as reporter:
+            result = run(
+                found,
+                settings,
+                out,
+                work=work or out.with_name(f"{out.name}.work"),
+                resume=resume,
+                overwrite=overwrite,
+                content_cache=None if options["no_cache"] else user_cache_dir() / "content.sqlite",
+                workers=options["workers"],
+                reporter=reporter,
+            )
+    except LeakageError as error:
+        click.echo(f"binsight: {plain(str(error))}", err=True)
+        sys.exit(EXIT_FAULTS)
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), indent=2))
+    else:
+        _print(result)
+
+
+def _print(result: TuneResult) -> None:
+    from rich import box
+    from rich.table import Table
+
+    console = open_console()
+    names = list(result.best.params)
+    table = Table(
+        "Trial", "Accuracy", *(n.replace("_", " ") for n in names), "epoch", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    complete = sorted((t for t in result.trials if not t.pruned), key=lambda t: (-t.value, t.number))
+    for trial in complete[:_TRIALS_SHOWN]:
+        cells = (f"{trial.params[name]:.4g}" for name in names)
+        table.add_row(str(trial.number), f"{trial.value:.2%}", *cells, str(trial.epoch))
+    console.print(table)
+    pruned = len(result.trials) - len(complete)
+    console.print(f"{len(result.trials)} trials, {pruned} of them stopped early, {result.seconds:.0f} s")
+    for name, share in result.importance.items():
+        console.print(f"{markup(name.replace('_', ' '))} explains {share:.0%} of the differences")
+    for path in result.files:
+        click.echo(f"written: {plain(str(path))}")

@@ -1,0 +1,175 @@
+"""The last stages: scores, calibration, measures, and the bundle itself."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight import __version__
+from binsight.bundle import Manifest, SplitMetrics, verify_bundle, write_bundle
+from binsight.bundle.container import CARD_NAME, MODEL_NAME
+from binsight.dataset.layout import find_photos
+from binsight.errors import BundleError, InputError
+from binsight.export.onnx_graph import attach_heads
+from binsight.pipeline.calibrate import Calibration, Scores, calibrate
+from binsight.pipeline.card import render_card
+from binsight.pipeline.frozen import FittedHeads
+from binsight.pipeline.measure import measure, measure_unknown
+from binsight.pipeline.run import Run
+from binsight.training.backbones import BACKBONE_FILE
+
+__all__ = ["TrainedModel", "assemble_bundle", "unknown_photos"]
+
+_LEFT_OUT_LISTED: Final = 20
+_NAME_LENGTH: Final = 64
+_VERSIONS: Final = ("numpy", "onnx", "onnxruntime", "scikit-learn", "keras", "tensorflow")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network before it is calibrated.
+
+    Attributes:
+        fitted: heads, and the backbone they are for.
+        weights: the backbone's weights as a safetensors file, where they were trained.
+        record: what else is to be said about the training, JSON-ready.
+        chosen_on_val: what was chosen by the accuracy on `val`, to begin a sentence with; empty where nothing was.
+    """
+
+    fitted: FittedHeads
+    weights: bytes | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    chosen_on_val: str = ""
+
+
+def assemble_bundle(run: Run, model: TrainedModel, out: Path, *, overwrite: bool) -> Path:
+    """Calibrate and measure a model, and write its bundle.
+
+    Args:
+        run: the training.
+        model: what it gave.
+        out: a folder, or a path that ends in `.zip`.
+        overwrite: replace a bundle that is there.
+
+    Raises:
+        OutputError: `out` exists, or cannot be written.
+        BundleError: the bundle is not sound: a bug.
+    """
+    seen = {name: _scores(run, model, name) for name in ("val", "test") if name in run.data.splits}
+    targets = run.config.review.targets()
+    labels = run.data.splits["val"].labels
+    run.reporter.stage("Calibrating")
+    calibration = calibrate(seen["val"], labels, targets)
+    metrics = {"val": measure(seen["val"], labels, targets)}
+    if "test" in seen:
+        metrics["test"] = measure(seen["test"], run.data.splits["test"].labels, targets, calibration=calibration)
+    if unknown := unknown_photos(run.config.evaluate.unknown):
+        strange = _scores_of(run, model, model.fitted.source.of_photos(unknown, what="unknown"))
+        metrics["unknown"] = measure_unknown(strange, calibration)
+    manifest = _manifest(run, model, calibration, metrics)
+    files = {MODEL_NAME: _network(model), CARD_NAME: render_card(manifest, seen["val"].logits, labels).encode()}
+    if model.weights is not None and run.config.bundle.store_weights:
+        files[BACKBONE_FILE] = model.weights
+    run.reporter.stage("Writing the bundle")
+    written = write_bundle(out, manifest, files, overwrite=overwrite)
+    if faults := verify_bundle(written):
+        raise BundleError(f"the bundle written is not sound: {faults[0].message}", file=faults[0].file)
+    return written
+
+
+def unknown_photos(folder: str | None) -> list[Path]:
+    """The photos below the folder of things that are none of the classes, sorted; none without a folder.
+
+    Raises:
+        InputError: there is no such folder, or no photo in it.
+    """
+    if folder is None:
+        return []
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder of unknown photos")
+    found = sorted(root.joinpath(*parts) for parts in find_photos(root)[0])
+    if not found:
+        raise InputError(f"{root}: expected photos, found none")
+    return found
+
+
+def _scores(run: Run, model: TrainedModel, split: str) -> Scores:
+    return _scores_of(run, model, model.fitted.source.of_split(split))
+
+
+def _scores_of(run: Run, model: TrainedModel, features: NDArray[np.float32]) -> Scores:
+    heads = model.fitted.heads
+    return Scores(heads.logits(features), heads.biodegradable_logits(features), run.data.mask)
+
+
+def _network(model: TrainedModel) -> bytes:
+    heads = model.fitted.heads
+    graph = attach_heads(
+        model.fitted.source.graph(), heads.categories, biodegradable=heads.biodegradable, inner=heads.inner
+    )
+    data: bytes = graph.SerializeToString()
+    return data
+
+
+def _manifest(run: Run, model: TrainedModel, calibration: Calibration, metrics: Mapping[str, SplitMetrics]) -> Manifest:
+    bundle, taxonomy = run.config.bundle, run.data.taxonomy
+    return Manifest(
+        name=bundle.name or _as_name(taxonomy.name),
+        version=bundle.version,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        taxonomy=taxonomy,
+        preprocess=model.fitted.source.chosen.spec,
+        temperature=calibration.temperature,
+        biodegradable_temperature=calibration.biodegradable_temperature,
+        review=calibration.review,
+        metrics=metrics,
+        training=_training(run, model),
+    )
+
+
+def _training(run: Run, model: TrainedModel) -> dict[str, Any]:
+    record = run.data.record
+    left_out = record["left_out"]
+    return {
+        "recipe": f"binsight train --preset {run.config.preset}",
+        "backbone": model.fitted.source.chosen.description,
+        "heads": model.fitted.description,
+        "selection": dict(model.fitted.record),
+        **model.record,
+        **({"chosen_on_val": model.chosen_on_val} if model.chosen_on_val else {}),
+        "photos": dict(record["photos"]),
+        "split": record["split"],
+        "data_sha256": run.data.sha256,
+        "audit": dict(record["findings"]),
+        "leakage": len(record["leakage"]),
+        "allow_leakage": run.config.data.allow_leakage,
+        "left_out": {"photos": len(left_out), "first": left_out[:_LEFT_OUT_LISTED]},
+        "licences": "not known to binsight; see card.md",
+        "versions": _versions(),
+        "config": run.config.to_dict(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"binsight": __version__, "python": platform.python_version()}
+    for name in _VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _as_name(text: str) -> str:
+    """What is left of a taxonomy's name when it has to be a bundle's: ASCII letters, digits, `.`, `_`, `-`."""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in text).strip("._-")
+    return kept[:_NAME_LENGTH] or "model"

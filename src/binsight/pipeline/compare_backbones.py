@@ -1,0 +1,115 @@
+"""Which backbone to start from: the same logistic head on the frozen features of each, on the same photos."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.bundle.runtime import import_onnxruntime
+from binsight.errors import DatasetError
+from binsight.evaluation.calibration import cross_fit_folds
+from binsight.evaluation.comparison import Comparison, Contestant, compare_contestants
+from binsight.evaluation.evaluate import Stage
+from binsight.evaluation.labelled import LabelledSet
+from binsight.evaluation.speed import time_in_turn
+from binsight.imaging import PreprocessSpec
+from binsight.pipeline.backbone import ChosenBackbone
+from binsight.pipeline.reporting import ticker
+from binsight.predictor import available_cores
+from binsight.training.backbones import find_backbone
+from binsight.training.features import FeatureExtractor
+from binsight.training.heads import fit_categories
+
+__all__ = ["compare_backbones"]
+
+_PENALTIES = (0.003, 0.01, 0.03)
+_FOLDS = 3
+
+
+def compare_backbones(
+    names: Sequence[str],
+    train: LabelledSet,
+    val: LabelledSet,
+    *,
+    weights_dir: Path | None = None,
+    cache: Path | None = None,
+    split: str = "val",
+    seed: int = 0,
+    workers: int | None = None,
+    stage: Stage | None = None,
+) -> Comparison:
+    """Fit a head on the frozen features of each backbone, and compare what they say of the same photos.
+
+    The head is multinomial logistic regression. Its penalty is chosen by cross-validation inside `train`; `val` is
+    looked at once.
+
+    Args:
+        names: from `binsight.training.backbones`, at least two.
+        train: photos to fit on, each class among them.
+        val: photos to judge on.
+        weights_dir: a folder that may have the weights.
+        cache: a folder to keep features in; None keeps nothing.
+        split: what the photos of `val` are called.
+        seed: of folds and bootstrap.
+        workers: photos in work at a time; by default one per core.
+        stage: told what begins, and how far it is.
+
+    Raises:
+        DatasetError: fewer than two names, or a class of `val` is not in `train`.
+        WeightsError: there is no such backbone, or its weights are not there.
+        InputError: a photo cannot be read.
+        ImageError: a photo is refused.
+        MissingExtraError: Keras is needed for one of them and not installed.
+    """
+    if len(set(names)) < 2:
+        raise DatasetError(f"expected at least two backbones to compare, got {', '.join(names) or 'none'}")
+    if missing := sorted(set(val.labels.tolist()) - set(train.labels.tolist())):
+        raise DatasetError(f"expected every class among the photos to fit on; none of class {missing[0]}")
+    stage = stage or (lambda _name: lambda _done, _total: None)
+    # All are looked for before the first hour is spent on one.
+    found = [find_backbone(name, weights_dir=weights_dir) for name in dict.fromkeys(names)]
+    contestants, runs = [], []
+    for name, backbone in zip(dict.fromkeys(names), found, strict=True):
+        graph = ChosenBackbone(backbone, backbone.spec, "imagenet").to_onnx().SerializeToString()
+        extractor = FeatureExtractor(graph, backbone.spec, cache=cache, workers=workers or available_cores())
+        features = []
+        for photos, what in ((train, "photos to fit on"), (val, split)):
+            progress = stage(f"{name}, {what}")
+            features.append(extractor.extract(photos.paths, progress=ticker(progress, len(photos))))
+        penalty, cross_validated = _choose_penalty(features[0], train.labels, seed=seed)
+        head = fit_categories(features[0], train.labels, inverse_penalty=penalty)
+        predicted: NDArray[np.intp] = head.logits(features[1]).argmax(axis=1)
+        notes = (("cross-validation", cross_validated),)
+        contestants.append(Contestant(name, predicted, len(graph), math.nan, notes))
+        runs.append(_one_run(graph, backbone.spec))
+    stage("Timing")
+    timed = [replace(c, engine_ms=ms) for c, ms in zip(contestants, time_in_turn(runs), strict=True)]
+    return compare_contestants(timed, val.labels, split=split, seed=seed)
+
+
+def _choose_penalty(features: NDArray[np.float32], labels: NDArray[np.intp], *, seed: int) -> tuple[float, float]:
+    """The penalty with the best accuracy in cross-validation, and that accuracy."""
+    scores = {}
+    for penalty in _PENALTIES:
+        right = 0
+        for fit, judge in cross_fit_folds(labels, folds=_FOLDS, seed=seed):
+            head = fit_categories(features[fit], labels[fit], inverse_penalty=penalty)
+            right += int(np.count_nonzero(head.logits(features[judge]).argmax(axis=1) == labels[judge]))
+        scores[penalty] = right / len(labels)
+    best = max(scores, key=lambda penalty: scores[penalty])
+    return best, scores[best]
+
+
+def _one_run(graph: bytes, spec: PreprocessSpec) -> Callable[[], object]:
+    """One run for one photo, all cores sharing it."""
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = available_cores()
+    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    image = np.random.default_rng(0).integers(0, 256, (1, *spec.size, 3), np.uint8)
+    return lambda: session.run(["features"], {"images": image})

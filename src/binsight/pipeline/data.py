@@ -1,0 +1,237 @@
+"""From a table of photos to the splits a training uses: audited, divided, unreadable photos left out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.dataset import Dataset
+from binsight.dataset.audit import Audit, audit
+from binsight.dataset.split import split
+from binsight.errors import DatasetError, LeakageError
+from binsight.pipeline.config import DataConfig
+from binsight.pipeline.reporting import Reporter
+from binsight.pipeline.work import Work, key_of
+from binsight.taxonomy import Taxonomy, WasteClass
+from binsight.training.photos import LabelledPhotos
+
+__all__ = ["PreparedData", "Split", "open_taxonomy", "prepare_data"]
+
+_UNUSABLE = ("unreadable", "truncated", "damaged")
+_LEAST_VAL = 10  # calibration is cross-fitted in five parts
+_SHOWN = 5
+_UNSORTED = "unsorted"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The photos of one split.
+
+    Attributes:
+        paths: n files.
+        labels: `(n,)`, positions in the taxonomy.
+        groups: `(n,)`; photos of one number are copies of each other.
+    """
+
+    paths: tuple[Path, ...]
+    labels: NDArray[np.intp]
+    groups: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedData:
+    """The photos of a training.
+
+    Attributes:
+        taxonomy: what the classes mean.
+        is_open: whether it was made here, because the data set had none.
+        root: where the photos lie.
+        splits: `train` and `val`, and `test` where there is one.
+        sha256: over path, class, split and content of every photo used.
+        record: what the audit found and what was done about it, for the bundle.
+    """
+
+    taxonomy: Taxonomy
+    is_open: bool
+    root: Path
+    splits: Mapping[str, Split]
+    sha256: str
+    record: Mapping[str, Any]
+
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """`(C,)`, which classes are biodegradable; None where the taxonomy leaves it open."""
+        return np.asarray(self.taxonomy.biodegradable_mask) if self.taxonomy.has_biodegradability else None
+
+    def truth(self, name: str) -> NDArray[np.bool_] | None:
+        """For each photo of a split whether it is biodegradable, `(n,)`; None where the taxonomy leaves it open."""
+        return None if self.mask is None else self.mask[self.splits[name].labels]
+
+    def labelled(self, name: str) -> LabelledPhotos:
+        """The photos of a split, for training."""
+        return LabelledPhotos(self.splits[name].paths, self.splits[name].labels, self.truth(name))
+
+
+def prepare_data(
+    dataset: Dataset,
+    config: DataConfig,
+    *,
+    seed: int,
+    work: Work,
+    reporter: Reporter,
+    content_cache: Path | None = None,
+    workers: int | None = None,
+) -> PreparedData:
+    """Audit, leave out what cannot be read, split.
+
+    Args:
+        dataset: as `binsight.dataset.scan` gives it.
+        config: the shares, and whether leakage is accepted.
+        seed: of the split.
+        work: keeps the result.
+        reporter: is told what happens.
+        content_cache: an SQLite file that remembers what was measured on photos, by content.
+        workers: threads; by default one per core.
+
+    Raises:
+        LeakageError: copies lie on both sides of a split, and that is not accepted.
+        DatasetError: a split is missing, too small, or lacks a class.
+        TaxonomyError: there are fewer than two classes.
+    """
+    is_open = dataset.taxonomy is None
+    taxonomy = _present(dataset, dataset.taxonomy, reporter) if dataset.taxonomy else open_taxonomy(dataset)
+    rows = [[s.path, s.class_id, s.split, s.sha256, s.error] for s in dataset]
+    key = key_of("data", rows, config.val, config.test, seed)
+    plan = work.recall("data", key)
+    if plan is None:
+        sound = dataset.sound()
+        if not len(sound):
+            raise DatasetError(f"{dataset.root}: no photo that can be read")
+        found = audit(sound, cache=content_cache, workers=workers, progress=reporter.stage)
+        plan = _plan(dataset, found, config, seed)
+        work.remember("data", key, plan)
+    _speak_of(plan["record"], reporter)
+    _check_leakage(plan["record"], config)
+    return _assemble(dataset, taxonomy, is_open, plan)
+
+
+def open_taxonomy(dataset: Dataset) -> Taxonomy:
+    """A taxonomy of the data set's classes that leaves open what is not known.
+
+    Biodegradability is filled in where every photo says so, such as by lying in `biodegradable/` or
+    `non_biodegradable/`.
+    """
+    said: dict[str, set[str | None]] = {name: set() for name in dataset.classes}
+    for sample in dataset:
+        said[sample.class_id].add(sample.extra.get("biodegradable"))
+    known = all(words in ({"true"}, {"false"}) for words in said.values())
+    classes = tuple(
+        WasteClass(name, name.replace("_", " ").capitalize(), said[name] == {"true"} if known else None, _UNSORTED)
+        for name in dataset.classes
+    )
+    return Taxonomy(dataset.root.name or "own", classes)
+
+
+def _present(dataset: Dataset, taxonomy: Taxonomy, reporter: Reporter) -> Taxonomy:
+    """The taxonomy with only the classes that have photos."""
+    present = {sample.class_id for sample in dataset}
+    if absent := [name for name in taxonomy.ids if name not in present]:
+        reporter.say(f"there are no photos of {', '.join(absent)}: the model will not know them")
+    return Taxonomy(taxonomy.name, tuple(c for c in taxonomy.classes if c.id in present))
+
+
+def _plan(dataset: Dataset, found: Audit, config: DataConfig, seed: int) -> dict[str, Any]:
+    """For each photo used its path, split and group, and what is to be said about the data."""
+    unusable = {i: f.message for f in found.of_kind(*_UNUSABLE) for i in f.files}
+    left_out = [{"path": s.path, "message": s.error} for s in dataset if s.error is not None]
+    left_out += [{"path": found.dataset.samples[i].path, "message": text} for i, text in sorted(unusable.items())]
+    kept = [i for i in range(len(found.dataset)) if i not in unusable]
+    divided, how = _divide(found.dataset.take(kept), [found.groups[i] for i in kept], config, seed)
+    rows = [
+        [sample.path, sample.split, found.groups[i]]
+        for i, sample in zip(kept, divided, strict=True)
+        if sample.split is not None
+    ]
+    record = {
+        "findings": found.counts(),
+        "leakage": [f.message for f in found.of_kind("leakage")],
+        "split": how,
+        "left_out": left_out,
+    }
+    return {"rows": rows, "record": record}
+
+
+def _divide(dataset: Dataset, groups: list[int], config: DataConfig, seed: int) -> tuple[Dataset, str]:
+    """The data set with the splits that a training needs, and where they come from."""
+    has = set(dataset.splits)
+    if {"train", "val"} <= has:
+        return dataset, "as given"
+    if not has:
+        how = f"val {config.val:g}, test {config.test:g}, seed {seed}, copies kept together"
+        return split(dataset, val=config.val, test=config.test, seed=seed, groups=groups), how
+    if "train" not in has:
+        raise DatasetError(f"{dataset.root}: expected a split train, got {', '.join(dataset.splits)}")
+    inside = [i for i, s in enumerate(dataset) if s.split == "train"]
+    divided = split(dataset.take(inside), val=config.val, test=0, seed=seed, groups=[groups[i] for i in inside])
+    splits = [s.split for s in dataset]
+    for i, sample in zip(inside, divided, strict=True):
+        splits[i] = sample.split
+    return dataset.with_splits(splits), f"val {config.val:g} taken out of train, seed {seed}, copies kept together"
+
+
+def _speak_of(record: Mapping[str, Any], reporter: Reporter) -> None:
+    if left_out := record["left_out"]:
+        names = ", ".join(entry["path"] for entry in left_out[:_SHOWN])
+        more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
+        reporter.say(f"{len(left_out)} photos cannot be read and are left out: {names}{more}")
+    if conflicts := record["findings"].get("label_conflict"):
+        reporter.say(f"{conflicts} groups of copies have different labels; binsight data audit lists them")
+
+
+def _check_leakage(record: Mapping[str, Any], config: DataConfig) -> None:
+    leaks = record["leakage"]
+    if leaks and not config.allow_leakage:
+        raise LeakageError(
+            f"{len(leaks)} photos have copies on both sides of the split ({leaks[0]}): see binsight data audit, divide "
+            "anew with binsight data split --resplit, or pass --allow-leakage"
+        )
+
+
+def _assemble(dataset: Dataset, taxonomy: Taxonomy, is_open: bool, plan: Mapping[str, Any]) -> PreparedData:
+    by_path = {s.path: s for s in dataset}
+    splits: dict[str, Split] = {}
+    digest = hashlib.sha256()
+    for name in ("train", "val", "test"):
+        rows = [(by_path[path], group) for path, split_name, group in plan["rows"] if split_name == name]
+        if not rows and name == "test":
+            continue
+        labels = np.array([taxonomy.index(sample.class_id) for sample, _ in rows], np.intp)
+        groups = np.array([group for _, group in rows], np.intp)
+        splits[name] = Split(tuple(dataset.file(sample) for sample, _ in rows), labels, groups)
+        for sample, _ in sorted(rows, key=lambda row: row[0].path):
+            digest.update(f"{name} {sample.class_id} {sample.sha256}  {sample.path}\n".encode())
+    _check_splits(splits, taxonomy, dataset.root)
+    photos = {name: len(found) for name, found in splits.items()}
+    record = {**plan["record"], "photos": photos}
+    return PreparedData(taxonomy, is_open, dataset.root, splits, digest.hexdigest(), record)
+
+
+def _check_splits(splits: Mapping[str, Split], taxonomy: Taxonomy, root: Path) -> None:
+    faults = []
+    counts = Counter(splits["train"].labels.tolist())
+    if missing := [name for i, name in enumerate(taxonomy.ids) if not counts[i]]:
+        faults.append(f"no photos of {', '.join(missing)} in train")
+    if len(splits["val"]) < _LEAST_VAL:
+        faults.append(f"expected at least {_LEAST_VAL} photos in val, got {len(splits['val'])}; raise --val")
+    if faults:
+        raise DatasetError(f"{root}: " + "; ".join(faults))

@@ -1,0 +1,148 @@
+"""The frozen stage: heads on cached features, their settings chosen inside `train`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.dataset.audit.discriminant import spread_folds
+from binsight.pipeline.run import FeatureSource, Run
+from binsight.pipeline.work import key_of
+from binsight.training.features import View
+from binsight.training.heads import Heads, fit_heads
+from binsight.training.small_fit import FeatureSet, fit_small_network, one_blas_thread
+from binsight.training.small_network import SmallNetworkSettings
+from binsight.training.tuning import SearchSpace, open_study, search_penalty, search_small_network, trial_records
+
+__all__ = ["FittedHeads", "fit_inner", "fit_logistic", "search_inner"]
+
+_JUDGED = 5  # one part in so many of train judges the trials of a search
+
+
+@dataclass(frozen=True)
+class FittedHeads:
+    """Heads, and how they came about.
+
+    Attributes:
+        heads: their weights.
+        source: the features they are for.
+        record: how they were chosen, JSON-ready, for the bundle.
+        description: the same in a line, for people.
+    """
+
+    heads: Heads
+    source: FeatureSource
+    record: Mapping[str, Any]
+    description: str
+
+
+def fit_logistic(run: Run, source: FeatureSource) -> FittedHeads:
+    """Logistic regression, its penalty chosen by cross-validation inside `train`, copies kept in one part."""
+    config = run.config.heads
+    key = key_of("logistic", source.key, asdict(config), run.config.seed)
+    penalties = config.inverse_penalties
+    views = [source.of_split("train"), *([source.of_split("train", "mirrored")] if config.mirrored else [])]
+    name = f"penalty-{key}"
+    study = open_study(name, run.study_url)
+    folds = _folds(run, config.folds)
+    labels = run.data.splits["train"].labels
+    progress = run.reporter.stage("Choosing the penalty")
+    with one_blas_thread():
+        penalty = search_penalty(
+            study, views, labels, folds, penalties=penalties, workers=run.workers, progress=progress
+        )
+    arrays = run.work.recall_arrays(f"heads-{key}", key)
+    if arrays is None:
+        run.reporter.stage("Fitting the heads")
+        heads = fit_heads(
+            np.concatenate(views),
+            np.tile(labels, len(views)),
+            inverse_penalty=penalty,
+            biodegradable_mask=run.data.mask,
+        )
+        run.work.remember_arrays(f"heads-{key}", key, heads.to_arrays())
+    else:
+        heads = Heads.from_arrays(arrays)
+    tried = {f"{r.params['inverse_penalty']:g}": r.value for r in trial_records(study)}
+    record = {"kind": "logistic", "inverse_penalty": penalty, "cross_validation": tried, "mirrored": config.mirrored}
+    also = ", photos and their mirror images" if config.mirrored else ""
+    return FittedHeads(heads, source, record, f"logistic regression, C = {penalty:g}, classes weighted equally{also}")
+
+
+def fit_inner(run: Run, source: FeatureSource) -> FittedHeads:
+    """A small network with the best settings of a search, fitted on all of `train`."""
+    found, photos, settings = search_inner(run, source)
+    key = key_of("inner", source.key, found, asdict(settings))
+    arrays = run.work.recall_arrays(f"heads-{key}", key)
+    if arrays is None:
+        run.reporter.stage("Fitting the heads")
+        with one_blas_thread():
+            fitted = fit_small_network(photos, photos, classes=run.classes, settings=settings, keep="last")
+        arrays = fitted.heads.to_arrays()
+        run.work.remember_arrays(f"heads-{key}", key, arrays)
+    record = {"kind": "inner", **found}
+    layer = f"inner layer of {settings.inner_size} with ReLU, " if settings.inner_size else ""
+    text = (
+        f"{layer}dropout {settings.dropout:.2g}, Adam at {settings.learning_rate:.2g}, {settings.epochs} epochs, the "
+        f"best of {found['trials']} trials"
+    )
+    return FittedHeads(Heads.from_arrays(arrays), source, record, text)
+
+
+def search_inner(run: Run, source: FeatureSource) -> tuple[dict[str, Any], FeatureSet, SmallNetworkSettings]:
+    """Search the settings of a small network; a fifth of `train` judges, copies on one side.
+
+    Returns:
+        What was found, the photos of `train`, and the settings to fit on all of them.
+    """
+    tuning, config = run.config.tuning, run.config.heads
+    views: list[View] = ["mirrored"] if config.mirrored else []
+    photos = source.views("train", *views)
+    judging = _folds(run, _JUDGED) == 0
+    base = SmallNetworkSettings(
+        epochs=tuning.epochs,
+        batch_size=config.batch_size,
+        biodegradable_weight=config.biodegradable_weight,
+        balanced=config.balanced,
+        seed=run.config.seed,
+    )
+    rate, dropout = tuning.learning_rate, tuning.dropout
+    space = SearchSpace((rate[0], rate[1]), tuning.inner_sizes, (dropout[0], dropout[1]))
+    study = open_study(study_name(run, source), run.study_url, prune=tuning.prune)
+    with one_blas_thread():
+        best = search_small_network(
+            study,
+            _take(photos, ~judging),
+            _take(photos, judging),
+            classes=run.classes,
+            space=space,
+            base=base,
+            trials=tuning.trials,
+            timeout_s=tuning.timeout_s,
+            progress=run.reporter.stage("Tuning"),
+        )
+    found = {"trials": len(trial_records(study)), "accuracy": best.value, **best.params, "epochs": best.epoch}
+    settings = replace(base, **best.params, epochs=best.epoch or base.epochs)
+    return found, photos, settings
+
+
+def study_name(run: Run, source: FeatureSource) -> str:
+    """The name of the search in its database; another for other photos, another backbone or another space."""
+    tuning = asdict(run.config.tuning)
+    for name in ("trials", "timeout_s", "storage"):  # more of the same study
+        tuning.pop(name)
+    return f"head-{key_of(source.key, tuning, asdict(run.config.heads), run.config.seed)}"
+
+
+def _folds(run: Run, number: int) -> NDArray[np.int64]:
+    train = run.data.splits["train"]
+    return spread_folds(train.labels.astype(np.int64), train.groups.tolist(), folds=number, seed=run.config.seed)
+
+
+def _take(photos: FeatureSet, chosen: NDArray[np.bool_]) -> FeatureSet:
+    truth = None if photos.biodegradable is None else photos.biodegradable[chosen]
+    return FeatureSet([view[chosen] for view in photos.views], photos.labels[chosen], truth)

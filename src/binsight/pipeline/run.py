@@ -1,0 +1,108 @@
+"""What all stages of a training share: configuration, photos, the work folder, and features of photos."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.pipeline.backbone import ChosenBackbone
+from binsight.pipeline.config import TrainConfig
+from binsight.pipeline.data import PreparedData
+from binsight.pipeline.reporting import Reporter, ticker
+from binsight.pipeline.work import Work, key_of, write_whole
+from binsight.training.features import AugmentedView, FeatureExtractor, View
+from binsight.training.small_fit import FeatureSet
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["FeatureSource", "Run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training under way.
+
+    Attributes:
+        config: what was chosen.
+        data: the photos.
+        work: what has been done so far.
+        reporter: is told what happens.
+        workers: photos to work on at a time.
+    """
+
+    config: TrainConfig
+    data: PreparedData
+    work: Work
+    reporter: Reporter
+    workers: int
+
+    @property
+    def classes(self) -> int:
+        """How many there are."""
+        return len(self.data.taxonomy)
+
+    @property
+    def study_url(self) -> str:
+        """The database of the study."""
+        return self.config.tuning.storage or f"sqlite:///{(self.work.root / 'study.sqlite').as_posix()}"
+
+    def frozen_source(self, chosen: ChosenBackbone) -> FeatureSource:
+        """Features from a backbone with its starting weights; its graph is kept in the work folder."""
+        own = chosen.backbone
+        about = [own.name, own.weights, str(own.bundle), str(own.weights_dir), chosen.weights, chosen.seed]
+        path = self.work.folder("graphs") / f"frozen-{key_of(about, chosen.spec.to_dict())}.onnx"
+        if not path.is_file():
+            self.reporter.stage(f"Preparing {own.name}")
+            write_whole(path, chosen.to_onnx().SerializeToString())
+        return FeatureSource(self, path, chosen)
+
+
+class FeatureSource:
+    """Features of a run's photos from one backbone graph; computed once, then cached in the work folder.
+
+    Args:
+        run: whose photos.
+        path: the graph's file.
+        chosen: the backbone it is of.
+    """
+
+    def __init__(self, run: Run, path: Path, chosen: ChosenBackbone) -> None:
+        data = path.read_bytes()
+        self.chosen = chosen
+        self.path = path
+        self.key = key_of(hashlib.sha256(data).hexdigest(), chosen.spec.to_dict(), run.data.sha256)
+        self._run = run
+        self._extractor = FeatureExtractor(data, chosen.spec, cache=run.work.folder("features"), workers=run.workers)
+
+    def graph(self) -> ModelProto:
+        """The backbone as ONNX."""
+        from onnx import load_model  # noqa: PLC0415 - takes a while
+
+        return load_model(self.path)
+
+    def of_split(self, name: str, view: View = "upright", *, what: str = "") -> NDArray[np.float32]:
+        """The features of a split's photos, `(n, d)`."""
+        label = what or (name if view == "upright" else f"{name}, {_describe(view)}")
+        return self.of_photos(self._run.data.splits[name].paths, view, what=label)
+
+    def of_photos(self, paths: Sequence[Path], view: View = "upright", *, what: str) -> NDArray[np.float32]:
+        """The features of any photos, `(n, d)`."""
+        progress = self._run.reporter.stage(f"{self.chosen.backbone.name} {self.chosen.size} px: {what}")
+        return self._extractor.extract(paths, view=view, progress=ticker(progress, len(paths)))
+
+    def views(self, name: str, *views: View) -> FeatureSet:
+        """A split's photos as they are, and in further views."""
+        data = self._run.data
+        rows = [self.of_split(name, view) for view in ("upright", *views)]
+        return FeatureSet(rows, data.splits[name].labels, data.truth(name))
+
+
+def _describe(view: View) -> str:
+    return f"altered {view.draw + 1}" if isinstance(view, AugmentedView) else view

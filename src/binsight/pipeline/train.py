@@ -1,0 +1,190 @@
+"""The whole way from a table of photos to a bundle and a report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from binsight.bundle import Manifest, load_bundle
+from binsight.dataset import Dataset
+from binsight.errors import OutputError
+from binsight.pipeline.assemble import TrainedModel, assemble_bundle, unknown_photos
+from binsight.pipeline.backbone import ChosenBackbone, choose_backbone
+from binsight.pipeline.config import TrainConfig
+from binsight.pipeline.data import PreparedData, prepare_data
+from binsight.pipeline.frozen import fit_inner, fit_logistic
+from binsight.pipeline.reporting import Reporter, SilentReporter
+from binsight.pipeline.run import Run
+from binsight.pipeline.work import Work, write_whole
+from binsight.predictor import available_cores
+
+if TYPE_CHECKING:
+    from binsight.evaluation.results import Evaluation
+
+__all__ = ["Places", "TrainResult", "places_beside", "train"]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a training writes.
+
+    Attributes:
+        bundle: the bundle, a folder or a `.zip`.
+        work: what is needed to go on after an interruption.
+        report: the report, HTML.
+        taxonomy: the taxonomy, where one had to be made.
+    """
+
+    bundle: Path
+    work: Path
+    report: Path
+    taxonomy: Path
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a training.
+
+    Attributes:
+        bundle: where it is.
+        manifest: what it says of itself.
+        report: where the report is; None without one.
+        taxonomy: where the taxonomy is that had to be made; None where the data set had one.
+        seconds: the wall time.
+    """
+
+    bundle: Path
+    manifest: Manifest
+    report: Path | None
+    taxonomy: Path | None
+    seconds: float
+
+
+def places_beside(out: Path, *, work: Path | None = None) -> Places:
+    """Where a training writes whose bundle is `out`: everything else lies beside it, by its name."""
+    stem = out.with_suffix("") if out.suffix.lower() == ".zip" else out
+    return Places(
+        out,
+        work or stem.with_name(f"{stem.name}.work"),
+        stem.with_name(f"{stem.name}.report.html"),
+        stem.with_name(f"{stem.name}.taxonomy.toml"),
+    )
+
+
+def train(
+    dataset: Dataset,
+    config: TrainConfig,
+    places: Places,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    content_cache: Path | None = None,
+    workers: int | None = None,
+    reporter: Reporter | None = None,
+) -> TrainResult:
+    """Audit, split, compute features, tune, fit, fine-tune, calibrate, evaluate, and write the bundle.
+
+    Args:
+        dataset: as `binsight.dataset.scan` gives it.
+        config: every choice.
+        places: where to write.
+        resume: go on with what the work folder holds; stages that are complete are skipped.
+        overwrite: replace the bundle and what the work folder holds.
+        content_cache: an SQLite file that remembers what an audit measures, by content.
+        workers: photos to work on at a time; by default one per core.
+        reporter: is told what happens.
+
+    Raises:
+        LeakageError: copies lie on both sides of the split.
+        DatasetError: the photos cannot be trained on.
+        OutputError: something is in the way.
+        WeightsError: the backbone or its weights are not there.
+    """
+    began = time.monotonic()
+    reporter = reporter or SilentReporter()
+    chosen = choose_backbone(config)
+    unknown_photos(config.evaluate.unknown)  # a folder that is not there shows now, not at the end
+    # A run that is resumed may have been interrupted after its bundle was written.
+    overwrite_bundle = overwrite or resume
+    _check_target(places.bundle, overwrite=overwrite_bundle)
+    work = Work.open(places.work, resume=resume, overwrite=overwrite)
+    write_whole(work.root / "config.toml", config.to_toml().encode())
+    workers = workers or available_cores()
+    data = prepare_data(
+        dataset,
+        config.data,
+        seed=config.seed,
+        work=work,
+        reporter=reporter,
+        content_cache=content_cache,
+        workers=workers,
+    )
+    taxonomy = _write_taxonomy(data, places.taxonomy, reporter)
+    run = Run(config, data, work, reporter, workers)
+    bundle = assemble_bundle(run, _train_model(run, chosen), places.bundle, overwrite=overwrite_bundle)
+    report = _report(run, bundle, places.report) if config.evaluate.report else None
+    manifest = load_bundle(bundle).manifest
+    return TrainResult(bundle, manifest, report, taxonomy, time.monotonic() - began)
+
+
+def _train_model(run: Run, chosen: ChosenBackbone) -> TrainedModel:
+    kind = run.config.heads.kind
+    if kind == "original":
+        from binsight.pipeline.original import train_original  # noqa: PLC0415 - only this preset needs it
+
+        return train_original(run, chosen)
+    source = run.frozen_source(chosen)
+    fitted = fit_inner(run, source) if kind == "inner" else fit_logistic(run, source)
+    if not run.config.fine_tune.enabled:
+        return TrainedModel(fitted)
+    from binsight.pipeline.tuned import fine_tune_backbone  # noqa: PLC0415 - needs Keras
+
+    return fine_tune_backbone(run, chosen, fitted)
+
+
+def _check_target(out: Path, *, overwrite: bool) -> None:
+    """What `write_bundle` would refuse at the end is refused before the work."""
+    if (out.exists() or out.is_symlink()) and not overwrite:
+        raise OutputError(f"{out} exists; pass --overwrite to replace it, or choose another name")
+
+
+def _write_taxonomy(data: PreparedData, path: Path, reporter: Reporter) -> Path | None:
+    if not data.is_open:
+        return None
+    write_whole(path, data.taxonomy.to_toml().encode())
+    if data.taxonomy.has_biodegradability:
+        reporter.say(f"the photos have no taxonomy: one was written to {path}; streams and advice are left for you")
+    else:
+        reporter.say(
+            f"the photos have no taxonomy: one was written to {path}, with biodegradable left open, so the model has "
+            "no second head; fill it in and train with --taxonomy"
+        )
+    return path
+
+
+def _report(run: Run, bundle: Path, path: Path) -> Path:
+    """Evaluate the written bundle as a user would read it, and write the report."""
+    from binsight.evaluation.report import write_report  # noqa: PLC0415 - the page engine is an extra
+
+    write_report(_evaluate(run, bundle), path)
+    return path
+
+
+def _evaluate(run: Run, bundle: Path) -> Evaluation:
+    from binsight.evaluation.evaluate import EvaluationSettings, evaluate_bundle  # noqa: PLC0415 - as above
+    from binsight.evaluation.labelled import LabelledSet  # noqa: PLC0415
+
+    name = "test" if "test" in run.data.splits else "val"
+    split = run.data.splits[name]
+    return evaluate_bundle(
+        bundle,
+        LabelledSet(split.paths, split.labels, run.data.root),
+        unknown=unknown_photos(run.config.evaluate.unknown),
+        robustness=run.config.evaluate.robustness,
+        split=name,
+        settings=EvaluationSettings(target_precision=run.config.review.precision, seed=run.config.seed),
+        workers=run.workers,
+        stage=run.reporter.stage,
+    )

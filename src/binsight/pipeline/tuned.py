@@ -1,0 +1,184 @@
+"""The fine-tuning stage: the backbone is trained from the fitted heads on, averaged with its start, given new heads.
+
+The average of the weights before and after keeps most of what the backbone knew of other people's photos, and most of
+what it learnt of these; logistic regression on the averaged features then replaces the heads.
+
+References:
+    Kumar et al. 2022, Fine-tuning can distort pretrained features, arXiv 2202.10054: heads first, then the rest.
+    Wortsman et al. 2022, Robust fine-tuning of zero-shot models (WiSE-FT), arXiv 2109.01903: the average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from binsight.pipeline.assemble import TrainedModel
+from binsight.pipeline.backbone import ChosenBackbone
+from binsight.pipeline.frozen import FittedHeads, fit_logistic
+from binsight.pipeline.run import FeatureSource, Run
+from binsight.pipeline.work import key_of, write_whole
+from binsight.training.heads import Heads, LinearModel
+
+if TYPE_CHECKING:
+    import keras
+
+    from binsight.training.history import EpochRecord
+
+__all__ = ["fine_tune_backbone"]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """One average of start and trained weights, with heads of its own."""
+
+    share: float
+    fitted: FittedHeads
+    accuracy: float
+    weights: Path | None = None
+
+
+def fine_tune_backbone(run: Run, chosen: ChosenBackbone, frozen: FittedHeads) -> TrainedModel:
+    """Train the backbone, and keep the average that is best on `val`; the frozen one, if none is better.
+
+    Args:
+        run: the training.
+        chosen: the backbone.
+        frozen: heads on its features as they were.
+    """
+    settings = run.config.full_fine_tune_settings()
+    key = key_of("tuned", frozen.source.key, frozen.record, settings.to_dict(), run.config.seed)
+    shares = tuple(dict.fromkeys(share for share in run.config.fine_tune.average if share > 0))
+    stage = f"tuned-{key}"
+    kept = run.work.recall(stage, key_of(key, shares))
+    if kept is None:
+        about = _train(run, chosen, frozen, shares, key)
+        run.work.remember(stage, key_of(key, shares), about)
+        kept = about
+    candidates = [_Candidate(0.0, frozen, _accuracy(run, frozen))]
+    for share in shares:
+        graph, weights = _paths(run, key, share)
+        fitted = fit_logistic(run, FeatureSource(run, graph, chosen))
+        candidates.append(_Candidate(share, fitted, _accuracy(run, fitted), weights))
+    best = max(candidates, key=lambda candidate: candidate.accuracy)  # of equal ones the nearer to the start
+    return _describe(run, best, candidates, kept)
+
+
+def _train(
+    run: Run, chosen: ChosenBackbone, frozen: FittedHeads, shares: tuple[float, ...], key: str
+) -> dict[str, Any]:
+    """Fine-tune, and write graph and weights of every average; gives what is to be remembered."""
+    run.reporter.stage("Building the network")
+    from binsight.training.averaging import interpolate  # noqa: PLC0415 - Keras takes seconds
+    from binsight.training.backbones import write_backbone_safetensors  # noqa: PLC0415
+    from binsight.training.devices import spread_over_devices  # noqa: PLC0415
+    from binsight.training.fine_tune import fine_tune  # noqa: PLC0415
+
+    spread_over_devices()
+    network = _network(run, chosen, frozen.heads)
+    folder = run.work.folder(f"fine-tune-{key}")
+    result = fine_tune(
+        network,
+        run.data.labelled("train"),
+        run.data.labelled("val"),
+        run.config.full_fine_tune_settings(),
+        spec=chosen.spec,
+        work=folder,
+        seed=run.config.seed,
+        resume=True,
+        on_epoch_end=_on_epoch_end(run, folder),
+        progress=run.reporter.stage("Fine-tuning"),
+        workers=run.workers,
+    )
+    tuned, backbone = network.get_weights(), network.get_layer("backbone")
+    for share in shares:
+        run.reporter.stage(f"Averaging, {share:.0%} trained")
+        network.set_weights(interpolate(result.start, tuned, share))
+        graph, weights = _paths(run, key, share)
+        write_whole(weights, write_backbone_safetensors(chosen.backbone.name, backbone))
+        write_whole(graph, chosen.to_onnx(backbone).SerializeToString())
+    return {
+        "epochs": len(result.history),
+        "best_epoch": result.best_epoch,
+        "chosen": result.chosen,
+        "accuracy_before_averaging": result.validation.accuracy,
+        "history": [asdict(record) for record in result.history],
+    }
+
+
+def _network(run: Run, chosen: ChosenBackbone, heads: Heads) -> keras.Model:
+    """The backbone with the fitted heads on it."""
+    from binsight.training.network import build_network  # noqa: PLC0415 - Keras takes seconds
+
+    network = build_network(
+        chosen.build(),
+        classes=run.classes,
+        biodegradable=heads.biodegradable is not None,
+        inner_size=None if heads.inner is None else heads.inner.weight.shape[1],
+    )
+    parts = {"logits": heads.categories, "biodegradable_logit": heads.biodegradable, "inner": heads.inner}
+    for name, part in parts.items():
+        if part is not None:
+            network.get_layer(name).set_weights(_as_layer(part))
+    return network
+
+
+def _as_layer(part: LinearModel) -> list[Any]:
+    return [part.weight.astype(np.float32), part.bias.astype(np.float32)]
+
+
+def _on_epoch_end(run: Run, folder: Path) -> Callable[[EpochRecord], None]:
+    """Says each epoch, and passes it on to the logs that are wanted."""
+    logs = list(_logs(run, folder))
+
+    def tell(record: EpochRecord) -> None:
+        run.reporter.say(
+            f"epoch {record.epoch}: loss {record.train_loss:.3f}, val loss {record.val_loss:.3f}, val accuracy "
+            f"{record.val_accuracy:.2%}, {record.seconds:.0f} s"
+        )
+        for log in logs:
+            log(record)
+
+    return tell
+
+
+def _logs(run: Run, folder: Path) -> Iterator[Callable[[EpochRecord], None]]:
+    from binsight.training.history import log_to_mlflow, log_to_tensorboard  # noqa: PLC0415
+
+    wanted = run.config.fine_tune.log_to
+    if "tensorboard" in wanted:
+        yield log_to_tensorboard(folder / "tensorboard")
+    if "mlflow" in wanted:
+        yield log_to_mlflow(run.config.to_dict())
+
+
+def _paths(run: Run, key: str, share: float) -> tuple[Path, Path]:
+    """Where the graph and the weights of an average lie."""
+    stem = run.work.folder("graphs") / f"tuned-{key}-{share:g}"
+    return stem.with_name(f"{stem.name}.onnx"), stem.with_name(f"{stem.name}.safetensors")
+
+
+def _accuracy(run: Run, fitted: FittedHeads) -> float:
+    predicted = fitted.heads.logits(fitted.source.of_split("val")).argmax(axis=1)
+    return float(np.mean(predicted == run.data.splits["val"].labels))
+
+
+def _describe(run: Run, best: _Candidate, candidates: list[_Candidate], kept: dict[str, Any]) -> TrainedModel:
+    accuracies = {f"{candidate.share:g}": candidate.accuracy for candidate in candidates}
+    for candidate in candidates:
+        run.reporter.say(f"{candidate.share:.0%} of the trained weights: val accuracy {candidate.accuracy:.2%}")
+    if best.share:
+        summary = (
+            f"The backbone was then trained for {kept['epochs']} epochs; its weights are {best.share:.0%} those and "
+            f"{1 - best.share:.0%} those before, and the heads were fitted anew on its features."
+        )
+    else:
+        summary = "Training the backbone too did not make it more accurate on `val`, so it was left as it was."
+    record = {"fine_tuning": {"summary": summary, "share": best.share, "val_accuracy_by_share": accuracies, **kept}}
+    weights = best.weights.read_bytes() if best.weights else None
+    what = "How far the backbone was trained, and its share in the average,"
+    return TrainedModel(best.fitted, weights, record, what)

@@ -1,0 +1,50 @@
+"""The backbone that a configuration names."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from binsight.errors import WeightsError
+from binsight.pipeline.backbone import choose_backbone
+from binsight.pipeline.presets import resolve_config
+
+
+def _choose(**flags):
+    return choose_backbone(resolve_config(flags={name.replace("_", "-"): value for name, value in flags.items()}))
+
+
+def test_size_and_preprocessing_are_its_own_unless_chosen():
+    """Both are in the description's size."""
+    assert _choose().size == 224
+    chosen = _choose(backbone_size="64", preprocess_filter="bicubic")
+    assert (chosen.size, chosen.spec.filter) == (64, "bicubic")
+    assert "efficientnet_lite0, 64 px" in chosen.description
+    assert chosen.at_size(96).spec.size == (96, 96)
+
+
+def test_what_does_not_exist_is_refused():
+    """With what was meant, or what is possible."""
+    with pytest.raises(WeightsError, match="did you mean xception"):
+        _choose(backbone="xcepton")
+    with pytest.raises(WeightsError, match="32 to 4096 pixels, not 16"):
+        _choose(backbone_size="16")
+
+
+def test_pretrained_lite_needs_no_framework(monkeypatch):
+    """Its graph is written from its weights file."""
+    monkeypatch.setitem(sys.modules, "keras", None)
+    graph = _choose(backbone_size="32").to_onnx()
+    assert [output.name for output in graph.graph.output] == ["feature_map", "features"]
+
+
+def test_random_weights_follow_the_seed():
+    """The same seed gives the same network."""
+
+    def first_kernel(seed):
+        return _choose(weights="random", backbone_size="32", seed=seed).build().get_weights()[0]
+
+    np.testing.assert_array_equal(first_kernel("1"), first_kernel("1"))
+    assert not np.array_equal(first_kernel("1"), first_kernel("2"))

@@ -1,0 +1,91 @@
+"""Calibration of a network's scores, and what is accepted by it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from binsight.pipeline.calibrate import ReviewTargets, Scores, accept, calibrate, energy
+
+
+def _scores(n=400, *, second=True, seed=0):
+    """Scores of three classes, right nine times in ten, far too sure of themselves; the first class rots."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, n)
+    shown = np.where(generator.random(n) < 0.9, labels, (labels + 1) % 3)
+    logits = 8 * np.eye(3)[shown] + generator.normal(0, 1, (n, 3))
+    mask = np.array([True, False, False])
+    rotting = 6 * (2.0 * mask[labels] - 1) + generator.normal(0, 1, n)
+    return Scores(logits, rotting if second else None, mask if second else None), labels
+
+
+def test_energy_by_hand():
+    """Two logits of 0 give -ln 2; large ones do not overflow."""
+    np.testing.assert_allclose(energy(np.array([[0.0, 0.0], [1000.0, 0.0]])), [-np.log(2), -1000.0])
+
+
+def test_overconfidence_is_softened():
+    """A temperature above 1, and confidences that are right on average."""
+    scores, labels = _scores()
+    fitted = calibrate(scores, labels, ReviewTargets())
+    assert fitted.temperature > 1.5
+    assert fitted.biodegradable_temperature is not None
+
+
+def test_of_the_right_photos_few_are_sent_back_as_unlike():
+    """The share that was allowed for."""
+    scores, labels = _scores()
+    fitted = calibrate(scores, labels, ReviewTargets(unfamiliar_share=0.1, disagreement_share=0.2))
+    right = scores.logits.argmax(axis=1) == labels
+    assert np.mean(energy(scores.logits)[right] > fitted.review.unfamiliarity) == pytest.approx(0.1, abs=0.01)
+    assert 0 < fitted.review.disagreement < 1
+
+
+def test_accepted_photos_reach_the_precision_where_confidence_tells():
+    """On scores whose mistakes are the unsure ones."""
+    generator = np.random.default_rng(1)
+    labels = generator.integers(0, 2, 1000)
+    margin = generator.uniform(0, 5, 1000)
+    wrong = generator.random(1000) < 0.5 * np.exp(-margin)
+    logits = margin[:, None] * np.eye(2)[np.where(wrong, 1 - labels, labels)]
+    scores = Scores(logits)
+    fitted = calibrate(scores, labels, ReviewTargets(precision=0.99, unfamiliar_share=0.0))
+    accepted = accept(Scores(logits), fitted)
+    assert 0.1 < accepted.mean() < 1
+    assert np.mean(~wrong[accepted]) >= 0.985
+
+
+def test_without_a_second_head_nothing_is_said_of_it():
+    """Neither temperature nor threshold, and nothing is sent back for it."""
+    scores, labels = _scores(second=False)
+    fitted = calibrate(scores, labels, ReviewTargets())
+    assert fitted.biodegradable_temperature is None
+    assert fitted.review.disagreement is None
+    assert accept(scores, fitted).any()
+
+
+def test_heads_that_disagree_send_to_review():
+    """The same photos are accepted once the second head agrees."""
+    scores, labels = _scores()
+    fitted = calibrate(scores, labels, ReviewTargets(precision=0.5))
+    agreeing = Scores(scores.logits, 50.0 * (scores.logits.argmax(axis=1) == 0) - 25, scores.mask)
+    opposed = Scores(scores.logits, -agreeing.biodegradable, scores.mask)
+    assert accept(agreeing, fitted).sum() > 300
+    assert accept(opposed, fitted).sum() == 0
+
+
+def test_a_model_that_is_never_right_has_no_typical_photo():
+    """There is nothing to tell unfamiliarity from."""
+    logits = np.tile([5.0, 0.0], (20, 1))
+    fitted = calibrate(Scores(logits), np.ones(20, dtype=np.intp), ReviewTargets())
+    assert fitted.review.unfamiliarity is None
+    assert not accept(Scores(logits), fitted).any()
+
+
+def test_taking_some_takes_all_their_scores():
+    """Both heads, in the order asked for."""
+    scores, _ = _scores(10)
+    some = scores.take(np.array([3, 1]))
+    np.testing.assert_array_equal(some.logits, scores.logits[[3, 1]])
+    np.testing.assert_array_equal(some.biodegradable, scores.biodegradable[[3, 1]])
+    assert len(some) == 2

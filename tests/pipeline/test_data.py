@@ -1,0 +1,166 @@
+"""From a table of photos to the splits of a training."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.dataset.duplicates.pictures import picture
+from tests.pipeline.tiny import make_photos
+
+from binsight.dataset import scan
+from binsight.errors import DatasetError, LeakageError, TaxonomyError
+from binsight.pipeline.config import DataConfig
+from binsight.pipeline.data import open_taxonomy, prepare_data
+from binsight.pipeline.work import Work
+from binsight.taxonomy import Taxonomy, WasteClass
+
+
+@pytest.fixture
+def prepare(tmp_path, reporter):
+    """Prepares a folder, in a work folder of the test's own."""
+
+    def run(root, *, taxonomy=None, resume=False, **settings):
+        config = DataConfig(**{"val": 0.2, "test": 0.15} | settings)
+        work = Work.open(tmp_path / "work", resume=resume, overwrite=not resume)
+        return prepare_data(scan(root, taxonomy=taxonomy), config, seed=0, work=work, reporter=reporter)
+
+    return run
+
+
+def test_photos_without_split_are_divided(photos, prepare):
+    """Every photo is in one split, each class in the shares asked for."""
+    data = prepare(photos)
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 39, "val": 12, "test": 9}
+    every = [path for split in data.splits.values() for path in split.paths]
+    assert len(set(every)) == 60
+    assert np.bincount(data.splits["val"].labels).tolist() == [4, 4, 4]
+    assert data.record["split"].startswith("val 0.2, test 0.15")
+
+
+def test_given_splits_are_kept(tmp_path, prepare):
+    """Train, val and test as the folders say."""
+    for i, (split, each) in enumerate((("train", 6), ("val", 5), ("test", 4))):
+        make_photos(tmp_path / "photos", each=each, split=split, start=100 * i)
+    data = prepare(tmp_path / "photos")
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 18, "val": 15, "test": 12}
+    assert data.record["split"] == "as given"
+
+
+def test_val_is_taken_out_of_train_where_there_is_none(tmp_path, prepare):
+    """The test split stays what it was."""
+    make_photos(tmp_path / "photos", each=20, split="train")
+    make_photos(tmp_path / "photos", each=3, split="test", start=100)
+    data = prepare(tmp_path / "photos")
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 48, "val": 12, "test": 9}
+
+
+def test_a_split_without_train_is_refused(tmp_path, prepare):
+    """There would be nothing to learn from."""
+    make_photos(tmp_path / "photos", each=5, split="test")
+    with pytest.raises(DatasetError, match="expected a split train, got test"):
+        prepare(tmp_path / "photos")
+
+
+def test_copies_stay_on_one_side_and_share_a_group(tmp_path, prepare):
+    """Each photo twice, the second time brighter: never one in train and one in val."""
+    root = make_photos(tmp_path / "photos")
+    for path in list(root.rglob("*.png")):
+        pixels = np.asarray(Image.open(path)).astype(float) * 1.1
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path.with_name(f"copy-{path.name}"))
+    data = prepare(root)
+    groups = {name: set(split.groups.tolist()) for name, split in data.splits.items()}
+    assert not groups["train"] & (groups["val"] | groups["test"])
+    assert len(groups["train"]) < len(data.splits["train"])
+
+
+def test_leakage_stops_it(tmp_path, prepare):
+    """With what to do about it; and when it is allowed, it is on record."""
+    root = tmp_path / "photos"
+    for i, split in enumerate(("train", "val")):
+        make_photos(root, each=5, split=split, start=100 * i)
+    shutil.copy(root / "train" / "red" / "0.png", root / "val" / "red" / "leak.png")
+    with pytest.raises(LeakageError, match=r"copies on both sides .*--resplit, or pass --allow-leakage"):
+        prepare(root)
+    data = prepare(root, allow_leakage=True, resume=True)
+    assert len(data.record["leakage"]) == 1
+    assert len(data.splits["val"]) == 16
+
+
+def test_unreadable_photos_are_left_out_and_listed(tmp_path, prepare, reporter):
+    """One without a picture, and one cut off behind a sound header."""
+    root = make_photos(tmp_path / "photos")
+    (root / "red" / "no.png").write_bytes(b"not a picture")
+    whole = (root / "red" / "0.png").read_bytes()
+    (root / "red" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    data = prepare(root)
+    assert sorted(entry["path"] for entry in data.record["left_out"]) == ["red/cut.png", "red/no.png"]
+    assert sum(len(split) for split in data.splits.values()) == 60
+    assert any("2 photos cannot be read" in line and "red/cut.png" in line for line in reporter.lines)
+
+
+def test_a_taxonomy_is_made_where_there_is_none(photos, prepare):
+    """What is biodegradable is left open."""
+    data = prepare(photos)
+    assert data.is_open
+    assert data.taxonomy.ids == ("blue", "green", "red")
+    assert not data.taxonomy.has_biodegradability
+    assert data.mask is None
+    assert data.labelled("train").biodegradable is None
+
+
+def test_folders_may_say_what_is_biodegradable(tmp_path, prepare):
+    """Then it is known."""
+    root = tmp_path / "photos"
+    make_photos(root)
+    (root / "biodegradable").mkdir()
+    (root / "non_biodegradable").mkdir()
+    (root / "green").rename(root / "biodegradable" / "green")
+    for name in ("red", "blue"):
+        (root / name).rename(root / "non_biodegradable" / name)
+    assert open_taxonomy(scan(root)).biodegradable_mask == (False, True, False)
+    data = prepare(root)
+    assert data.labelled("val").biodegradable.sum() == 4
+
+
+def test_a_given_taxonomy_decides_the_order_and_lacks_nothing(photos, prepare, reporter):
+    """A class without photos is left out, and that is said."""
+    classes = [WasteClass(name, name.title(), name == "green", "bin") for name in ("red", "green", "violet", "blue")]
+    data = prepare(photos, taxonomy=Taxonomy("mine", tuple(classes)))
+    assert not data.is_open
+    assert data.taxonomy.ids == ("red", "green", "blue")
+    assert data.mask.tolist() == [False, True, False]
+    assert any("no photos of violet" in line for line in reporter.lines)
+
+
+def test_too_little_is_refused(tmp_path, prepare):
+    """Photos to calibrate on, and classes to tell apart."""
+    make_photos(tmp_path / "photos", each=4)
+    with pytest.raises(DatasetError, match="at least 10 photos in val, got 3"):
+        prepare(tmp_path / "photos")
+    shutil.rmtree(tmp_path / "photos" / "red")
+    shutil.rmtree(tmp_path / "photos" / "green")
+    with pytest.raises(TaxonomyError, match="expected 2 to 1000 classes, got 1"):
+        prepare(tmp_path / "photos")
+
+
+def test_what_is_known_is_not_audited_again(photos, prepare, reporter):
+    """A resumed run takes the split it had; a changed share makes another."""
+    first = prepare(photos)
+    stages = len(reporter.stages)
+    again = prepare(photos, resume=True)
+    assert len(reporter.stages) == stages
+    assert again.sha256 == first.sha256
+    assert prepare(photos, resume=True, val=0.3).sha256 != first.sha256
+    assert len(reporter.stages) > stages
+
+
+def test_the_digest_is_of_contents_classes_and_splits(tmp_path, prepare):
+    """Another place changes nothing, another photo does."""
+    one, two = (make_photos(tmp_path / name / "photos") for name in ("one", "two"))
+    first = prepare(one).sha256
+    assert prepare(two).sha256 == first
+    Image.fromarray(picture(99, (48, 64))).save(two / "red" / "0.png")
+    assert prepare(two).sha256 != first

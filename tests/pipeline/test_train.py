@@ -1,0 +1,186 @@
+"""From photos to a bundle that predicts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tests.pipeline.tiny import COLOURS, FAST, SIZE, CollectingReporter, make_photos
+
+from binsight.bundle import load_bundle, verify_bundle
+from binsight.dataset import scan
+from binsight.errors import OutputError, WeightsError
+from binsight.pipeline import frozen
+from binsight.pipeline.presets import resolve_config
+from binsight.pipeline.train import places_beside, train
+from binsight.predictor import Predictor
+from binsight.taxonomy import Taxonomy
+from binsight.training.features import FeatureExtractor
+
+
+@pytest.fixture
+def run(tiny, photos, tmp_path, reporter):
+    """Trains on the tiny photos, with the tiny backbone."""
+
+    def go(*, out="mine", taxonomy=COLOURS, root=photos, tell=reporter, flags=None, **options):
+        config = resolve_config(flags={**FAST, **(flags or {})})
+        return train(
+            scan(root, taxonomy=taxonomy), config, places_beside(tmp_path / out), workers=2, reporter=tell, **options
+        )
+
+    return go
+
+
+def test_the_bundle_is_sound_and_knows_its_colours(trained, photos):
+    """It predicts what it was trained for, with both heads."""
+    result = trained.result
+    assert verify_bundle(result.bundle) == []
+    predictor = Predictor.load(result.bundle, threads=1)
+    for name in ("red", "green", "blue"):
+        prediction = predictor.predict_file(photos / name / "0.png")
+        assert prediction.category == name
+        assert (prediction.biodegradable_probability > 0.5) == (name == "green")
+    assert result.manifest.metrics["val"].values["accuracy"].value > 0.8
+    assert set(result.manifest.metrics) == {"val", "test"}
+
+
+def test_the_manifest_says_how_it_was_made(trained):
+    """The resolved configuration, the data, the choices and the versions."""
+    training = trained.result.manifest.training
+    assert training["config"] == resolve_config(flags=FAST).to_dict()
+    assert training["config"]["backbone"]["size"] == SIZE
+    assert training["recipe"] == "binsight train --preset fast"
+    assert training["selection"]["inverse_penalty"] in (0.01, 0.1)
+    assert training["photos"] == {"train": 36, "val": 15, "test": 9}
+    assert len(training["data_sha256"]) == 64
+    assert training["leakage"] == 0
+    assert "chosen_on_val" not in training
+    assert training["versions"]["binsight"]
+
+
+def test_the_same_command_gives_the_same_network(run, trained):
+    """Byte for byte."""
+    first, second = load_bundle(trained.result.bundle), load_bundle(run().bundle)
+    assert first.read("model.onnx") == second.read("model.onnx")
+    assert first.manifest.metrics == second.manifest.metrics
+
+
+def test_the_written_network_says_what_was_measured(trained, photos):
+    """Read back as a user reads it, val has the accuracy of the manifest."""
+    result = trained.result
+    predictor = Predictor.load(result.bundle, threads=1)
+    found = scan(photos, taxonomy=COLOURS)
+    kept = json.loads((result.bundle.with_name("mine.work") / "data.json").read_text())
+    val = [found.root / path for path, split, _ in kept["value"]["rows"] if split == "val"]
+    right = [predictor.predict_file(path).category == path.parent.name for path in val]
+    assert np.mean(right) == result.manifest.metrics["val"].values["accuracy"].value
+
+
+def test_without_taxonomy_one_is_written(run, reporter):
+    """Biodegradable is left open, the network has no second head, and it says so."""
+    result = run(taxonomy=None)
+    assert Taxonomy.from_toml(result.taxonomy.read_text()) == result.manifest.taxonomy
+    assert result.manifest.biodegradable_temperature is None
+    assert any("biodegradable left open" in line for line in reporter.lines)
+    names = [metric for metric in result.manifest.metrics["val"].values if metric.startswith("biodegradable")]
+    assert names == []
+
+
+def test_a_zip_a_report_and_unknown_photos(run, tmp_path):
+    """All lie beside the zip; the unknown photos are a split of their own in the manifest."""
+    make_photos(tmp_path / "strange", each=3, start=50)
+    result = run(out="mine.zip", flags={"report": "yes", "unknown": str(tmp_path / "strange")})
+    assert result.bundle.is_file()
+    assert verify_bundle(result.bundle) == []
+    assert (tmp_path / "mine.work").is_dir()
+    assert result.report == tmp_path / "mine.report.html"
+    assert "<html" in result.report.read_text()[:500]
+    assert result.manifest.metrics["unknown"].photos == 9
+
+
+def test_a_bundle_is_not_replaced_unasked(run, trained, tmp_path):
+    """Before any work is done; with overwrite it is."""
+    shutil.copytree(trained.result.bundle, tmp_path / "mine")
+    with pytest.raises(OutputError, match="pass --overwrite"):
+        run()
+    assert not (tmp_path / "mine.work").exists()
+    before = (tmp_path / "mine" / "bundle.json").read_bytes()
+    assert run(overwrite=True, taxonomy=None).manifest.to_bytes() != before
+
+
+def test_a_backbone_that_does_not_exist_is_named_at_once(run, tmp_path):
+    """Before a work folder is made."""
+    with pytest.raises(WeightsError, match="did you mean"):
+        run(flags={"backbone": "efficientnet_lite9"})
+    assert not (tmp_path / "mine.work").exists()
+
+
+def test_an_interrupted_run_goes_on(run, trained, monkeypatch):
+    """Killed between tuning and fitting: the second run looks at no photo of train again, and gives the same."""
+    whole = load_bundle(trained.result.bundle)
+    with monkeypatch.context() as patch:
+        patch.setattr(frozen, "fit_heads", lambda *_args, **_options: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    seen, again = [], CollectingReporter()
+    compute = FeatureExtractor._run
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureExtractor, "_run", lambda self, *a: (seen.append(a[0]), compute(self, *a))[1])
+        patch.setattr(frozen, "search_penalty", _only_known(frozen.search_penalty))
+        resumed = load_bundle(run(resume=True, tell=again).bundle)
+    assert "Reading photos" not in again.stages
+    assert len(seen) == 24  # those of val and test, which the first run did not come to
+    assert resumed.read("model.onnx") == whole.read("model.onnx")
+
+
+def _only_known(search):
+    def checked(study, *args, **options):
+        before = len(study.trials)
+        found = search(study, *args, **options)
+        assert len(study.trials) == before
+        return found
+
+    return checked
+
+
+def test_an_interruption_after_the_bundle_is_no_trouble(run, trained, tmp_path):
+    """The report is still missing; the bundle of this very run may be replaced."""
+    for name in ("mine", "mine.work"):
+        shutil.copytree(trained.folder / name, tmp_path / name)
+    assert run(flags={"report": "yes"}, resume=True).report.is_file()
+
+
+def test_a_damaged_work_folder_costs_time_only(run, trained, tmp_path):
+    """What cannot be read is done again."""
+    shutil.copytree(trained.folder / "mine.work", tmp_path / "mine.work")
+    for path in [*(tmp_path / "mine.work").glob("heads-*.npz"), tmp_path / "mine.work" / "data.json"]:
+        path.write_bytes(path.read_bytes()[:20])
+    whole = load_bundle(trained.result.bundle).read("model.onnx")
+    assert load_bundle(run(resume=True).bundle).read("model.onnx") == whole
+
+
+def test_an_inner_head_is_tuned_and_trained(run, photos):
+    """The study's best settings, an inner layer in the network, and it still predicts."""
+    flags = {"head": "inner", "trials": "3", "tuning-epochs": "30", "tuning-inner-sizes": "12",
+             "tuning-learning-rate": "0.01,0.1"}  # fmt: skip
+    result = run(flags=flags)
+    assert result.manifest.training["selection"]["inner_size"] == 12
+    assert result.manifest.training["selection"]["trials"] == 3
+    predictor = Predictor.load(result.bundle, threads=1)
+    right = [
+        predictor.predict_file(path).category == name
+        for name in ("red", "green", "blue")
+        for path in (photos / name).iterdir()
+    ]
+    assert np.mean(right) > 0.6
+
+
+def test_places_lie_beside_the_bundle(tmp_path):
+    """By its name, without .zip."""
+    places = places_beside(tmp_path / "m.v2.zip")
+    assert places.work == tmp_path / "m.v2.work"
+    assert places.report == tmp_path / "m.v2.report.html"
+    assert places_beside(tmp_path / "m.v2").taxonomy == tmp_path / "m.v2.taxonomy.toml"
+    assert places_beside(tmp_path / "m", work=tmp_path / "w").work == tmp_path / "w"

@@ -1,0 +1,106 @@
+"""Fine-tuning, averaging and new heads."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from tests.pipeline.tiny import COLOURS, FAST, CollectingReporter, make_small
+
+from binsight.bundle import load_bundle, verify_bundle
+from binsight.dataset import scan
+from binsight.pipeline import tuned
+from binsight.pipeline.presets import resolve_config
+from binsight.pipeline.train import places_beside, train
+from binsight.training.backbones import BACKBONE_FILE
+
+FLAGS = {
+    **FAST,
+    "preset": "best",
+    "epochs": "2",
+    "learning-rate": "0.02",
+    "augment": "none",
+    "fine-tune-average": "0.5,1",
+    "heads-inverse-penalties": "0.1",
+}
+
+
+@pytest.fixture
+def run(tiny, photos, tmp_path, reporter):
+    """Trains a backbone of one convolution."""
+
+    def go(*, out="mine", flags=None, **options):
+        config = resolve_config(flags={**FLAGS, **(flags or {})})
+        found = scan(photos, taxonomy=COLOURS)
+        return train(found, config, places_beside(tmp_path / out), workers=2, reporter=reporter, **options)
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def finished(photos, tmp_path_factory):
+    """The folder of one finished training, and what it told; no test changes it."""
+    folder, told = tmp_path_factory.mktemp("tuned"), CollectingReporter()
+    with pytest.MonkeyPatch.context() as patch:
+        make_small(patch)
+        config = resolve_config(flags=FLAGS)
+        train(scan(photos, taxonomy=COLOURS), config, places_beside(folder / "mine"), workers=2, reporter=told)
+    return folder, told
+
+
+def test_the_backbone_is_trained_averaged_and_measured(finished):
+    """Every average is tried on val; the record says which was taken, and the history is kept as CSV."""
+    folder, told = finished
+    assert verify_bundle(folder / "mine") == []
+    training = load_bundle(folder / "mine").manifest.training
+    record = training["fine_tuning"]
+    accuracies = record["val_accuracy_by_share"]
+    assert list(accuracies) == ["0", "0.5", "1"]
+    assert accuracies[f"{record['share']:g}"] == max(accuracies.values())
+    assert record["epochs"] == 2
+    assert training["chosen_on_val"]
+    assert sum(line.startswith("epoch ") for line in told.lines) == 2
+    (history,) = (folder / "mine.work").glob("fine-tune-*/history.csv")
+    assert len(history.read_text().splitlines()) == 3
+
+
+def test_what_comes_after_a_finished_fine_tuning_is_not_trained_again(run, finished, tmp_path, monkeypatch):
+    """The averages lie in the work folder: which is best decides what the bundle holds."""
+    shutil.copytree(finished[0] / "mine.work", tmp_path / "mine.work")
+    monkeypatch.setattr(tuned, "_train", lambda *_args: pytest.fail("trained again"))
+    monkeypatch.setattr(tuned, "_accuracy", lambda _run, fitted: float("tuned" in fitted.source.path.name))
+    assert BACKBONE_FILE in load_bundle(run(resume=True).bundle).manifest.files
+    bare = run(resume=True, flags={"bundle-store-weights": "no"})
+    assert BACKBONE_FILE not in load_bundle(bare.bundle).manifest.files
+    monkeypatch.setattr(tuned, "_accuracy", lambda _run, fitted: float("frozen" in fitted.source.path.name))
+    frozen = run(resume=True)
+    assert BACKBONE_FILE not in load_bundle(frozen.bundle).manifest.files
+    assert "did not make it more accurate" in frozen.manifest.training["fine_tuning"]["summary"]
+
+
+def test_an_interrupted_fine_tuning_goes_on(run, finished, monkeypatch):
+    """Stopped after its first epoch: that is not trained again, and the network is the same."""
+    whole = load_bundle(finished[0] / "mine")
+    tell, told = tuned._on_epoch_end, []
+
+    def stop(_run, _folder):
+        def after(record):
+            told.append(record.epoch)
+            raise KeyboardInterrupt
+
+        return after
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tuned, "_on_epoch_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert told == [1]
+
+    def count(run_, folder):
+        say = tell(run_, folder)
+        return lambda record: (told.append(record.epoch), say(record))
+
+    monkeypatch.setattr(tuned, "_on_epoch_end", count)
+    resumed = load_bundle(run(resume=True).bundle)
+    assert told == [1, 2]
+    assert resumed.read("model.onnx") == whole.read("model.onnx")
