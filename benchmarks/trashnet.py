@@ -70,7 +70,8 @@ def _train(manifest: Path, arguments: argparse.Namespace, name: str, seed: int) 
     command = [
         sys.executable, "-m", "binsight", "train", str(manifest), "--taxonomy", "none",
         "--out", str(arguments.out / name), "--work", str(arguments.out / "work"), "--resume",
-        "--preset", arguments.preset, "--seed", str(seed), "--no-report", "--json", "-q", *(["--allow-leakage"] if arguments.ungrouped else []), *arguments.flags,
+        "--preset", arguments.preset, "--seed", str(seed), "--no-report", "--json", "-q",
+        *(["--allow-leakage"] if arguments.ungrouped else []), *arguments.flags,
     ]  # fmt: skip
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout)

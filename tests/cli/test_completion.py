@@ -34,7 +34,7 @@ def test_unknown_shell_is_wrong_use(binsight: RunBinsight, arguments: tuple[str,
     ("line", "expected"),
     [
         ("binsight pred", {"predict"}),
-        ("binsight model ", {"diff", "pack", "show", "verify"}),
+        ("binsight model ", {"diff", "draw", "pack", "show", "verify"}),
         ("binsight model ver", {"verify"}),
         ("binsight predict --h", {"--heatmap", "--help"}),
         ("binsight completion ", {"bash", "fish", "zsh"}),

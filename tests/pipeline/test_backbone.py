@@ -48,3 +48,14 @@ def test_random_weights_follow_the_seed():
 
     np.testing.assert_array_equal(first_kernel("1"), first_kernel("1"))
     assert not np.array_equal(first_kernel("1"), first_kernel("2"))
+
+
+def test_other_weights_are_another_backbone(tmp_path):
+    """A file that was exchanged, another seed of random ones; the seed of pretrained ones does not matter to them."""
+    file = tmp_path / "xception.safetensors"
+    file.write_bytes(b"one")
+    first = _choose(backbone="xception", weights_dir=str(tmp_path)).identity()
+    file.write_bytes(b"another")
+    assert _choose(backbone="xception", weights_dir=str(tmp_path)).identity() != first
+    assert _choose(seed="1").identity() == _choose(seed="2").identity()
+    assert _choose(weights="random", seed="1").identity() != _choose(weights="random", seed="2").identity()

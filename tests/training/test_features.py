@@ -9,7 +9,9 @@ from PIL import Image
 
 from binsight.errors import ImageError, InputError, WeightsError
 from binsight.imaging import PreprocessSpec
-from binsight.training.features import FeatureExtractor
+from binsight.training import features
+from binsight.training.augment_settings import AugmentSettings
+from binsight.training.features import AugmentedView, FeatureExtractor
 
 SPEC = PreprocessSpec(size=(8, 8), filter="bilinear")
 
@@ -106,3 +108,54 @@ def test_progress_is_told_for_each_photo(backbone, photo):
     ticks = []
     FeatureExtractor(backbone, SPEC, cache=None, workers=2).extract([photo] * 3, progress=lambda: ticks.append(1))
     assert len(ticks) == 3
+
+
+def test_an_altered_view_is_the_same_every_time(backbone, photo, tmp_path):
+    """Its draws depend on the photo and on the number of the view only."""
+    brightness = AugmentSettings(colour=1.0, brightness=0.5)
+    first, other = (AugmentedView(brightness, draw) for draw in (0, 1))
+    extractor = FeatureExtractor(backbone, SPEC, cache=None, workers=1)
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(photo.read_bytes())
+    one = extractor.extract([photo], view=first)
+    np.testing.assert_array_equal(extractor.extract([copy], view=first), one)
+    assert not np.array_equal(extractor.extract([photo], view=other), one)
+
+
+def test_a_view_that_alters_nothing_is_the_photo(backbone, photo):
+    """Up to the pixel."""
+    extractor = FeatureExtractor(backbone, SPEC, cache=None, workers=1)
+    np.testing.assert_array_equal(
+        extractor.extract([photo], view=AugmentedView(AugmentSettings())), extractor.extract([photo])
+    )
+
+
+def test_every_view_has_a_cache_of_its_own(backbone, photo, tmp_path):
+    """Named by what is altered and by its number."""
+    extractor = FeatureExtractor(backbone, SPEC, cache=tmp_path / "cache", workers=1)
+    flip, turn = AugmentSettings(flip_horizontal=1.0), AugmentSettings(warp=1.0, rotation=20.0)
+    for view in ("upright", "mirrored", AugmentedView(flip), AugmentedView(flip, 1), AugmentedView(turn)):
+        extractor.extract([photo], view=view)
+    assert len(list((tmp_path / "cache").iterdir())) == 5
+
+
+def test_an_interrupted_pass_is_continued(backbone, photo, tmp_path, monkeypatch):
+    """What was computed before the interruption is kept, also before a photo that cannot be read."""
+    cache, missing = tmp_path / "cache", tmp_path / "missing.png"
+    with pytest.raises(InputError):
+        FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract([photo, missing])
+    again = FeatureExtractor(backbone, SPEC, cache=cache, workers=1)
+    monkeypatch.setattr(again, "_run", lambda *_: pytest.fail("computed again"))
+    assert again.extract([photo]).shape == (1, 3)
+
+
+def test_the_cache_is_written_now_and_then(backbone, photo, tmp_path, monkeypatch):
+    """So that a killed process loses half a minute, not all."""
+    monkeypatch.setattr(features, "_SAVED_AFTER_S", 0.0)
+    monkeypatch.setattr(features, "_SAVING_SHARE", float("inf"))
+    cache = tmp_path / "cache"
+    seen = []
+    FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract(
+        [photo], progress=lambda: seen.append(len(list(cache.iterdir())))
+    )
+    assert seen == [1]

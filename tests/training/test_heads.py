@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from binsight.training.heads import LinearModel, fit_biodegradable, fit_categories
+from binsight.training.heads import Heads, LinearModel, fit_biodegradable, fit_categories, fit_heads
 
 
 @pytest.fixture
@@ -57,3 +57,42 @@ def test_the_second_head_has_one_logit_positive_for_biodegradable(clusters):
     logits = model.logits(features)
     assert logits.shape == (140, 1)
     assert np.mean((logits[:, 0] > 0) == (labels == 1)) > 0.97
+
+
+def test_an_inner_layer_by_hand():
+    """The heads see max(x W + b, 0)."""
+    inner = LinearModel(np.array([[1.0, -1.0]]), np.array([0.0, 0.5]))
+    heads = Heads(LinearModel(np.array([[1.0], [10.0]]), np.zeros(1)), LinearModel(np.ones((2, 1)), np.ones(1)), inner)
+    features = np.array([[2.0], [-3.0]])
+    assert heads.logits(features).tolist() == [[2.0], [35.0]]
+    assert heads.biodegradable_logits(features).tolist() == [3.0, 4.5]
+
+
+def test_heads_can_be_taken_apart_and_put_together(clusters):
+    """With and without the optional parts."""
+    features, labels = clusters
+    for mask in (np.array([True, False, True]), None):
+        heads = fit_heads(features, labels, inverse_penalty=1.0, biodegradable_mask=mask)
+        again = Heads.from_arrays(heads.to_arrays())
+        np.testing.assert_array_equal(again.logits(features), heads.logits(features))
+        assert (again.biodegradable_logits(features) is None) == (mask is None)
+
+
+@pytest.mark.parametrize(("mask", "sign"), [([True] * 3, 1), ([False] * 3, -1)])
+def test_where_all_classes_agree_the_second_head_is_certain(clusters, mask, sign):
+    """There is nothing to learn, and a logistic regression of one class does not exist."""
+    features, labels = clusters
+    heads = fit_heads(features, labels, inverse_penalty=1.0, biodegradable_mask=np.array(mask))
+    logits = heads.biodegradable_logits(features)
+    assert (sign * logits > 9).all()
+
+
+def test_two_classes_have_two_logits(clusters):
+    """As many as there are classes, although one would do; the probabilities are those of the one."""
+    features, labels = clusters
+    kept = labels < 2
+    model = fit_categories(features[kept], labels[kept], inverse_penalty=1.0)
+    single = fit_biodegradable(features[kept], labels[kept] == 1, inverse_penalty=1.0)
+    logits = model.logits(features[kept])
+    assert logits.shape == (120, 2)
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], single.logits(features[kept])[:, 0], rtol=1e-6)

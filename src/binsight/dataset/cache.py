@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from binsight.dataset.photo import Facts
+from binsight.dataset.samples import Facts
 from binsight.errors import OutputError
 
 __all__ = ["FileKey", "ScanCache"]
@@ -93,7 +93,7 @@ class ScanCache:
         if row is None:
             return None
         sha256, width, height, name, size, decoded = row
-        return Facts(sha256, width, height, name, size, decoded=bool(decoded))
+        return Facts(sha256=sha256, width=width, height=height, format=name, bytes=size, decoded=bool(decoded))
 
     def put(self, found: Iterable[tuple[FileKey, Facts]]) -> None:
         """Remember all at once, or none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = ["Look", "flatten", "look_at"]
 
 _BATCH = 16
 _MEAN_SIDE = 96
+_MEAN_SPEC = PreprocessSpec((_MEAN_SIDE, _MEAN_SIDE), filter="box")
 _PCA_DIMENSIONS = 50
 # van der Maaten and Hinton 2008 use 5 to 50; it must stay well below the number of points.
 _PERPLEXITY = 30.0
@@ -67,36 +69,55 @@ def look_at(
     Raises:
         DatasetError: the network has no output `features`.
     """
-    spec = predictor.spec if predictor else PreprocessSpec((_MEAN_SIDE, _MEAN_SIDE), filter="bilinear")
-    small = PreprocessSpec((_MEAN_SIDE, _MEAN_SIDE), filter="box")
-    sums = np.zeros((len(dataset.classes), _MEAN_SIDE, _MEAN_SIDE, 3), np.float64)
-    counts = np.zeros(len(dataset.classes), np.int64)
+    means = _ClassMeans(len(dataset.classes))
     seen, faults, features = [], [], []
-
-    def work(batch: Sequence[int]) -> tuple[list[tuple[int, NDArray[np.uint8] | str]], NDArray[np.float32] | None]:
-        outcomes = [(i, _prepare(dataset.file(dataset.samples[i]), spec, limits)) for i in batch]
-        arrays = [value for _, value in outcomes if not isinstance(value, str)]
-        found = _features(predictor, np.stack(arrays)) if predictor and arrays else None
-        reduced = [(i, v if isinstance(v, str) else resize_image(v, small)) for i, v in outcomes]
-        return reduced, found
-
+    files = [dataset.file(dataset.samples[i]) for i in positions]
+    work = partial(_look_at_some, predictor=predictor, limits=limits)
     done = 0
-    for outcomes, found in run_in_order(work, _batches(positions), workers=workers or available_cores()):
-        for i, value in outcomes:
-            if isinstance(value, str):
-                faults.append((i, value))
-                continue
-            seen.append(i)
-            sums[dataset.labels[i]] += value
-            counts[dataset.labels[i]] += 1
+    for pictures, found in run_in_order(work, _batches(files), workers=workers or available_cores()):
+        for picture in pictures:
+            position = positions[done]
+            done += 1
+            if isinstance(picture, str):
+                faults.append((position, picture))
+            else:
+                seen.append(position)
+                means.add(int(dataset.labels[position]), picture)
         if found is not None:
             features.append(found)
-        done += len(outcomes)
         if progress is not None:
             progress(done, len(positions))
-    means = np.where(counts[:, None, None, None] > 0, sums / np.maximum(counts, 1)[:, None, None, None], 127)
     joined = np.concatenate(features) if features else None
-    return Look(np.array(seen, np.int64), means.round().astype(np.uint8), joined, tuple(faults))
+    return Look(np.array(seen, np.int64), means.pictures(), joined, tuple(faults))
+
+
+class _ClassMeans:
+    """The sum of each class's photos so far."""
+
+    def __init__(self, classes: int) -> None:
+        self._sums = np.zeros((classes, _MEAN_SIDE, _MEAN_SIDE, 3), np.float64)
+        self._counts = np.zeros(classes, np.int64)
+
+    def add(self, label: int, picture: NDArray[np.uint8]) -> None:
+        self._sums[label] += picture
+        self._counts[label] += 1
+
+    def pictures(self) -> NDArray[np.uint8]:
+        """`(C, 96, 96, 3)`, grey for a class without photos."""
+        counts = self._counts[:, None, None, None]
+        means = np.where(counts > 0, self._sums / np.maximum(counts, 1), 127)
+        return means.round().astype(np.uint8)
+
+
+def _look_at_some(
+    files: Sequence[Path], *, predictor: Predictor | None, limits: ImageLimits | None
+) -> tuple[list[NDArray[np.uint8] | str], NDArray[np.float32] | None]:
+    """Each photo reduced for the mean, or what is wrong with it; and the features of those that could be decoded."""
+    spec = predictor.spec if predictor else PreprocessSpec((_MEAN_SIDE, _MEAN_SIDE), filter="bilinear")
+    outcomes = [_prepare(file, spec, limits) for file in files]
+    arrays = [value for value in outcomes if not isinstance(value, str)]
+    found = _features(predictor, np.stack(arrays)) if predictor and arrays else None
+    return [value if isinstance(value, str) else resize_image(value, _MEAN_SPEC) for value in outcomes], found
 
 
 def flatten(features: NDArray[np.float32], *, seed: int = 0) -> NDArray[np.float32]:
@@ -137,9 +158,9 @@ def flatten(features: NDArray[np.float32], *, seed: int = 0) -> NDArray[np.float
     return result
 
 
-def _batches(positions: Sequence[int]) -> Iterator[Sequence[int]]:
-    for first in range(0, len(positions), _BATCH):
-        yield positions[first : first + _BATCH]
+def _batches(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    for first in range(0, len(files), _BATCH):
+        yield files[first : first + _BATCH]
 
 
 def _prepare(path: Path, spec: PreprocessSpec, limits: ImageLimits | None) -> NDArray[np.uint8] | str:

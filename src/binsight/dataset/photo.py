@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
+from binsight.dataset.samples import Facts
 from binsight.errors import BinsightError, ImageError, ImageTooLargeError, InputError
 from binsight.imaging import ImageLimits, decode_image, read_header, read_photo, sniff_format
 
-__all__ = ["Facts", "inspect_photo"]
+__all__ = ["inspect_photo"]
 
 _CHUNK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a file's bytes say; the attributes are those of a `Sample`."""
-
-    sha256: str | None = None
-    width: int | None = None
-    height: int | None = None
-    format: str | None = None
-    bytes: int | None = None
-    error: str | None = None
-    error_code: str | None = None
-    decoded: bool = False
 
 
 def inspect_photo(path: Path, *, decode: bool = False, limits: ImageLimits | None = None) -> Facts:
@@ -44,15 +30,24 @@ def inspect_photo(path: Path, *, decode: bool = False, limits: ImageLimits | Non
     except BinsightError as error:
         return Facts(error=str(error), error_code=error.code)
     sha256 = hashlib.sha256(data).hexdigest()
-    name = width = height = None
+    name = width = height = fault = None
     try:
         name = sniff_format(data) if data else None
         name, width, height = read_header(data, limits=limits)
         if decode:
             decode_image(data, limits=limits)
     except ImageError as error:
-        return Facts(sha256, width, height, name, len(data), str(error), error.code, decoded=decode)
-    return Facts(sha256, width, height, name, len(data), decoded=decode)
+        fault = error
+    return Facts(
+        sha256=sha256,
+        width=width,
+        height=height,
+        format=name,
+        bytes=len(data),
+        error=None if fault is None else str(fault),
+        error_code=None if fault is None else fault.code,
+        decoded=decode,
+    )
 
 
 def _hash_in_parts(path: Path, reason: ImageTooLargeError) -> Facts:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from binsight.errors import DatasetError
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["SPLITS", "Dataset", "Ignored", "Progress", "Sample"]
+__all__ = ["SPLITS", "Dataset", "Facts", "Ignored", "Progress", "Sample"]
 
 SPLITS = ("train", "val", "test")
 
@@ -22,14 +22,11 @@ Progress = Callable[[int, int], None]
 """Called with how many photos are done and how many there are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One photo of a data set. A value that is not known, or could not be read, is None.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a photo's file says of itself. A value that is not known, or could not be read, is None.
 
     Attributes:
-        path: below the data set's root, with `/` between the parts; absolute where the file lies elsewhere.
-        class_id: what the photo shows, as it is labelled.
-        split: `train`, `val`, `test`, or another word from a manifest; None where there is no split yet.
         sha256: of the file's bytes, hexadecimal.
         width: of the upright photo, in pixels.
         height: of the upright photo, in pixels.
@@ -39,12 +36,8 @@ class Sample:
         error_code: the error's code, as `binsight.errors` has it: `truncated`, `broken`, `not_an_image`, `empty`,
             `too_large`, `unreadable`.
         decoded: whether all of its pixels were decoded; without that, only its header was looked at.
-        extra: what else a manifest says of it, such as `source` or `group`.
     """
 
-    path: str
-    class_id: str
-    split: str | None = None
     sha256: str | None = None
     width: int | None = None
     height: int | None = None
@@ -53,7 +46,23 @@ class Sample:
     error: str | None = None
     error_code: str | None = None
     decoded: bool = False
-    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Facts):
+    """One photo of a data set, with the facts about its file.
+
+    Attributes:
+        path: below the data set's root, with `/` between the parts; absolute where the file lies elsewhere.
+        class_id: what the photo shows, as it is labelled.
+        split: `train`, `val`, `test`, or another word from a manifest; None where there is no split yet.
+        extra: what else a manifest says of it, such as `source` or `group`.
+    """
+
+    path: str
+    class_id: str
+    split: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict, hash=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from binsight.dataset.cache import FileKey, ScanCache
 from binsight.dataset.labels import resolve_classes
 from binsight.dataset.layout import Placed, find_photos, place_photos
 from binsight.dataset.manifest import read_manifest
-from binsight.dataset.photo import Facts, inspect_photo
-from binsight.dataset.samples import Dataset, Progress, Sample
+from binsight.dataset.photo import inspect_photo
+from binsight.dataset.samples import Dataset, Facts, Progress, Sample
 from binsight.errors import InputError
 from binsight.imaging import ImageLimits
 from binsight.predictor import available_cores, run_in_order

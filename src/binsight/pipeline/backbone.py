@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from binsight.bundle import load_bundle
 from binsight.errors import MissingExtraError
 from binsight.imaging import PreprocessSpec
 from binsight.pipeline.config import TrainConfig
 from binsight.training.backbones import Backbone, find_backbone
 from binsight.training.backbones.backbone import check_size
-from binsight.training.backbones.safetensors_file import find_safetensors
+from binsight.training.backbones.safetensors_file import BACKBONE_FILE, find_safetensors
 
 if TYPE_CHECKING:
     import keras
@@ -46,6 +47,17 @@ class ChosenBackbone:
         """One line for the bundle: what it is, and where its weights come from."""
         source = "random weights" if self.weights == "random" else f"weights from {self.backbone.weights}"
         return f"{self.backbone.name}, {self.size} px, {source} ({self.backbone.licence})"
+
+    def identity(self) -> dict[str, Any]:
+        """What its starting weights are, JSON-ready: where they come from, and which version of them."""
+        own = self.backbone
+        found: dict[str, Any] = {"name": own.name, "weights": self.weights}
+        if self.weights == "random":
+            return found | {"seed": self.seed}
+        if own.bundle is not None:
+            return found | {"bundle": load_bundle(own.bundle).manifest.files[BACKBONE_FILE].sha256}
+        file = find_safetensors(own.name, own.weights_dir)
+        return found | ({"file": [file.name, file.stat().st_size, file.stat().st_mtime_ns]} if file else {})
 
     def at_size(self, size: int) -> ChosenBackbone:
         """The same for photos of another size."""

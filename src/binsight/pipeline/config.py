@@ -16,6 +16,7 @@ from binsight.pipeline.calibrate import ReviewTargets
 from binsight.pipeline.mirrored import mirror_fields
 from binsight.pipeline.settings import Option, section_faults, section_options, setting
 from binsight.training.augment_settings import STRENGTHS, AugmentSettings, augment_strength
+from binsight.training.backbones import backbone_names
 from binsight.training.fine_tune_settings import FineTuneSettings
 
 __all__ = [
@@ -57,9 +58,7 @@ class DataConfig:
 class BackboneConfig:
     """The network under the heads."""
 
-    name: str = setting(
-        "efficientnet_lite0", "The backbone: binsight model backbones lists them; or bundle:PATH.", flag="backbone"
-    )
+    name: str = setting("efficientnet_lite0", f"One of {', '.join(backbone_names())}, or bundle:PATH.", flag="backbone")
     size: int | None = setting(None, "Height and width of its input in pixels.  [default: its own]", low=16, high=4096)
     weights: str = setting("imagenet", "What it starts from.", choices=("imagenet", "random"), flag="weights")
     weights_dir: str | None = setting(None, "A folder with weights, for use without a connection.", flag="weights-dir")

@@ -19,7 +19,17 @@ Values = Mapping[str, Mapping[str, Any]]
 
 PRESETS: Final[Mapping[str, Values]] = MappingProxyType(
     {
-        "best": {},
+        # As in recipes/waste8: the upper part only, gently, and halfway back.
+        "best": {
+            "fine_tune": {
+                "frozen_share": 0.6,
+                "warmup_epochs": 0.5,
+                "class_balance": 0.5,
+                "ema_decay": 0.99,
+                "mixed_precision": True,
+                "average": (0.5,),
+            },
+        },
         "fast": {"fine_tune": {"enabled": False}},
         "original": {
             "backbone": {"name": "xception"},

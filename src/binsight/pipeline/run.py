@@ -55,11 +55,9 @@ class Run:
 
     def frozen_source(self, chosen: ChosenBackbone) -> FeatureSource:
         """Features from a backbone with its starting weights; its graph is kept in the work folder."""
-        own = chosen.backbone
-        about = [own.name, own.weights, str(own.bundle), str(own.weights_dir), chosen.weights, chosen.seed]
-        path = self.work.folder("graphs") / f"frozen-{key_of(about, chosen.spec.to_dict())}.onnx"
+        path = self.work.folder("graphs") / f"frozen-{key_of(chosen.identity(), chosen.spec.to_dict())}.onnx"
         if not path.is_file():
-            self.reporter.stage(f"Preparing {own.name}")
+            self.reporter.stage(f"Preparing {chosen.backbone.name}")
             write_whole(path, chosen.to_onnx().SerializeToString())
         return FeatureSource(self, path, chosen)
 

@@ -34,6 +34,14 @@ def test_probabilities_sum_to_one_and_are_right():
     assert (found.probabilities.argmax(axis=1) == labels).mean() > 0.85
 
 
+def test_threads_change_nothing():
+    """Several threads give what one gives."""
+    features, labels = _blobs()
+    one, three = (out_of_fold(features, labels, np.arange(120) % 5, shrinkage=0.3, workers=n) for n in (1, 3))
+    assert np.array_equal(one.probabilities, three.probabilities)
+    assert np.array_equal(one.distance, three.distance)
+
+
 def test_own_label_has_no_influence():
     """Changing the label of a photo does not change its own probabilities by more than the temperature does."""
     features, labels = _blobs()

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from binsight.dataset.audit.look import LOOK, measure_look, sharpness
+from binsight.dataset.views import Views
 
 
 def _png(pixels, **options):
@@ -18,7 +19,7 @@ def _png(pixels, **options):
 
 
 def _look(pixels, data=None):
-    return dict(zip(LOOK, measure_look(pixels, data or _png(pixels)).tolist(), strict=True))
+    return dict(zip(LOOK, measure_look(Views.of(Image.fromarray(pixels)), data or _png(pixels)).tolist(), strict=True))
 
 
 def test_hand_computed_numbers():
@@ -83,3 +84,22 @@ def test_contrast_does_not_count():
 def test_picture_without_edges_is_not_called_blurred():
     """Of a plain surface nothing can be said: sharpness 1."""
     assert sharpness(Image.new("L", (300, 200), 128)) == 1
+
+
+@pytest.mark.parametrize("size", [(150, 192), (192, 37), (5, 40), (4, 4), (1, 1), (3, 500)])
+def test_sharpness_is_the_ratio_of_the_steepest_differences(size):
+    """It is what sorting all differences gives: of those over 1 and over 4 pixels the one that 0.5 % exceed."""
+    rng = np.random.default_rng(sum(size))
+    pixels = rng.integers(0, rng.integers(20, 256), size, dtype=np.uint8)
+    side = max(size)
+    if side > 192:
+        shrunk = Image.fromarray(pixels).resize((192, max(5, round(size[0] * 192 / side))), Image.Resampling.BOX)
+        pixels = np.asarray(shrunk)
+    steepest = {}
+    wide = pixels.astype(int)
+    for step in (1, 4):
+        across, down = np.abs(wide[:, step:] - wide[:, :-step]), np.abs(wide[step:] - wide[:-step])
+        both = np.concatenate([across.ravel(), down.ravel()])
+        steepest[step] = np.sort(both)[int(np.ceil(0.995 * len(both))) - 1] if len(both) else 0
+    expected = min(1, max(0.25, steepest[1] / steepest[4])) if steepest[4] >= 8 else 1
+    assert sharpness(Image.fromarray(pixels)) == pytest.approx(expected)

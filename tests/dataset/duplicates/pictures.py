@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from binsight.dataset.duplicates.fingerprint import thumbnail
+from binsight.dataset.views import Views
+
 
 def picture(seed: int, size: tuple[int, int] = (120, 160)) -> NDArray[np.uint8]:
     """A picture `(h, w, 3)` of coloured blobs with some detail, another one for each seed."""
@@ -34,3 +37,13 @@ def smaller(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     """Rescaled."""
     size = round(image.shape[1] * factor), round(image.shape[0] * factor)
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def views(image: NDArray[np.uint8]) -> Views:
+    """What the checks are given of it."""
+    return Views.of(Image.fromarray(image))
+
+
+def thumbnail_of(image: NDArray[np.uint8]) -> NDArray[np.float16]:
+    """Its thumbnail."""
+    return thumbnail(views(image).grey)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.dataset.duplicates.pictures import brighter, cropped, picture, smaller
+from tests.dataset.duplicates.pictures import brighter, cropped, picture, smaller, thumbnail_of
 
 from binsight.dataset.duplicates.alignment import shot_similarity
-from binsight.dataset.duplicates.fingerprint import thumbnail
 
 
 def _similarity(first, second):
-    return float(shot_similarity(thumbnail(first)[None], thumbnail(second)[None])[0])
+    return float(shot_similarity(thumbnail_of(first)[None], thumbnail_of(second)[None])[0])
 
 
 def test_same_picture_is_fully_similar():
@@ -53,8 +52,8 @@ def test_soft_shadow_alone_is_not_similar():
 
 def test_batch_equals_singles():
     """Many pairs at once give what each gives alone."""
-    first = np.stack([thumbnail(picture(seed)) for seed in range(6)])
-    second = np.stack([thumbnail(cropped(picture(seed))) for seed in range(6)])
+    first = np.stack([thumbnail_of(picture(seed)) for seed in range(6)])
+    second = np.stack([thumbnail_of(cropped(picture(seed))) for seed in range(6)])
     singles = [shot_similarity(first[i : i + 1], second[i : i + 1])[0] for i in range(6)]
     assert np.allclose(shot_similarity(first, second), singles, atol=1e-3)
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.dataset.duplicates.pictures import brighter, cropped, picture
+from tests.dataset.duplicates.pictures import brighter, cropped, picture, thumbnail_of
 
 from binsight.dataset.duplicates.descriptor import ORIENTATIONS, contrast, describe, orient_descriptors, orient_images
-from binsight.dataset.duplicates.fingerprint import thumbnail
 
 
 @pytest.fixture(scope="module")
 def thumbnails():
     """Five different pictures, small."""
-    return np.stack([thumbnail(picture(seed)) for seed in range(5)])
+    return np.stack([thumbnail_of(picture(seed)) for seed in range(5)])
 
 
 def test_descriptors_are_unit_vectors(thumbnails):
@@ -35,7 +34,9 @@ def test_brightness_and_contrast_drop_out(thumbnails):
 
 def test_crop_changes_the_descriptor_little_and_another_picture_much():
     """A crop of 5 % keeps a cosine of 0.7 or more; other pictures stay below it."""
-    described = describe(np.stack([thumbnail(picture(0)), thumbnail(cropped(picture(0))), thumbnail(picture(1))]))
+    described = describe(
+        np.stack([thumbnail_of(picture(0)), thumbnail_of(cropped(picture(0))), thumbnail_of(picture(1))])
+    )
     assert described[0] @ described[1] >= 0.7
     assert described[0] @ described[2] < 0.5
 
@@ -75,5 +76,5 @@ def test_contrast_is_the_standard_deviation():
 
 def test_strong_light_keeps_the_descriptor(thumbnails):
     """20 % more light, with highlights cut off, keeps a cosine of 0.9."""
-    light = np.stack([thumbnail(brighter(picture(seed), 1.2)) for seed in range(5)])
+    light = np.stack([thumbnail_of(brighter(picture(seed), 1.2)) for seed in range(5)])
     assert ((describe(thumbnails) * describe(light)).sum(axis=1) > 0.9).all()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.dataset.duplicates.pictures import brighter, cropped, picture, smaller
+from tests.dataset.duplicates.pictures import brighter, cropped, picture, smaller, views
 
 from binsight.dataset.duplicates import DuplicatePair, Fingerprints, find_duplicates, fingerprint_image
 
 
 def _prints(images, files=None):
-    made = [fingerprint_image(np.ascontiguousarray(image)) for image in images]
+    made = [fingerprint_image(views(image)) for image in images]
     return Fingerprints(
         files or [None] * len(made),
         [m.pixels_sha256 for m in made],

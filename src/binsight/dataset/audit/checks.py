@@ -19,10 +19,11 @@ from binsight.dataset.audit.measure import Measurements, measure_photos
 from binsight.dataset.audit.quality import quality_findings
 from binsight.dataset.audit.settings import AuditSettings
 from binsight.dataset.audit.shortcuts import check_shortcuts
+from binsight.dataset.blas import one_blas_thread
 from binsight.dataset.duplicates import connected_groups, find_duplicates
 from binsight.dataset.samples import Dataset, Progress
 from binsight.imaging import ImageLimits
-from binsight.predictor import Predictor
+from binsight.predictor import Predictor, available_cores
 
 __all__ = ["audit"]
 
@@ -65,6 +66,7 @@ def audit(
         limits: a larger photo is a fault.
     """
     settings = settings or AuditSettings()
+    workers = workers or available_cores()
     stage = progress or (lambda _name: lambda _done, _total: None)
     found = measure_photos(
         dataset, predictor=predictor, cache=cache, workers=workers, progress=stage("Reading photos"), limits=limits
@@ -73,28 +75,34 @@ def audit(
         found.prints, threshold=settings.near_similarity, workers=workers, progress=stage("Comparing photos")
     )
     groups = connected_groups(len(dataset), ((pair.first, pair.second) for pair in pairs))
-    findings = [
-        *quality_findings(dataset, found, settings),
-        *copy_findings(dataset, pairs, groups),
-        *balance_findings(dataset, settings),
-    ]
+    copies = copy_findings(dataset, pairs, groups)
     subset = _subset(dataset, found, groups, settings.seed)
-    shortcuts: dict[str, Any] = {}
-    skipped: list[Skipped] = []
     if subset is None:
-        reason = f"fewer than two classes with {_LEAST_PHOTOS} photos or more"
-        skipped += [Skipped(check, reason) for check in ("label_error", "outlier", "shortcut")]
+        studied = _Studied((), {}, _skipped(f"fewer than two classes with {_LEAST_PHOTOS} photos or more", "shortcut"))
     else:
-        shortcuts = check_shortcuts(_take(found, subset), subset.labels, subset.folds, subset.classes)
-        findings += _shortcut_findings(shortcuts, settings)
-        if found.features is None:
-            reason = "no model was given" if predictor is None else "the model's network gives no features"
-            skipped += [Skipped(check, reason) for check in ("label_error", "outlier")]
-        else:
-            findings += _study_features(found.features, subset, findings, settings)
+        conflicting = {i for finding in copies if finding.kind == "label_conflict" for i in finding.files}
+        no_features = "no model was given" if predictor is None else "the model's network gives no features"
+        studied = _study(found, subset, conflicting, settings, workers, no_features=no_features)
+    findings = [*quality_findings(dataset, found, settings), *copies, *balance_findings(dataset, settings)]
     order = {kind: i for i, kind in enumerate(KINDS)}
-    findings.sort(key=lambda finding: order[finding.kind])  # stable: within a kind the order says something
-    return Audit(dataset, tuple(findings), tuple(pairs), tuple(groups), shortcuts, tuple(skipped), settings.to_dict())
+    # Stable: within a kind the order says something.
+    findings = sorted([*findings, *studied.findings], key=lambda finding: order[finding.kind])
+    return Audit(
+        dataset, tuple(findings), tuple(pairs), tuple(groups), studied.shortcuts, studied.skipped, settings.to_dict()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Studied:
+    """What comparing the classes has shown, and which checks could not be made."""
+
+    findings: tuple[Finding, ...]
+    shortcuts: dict[str, Any]
+    skipped: tuple[Skipped, ...]
+
+
+def _skipped(reason: str, *more: str) -> tuple[Skipped, ...]:
+    return tuple(Skipped(check, reason) for check in ("label_error", "outlier", *more))
 
 
 def _subset(dataset: Dataset, found: Measurements, groups: Sequence[int], seed: int) -> _Subset | None:
@@ -113,14 +121,26 @@ def _take(found: Measurements, subset: _Subset) -> Measurements:
     return Measurements(found.prints, found.look[subset.positions], None)
 
 
-def _study_features(
-    features: NDArray[np.float16], subset: _Subset, known: Sequence[Finding], settings: AuditSettings
-) -> list[Finding]:
-    rows = features if len(subset.positions) == len(features) else features[subset.positions]
-    result = out_of_fold(rows, subset.labels, subset.folds, shrinkage=_SHRINKAGE)
-    conflicting = {i for finding in known if finding.kind == "label_conflict" for i in finding.files}
-    findings = _label_findings(result.probabilities, subset, conflicting)
-    return findings + _outlier_findings(result.distance, subset, settings)
+def _study(
+    found: Measurements,
+    subset: _Subset,
+    conflicting: set[int],
+    settings: AuditSettings,
+    workers: int,
+    *,
+    no_features: str,
+) -> _Studied:
+    with one_blas_thread():
+        shortcuts = check_shortcuts(_take(found, subset), subset.labels, subset.folds, subset.classes, workers=workers)
+        findings = _shortcut_findings(shortcuts, settings)
+        if found.features is None:
+            return _Studied(tuple(findings), shortcuts, _skipped(no_features))
+        everything = len(subset.positions) == len(found.features)
+        rows = found.features if everything else found.features[subset.positions]
+        result = out_of_fold(rows, subset.labels, subset.folds, shrinkage=_SHRINKAGE, workers=workers)
+    findings += _label_findings(result.probabilities, subset, conflicting)
+    findings += _outlier_findings(result.distance, subset, settings)
+    return _Studied(tuple(findings), shortcuts, ())
 
 
 def _label_findings(probabilities: NDArray[np.float64], subset: _Subset, conflicting: set[int]) -> list[Finding]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
+from bisect import bisect_left
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops
+from PIL import Image
 
+from binsight.dataset.audit.jpeg_tables import mean_quantisation
+from binsight.dataset.views import FEW_SIDE, Views
 from binsight.imaging.decode import sniff_format
 
 __all__ = ["LOOK", "measure_look", "sharpness"]
@@ -42,46 +47,33 @@ colour of the outer twentieth and how much its luminance varies.
 """
 
 _LEVELS = (0.01, 0.05, 0.50, 0.95, 0.99)
+_CLIPPED = 254
 _WORKING_SIDE = 192
 _STEP = 4  # pixels; an edge blurred over more is soft
 _EDGE_SHARE = 0.995  # the sharpest edges decide: smooth objects on plain grounds have few
 _LEAST_EDGE = 8  # 8-bit levels
 _GRID = 64
 _BORDER = 3  # of 64
+_IS_BORDER = np.pad(np.zeros((_GRID - 2 * _BORDER,) * 2, bool), _BORDER, constant_values=True)
+_RING = np.flatnonzero(_IS_BORDER)
+_ONES = np.ones(len(_RING), np.float32)
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 _ANIMATED_FORMATS = frozenset({"GIF", "WebP", "PNG", "TIFF"})
 
 
-def measure_look(image: NDArray[np.uint8], data: bytes) -> NDArray[np.float32]:
+def measure_look(photo: Views, data: bytes) -> NDArray[np.float32]:
     """The numbers named in `LOOK`.
 
     Args:
-        image: `(h, w, 3)` uint8, the decoded upright photo.
+        photo: what was decoded.
         data: what it was decoded from.
     """
-    picture = Image.fromarray(image)
-    grey = picture.convert("L")
-    histogram = np.asarray(grey.histogram(), np.float64)
-    cumulated = np.cumsum(histogram) / histogram.sum()
-    levels = np.searchsorted(cumulated, _LEVELS)
-    # Every fourth pixel of each cell is enough for mean colours, and several times faster.
-    few = picture.resize((2 * _GRID, 2 * _GRID), Image.Resampling.NEAREST)
-    small = np.asarray(few.reduce(2)).astype(np.float32)
-    frames, quantisation = _read_header(data)
-    return np.array(
-        [
-            image.shape[1],
-            image.shape[0],
-            len(data),
-            frames,
-            quantisation,
-            *levels,
-            histogram[254:].sum() / histogram.sum(),
-            sharpness(grey),
-            *_border(small),
-            *small.mean(axis=(0, 1)),
-        ],
-        np.float32,
-    )
+    height, width = photo.pixels.shape[:2]
+    cumulated = list(accumulate(photo.grey.histogram()))
+    levels = [bisect_left(cumulated, share * cumulated[-1]) for share in _LEVELS]
+    clipped = (cumulated[-1] - cumulated[_CLIPPED - 1]) / cumulated[-1]
+    numbers = (width, height, len(data), *_read_header(data), *levels, clipped, sharpness(photo.grey))
+    return np.array([*numbers, *_colours(photo.few)], np.float32)
 
 
 def sharpness(grey: Image.Image) -> float:
@@ -94,38 +86,56 @@ def sharpness(grey: Image.Image) -> float:
     if factor < 1:
         size = max(_STEP + 1, round(grey.width * factor)), max(_STEP + 1, round(grey.height * factor))
         grey = grey.resize(size, Image.Resampling.BOX)
-    near, far = _steepest(grey, 1), _steepest(grey, _STEP)
-    return min(1.0, max(1 / _STEP, near / far)) if far >= _LEAST_EDGE else 1.0
+    pixels = np.asarray(grey)
+    far = _steepest(_differences(pixels, _STEP), 0, 255)
+    if far < _LEAST_EDGE:
+        return 1.0
+    return max(1 / _STEP, _steepest(_differences(pixels, 1), far // _STEP, far) / far)
 
 
-def _steepest(grey: Image.Image, step: int) -> float:
-    """The difference over `step` pixels, along either axis, that only the steepest few exceed."""
-    width, height = grey.size
-    counts = np.zeros(256)
-    for x, y in ((step, 0), (0, step)):
-        here, there = grey.crop((0, 0, width - x, height - y)), grey.crop((x, y, width, height))
-        counts += ImageChops.difference(here, there).histogram()
-    return float(np.searchsorted(np.cumsum(counts), _EDGE_SHARE * counts.sum())) if counts.sum() else 0.0
+def _differences(pixels: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+    """The absolute differences over `step` pixels along both axes, one after another."""
+    across = pixels[:, :-step], pixels[:, step:]
+    down = pixels[:-step], pixels[step:]
+    found = np.empty(across[0].size + down[0].size, np.uint8)
+    parts = found[: across[0].size].reshape(across[0].shape), found[across[0].size :].reshape(down[0].shape)
+    for (here, there), part in zip((across, down), parts, strict=True):
+        np.subtract(np.maximum(here, there), np.minimum(here, there), out=part)
+    return found
 
 
-def _border(small: NDArray[np.float32]) -> list[float]:
-    ring = np.ones((_GRID, _GRID), bool)
-    ring[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
-    pixels = small[ring]
-    luminance = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
-    return [*pixels.mean(axis=0).tolist(), float(luminance.std())]
+def _steepest(differences: NDArray[np.uint8], low: int, high: int) -> int:
+    """The difference that only the steepest few exceed, kept within `low` to `high`; 0 of no differences."""
+    count = len(differences)
+    while low < high:  # counting a few times is faster than a histogram
+        middle = (low + high) // 2
+        if count - np.count_nonzero(differences > middle) >= _EDGE_SHARE * count:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _colours(few: Image.Image) -> tuple[float, ...]:
+    """Of the border the mean red, green and blue and how much its luminance varies; of all, the mean of each."""
+    cells = np.asarray(few.reduce(FEW_SIDE // _GRID)).astype(np.float32)
+    border = cells.reshape(-1, 3).take(_RING, axis=0)
+    # Products add up several times faster than `mean` and `std` do on arrays this small.
+    border_mean = (_ONES @ border) / len(border)
+    luminance = (border - border_mean) @ _LUMINANCE
+    mean = (_ONES[:_GRID] @ cells.reshape(_GRID, -1)).reshape(_GRID, 3).sum(axis=0) / _GRID**2
+    return *border_mean.tolist(), math.sqrt(luminance @ luminance / len(border)), *mean.tolist()
 
 
 def _read_header(data: bytes) -> tuple[int, float]:
     """Frames, and the mean of the luminance quantisation table."""
     name = sniff_format(data)
-    if name != "JPEG" and name not in _ANIMATED_FORMATS:
+    if name == "JPEG":
+        return 1, mean_quantisation(data)
+    if name not in _ANIMATED_FORMATS:
         return 1, 0.0
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            if name == "JPEG":
-                tables = getattr(picture, "quantization", {})
-                return 1, float(np.mean(tables[min(tables)])) if tables else 0.0
             return int(getattr(picture, "n_frames", 1)), 0.0
-    except Exception:  # the pixels were decoded; an odd header leaves these two unknown
+    except Exception:  # the pixels were decoded; an odd header leaves this unknown
         return 1, 0.0

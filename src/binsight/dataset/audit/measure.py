@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +23,18 @@ from binsight.dataset.duplicates.collect import (
     unpack_fingerprint,
 )
 from binsight.dataset.samples import Dataset, Progress, Sample
+from binsight.dataset.views import Views
 from binsight.errors import BinsightError
-from binsight.imaging import ImageLimits, decode_image, read_photo, resize_image
-from binsight.imaging.decode import sniff_format
+from binsight.imaging import ImageLimits, PreprocessSpec, read_photo, resize_image, sniff_format
+from binsight.imaging.decode import decode_to_pil
 from binsight.predictor import Predictor, available_cores, run_in_order
 
 __all__ = ["Fault", "Measurements", "measure_photos"]
 
 _LOOK_KIND = "look-1"
 _AT_ONCE = 2000
+# Photos per run of the network, and handed to a thread at once: 4 are about 5 % faster than 1, more gain nothing.
+_BATCH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +112,19 @@ def measure_photos(
             some = dataset.samples[start : start + _AT_ONCE]
             memory = _Memory(store, some, predictor)
 
-            def measure(sample: Sample, memory: _Memory = memory) -> _Photo:
-                return memory.get(sample) or _measure(dataset.file(sample), predictor, limits)
+            def measure(batch: Sequence[Sample], memory: _Memory = memory) -> list[_Photo]:
+                known = [memory.get(sample) for sample in batch]
+                unknown = [dataset.file(s) for s, photo in zip(batch, known, strict=True) if photo is None]
+                fresh = iter(_measure(unknown, predictor, limits))
+                return [photo or next(fresh) for photo in known]
 
-            results = run_in_order(measure, some, workers=workers or available_cores())
-            for offset, (sample, photo) in enumerate(zip(some, results, strict=True)):
-                _set(found, start + offset, photo)
+            batches = [some[first : first + _BATCH] for first in range(0, len(some), _BATCH)]
+            results = chain.from_iterable(run_in_order(measure, batches, workers=workers or available_cores()))
+            for position, (sample, photo) in enumerate(zip(some, results, strict=True), start):
+                _set(found, position, photo)
                 memory.remember(sample, photo)
                 if progress:
-                    progress(start + offset + 1, count)
+                    progress(position + 1, count)
             memory.save()
     return found
 
@@ -157,20 +166,31 @@ class _Memory:
                 self._store.put(kind, values)
 
 
-def _measure(path: Path, predictor: Predictor | None, limits: ImageLimits | None) -> _Photo:
+def _measure(paths: Sequence[Path], predictor: Predictor | None, limits: ImageLimits | None) -> list[_Photo]:
+    spec = None if predictor is None else predictor.spec
+    looked_at = [_look_at(path, spec, limits) for path in paths]
+    photos = [photo for photo, _ in looked_at]
+    inputs = {position: pixels for position, (_, pixels) in enumerate(looked_at) if pixels is not None}
+    if predictor is not None and inputs:
+        features = predictor.run(np.stack(list(inputs.values())), ("features",)).features
+        assert features is not None  # noqa: S101 - the network has them, or there is no predictor
+        for position, row in zip(inputs, features.astype(np.float16), strict=True):
+            photos[position] = replace(photos[position], features=row)
+    return photos
+
+
+def _look_at(
+    path: Path, spec: PreprocessSpec | None, limits: ImageLimits | None
+) -> tuple[_Photo, NDArray[np.uint8] | None]:
+    """All but the features, and the network's input for those; None where there is none."""
     try:
         data = read_photo(path, limits=limits)
-        image = decode_image(data, limits=limits)
+        views = Views.of(decode_to_pil(data, limits=limits))
     except BinsightError as error:
-        return _Photo(Fault(error.code, str(error)))
+        return _Photo(Fault(error.code, str(error))), None
     damage = find_damage(data, sniff_format(data))
-    features = None
-    if predictor is not None:
-        outputs = predictor.run(resize_image(image, predictor.spec)[None], ("features",))
-        assert outputs.features is not None  # noqa: S101 - the network has them, or there is no predictor
-        features = outputs.features[0].astype(np.float16)
-    fault = Fault("damaged", damage) if damage else None
-    return _Photo(fault, fingerprint_image(image), measure_look(image, data), features)
+    photo = _Photo(Fault("damaged", damage) if damage else None, fingerprint_image(views), measure_look(views, data))
+    return photo, None if spec is None else resize_image(views.pixels, spec)
 
 
 def _set(found: Measurements, position: int, photo: _Photo) -> None:

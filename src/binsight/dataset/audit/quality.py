@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from binsight.dataset.audit.findings import Finding, Severity
+from binsight.dataset.audit.look import LOOK
 from binsight.dataset.audit.measure import Measurements
 from binsight.dataset.audit.settings import AuditSettings
 from binsight.dataset.samples import Dataset
@@ -44,8 +45,8 @@ def _faults(found: Measurements) -> Iterator[Finding]:
 
 
 def _wrong_extensions(dataset: Dataset, found: Measurements) -> Iterator[Finding]:
-    for position, sample in enumerate(dataset):
-        if sample.format is None or not found.usable[position]:
+    for position, (sample, usable) in enumerate(zip(dataset, found.usable.tolist(), strict=True)):
+        if sample.format is None or not usable:
             continue
         suffix = PurePosixPath(sample.path).suffix.lower()
         if suffix not in _EXTENSIONS[sample.format]:
@@ -53,17 +54,17 @@ def _wrong_extensions(dataset: Dataset, found: Measurements) -> Iterator[Finding
             yield _finding("wrong_extension", "info", position, message, "rename it; other programs go by the name")
 
 
-def _looks(found: Measurements, settings: AuditSettings) -> Iterable[Finding]:
-    return (finding for position in np.flatnonzero(found.usable) for finding in _look(found, int(position), settings))
+def _looks(found: Measurements, settings: AuditSettings) -> Iterator[Finding]:
+    usable = np.flatnonzero(found.usable).tolist()
+    # Plain numbers: taking each from the array would be most of the work.
+    for position, row in zip(usable, found.look[usable].tolist(), strict=True):
+        yield from _look(position, dict(zip(LOOK, row, strict=True)), settings)
 
 
-def _look(found: Measurements, position: int, settings: AuditSettings) -> Iterator[Finding]:
-    def value(name: str) -> float:
-        return float(found.value(name)[position])
-
-    width, height = value("width"), value("height")
-    if value("frames") > 1:
-        message = f"animated, {value('frames'):.0f} frames; only the first is used"
+def _look(position: int, look: Mapping[str, float], settings: AuditSettings) -> Iterator[Finding]:
+    width, height = look["width"], look["height"]
+    if look["frames"] > 1:
+        message = f"animated, {look['frames']:.0f} frames; only the first is used"
         yield _finding("animated", "info", position, message, "leave it out, or keep the frame you mean")
     if min(width, height) < settings.min_side:
         message = f"{width:.0f} x {height:.0f} pixels, the shorter side is below {settings.min_side}"
@@ -71,12 +72,12 @@ def _look(found: Measurements, position: int, settings: AuditSettings) -> Iterat
     if max(width, height) > settings.max_aspect * min(width, height):
         message = f"{width:.0f} x {height:.0f} pixels, more than {settings.max_aspect:g} to 1"
         yield _finding("extreme_aspect", "info", position, message, "crop it to the item: fitting squeezes or cuts it")
-    yield from _exposure(found, position, settings)
+    yield from _exposure(position, look, settings)
 
 
-def _exposure(found: Measurements, position: int, settings: AuditSettings) -> Iterator[Finding]:
-    level = {p: float(found.value(f"level_{p}")[position]) for p in (1, 5, 95, 99)}
-    sharp = float(found.value("sharpness")[position])
+def _exposure(position: int, look: Mapping[str, float], settings: AuditSettings) -> Iterator[Finding]:
+    level = {p: look[f"level_{p}"] for p in (1, 5, 95, 99)}
+    sharp = look["sharpness"]
     if level[99] - level[1] < settings.blank_contrast:
         message = f"one plain surface: luminance from {level[1]:.0f} to {level[99]:.0f}"
         yield _finding("blank", "warning", position, message, _LEAVE_OUT)
@@ -84,7 +85,7 @@ def _exposure(found: Measurements, position: int, settings: AuditSettings) -> It
     if level[95] < settings.dark_level:
         message = f"too dark: 95 % of it is below {level[95]:.0f} of 255"
         yield _finding("dark", "warning", position, message, "take it again with light, or leave it out")
-    if level[5] > settings.light_level and float(found.value("clipped")[position]) > _CLIPPED:
+    if level[5] > settings.light_level and look["clipped"] > _CLIPPED:
         message = f"overexposed: 95 % of it is above {level[5]:.0f} of 255, and much at the limit"
         yield _finding("overexposed", "info", position, message, "check whether the item can still be made out")
     if sharp < settings.min_sharpness:

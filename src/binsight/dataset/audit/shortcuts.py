@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from binsight.dataset.audit.discriminant import out_of_fold
 from binsight.dataset.audit.measure import Measurements
+from binsight.predictor import run_in_order
 
 __all__ = ["GROUPS", "balanced_accuracy", "check_shortcuts"]
 
@@ -34,7 +35,12 @@ _SHRINKAGE = 0.05
 
 
 def check_shortcuts(
-    found: Measurements, labels: NDArray[np.int64], folds: NDArray[np.int64], classes: Sequence[str]
+    found: Measurements,
+    labels: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    workers: int = 1,
 ) -> dict[str, Any]:
     """How well each group of properties tells the class.
 
@@ -43,32 +49,37 @@ def check_shortcuts(
         labels: `(n,)` in 0 to C - 1, every class occurring.
         folds: `(n,)`.
         classes: C names.
+        workers: threads.
 
     Returns:
         `chance`, and `groups`: for each its `balanced_accuracy` with the bounds `low` and `high` of a 95 % interval,
         its `gain` from chance (0) to perfect (1), for each class the share that is recognised (`recall`), and how
         clearly it is told from the others (`told`): that share less the share of the others taken for it, 0 by chance.
     """
-    columns = _columns(found)
-    names = {**GROUPS, EVERYTHING: tuple(columns)}
-    chance = 1 / len(classes)
-    groups = {}
-    for group, properties in names.items():
-        coded = np.concatenate([_one_hot(columns[name]) for name in properties], axis=1)
-        predicted = out_of_fold(coded, labels, folds, shrinkage=_SHRINKAGE, equal_priors=True).probabilities
-        best = predicted.argmax(axis=1)
-        recall, margin = balanced_accuracy(best, labels, len(classes))
-        told = recall - _false_alarms(best, labels, len(classes))
-        accuracy = float(recall.mean())
-        groups[group] = {
-            "balanced_accuracy": round(accuracy, 4),
-            "low": round(max(0.0, accuracy - margin), 4),
-            "high": round(min(1.0, accuracy + margin), 4),
-            "gain": round((accuracy - chance) / (1 - chance), 4),
-            "recall": {name: round(float(r), 4) for name, r in zip(classes, recall, strict=True)},
-            "told": {name: round(float(t), 4) for name, t in zip(classes, told, strict=True)},
-        }
-    return {"chance": round(chance, 4), "groups": groups}
+    coded = {name: _one_hot(values) for name, values in _columns(found).items()}
+    names = {**GROUPS, EVERYTHING: tuple(coded)}
+
+    def check(properties: Sequence[str]) -> dict[str, Any]:
+        joined = np.concatenate([coded[name] for name in properties], axis=1)
+        predicted = out_of_fold(joined, labels, folds, shrinkage=_SHRINKAGE, equal_priors=True)
+        return _accuracy(predicted.probabilities.argmax(axis=1), labels, classes)
+
+    results = run_in_order(check, names.values(), workers=workers)
+    return {"chance": round(1 / len(classes), 4), "groups": dict(zip(names, results, strict=True))}
+
+
+def _accuracy(predicted: NDArray[np.intp], labels: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
+    recall, margin = balanced_accuracy(predicted, labels, len(classes))
+    told = recall - _false_alarms(predicted, labels, len(classes))
+    accuracy, chance = float(recall.mean()), 1 / len(classes)
+    return {
+        "balanced_accuracy": round(accuracy, 4),
+        "low": round(max(0.0, accuracy - margin), 4),
+        "high": round(min(1.0, accuracy + margin), 4),
+        "gain": round((accuracy - chance) / (1 - chance), 4),
+        "recall": {name: round(float(r), 4) for name, r in zip(classes, recall, strict=True)},
+        "told": {name: round(float(t), 4) for name, t in zip(classes, told, strict=True)},
+    }
 
 
 def balanced_accuracy(

@@ -13,8 +13,10 @@ from binsight.dataset.duplicates.groups import connected_groups
 from binsight.dataset.duplicates.search import NEAR_THRESHOLD, Fingerprints, find_duplicates
 from binsight.dataset.duplicates.store import ContentStore
 from binsight.dataset.samples import Dataset, Progress, Sample
+from binsight.dataset.views import Views
 from binsight.errors import BinsightError
-from binsight.imaging import ImageLimits, decode_image, read_photo
+from binsight.imaging import ImageLimits, read_photo
+from binsight.imaging.decode import decode_to_pil
 from binsight.predictor import available_cores, run_in_order
 
 __all__ = ["FINGERPRINT_KIND", "collect_fingerprints", "duplicate_groups", "pack_fingerprint", "unpack_fingerprint"]
@@ -76,7 +78,8 @@ def collect_fingerprints(
             if sample.sha256 in known:
                 return unpack_fingerprint(known[sample.sha256])
             try:
-                return fingerprint_image(decode_image(read_photo(dataset.file(sample), limits=limits), limits=limits))
+                data = read_photo(dataset.file(sample), limits=limits)
+                return fingerprint_image(Views.of(decode_to_pil(data, limits=limits)))
             except BinsightError:
                 return None
 

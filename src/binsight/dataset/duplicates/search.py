@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from binsight.dataset.blas import one_blas_thread
 from binsight.dataset.duplicates.alignment import shot_similarity
 from binsight.dataset.duplicates.descriptor import (
     ORIENTATIONS,
@@ -40,7 +38,7 @@ _LEAST_CONTRAST = 2.0
 # A second try with the pictures swapped finds what the first did not: aligning a crop with the whole goes better than
 # the reverse. It is worth making only from here.
 _SECOND_TRY = 0.4
-_BLOCK = 256
+_BLOCK = 128
 _DESCRIBED_AT_ONCE = 4096
 # A copy cropped by 5 % along one side only changes its proportions by 5 %.
 _ASPECT_TOLERANCE = 0.07
@@ -137,7 +135,7 @@ def _near_pairs(
 ) -> list[DuplicatePair]:
     chosen = _distinct(prints)
     thumbnails = prints.thumbnails
-    with _one_blas_thread():
+    with one_blas_thread():
         first, second, orientation = _candidates(_describe_all(thumbnails, chosen), workers)
         blocks = [slice(start, start + _BLOCK) for start in range(0, len(first), _BLOCK)]
 
@@ -256,11 +254,3 @@ def _colour_agreement(first: NDArray[np.float16], second: NDArray[np.float16]) -
     agreement: NDArray[np.float32] = ((a * b).mean(axis=1) + noise) / (np.sqrt(power_a * power_b) + noise)
     # One colourful, one grey: the correlation says nothing, the difference in colour does.
     return np.where(np.maximum(power_a, power_b) > 4 * (np.minimum(power_a, power_b) + noise), 0, agreement)
-
-
-def _one_blas_thread() -> AbstractContextManager[object]:
-    """Keeps the matrix library from starting threads of its own inside each of ours."""
-    if importlib.util.find_spec("threadpoolctl") is None:
-        return nullcontext()
-    limits: AbstractContextManager[object] = importlib.import_module("threadpoolctl").threadpool_limits(1, "blas")
-    return limits
