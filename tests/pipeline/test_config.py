@@ -79,6 +79,7 @@ def test_all_faults_are_reported_together(tmp_path):
         ({"val": "0.6", "test": "0.5"}, "some left for train"),
         ({"val": "0"}, "a share for val"),
         ({"tuning-dropout": "0.5,0.1"}, "two rising numbers"),
+        ({"fine-tune-mixup-alpha": "0.2"}, "views cannot be mixed"),
         ({"epochs": "0"}, "epochs must be a whole number"),
         ({"augment-crop-scale": "2,1"}, "crop_scale"),
         ({"epochs": "0", "augment-crop-scale": "2,1"}, "crop_scale.*epochs"),
@@ -108,7 +109,7 @@ def test_a_section_of_the_wrong_kind(tmp_path):
 
 def test_every_setting_of_the_fine_tuning_is_there():
     """With its default, and its description."""
-    config, default = TrainConfig(), FineTuneSettings()
+    config, default = TrainConfig(), FineTuneSettings()  # not the preset best
     assert config.full_fine_tune_settings() == default
     mirrored = {option.name: option for option in all_options() if option.section == "fine_tune"}
     for field in fields(FineTuneSettings):

@@ -10,8 +10,11 @@ from tests.pipeline.tiny import COLOURS, FAST, CollectingReporter, make_small
 from binsight.bundle import load_bundle, verify_bundle
 from binsight.dataset import scan
 from binsight.pipeline import tuned
+from binsight.pipeline.backbone import choose_backbone
 from binsight.pipeline.presets import resolve_config
+from binsight.pipeline.tail import find_cut
 from binsight.pipeline.train import places_beside, train
+from binsight.training.activations import cut_graph
 from binsight.training.backbones import BACKBONE_FILE
 
 FLAGS = {
@@ -21,6 +24,8 @@ FLAGS = {
     "learning-rate": "0.02",
     "augment": "none",
     "fine-tune-average": "0.5,1",
+    "fine-tune-views": "0",
+    "fine-tune-frozen-share": "0",
     "heads-inverse-penalties": "0.1",
 }
 
@@ -104,3 +109,35 @@ def test_an_interrupted_fine_tuning_goes_on(run, finished, monkeypatch):
     resumed = load_bundle(run(resume=True).bundle)
     assert told == [1, 2]
     assert resumed.read("model.onnx") == whole.read("model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "share", "block"),
+    [("efficientnet_lite0", 0.7, 10), ("efficientnet_lite0", 1.0, 14), ("efficientnet_lite2", 0.5, 9)],
+)
+def test_the_cut_is_the_last_shortcut_within_the_frozen_share(backbone, share, block):
+    """Both names are of the same place."""
+    chosen = choose_backbone(resolve_config(flags={"backbone": backbone, "backbone-size": "32"}))
+    cut = find_cut(chosen, share)
+    assert cut.layer == f"blocks_{block}_add"
+    assert cut_graph(chosen.to_onnx(), cut.tensor)
+
+
+def test_there_is_no_cut_where_nothing_is_frozen_or_names_are_not_ours():
+    """The whole backbone is trained then."""
+    assert find_cut(choose_backbone(resolve_config()), 0.0) is None
+    assert find_cut(choose_backbone(resolve_config(flags={"backbone": "xception"})), 0.7) is None
+
+
+def test_the_last_part_is_trained_on_views(photos, tmp_path, reporter, monkeypatch):
+    """The real backbone, but for one block frozen; the views are gone afterwards, the weights are in the bundle."""
+    monkeypatch.setattr(tuned, "_accuracy", lambda _run, fitted: float("tuned" in fitted.source.path.name))
+    flags = {"fine-tune-views": "2", "fine-tune-frozen-share": "1", "epochs": "1", "fine-tune-average": "0.5"}
+    config = resolve_config(flags={**FLAGS, **flags})
+    places = places_beside(tmp_path / "mine")
+    result = train(scan(photos, taxonomy=COLOURS), config, places, workers=2, reporter=reporter)
+    assert BACKBONE_FILE in result.manifest.files
+    assert result.manifest.training["fine_tuning"]["trained"] == "the backbone behind blocks_14_add"
+    assert not (tmp_path / "mine.work" / "activations").exists()
+    assert "First layers: train, view 3" in reporter.stages
+    assert verify_bundle(result.bundle) == []

@@ -10,6 +10,7 @@ from binsight.dataset import Dataset
 from binsight.pipeline.backbone import choose_backbone
 from binsight.pipeline.config import TrainConfig
 from binsight.pipeline.data import open_taxonomy
+from binsight.pipeline.tail import find_cut
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["Plan", "make_plan"]
@@ -63,8 +64,12 @@ def _steps(config: TrainConfig) -> list[str]:
     if config.heads.kind != "original" and config.fine_tune.enabled:
         settings = config.fine_tune_settings()
         shares = ", ".join(f"{share:.0%}" for share in config.fine_tune.average)
+        cut = find_cut(chosen, settings.frozen_share) if config.fine_tune.views else None
+        what = (
+            f"what lies behind {cut.layer}, on {config.fine_tune.views} altered views" if cut else "on altered photos"
+        )
         steps.append(
-            f"fine-tune: {settings.epochs} epochs at {settings.learning_rate:g}, augmentation "
+            f"fine-tune {what}: {settings.epochs} epochs at {settings.learning_rate:g}, augmentation "
             f"{config.augment.strength}; averages with {shares} of the trained weights; heads fitted anew"
         )
     steps.append("calibrate and measure on val, and on test where there is one; write the bundle")

@@ -19,10 +19,14 @@ Values = Mapping[str, Mapping[str, Any]]
 
 PRESETS: Final[Mapping[str, Values]] = MappingProxyType(
     {
-        # As in recipes/waste8: the upper part only, gently, and halfway back.
+        # As in recipes/waste8, for the upper part only.
         "best": {
             "fine_tune": {
-                "frozen_share": 0.6,
+                "frozen_share": 0.7,
+                "views": 8,
+                "dropout": 0.2,
+                "batch_size": 64,
+                "learning_rate": 5e-4,
                 "warmup_epochs": 0.5,
                 "class_balance": 0.5,
                 "ema_decay": 0.99,

@@ -10,8 +10,9 @@ References:
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,14 @@ from binsight.pipeline.assemble import TrainedModel
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.frozen import FittedHeads, fit_logistic
 from binsight.pipeline.run import FeatureSource, Run
+from binsight.pipeline.tail import Cut, compute_views, find_cut
 from binsight.pipeline.work import key_of, write_whole
 from binsight.training.heads import Heads, LinearModel
 
 if TYPE_CHECKING:
     import keras
 
+    from binsight.training.fine_tune import FineTuneResult
     from binsight.training.history import EpochRecord
 
 __all__ = ["fine_tune_backbone"]
@@ -50,8 +53,11 @@ def fine_tune_backbone(run: Run, chosen: ChosenBackbone, frozen: FittedHeads) ->
         chosen: the backbone.
         frozen: heads on its features as they were.
     """
-    settings = run.config.full_fine_tune_settings()
-    key = key_of("tuned", frozen.source.key, frozen.record, settings.to_dict(), run.config.seed)
+    config = run.config
+    choices = asdict(config.fine_tune)
+    for name in ("average", "log_to"):  # they change what comes after, or nothing
+        choices.pop(name)
+    key = key_of("tuned", frozen.source.key, frozen.record, choices, asdict(config.augmentation()), config.seed)
     shares = tuple(dict.fromkeys(share for share in run.config.fine_tune.average if share > 0))
     stage = f"tuned-{key}"
     kept = run.work.recall(stage, key_of(key, shares))
@@ -76,11 +82,39 @@ def _train(
     from binsight.training.averaging import interpolate  # noqa: PLC0415 - Keras takes seconds
     from binsight.training.backbones import write_backbone_safetensors  # noqa: PLC0415
     from binsight.training.devices import spread_over_devices  # noqa: PLC0415
-    from binsight.training.fine_tune import fine_tune  # noqa: PLC0415
 
     spread_over_devices()
-    network = _network(run, chosen, frozen.heads)
-    folder = run.work.folder(f"fine-tune-{key}")
+    backbone, folder = chosen.build(), run.work.folder(f"fine-tune-{key}")
+    cut = find_cut(chosen, run.config.full_fine_tune_settings().frozen_share) if run.config.fine_tune.views else None
+    if cut is None:
+        network, result = _train_on_photos(run, chosen, backbone, frozen.heads, folder)
+    else:
+        network, result = _train_on_views(run, chosen, backbone, frozen.heads, folder, cut)
+    tuned = network.get_weights()
+    for share in shares:
+        run.reporter.stage(f"Averaging, {share:.0%} trained")
+        network.set_weights(interpolate(result.start, tuned, share))
+        graph, weights = _paths(run, key, share)
+        write_whole(weights, write_backbone_safetensors(chosen.backbone.name, backbone))
+        write_whole(graph, chosen.to_onnx(backbone).SerializeToString())
+    shutil.rmtree(run.work.folder("activations"))  # gigabytes that nothing needs any more
+    return {
+        "trained": "the whole backbone" if cut is None else f"the backbone behind {cut.layer}",
+        "epochs": len(result.history),
+        "best_epoch": result.best_epoch,
+        "chosen": result.chosen,
+        "accuracy_before_averaging": result.validation.accuracy,
+        "history": [asdict(record) for record in result.history],
+    }
+
+
+def _train_on_photos(
+    run: Run, chosen: ChosenBackbone, backbone: keras.Model, heads: Heads, folder: Path
+) -> tuple[keras.Model, FineTuneResult]:
+    """Every photo altered anew each time it is seen."""
+    from binsight.training.fine_tune import fine_tune  # noqa: PLC0415 - Keras takes seconds
+
+    network = _network(run, backbone, heads)
     result = fine_tune(
         network,
         run.data.labelled("train"),
@@ -94,31 +128,45 @@ def _train(
         progress=run.reporter.stage("Fine-tuning"),
         workers=run.workers,
     )
-    tuned, backbone = network.get_weights(), network.get_layer("backbone")
-    for share in shares:
-        run.reporter.stage(f"Averaging, {share:.0%} trained")
-        network.set_weights(interpolate(result.start, tuned, share))
-        graph, weights = _paths(run, key, share)
-        write_whole(weights, write_backbone_safetensors(chosen.backbone.name, backbone))
-        write_whole(graph, chosen.to_onnx(backbone).SerializeToString())
-    return {
-        "epochs": len(result.history),
-        "best_epoch": result.best_epoch,
-        "chosen": result.chosen,
-        "accuracy_before_averaging": result.validation.accuracy,
-        "history": [asdict(record) for record in result.history],
-    }
+    return network, result
 
 
-def _network(run: Run, chosen: ChosenBackbone, heads: Heads) -> keras.Model:
-    """The backbone with the fitted heads on it."""
+def _train_on_views(
+    run: Run, chosen: ChosenBackbone, backbone: keras.Model, heads: Heads, folder: Path, cut: Cut
+) -> tuple[keras.Model, FineTuneResult]:
+    """A fixed number of altered views, run through the frozen layers once."""
+    from binsight.training.fine_tune_tail import fine_tune_tail, split_backbone  # noqa: PLC0415 - Keras takes seconds
+
+    views, seen = compute_views(run, chosen, cut)
+    network = _network(run, split_backbone(backbone, cut.layer), heads)
+    result = fine_tune_tail(
+        network,
+        run.data.labelled("train"),
+        views,
+        run.data.labelled("val"),
+        seen,
+        replace(run.config.full_fine_tune_settings(), frozen_share=0.0),  # what is frozen was cut off
+        spec=chosen.spec,
+        plain_share=run.config.fine_tune.plain_share,
+        work=folder,
+        seed=run.config.seed,
+        resume=True,
+        on_epoch_end=_on_epoch_end(run, folder),
+        progress=run.reporter.stage("Fine-tuning"),
+    )
+    return network, result
+
+
+def _network(run: Run, backbone: keras.Model, heads: Heads) -> keras.Model:
+    """A backbone, or the last part of one, with the fitted heads on it."""
     from binsight.training.network import build_network  # noqa: PLC0415 - Keras takes seconds
 
     network = build_network(
-        chosen.build(),
+        backbone,
         classes=run.classes,
         biodegradable=heads.biodegradable is not None,
         inner_size=None if heads.inner is None else heads.inner.weight.shape[1],
+        dropout=run.config.fine_tune.dropout,
     )
     parts = {"logits": heads.categories, "biodegradable_logit": heads.biodegradable, "inner": heads.inner}
     for name, part in parts.items():
@@ -173,7 +221,7 @@ def _describe(run: Run, best: _Candidate, candidates: list[_Candidate], kept: di
         run.reporter.say(f"{candidate.share:.0%} of the trained weights: val accuracy {candidate.accuracy:.2%}")
     if best.share:
         summary = (
-            f"The backbone was then trained for {kept['epochs']} epochs; its weights are {best.share:.0%} those and "
+            f"Then {kept['trained']} was trained for {kept['epochs']} epochs; its weights are {best.share:.0%} those and "
             f"{1 - best.share:.0%} those before, and the heads were fitted anew on its features."
         )
     else:
