@@ -310,14 +310,15 @@ def _combined_faults(config: TrainConfig) -> list[str]:
         bounds = getattr(config.tuning, name)
         if len(bounds) != 2 or bounds[0] > bounds[1]:
             faults.append(f"tuning.{name}: expected two rising numbers, got {', '.join(f'{b:g}' for b in bounds)}")
-    tuned = config.fine_tune
-    if tuned.views and (tuned.mixup_alpha or tuned.cutmix_alpha):
-        faults.append("fine_tune: views cannot be mixed; leave mixup_alpha and cutmix_alpha at 0, or views")
     for check in (config.augmentation, config.fine_tune_settings):
         try:
             check()
         except SettingsError as error:
             faults.append(str(error))
+    if not faults and config.fine_tune.views:
+        settings = config.fine_tune_settings()
+        if settings.mixup_alpha or settings.cutmix_alpha:
+            faults.append("fine_tune: views cannot be mixed; leave mixup_alpha and cutmix_alpha at 0, or views")
     return faults
 
 

@@ -221,8 +221,8 @@ def _describe(run: Run, best: _Candidate, candidates: list[_Candidate], kept: di
         run.reporter.say(f"{candidate.share:.0%} of the trained weights: val accuracy {candidate.accuracy:.2%}")
     if best.share:
         summary = (
-            f"Then {kept['trained']} was trained for {kept['epochs']} epochs; its weights are {best.share:.0%} those and "
-            f"{1 - best.share:.0%} those before, and the heads were fitted anew on its features."
+            f"Then {kept['trained']} was trained for {kept['epochs']} epochs; its weights are {best.share:.0%} those "
+            f"and {1 - best.share:.0%} those before, and the heads were fitted anew on its features."
         )
     else:
         summary = "Training the backbone too did not make it more accurate on `val`, so it was left as it was."
