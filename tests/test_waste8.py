@@ -110,6 +110,6 @@ def test_a_large_photo_gives_the_probabilities_of_the_full_decode(predictor):
 
 
 def test_nothing_to_see_is_sent_to_review(predictor):
-    """Black, grey and white pictures are no waste. (Random pixels look like wood to it: the card says so.)"""
+    """Black, grey and white pictures are no waste; random pixels look like wood to it, as the card says."""
     plain = [np.full((300, 300, 3), value, np.uint8) for value in (0, 127, 255)]
     assert [p.decision for p in predictor.predict_images(plain)] == ["review"] * 3
