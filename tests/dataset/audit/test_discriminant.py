@@ -70,6 +70,14 @@ def test_constant_features_are_harmless():
     assert np.allclose(first, second, atol=1e-3)
 
 
+def test_features_that_give_the_class_away_are_harmless():
+    """Where nothing varies within a class, rounding errors are all the covariance there is."""
+    labels = np.repeat([0, 1, 2], [128, 2024, 4482])
+    features = np.eye(3, dtype=np.float32)[labels][:, [0, 0, 1, 1, 2, 2]]
+    found = out_of_fold(features, labels, np.arange(len(labels)) % 5, shrinkage=0.05, equal_priors=True)
+    assert (found.probabilities.argmax(axis=1) == labels).all()
+
+
 def test_folds_keep_groups_together_and_classes_even():
     """No group is divided, and each class is spread to within one group."""
     rng = np.random.default_rng(0)

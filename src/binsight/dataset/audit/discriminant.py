@@ -25,6 +25,7 @@ __all__ = ["OutOfFold", "out_of_fold", "spread_folds"]
 
 _FOLDS = 5
 _BLOCK = 4096
+_LEAST_VARIANCE = 1e-4  # of features with variance 1
 _HALVED_FROM = 64
 _TEMPERATURES = np.geomspace(0.2, 20, 41)
 
@@ -185,7 +186,8 @@ def _fit(moments: _Moments, shrinkage: float) -> tuple[NDArray[np.float64], NDAr
     covariance = (moments.gram - (means * counts[:, None]).T @ means) / counts.sum()
     average = np.trace(covariance) / len(covariance)
     covariance *= 1 - shrinkage
-    np.einsum("ii->i", covariance)[:] += shrinkage * average + 1e-6
+    # The floor is above the rounding errors of the sums: properties that give the class away leave no variance at all.
+    np.einsum("ii->i", covariance)[:] += shrinkage * max(average, 0) + _LEAST_VARIANCE
     whitener = _invert_lower(np.linalg.cholesky(covariance))
     white = whitener @ means.T
     # Single precision: the distances are told to two digits, and their products are most of the work.

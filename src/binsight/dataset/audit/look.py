@@ -94,9 +94,9 @@ def sharpness(grey: Image.Image) -> float:
 
 
 def _differences(pixels: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
-    """The absolute differences over `step` pixels along both axes, one after another."""
-    across = pixels[:, :-step], pixels[:, step:]
-    down = pixels[:-step], pixels[step:]
+    """The absolute differences over `step` pixels along both axes, one after another; of every other row, to be fast."""
+    across = pixels[::2, :-step], pixels[::2, step:]
+    down = pixels[:-step:2], pixels[step::2]
     found = np.empty(across[0].size + down[0].size, np.uint8)
     parts = found[: across[0].size].reshape(across[0].shape), found[across[0].size :].reshape(down[0].shape)
     for (here, there), part in zip((across, down), parts, strict=True):

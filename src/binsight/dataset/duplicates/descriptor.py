@@ -56,7 +56,10 @@ def describe(thumbnails: NDArray[np.float16]) -> NDArray[np.float32]:
 
 def contrast(thumbnails: NDArray[np.float16]) -> NDArray[np.float32]:
     """The standard deviation of each thumbnail's luminance, `(n,)`, in 8-bit levels."""
-    result: NDArray[np.float32] = thumbnails.std(axis=(1, 2), dtype=np.float32)
+    flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    # A product of vectors, several times faster than `std` on half-precision numbers.
+    result: NDArray[np.float32] = np.sqrt(np.einsum("ni,ni->n", flat, flat) / flat.shape[1])
     return result
 
 
