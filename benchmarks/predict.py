@@ -38,7 +38,8 @@ import sys, numpy, onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 session = onnxruntime.InferenceSession(sys.argv[1])
-photo = numpy.asarray(Image.open(sys.argv[2]).convert("RGB").resize((224, 224)))
+height, width = session.get_inputs()[0].shape[1:3]
+photo = numpy.asarray(Image.open(sys.argv[2]).convert("RGB").resize((width, height)))
 print(session.run(["logits"], {"images": photo[None]})[0].argmax())
 """
 

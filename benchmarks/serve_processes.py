@@ -30,12 +30,13 @@ model, port, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = threads
 session = onnxruntime.InferenceSession(model, options)
+height, width = session.get_inputs()[0].shape[1:3]
 app, folder = Flask(__name__), tempfile.mkdtemp()
 @app.post("/predict")
 def predict():
     path = os.path.join(folder, uuid.uuid4().hex)
     request.files["file"].save(path)
-    photo = numpy.asarray(Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC))
+    photo = numpy.asarray(Image.open(path).convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
     logits = session.run(["logits"], {"images": photo[None]})[0][0]
     os.remove(path)
     return {"scores": (numpy.exp(logits) / numpy.exp(logits).sum()).tolist()}
@@ -55,9 +56,10 @@ class Api(litserve.LitAPI):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self.session = onnxruntime.InferenceSession(model, options)
+        self.height, self.width = self.session.get_inputs()[0].shape[1:3]
     def decode_request(self, request):
-        photo = Image.open(request["file"].file).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
-        return numpy.asarray(photo)
+        photo = Image.open(request["file"].file).convert("RGB")
+        return numpy.asarray(photo.resize((self.width, self.height), Image.Resampling.BILINEAR))
     def predict(self, photo):
         logits = self.session.run(["logits"], {"images": photo[None]})[0][0]
         return numpy.exp(logits) / numpy.exp(logits).sum()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,7 +65,37 @@ def test_the_backbone_that_sees_colours_wins(tmp_path):
     assert found.pairs[0].test.only_first == 10
     assert found.pairs[0].adjusted_p == 2 / 2**10
     assert seeing.engine_ms > 0
-    assert told == ["seeing, photos to fit on", "seeing, val", "blind, photos to fit on", "blind, val", "Timing"]
+    assert told == [
+        "Reading photos",
+        "seeing, photos to fit on",
+        "seeing, val",
+        "blind, photos to fit on",
+        "blind, val",
+        "Timing",
+    ]
+    assert found.unreadable == ()
+
+
+@pytest.mark.usefixtures("fakes")
+def test_photos_that_cannot_be_read_are_left_out_and_named(tmp_path):
+    """One of each set; the others are compared."""
+    train = labelled(tmp_path / "train", [(c, c) for c in COLOURS * 4])
+    val = labelled(tmp_path / "val", [(c, c) for c in COLOURS * 2])
+    train.paths[1].write_bytes(b"no picture")
+    val.paths[2].unlink()
+    found = compare_backbones(["seeing", "blind"], train, val)
+    assert found.photos == 5
+    assert found.entries[0].accuracy.value == 1
+    assert [Path(one.path).name for one in found.unreadable] == [train.paths[1].name, val.paths[2].name]
+
+
+@pytest.mark.usefixtures("fakes")
+def test_no_readable_photo_is_an_error(tmp_path):
+    """It says why the first cannot be read."""
+    photos = labelled(tmp_path, [("red", "red")])
+    photos.paths[0].write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match="got 1 of which none can be read"):
+        compare_backbones(["seeing", "blind"], photos, photos)
 
 
 @pytest.mark.usefixtures("fakes")

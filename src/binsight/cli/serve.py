@@ -43,7 +43,9 @@ _SERVED = (
     _option("--feedback-max-mb", type=click.FloatRange(min=1), default=1000, help="The most that they may take."),
 )
 _WORK = (
-    _option("--workers", type=click.IntRange(min=0), default=0, help="Photos in work at a time; 0: one per core."),
+    _option(
+        "--workers", type=click.IntRange(min=0), default=0, help="Photos in work at a time; 0: one more than cores."
+    ),
     _option("--max-batch", type=click.IntRange(1, 64), default=1, help="Photos in one run of the network."),
     _option("--queue", "queue_size", type=click.IntRange(min=1), default=128, help="Photos that may wait."),
     _option("--deadline", "deadline_s", type=float, default=5.0, help="Seconds that a photo may wait."),

@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.bundle.runtime import import_onnxruntime
-from binsight.errors import DatasetError
+from binsight.errors import BinsightError, DatasetError, ImageError, InputError
 from binsight.evaluation.calibration import cross_fit_folds
 from binsight.evaluation.comparison import Comparison, Contestant, compare_contestants
 from binsight.evaluation.evaluate import Stage
 from binsight.evaluation.labelled import LabelledSet
+from binsight.evaluation.scoring import Unreadable
 from binsight.evaluation.speed import time_in_turn
-from binsight.imaging import PreprocessSpec
+from binsight.imaging import PreprocessSpec, decode_image, read_photo
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.reporting import ticker
-from binsight.predictor import available_cores
+from binsight.predictor import available_cores, run_in_order
 from binsight.training.backbones import find_backbone
 from binsight.training.features import FeatureExtractor
 from binsight.training.heads import fit_categories
@@ -60,23 +61,25 @@ def compare_backbones(
         stage: told what begins, and how far it is.
 
     Raises:
-        DatasetError: fewer than two names, or a class of `val` is not in `train`.
+        DatasetError: fewer than two names, no photo that can be read, or a class of `val` is not in `train`. A photo
+            that cannot be read is left out, and named in the result.
         WeightsError: there is no such backbone, or its weights are not there.
-        InputError: a photo cannot be read.
-        ImageError: a photo is refused.
         MissingExtraError: Keras is needed for one of them and not installed.
     """
     if len(set(names)) < 2:
         raise DatasetError(f"expected at least two backbones to compare, got {', '.join(names) or 'none'}")
-    if missing := sorted(set(val.labels.tolist()) - set(train.labels.tolist())):
-        raise DatasetError(f"expected every class among the photos to fit on; none of class {missing[0]}")
-    stage = stage or (lambda _name: lambda _done, _total: None)
+    stage, workers = stage or (lambda _name: lambda _done, _total: None), workers or available_cores()
     # All are looked for before the first hour is spent on one.
     found = [find_backbone(name, weights_dir=weights_dir) for name in dict.fromkeys(names)]
+    tell = ticker(stage("Reading photos"), len(train) + len(val))
+    train, faults = _leave_out_unreadable(train, workers, tell)
+    val, more = _leave_out_unreadable(val, workers, tell)
+    if missing := sorted(set(val.labels.tolist()) - set(train.labels.tolist())):
+        raise DatasetError(f"expected every class among the photos to fit on; none of class {missing[0]}")
     contestants, runs = [], []
     for name, backbone in zip(dict.fromkeys(names), found, strict=True):
         graph = ChosenBackbone(backbone, backbone.spec, "imagenet").to_onnx().SerializeToString()
-        extractor = FeatureExtractor(graph, backbone.spec, cache=cache, workers=workers or available_cores())
+        extractor = FeatureExtractor(graph, backbone.spec, cache=cache, workers=workers)
         features = []
         for photos, what in ((train, "photos to fit on"), (val, split)):
             progress = stage(f"{name}, {what}")
@@ -89,7 +92,31 @@ def compare_backbones(
         runs.append(_one_run(graph, backbone.spec))
     stage("Timing")
     timed = [replace(c, engine_ms=ms) for c, ms in zip(contestants, time_in_turn(runs), strict=True)]
-    return compare_contestants(timed, val.labels, split=split, seed=seed)
+    return compare_contestants(timed, val.labels, split=split, unreadable=(*faults, *more), seed=seed)
+
+
+def _leave_out_unreadable(
+    photos: LabelledSet, workers: int, tell: Callable[[], None]
+) -> tuple[LabelledSet, tuple[Unreadable, ...]]:
+    """The photos that can be decoded, and what is wrong with the others."""
+
+    def check(path: Path) -> BinsightError | None:
+        try:
+            decode_image(read_photo(path))
+        except (ImageError, InputError) as error:
+            return error
+        return None
+
+    kept, faults = [], []
+    for position, error in enumerate(run_in_order(check, photos.paths, workers=workers)):
+        if error is None:
+            kept.append(position)
+        else:
+            faults.append(Unreadable(photos.name(position), error.code, str(error)))
+        tell()
+    if not kept:
+        raise DatasetError(f"expected photos, got {len(photos)} of which none can be read: {faults[0].message}")
+    return photos.take(kept), tuple(faults)
 
 
 def _choose_penalty(features: NDArray[np.float32], labels: NDArray[np.intp], *, seed: int) -> tuple[float, float]:

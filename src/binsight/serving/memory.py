@@ -7,7 +7,20 @@ import gc
 import sys
 from contextlib import suppress
 
-__all__ = ["release_memory"]
+__all__ = ["keep_heaps_few", "release_memory"]
+
+_M_ARENA_MAX = -8  # of glibc's malloc.h
+_HEAPS = 2
+
+
+def keep_heaps_few() -> None:
+    """Let all threads share two heaps: glibc makes up to eight per core, and each keeps what photos left behind in it.
+
+    To be called before the threads begin.
+    """
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):  # another C library than glibc
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)
 
 
 def release_memory() -> None:

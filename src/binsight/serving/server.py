@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TextIO
 from binsight.errors import BinsightError
 from binsight.serving.app import create_app
 from binsight.serving.connections import HttpServer
+from binsight.serving.memory import keep_heaps_few
 from binsight.serving.service import Service
 from binsight.serving.settings import Settings
 
@@ -47,6 +48,7 @@ class RunningServer:
 
     def __init__(self, settings: Settings, *, log_stream: TextIO | None = None) -> None:
         self._settings = settings
+        keep_heaps_few()
         app = create_app(settings, load=False, log_stream=log_stream)
         self.service: Service = app.extensions["binsight"]
         threads = settings.queue_size + self.service.batcher.workers + _SPARE_THREADS

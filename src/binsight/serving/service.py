@@ -50,7 +50,8 @@ class Service:
         cores = available_cores()
         store = ModelStore(settings.models, threads=cores, on_change=telemetry.model_change)
         batcher = Batcher(
-            workers=settings.workers or cores,
+            # One more than there are cores: a core is not idle while a photo is between decoder, network and answer.
+            workers=settings.workers or cores + 1,
             max_batch=settings.max_batch,
             capacity=settings.queue_size,
             observer=telemetry,

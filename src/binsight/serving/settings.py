@@ -31,7 +31,7 @@ class Settings:
             first answers where no model is asked for.
         host: the address to listen on.
         port: the port to listen on; 0 takes a free one.
-        workers: photos in work at a time; 0 means one per core.
+        workers: photos in work at a time; 0 means one more than there are cores.
         max_batch: photos that share one run of the network, at most.
         queue_size: photos that may wait; what comes on top is refused at once.
         deadline_s: how long a photo may wait before its answer is given up.

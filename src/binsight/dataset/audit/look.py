@@ -94,7 +94,7 @@ def sharpness(grey: Image.Image) -> float:
 
 
 def _differences(pixels: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
-    """The absolute differences over `step` pixels along both axes, one after another; of every other row, to be fast."""
+    """The absolute differences over `step` pixels along both axes, one after another; of every other row only."""
     across = pixels[::2, :-step], pixels[::2, step:]
     down = pixels[:-step:2], pixels[step::2]
     found = np.empty(across[0].size + down[0].size, np.uint8)
