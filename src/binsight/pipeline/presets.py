@@ -31,7 +31,7 @@ PRESETS: Final[Mapping[str, Values]] = MappingProxyType(
                 "class_balance": 0.5,
                 "ema_decay": 0.99,
                 "mixed_precision": True,
-                "average": (0.5,),
+                "average": (0.5, 0.75, 1.0),
             },
         },
         "fast": {"fine_tune": {"enabled": False}},

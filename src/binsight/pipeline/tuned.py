@@ -1,7 +1,8 @@
-"""The fine-tuning stage: the backbone is trained from the fitted heads on, averaged with its start, given new heads.
+"""The fine-tuning stage: backbone and heads are trained from the fitted heads on, and averaged with their start.
 
 The average of the weights before and after keeps most of what the backbone knew of other people's photos, and most of
-what it learnt of these; logistic regression on the averaged features then replaces the heads.
+what it learnt of these. The heads are averaged with it: fitted anew on the tuned features they are less accurate, since
+those features tell the photos they were trained on too well.
 
 References:
     Kumar et al. 2022, Fine-tuning can distort pretrained features, arXiv 2202.10054: heads first, then the rest.
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from binsight.errors import CheckpointError
 from binsight.pipeline.assemble import TrainedModel
 from binsight.pipeline.backbone import ChosenBackbone
-from binsight.pipeline.frozen import FittedHeads, fit_logistic
+from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.tail import Cut, compute_views, find_cut
 from binsight.pipeline.work import key_of, write_whole
@@ -68,7 +70,7 @@ def fine_tune_backbone(run: Run, chosen: ChosenBackbone, frozen: FittedHeads) ->
     candidates = [_Candidate(0.0, frozen, _accuracy(run, frozen))]
     for share in shares:
         graph, weights = _paths(run, key, share)
-        fitted = fit_logistic(run, FeatureSource(run, graph, chosen))
+        fitted = _averaged_heads(run, FeatureSource(run, graph, chosen), frozen, _heads_name(key, share), key)
         candidates.append(_Candidate(share, fitted, _accuracy(run, fitted), weights))
     best = max(candidates, key=lambda candidate: candidate.accuracy)  # of equal ones the nearer to the start
     return _describe(run, best, candidates, kept)
@@ -94,6 +96,7 @@ def _train(
     for share in shares:
         run.reporter.stage(f"Averaging, {share:.0%} trained")
         network.set_weights(interpolate(result.start, tuned, share))
+        run.work.remember_arrays(_heads_name(key, share), key, _heads_of(network).to_arrays())
         graph, weights = _paths(run, key, share)
         write_whole(weights, write_backbone_safetensors(chosen.backbone.name, backbone))
         write_whole(graph, chosen.to_onnx(backbone).SerializeToString())
@@ -179,6 +182,27 @@ def _as_layer(part: LinearModel) -> list[Any]:
     return [part.weight.astype(np.float32), part.bias.astype(np.float32)]
 
 
+def _heads_of(network: keras.Model) -> Heads:
+    """The heads of a network as it is now."""
+    layers = {"logits": "categories", "biodegradable_logit": "biodegradable", "inner": "inner"}
+    there = {layer.name: layer for layer in network.layers}
+    parts = {
+        name: LinearModel(*(array.astype(np.float64) for array in there[layer].get_weights()))
+        for layer, name in layers.items()
+        if layer in there
+    }
+    return Heads(**parts)
+
+
+def _averaged_heads(run: Run, source: FeatureSource, frozen: FittedHeads, name: str, key: str) -> FittedHeads:
+    """The heads that `_train` left for an average."""
+    arrays = run.work.recall_arrays(name, key)
+    if arrays is None:
+        raise CheckpointError(f"{run.work.root / name}.npz is missing or damaged; train again without --resume")
+    text = f"{frozen.description}; then trained with the backbone, and averaged like it"
+    return FittedHeads(Heads.from_arrays(arrays), source, {**frozen.record, "trained": True}, text)
+
+
 def _on_epoch_end(run: Run, folder: Path) -> Callable[[EpochRecord], None]:
     """Says each epoch, and passes it on to the logs that are wanted."""
     logs = list(_logs(run, folder))
@@ -204,6 +228,11 @@ def _logs(run: Run, folder: Path) -> Iterator[Callable[[EpochRecord], None]]:
         yield log_to_mlflow(run.config.to_dict())
 
 
+def _heads_name(key: str, share: float) -> str:
+    """What the heads of an average are kept as."""
+    return f"tuned-{key}-{share:g}"
+
+
 def _paths(run: Run, key: str, share: float) -> tuple[Path, Path]:
     """Where the graph and the weights of an average lie."""
     stem = run.work.folder("graphs") / f"tuned-{key}-{share:g}"
@@ -220,9 +249,9 @@ def _describe(run: Run, best: _Candidate, candidates: list[_Candidate], kept: di
     for candidate in candidates:
         run.reporter.say(f"{candidate.share:.0%} of the trained weights: val accuracy {candidate.accuracy:.2%}")
     if best.share:
+        rest = f"averaged, {best.share:.0%} trained and {1 - best.share:.0%} as before" if best.share < 1 else "kept"
         summary = (
-            f"Then {kept['trained']} was trained for {kept['epochs']} epochs; its weights are {best.share:.0%} those "
-            f"and {1 - best.share:.0%} those before, and the heads were fitted anew on its features."
+            f"Then {kept['trained']} and the heads were trained for {kept['epochs']} epochs, and the weights {rest}."
         )
     else:
         summary = "Training the backbone too did not make it more accurate on `val`, so it was left as it was."
