@@ -142,14 +142,7 @@ def _draw(dataset: Dataset, look: Look, places: NDArray[np.float32] | None, rng:
         raise MissingExtraError("drawing plots", "data") from error
 
     titles, labels = _titles(dataset), dataset.labels
-    widths = np.array([s.width or 1 for s in dataset], np.int64)
-    heights = np.array([s.height or 1 for s in dataset], np.int64)
-    sizes = np.array([s.bytes or 1 for s in dataset], np.float64)
     seen = np.bincount(labels[look.positions], minlength=len(titles)).tolist()
-
-    def by_class(values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        return [values[labels == c] for c in range(len(titles))]
-
     pictures = [
         Picture(
             "counts", "Photos per class", "Unequal classes need weights or more photos; a class that a split lacks "
@@ -164,6 +157,32 @@ def _draw(dataset: Dataset, look: Look, places: NDArray[np.float32] | None, rng:
             "of a shape or background can be seen, the more alike the photos are: a model may learn that instead of "
             "the object.", plots.draw_means(titles, look.means, seen),
         ),
+        *_draw_files(dataset, titles),
+    ]  # fmt: skip
+    if places is not None:
+        pictures.append(
+            Picture(
+                "map", "Map of the photos", "Photos that the network finds alike lie close together (principal "
+                "components, then t-SNE; distances between far groups mean little). Single marks inside another "
+                "class's group are worth a look: map.csv says which photos they are.",
+                plots.draw_map(titles, labels[look.positions], places),
+            )
+        )  # fmt: skip
+    return pictures
+
+
+def _draw_files(dataset: Dataset, titles: list[str]) -> list[Picture]:
+    """What can be said of the photos without looking at them: sizes, proportions, bytes."""
+    from binsight.dataset import plots  # noqa: PLC0415 - matplotlib is an extra
+
+    widths = np.array([s.width or 1 for s in dataset], np.int64)
+    heights = np.array([s.height or 1 for s in dataset], np.int64)
+    sizes = np.array([s.bytes or 1 for s in dataset], np.float64)
+
+    def by_class(values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        return [values[dataset.labels == c] for c in range(len(titles))]
+
+    return [
         Picture(
             "sizes", "Width and height", "Each cell is a size; the dotted lines are common proportions.",
             plots.draw_sizes(widths, heights),
@@ -183,16 +202,6 @@ def _draw(dataset: Dataset, look: Look, places: NDArray[np.float32] | None, rng:
             plots.draw_boxes(titles, by_class(sizes / (widths * heights)), label="bytes per pixel"),
         ),
     ]  # fmt: skip
-    if places is not None:
-        pictures.append(
-            Picture(
-                "map", "Map of the photos", "Photos that the network finds alike lie close together (principal "
-                "components, then t-SNE; distances between far groups mean little). Single marks inside another "
-                "class's group are worth a look: map.csv says which photos they are.",
-                plots.draw_map(titles, labels[look.positions], places),
-            )
-        )  # fmt: skip
-    return pictures
 
 
 def _titles(dataset: Dataset) -> list[str]:

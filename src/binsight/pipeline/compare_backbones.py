@@ -84,15 +84,23 @@ def compare_backbones(
         for photos, what in ((train, "photos to fit on"), (val, split)):
             progress = stage(f"{name}, {what}")
             features.append(extractor.extract(photos.paths, progress=ticker(progress, len(photos))))
-        penalty, cross_validated = _choose_penalty(features[0], train.labels, seed=seed)
-        head = fit_categories(features[0], train.labels, inverse_penalty=penalty)
-        predicted: NDArray[np.intp] = head.logits(features[1]).argmax(axis=1)
+        predicted, cross_validated = _fit_and_predict(features[0], train.labels, features[1], seed=seed)
         notes = (("cross-validation", cross_validated),)
         contestants.append(Contestant(name, predicted, len(graph), math.nan, notes))
         runs.append(_one_run(graph, backbone.spec))
     stage("Timing")
     timed = [replace(c, engine_ms=ms) for c, ms in zip(contestants, time_in_turn(runs), strict=True)]
     return compare_contestants(timed, val.labels, split=split, unreadable=(*faults, *more), seed=seed)
+
+
+def _fit_and_predict(
+    features: NDArray[np.float32], labels: NDArray[np.intp], unseen: NDArray[np.float32], *, seed: int
+) -> tuple[NDArray[np.intp], float]:
+    """The classes of `unseen` by a head on `features`, and that head's accuracy in cross-validation."""
+    penalty, cross_validated = _choose_penalty(features, labels, seed=seed)
+    head = fit_categories(features, labels, inverse_penalty=penalty)
+    predicted: NDArray[np.intp] = head.logits(unseen).argmax(axis=1)
+    return predicted, cross_validated
 
 
 def _leave_out_unreadable(
