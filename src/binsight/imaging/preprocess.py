@@ -17,7 +17,7 @@ from PIL import Image
 from binsight.errors import SpecError
 from binsight.imaging.decode import ImageLimits, decode_to_pil
 
-__all__ = ["PreprocessSpec", "normalise", "prepare_photo", "resize_image", "visible_box"]
+__all__ = ["PreprocessSpec", "normalise", "prepare_photo", "resize_image", "resize_picture", "visible_box"]
 
 Fit = Literal["stretch", "crop", "letterbox"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
@@ -94,7 +94,7 @@ def prepare_photo(data: bytes, spec: PreprocessSpec, *, limits: ImageLimits | No
     """
     margin = _REDUCED_DECODE_MARGIN / (spec.crop_fraction if spec.fit == "crop" else 1.0)
     min_size = (round(spec.size[0] * margin), round(spec.size[1] * margin))
-    return np.asarray(_resize(decode_to_pil(data, limits=limits, min_size=min_size), spec))
+    return resize_picture(decode_to_pil(data, limits=limits, min_size=min_size), spec)
 
 
 def resize_image(image: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:
@@ -109,7 +109,12 @@ def resize_image(image: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.u
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ValueError(f"expected a (h, w, 3) uint8 picture, got {image.shape} {image.dtype}")
-    return np.asarray(_resize(Image.fromarray(image), spec))
+    return resize_picture(Image.fromarray(image), spec)
+
+
+def resize_picture(picture: Image.Image, spec: PreprocessSpec) -> NDArray[np.uint8]:
+    """The same for a Pillow picture of mode RGB, which need not be copied first."""
+    return np.asarray(_resize(picture, spec))
 
 
 def normalise(images: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.float32]:

@@ -25,8 +25,9 @@ from binsight.dataset.duplicates.collect import (
 from binsight.dataset.samples import Dataset, Progress, Sample
 from binsight.dataset.views import Views
 from binsight.errors import BinsightError
-from binsight.imaging import ImageLimits, PreprocessSpec, read_photo, resize_image, sniff_format
+from binsight.imaging import ImageLimits, PreprocessSpec, read_photo, sniff_format
 from binsight.imaging.decode import decode_to_pil
+from binsight.imaging.preprocess import resize_picture
 from binsight.predictor import Predictor, available_cores, run_in_order
 
 __all__ = ["Fault", "Measurements", "measure_photos"]
@@ -185,12 +186,12 @@ def _look_at(
     """All but the features, and the network's input for those; None where there is none."""
     try:
         data = read_photo(path, limits=limits)
-        views = Views.of(decode_to_pil(data, limits=limits))
+        picture = decode_to_pil(data, limits=limits)
     except BinsightError as error:
         return _Photo(Fault(error.code, str(error))), None
-    damage = find_damage(data, sniff_format(data))
+    views, damage = Views.of(picture), find_damage(data, sniff_format(data))
     photo = _Photo(Fault("damaged", damage) if damage else None, fingerprint_image(views), measure_look(views, data))
-    return photo, None if spec is None else resize_image(views.pixels, spec)
+    return photo, None if spec is None else resize_picture(picture, spec)
 
 
 def _set(found: Measurements, position: int, photo: _Photo) -> None:
