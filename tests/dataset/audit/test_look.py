@@ -88,7 +88,7 @@ def test_picture_without_edges_is_not_called_blurred():
 
 @pytest.mark.parametrize("size", [(150, 192), (192, 37), (5, 40), (4, 4), (1, 1), (3, 500)])
 def test_sharpness_is_the_ratio_of_the_steepest_differences(size):
-    """It is what sorting all differences gives: of those over 1 and over 4 pixels the one that 0.5 % exceed."""
+    """It is what sorting the differences of every other row gives: over 1 and 4 pixels the one that 0.5 % exceed."""
     rng = np.random.default_rng(sum(size))
     pixels = rng.integers(0, rng.integers(20, 256), size, dtype=np.uint8)
     side = max(size)
@@ -98,7 +98,7 @@ def test_sharpness_is_the_ratio_of_the_steepest_differences(size):
     steepest = {}
     wide = pixels.astype(int)
     for step in (1, 4):
-        across, down = np.abs(wide[:, step:] - wide[:, :-step]), np.abs(wide[step:] - wide[:-step])
+        across, down = np.abs(wide[::2, step:] - wide[::2, :-step]), np.abs(wide[step::2] - wide[:-step:2])
         both = np.concatenate([across.ravel(), down.ravel()])
         steepest[step] = np.sort(both)[int(np.ceil(0.995 * len(both))) - 1] if len(both) else 0
     expected = min(1, max(0.25, steepest[1] / steepest[4])) if steepest[4] >= 8 else 1

@@ -93,7 +93,7 @@ def out_of_fold(
         workers: threads, each with a fold at a time.
     """
     classes = int(labels.max()) + 1
-    standard = _Standard.of(features)
+    standard = _Standard.of(features, workers)
     members = [np.flatnonzero(folds == fold) for fold in range(int(folds.max()) + 1)]
     summed = partial(_sum_up, features, labels, standard, classes)
     parts = list(run_in_order(summed, members, workers=workers))
@@ -125,13 +125,13 @@ class _Standard:
     scale: Floats
 
     @classmethod
-    def of(cls, features: NDArray[np.floating]) -> _Standard:
-        total = np.zeros(features.shape[1])
-        power = np.zeros(features.shape[1])
-        for rows in _blocks(np.arange(len(features))):
+    def of(cls, features: NDArray[np.floating], workers: int) -> _Standard:
+        def add_up(rows: NDArray[np.intp]) -> NDArray[np.float64]:
             block = features[rows].astype(np.float64)
-            total += block.sum(axis=0)
-            power += np.square(block).sum(axis=0)
+            return np.stack([block.sum(axis=0), np.einsum("nd,nd->d", block, block)])
+
+        blocks = _blocks(np.arange(len(features)))
+        total, power = sum(run_in_order(add_up, blocks, workers=workers), np.zeros((2, features.shape[1])))
         mean = total / len(features)
         deviation = np.sqrt(np.maximum(power / len(features) - mean**2, 0))
         scale = np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0)

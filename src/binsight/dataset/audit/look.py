@@ -87,10 +87,10 @@ def sharpness(grey: Image.Image) -> float:
         size = max(_STEP + 1, round(grey.width * factor)), max(_STEP + 1, round(grey.height * factor))
         grey = grey.resize(size, Image.Resampling.BOX)
     pixels = np.asarray(grey)
-    far = _steepest(_differences(pixels, _STEP), 0, 255)
+    far = _steepest(_differences(pixels, _STEP))
     if far < _LEAST_EDGE:
         return 1.0
-    return max(1 / _STEP, _steepest(_differences(pixels, 1), far // _STEP, far) / far)
+    return min(1.0, max(1 / _STEP, _steepest(_differences(pixels, 1)) / far))
 
 
 def _differences(pixels: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
@@ -104,16 +104,13 @@ def _differences(pixels: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
     return found
 
 
-def _steepest(differences: NDArray[np.uint8], low: int, high: int) -> int:
-    """The difference that only the steepest few exceed, kept within `low` to `high`; 0 of no differences."""
-    count = len(differences)
-    while low < high:  # counting a few times is faster than a histogram
-        middle = (low + high) // 2
-        if count - np.count_nonzero(differences > middle) >= _EDGE_SHARE * count:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def _steepest(differences: NDArray[np.uint8]) -> int:
+    """The difference that only the steepest few exceed; 0 of no differences."""
+    if not len(differences):
+        return 0
+    # Pillow counts twice as fast as NumPy.
+    counts = Image.frombuffer("L", (len(differences), 1), differences, "raw", "L", 0, 1).histogram()
+    return bisect_left(list(accumulate(counts)), _EDGE_SHARE * len(differences))
 
 
 def _colours(few: Image.Image) -> tuple[float, ...]:
