@@ -16,7 +16,7 @@ from binsight.pipeline.presets import resolve_config
         ({"preset": "fast"}, ["C of 0.003, 0.01, 0.03 by 3-fold", "imagenet", "mirror images"]),
         (
             {"preset": "best", "epochs": "7"},
-            ["behind blocks_10_add, on 8 altered views: 7 epochs at 0.0005", "50% of the trained weights"],
+            ["behind blocks_10_add, on 8 altered views: 7 epochs at 0.0005", "50%, 75%, 100% of the trained weights"],
         ),
         ({"preset": "original"}, ["learning rates 0.0001, 0.001, 0.01, 0.1: 10 epochs", "xception, 150 px and 299 px"]),
         ({"preset": "fast", "head": "inner", "allow-leakage": "yes"}, ["best of 30 small networks", "leakage allowed"]),

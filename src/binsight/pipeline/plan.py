@@ -70,7 +70,7 @@ def _steps(config: TrainConfig) -> list[str]:
         )
         steps.append(
             f"fine-tune {what}: {settings.epochs} epochs at {settings.learning_rate:g}, augmentation "
-            f"{config.augment.strength}; averages with {shares} of the trained weights; heads fitted anew"
+            f"{config.augment.strength}; averages with {shares} of the trained weights, the best on val"
         )
     steps.append("calibrate and measure on val, and on test where there is one; write the bundle")
     return steps + (["evaluate, and write the report"] if config.evaluate.report else [])
