@@ -4,9 +4,9 @@ r"""Train the `waste8` bundle: EfficientNet-Lite0 whose upper half is fine-tuned
     python recipes/waste8/fine_tuned_lite0.py --data ../shared/data/waste8 \
         --unknown ../shared/data/not-waste --overwrite
 
-How: heads are fitted on the frozen network first. Then everything behind the tenth block is trained, on activations of
-nine views of each photo: as it is, and eight strongly altered ones, half of those on plain sheets before another
-background. The first blocks stay as ImageNet made them. Half the trained and half the original weights are averaged
+How: heads are fitted on the frozen network first. Then everything behind block 10, counted from 0, is trained, on
+activations of nine views of each photo: as it is, and eight strongly altered ones, half of those on plain sheets before
+another background. The first blocks stay as ImageNet made them. Half the trained and half the original weights are averaged
 (WiSE-FT), and the averages of three seeds are averaged again (a uniform soup). Every seed is measured by itself too.
 
 A run that was stopped goes on where it was. To measure on photographers whose photos were not trained on:
@@ -303,6 +303,9 @@ class Training:
         return template.substitute(
             version=manifest.version,
             created=manifest.created,
+            number=self.backbone.name[-1],
+            size=self.spec.size[0],
+            block=BACKBONES[self.backbone.name][1],
             classes="\n".join(class_rows(self.taxonomy.ids, logits, self.val.labels)),
             metrics="\n".join(metric_rows(manifest)),
             seeds="\n".join(_seed_rows(list(seeds.values()))),
