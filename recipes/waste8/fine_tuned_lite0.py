@@ -6,8 +6,9 @@ r"""Train the `waste8` bundle: EfficientNet-Lite0 whose upper half is fine-tuned
 
 How: heads are fitted on the frozen network first. Then everything behind block 10, counted from 0, is trained, on
 activations of nine views of each photo: as it is, and eight strongly altered ones, half of those on plain sheets before
-another background. The first blocks stay as ImageNet made them. Half the trained and half the original weights are averaged
-(WiSE-FT), and the averages of three seeds are averaged again (a uniform soup). Every seed is measured by itself too.
+another background. The first blocks stay as ImageNet made them. Half the trained and half the original weights are
+averaged (WiSE-FT), and the averages of three seeds are averaged again (a uniform soup). Every seed is measured by
+itself too.
 
 A run that was stopped goes on where it was. To measure on photographers whose photos were not trained on:
 
