@@ -31,8 +31,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
@@ -43,14 +43,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from photos import Photos, digest, held_out, list_photos, read_folders, read_split, twins_of_val
+from photos import Photos, digest, held_out, list_photos, read_folders, read_split, twins_of_val, write_noise
 from rich.progress import track
 
-from binsight.bundle import Manifest, SplitMetrics, verify_bundle, write_bundle
+from binsight.bundle import Manifest, Metric, SplitMetrics, verify_bundle, write_bundle
 from binsight.evaluation.metrics import accuracy
 from binsight.export.onnx_graph import attach_heads
 from binsight.imaging import PreprocessSpec
-from binsight.pipeline.calibrate import ReviewTargets, Scores, calibrate
+from binsight.pipeline.calibrate import Calibration, ReviewTargets, Scores, calibrate
 from binsight.pipeline.card import class_rows, metric_rows
 from binsight.pipeline.measure import measure, measure_unknown
 from binsight.predictor import Predictor, available_cores, predict_files
@@ -61,6 +61,7 @@ from binsight.training.augment_settings import augment_strength
 from binsight.training.averaging import Weights, interpolate, uniform_soup
 from binsight.training.backbones import BACKBONE_FILE, find_backbone, write_backbone_safetensors
 from binsight.training.efficientnet_lite import EFFICIENTNET_LITE, build_backbone, load_pretrained
+from binsight.training.familiarity import FeatureSubspace, fit_subspace
 from binsight.training.fine_tune_settings import FineTuneSettings
 from binsight.training.fine_tune_tail import fine_tune_tail, predict_activations, split_backbone
 from binsight.training.heads import LinearModel, fit_biodegradable, fit_categories
@@ -119,7 +120,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("src/binsight/models/waste8"))
     parser.add_argument("--overwrite", action="store_true", help="replace the bundle at --out")
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="where activations and checkpoints are kept")
-    parser.add_argument("--version", default="1.0.0", help="version of the bundle")
+    parser.add_argument("--version", default="1.1.0", help="version of the bundle")
     return parser.parse_args()
 
 
@@ -150,7 +151,9 @@ class Training:
         self.model = self.backbone.build(size=size)
         tail = split_backbone(self.model, self.last_frozen)
         self.network = build_network(tail, classes=len(taxonomy), biodegradable=True, dropout=0.2)
-        self.pooled = keras.Model(self.network.input, {"features": self.network.get_layer("pool").output})
+        pooled = {"features": self.network.get_layer("pool").output}
+        self.pooled = keras.Model(self.network.input, pooled)
+        self.scored = keras.Model(self.network.input, self.network.output | pooled)
 
     def start(self) -> Weights:
         """Fit the heads on the frozen network; gives the weights to start from."""
@@ -202,20 +205,12 @@ class Training:
 
     def write(self, weights: Weights, candidates: Sequence[Weights]) -> None:
         """Calibrate and measure the network, and write its bundle."""
-        labels = self.val.labels
-        scores = self._scores(weights, self.seen)
-        calibration = calibrate(scores, labels, TARGETS)
-        metrics = {"val": measure(scores, labels, TARGETS)}
-        seeds = [measure(self._scores(each, self.seen), labels, TARGETS) for each in candidates]
-        if self.arguments.unknown:
-            strange = self._activations(list_photos(self.arguments.unknown), "unknown")
-            metrics["not-waste"] = measure_unknown(self._scores(weights, strange), calibration)
-            for each, measured in zip(candidates, seeds, strict=True):
-                own = calibrate(self._scores(each, self.seen), labels, TARGETS)
-                reviewed = measure_unknown(self._scores(each, strange), own)
-                measured.values["reviewed_share"] = reviewed.values["reviewed_share"]  # type: ignore[index]
-        for name, metric in {**metrics["val"].values, **metrics.get("not-waste", SplitMetrics(0, {})).values}.items():
+        unknown = self._unknown()
+        chosen = self._judge(weights, unknown)
+        seeds = [_flat(self._judge(each, unknown).metrics) for each in candidates]
+        for name, metric in _flat(chosen.metrics).items():
             print(f"{name}: {metric.value:.4f} ({metric.low} to {metric.high})")
+        calibration = chosen.calibration
         manifest = Manifest(
             name="waste8",
             version=self.arguments.version,
@@ -225,20 +220,23 @@ class Training:
             temperature=calibration.temperature,
             biodegradable_temperature=calibration.biodegradable_temperature,
             review=calibration.review,
-            metrics=metrics,
+            metrics=chosen.metrics,
             training=self._record(seeds),
         )
         self.network.set_weights(weights)
         graph = attach_heads(
-            self.backbone.to_onnx(self.model), self._head("logits"), biodegradable=self._head("biodegradable_logit")
+            self.backbone.to_onnx(self.model),
+            self._head("logits"),
+            biodegradable=self._head("biodegradable_logit"),
+            known=None if calibration.scale is None else (chosen.known, calibration.scale),
         )
         files = {
             "model.onnx": graph.SerializeToString(),
-            "card.md": self._card(manifest, scores.logits).encode(),
+            "card.md": self._card(manifest, chosen.scores.logits).encode(),
             BACKBONE_FILE: write_backbone_safetensors(self.backbone.name, self.model),
         }
         out = write_bundle(self.arguments.out, manifest, files, overwrite=self.arguments.overwrite)
-        _check(out, self.val, self.taxonomy, expected=metrics["val"].values["accuracy"].value)
+        _check(out, self.val, self.taxonomy, expected=chosen.metrics["val"].values["accuracy"].value)
 
     def _activations(self, photos: list[Path], what: str, number: int = 0) -> Activations:
         ticks = iter(track(range(len(photos)), description=f"Activations of {what}"))
@@ -271,17 +269,33 @@ class Training:
             found["elsewhere"] = accuracy(photos.labels, predict(seen))
         print(f"{name}: " + ", ".join(f"{key} {value:.2%}" for key, value in found.items()), flush=True)
 
-    def _scores(self, weights: Weights, seen: Activations) -> Scores:
+    def _unknown(self) -> dict[str, Activations]:
+        """Pictures of none of the classes, by the name of their set."""
+        noise = self._activations(write_noise(self.arguments.cache / "noise"), "noise")
+        if not self.arguments.unknown:
+            return {"noise": noise}
+        return {"not-waste": self._activations(list_photos(self.arguments.unknown), "unknown"), "noise": noise}
+
+    def _judge(self, weights: Weights, unknown: Mapping[str, Activations]) -> Judged:
+        """Calibrate a network on `val`, and measure it there and on pictures of none of the classes."""
         self.network.set_weights(weights)
-        found = predict_activations(self.network, seen)
-        second = found["biodegradable_logit"][:, 0].astype(np.float64)
-        return Scores(found["logits"].astype(np.float64), second, self.mask)
+        known = fit_subspace(self.features(self.views[0])[self.rows])
+        scores, labels = self._scores(known, self.seen), self.val.labels
+        calibration = calibrate(scores, labels, TARGETS)
+        metrics = {"val": measure(scores, labels, TARGETS)}
+        metrics |= {name: measure_unknown(self._scores(known, seen), calibration) for name, seen in unknown.items()}
+        return Judged(known, scores, calibration, metrics)
+
+    def _scores(self, known: FeatureSubspace, seen: Activations) -> Scores:
+        found = {name: values.astype(np.float64) for name, values in predict_activations(self.scored, seen).items()}
+        residual = known.residual(found["features"])
+        return Scores(found["logits"], found["biodegradable_logit"][:, 0], self.mask, residual)
 
     def _head(self, name: str) -> LinearModel:
         weight, bias = self.network.get_layer(name).get_weights()
         return LinearModel(weight.astype(np.float64), bias.astype(np.float64))
 
-    def _record(self, seeds: Sequence[SplitMetrics]) -> dict[str, Any]:
+    def _record(self, seeds: Sequence[Mapping[str, Metric]]) -> dict[str, Any]:
         return {
             "recipe": "recipes/waste8/fine_tuned_lite0.py",
             "backbone": f"{self.backbone.name} at {self.spec.size[0]} px, ImageNet weights ({self.backbone.licence}), "
@@ -289,7 +303,7 @@ class Training:
             "heads": "linear, fitted on the frozen network, then trained with it",
             "average": f"{TUNED_SHARE:.0%} of the tuned weights, {1 - TUNED_SHARE:.0%} of the first; mean of the seeds",
             "seeds": {
-                str(seed): {name: round(metric.value, 4) for name, metric in measured.values.items()}
+                str(seed): {name: round(metric.value, 4) for name, metric in measured.items()}
                 for seed, measured in zip(self.arguments.seeds, seeds, strict=True)
             },
             "settings": SETTINGS.to_dict() | {"views": VIEWS, "plain_share": PLAIN_SHARE},
@@ -314,6 +328,25 @@ class Training:
             val=len(self.val),
             digest=manifest.training["data_sha256"],
         )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was fitted to a network, and how good it is."""
+
+    known: FeatureSubspace
+    scores: Scores
+    calibration: Calibration
+    metrics: dict[str, SplitMetrics]
+
+
+def _flat(metrics: Mapping[str, SplitMetrics]) -> dict[str, Metric]:
+    """All metrics by name; those of `val` have none of the split before them."""
+    return {
+        name if split == "val" else f"{split}: {name}": metric
+        for split, measured in metrics.items()
+        for name, metric in measured.values.items()
+    }
 
 
 def _say(record: EpochRecord) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from binsight.taxonomy import Taxonomy
 from binsight.training.photos import LabelledPhotos
@@ -65,6 +66,31 @@ def read_folders(folders: Sequence[tuple[str, Path]], taxonomy: Taxonomy) -> Pho
 def list_photos(folder: Path) -> list[Path]:
     """The photos in a folder and below, sorted."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
+
+
+def write_noise(folder: Path) -> list[Path]:
+    """Write pictures without any object, ten of each kind, always the same; gives their paths.
+
+    The kinds are random pixels, random grey pixels, a dark frame with grain, and random squares of 4 and of 16 pixels.
+    """
+    rng = np.random.default_rng(0)
+    side, paths = 256, []
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(10):
+        blocks = {
+            n: rng.integers(0, 256, (side // n, side // n, 3)).repeat(n, axis=0).repeat(n, axis=1) for n in (4, 16)
+        }
+        pictures = {
+            "pixels": rng.integers(0, 256, (side, side, 3)),
+            "grey": rng.integers(0, 256, (side, side, 1)).repeat(3, axis=2),
+            "dark": np.clip(rng.normal(10, 8, (side, side, 3)), 0, 255),
+            "squares-4": blocks[4],
+            "squares-16": blocks[16],
+        }
+        for kind, picture in pictures.items():
+            paths.append(folder / f"{kind}-{number}.png")
+            Image.fromarray(picture.astype(np.uint8)).save(paths[-1])
+    return sorted(paths)
 
 
 def twins_of_val(photos: Photos) -> NDArray[np.bool_]:

@@ -77,6 +77,28 @@ def test_unfamiliarity_is_the_energy_of_the_logits(backbone, images):
     np.testing.assert_allclose(outputs["unfamiliarity"], expected, rtol=1e-4, atol=1e-4)
 
 
+KNOWN = SimpleNamespace(
+    mean=np.full(DEPTH, 80.0), directions=np.linalg.qr(np.random.default_rng(3).normal(0, 1, (DEPTH, 2)))[0]
+)
+
+
+@pytest.mark.parametrize("louder", ["energy", "residual"])
+def test_unfamiliarity_is_the_larger_of_energy_and_residual(backbone, images, louder):
+    """`(-log(sum(exp(logits))) - centre) / spread`, and likewise what the directions leave of the features."""
+    centre, spread = (-1000.0, 1.0) if louder == "energy" else (0.0, 90.0)
+    scale = SimpleNamespace(energy_centre=centre, energy_spread=spread, residual_centre=20.0, residual_spread=0.5)
+    outputs = _run(attach_heads(backbone, _head(CLASSES), known=(KNOWN, scale)), images)
+    centred = outputs["features"].astype(float) - KNOWN.mean
+    outside = centred - centred @ KNOWN.directions @ KNOWN.directions.T
+    energy = -np.log(np.exp(outputs["logits"].astype(float)).sum(axis=1))
+    sides = {
+        "energy": (energy - scale.energy_centre) / scale.energy_spread,
+        "residual": (np.linalg.norm(outside, axis=1) - scale.residual_centre) / scale.residual_spread,
+    }
+    assert max(sides, key=lambda side: float(sides[side].min())) == louder
+    np.testing.assert_allclose(outputs["unfamiliarity"][:, 0], sides[louder], rtol=1e-3)
+
+
 def test_without_a_second_head_there_is_no_such_output(backbone, images):
     """A taxonomy that leaves biodegradability open drops the output."""
     assert "biodegradable_logit" not in _run(attach_heads(backbone, _head(CLASSES)), images)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from binsight.pipeline.calibrate import ReviewTargets, Scores, accept, calibrate, energy
+from binsight.pipeline.calibrate import ReviewTargets, Scores, accept, calibrate
+from binsight.pipeline.unfamiliarity import energy
 
 
 def _scores(n=400, *, second=True, seed=0):
@@ -17,11 +18,6 @@ def _scores(n=400, *, second=True, seed=0):
     mask = np.array([True, False, False])
     rotting = 6 * (2.0 * mask[labels] - 1) + generator.normal(0, 1, n)
     return Scores(logits, rotting if second else None, mask if second else None), labels
-
-
-def test_energy_by_hand():
-    """Two logits of 0 give -ln 2; large ones do not overflow."""
-    np.testing.assert_allclose(energy(np.array([[0.0, 0.0], [1000.0, 0.0]])), [-np.log(2), -1000.0])
 
 
 def test_overconfidence_is_softened():
@@ -74,6 +70,18 @@ def test_heads_that_disagree_send_to_review():
     assert accept(opposed, fitted).sum() == 0
 
 
+def test_features_unlike_all_others_send_to_review():
+    """A photo whose residual is far above that of the known ones, though its logits are like theirs."""
+    scores, labels = _scores()
+    residual = np.random.default_rng(2).normal(5, 1, len(labels))
+    known = Scores(scores.logits, scores.biodegradable, scores.mask, residual)
+    fitted = calibrate(known, labels, ReviewTargets(precision=0.5, unfamiliar_share=0.02))
+    usual = accept(known, fitted)
+    assert usual.sum() > 300
+    strange = Scores(scores.logits, scores.biodegradable, scores.mask, residual + 20)
+    assert accept(strange, fitted).sum() == 0
+
+
 def test_a_model_that_is_never_right_has_no_typical_photo():
     """There is nothing to tell unfamiliarity from."""
     logits = np.tile([5.0, 0.0], (20, 1))
@@ -85,7 +93,9 @@ def test_a_model_that_is_never_right_has_no_typical_photo():
 def test_taking_some_takes_all_their_scores():
     """Both heads, in the order asked for."""
     scores, _ = _scores(10)
+    scores = Scores(scores.logits, scores.biodegradable, scores.mask, np.arange(10.0))
     some = scores.take(np.array([3, 1]))
+    np.testing.assert_array_equal(some.residual, [3, 1])
     np.testing.assert_array_equal(some.logits, scores.logits[[3, 1]])
     np.testing.assert_array_equal(some.biodegradable, scores.biodegradable[[3, 1]])
     assert len(some) == 2

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
-__all__ = ["LinearHead", "attach_heads"]
+__all__ = ["LinearHead", "Scale", "Subspace", "attach_heads"]
 
 
 class LinearHead(Protocol):
@@ -25,12 +25,40 @@ class LinearHead(Protocol):
         ...
 
 
+class Subspace(Protocol):
+    """The subspace of the features of training photos."""
+
+    @property
+    def mean(self) -> NDArray[np.floating]:
+        """`(d,)` float."""
+        ...
+
+    @property
+    def directions(self) -> NDArray[np.floating]:
+        """`(d, k)` float, orthonormal."""
+        ...
+
+
+class Scale(Protocol):
+    """`(value - centre) / spread`, of energy and residual; spreads are above 0."""
+
+    @property
+    def energy_centre(self) -> float: ...  # noqa: D102
+    @property
+    def energy_spread(self) -> float: ...  # noqa: D102
+    @property
+    def residual_centre(self) -> float: ...  # noqa: D102
+    @property
+    def residual_spread(self) -> float: ...  # noqa: D102
+
+
 def attach_heads(
     backbone: ModelProto,
     categories: LinearHead,
     *,
     biodegradable: LinearHead | None = None,
     inner: LinearHead | None = None,
+    known: tuple[Subspace, Scale] | None = None,
 ) -> ModelProto:
     """The backbone with heads on it, as `docs/bundle-format.md` describes `model.onnx`.
 
@@ -42,13 +70,17 @@ def attach_heads(
         categories: `(d, C)`; `(i, C)` with an inner layer.
         biodegradable: `(d, 1)`, likewise, or None where the taxonomy leaves it open.
         inner: `(d, i)`, a layer with ReLU between features and heads, or None for none.
+        known: what the features of training photos have in common, and the scale of the unfamiliarity.
 
     Returns:
-        A new model; `backbone` is left as it is. Its `unfamiliarity` is the energy of the category logits,
-        `-log(sum_c exp(logit_c))`: high where no class claims the photo.
+        A new model; `backbone` is left as it is. Its `unfamiliarity` is the larger of two scaled measures: the energy
+        of the category logits, `-log(sum_c exp(logit_c))`, high where no class claims the photo, and the residual
+        `|x - P Pᵀ x|` with `x = features - mean` and P the directions, high where the features are like those of no
+        training photo. Without `known` it is the energy itself.
 
     References:
-        Liu et al. 2020, Energy-based Out-of-distribution Detection, arXiv 2010.03759, equation 4 with T = 1.
+        Liu et al. 2020, Energy-based Out-of-distribution Detection, arXiv 2010.03759, equation 4 with T = 1. Wang et
+        al. 2022, ViM: Out-Of-Distribution with Virtual-logit Matching, arXiv 2203.10807, section 3.2: the residual.
     """
     model = ModelProto()
     model.CopyFrom(backbone)
@@ -71,7 +103,10 @@ def attach_heads(
     _linear(graph, places, "attention", categories)
     _output(graph, "attention", ["n", grid[2], grid[3], classes])
     _output(graph, "features", ["n", grid[1]])
-    _energy(graph)
+    if known is None:
+        _energy(graph, "unfamiliarity")
+    else:
+        _larger(graph, *known)
     _output(graph, "unfamiliarity", ["n", 1])
     checker.check_model(model, full_check=True)
     return model
@@ -99,9 +134,38 @@ def _constants(graph: Any, name: str, head: LinearHead) -> None:
     _constant(graph, f"{name}.bias", head.bias)
 
 
-def _energy(graph: Any) -> None:
+def _energy(graph: Any, target: str) -> None:
     _node(graph, "ReduceLogSumExp", ["logits"], "free_energy", axes=[1], keepdims=1)
-    _node(graph, "Neg", ["free_energy"], "unfamiliarity")
+    _node(graph, "Neg", ["free_energy"], target)
+
+
+def _larger(graph: Any, subspace: Subspace, scale: Scale) -> None:
+    """The larger of energy and residual, each on its scale."""
+    _energy(graph, "energy")
+    _scaled(graph, "energy", "energy.scaled", scale.energy_centre, scale.energy_spread)
+    _residual(graph, subspace, "residual")
+    _scaled(graph, "residual", "residual.scaled", scale.residual_centre, scale.residual_spread)
+    _node(graph, "Max", ["energy.scaled", "residual.scaled"], "unfamiliarity")
+
+
+def _residual(graph: Any, subspace: Subspace, target: str) -> None:
+    """`sqrt(|x|² - |Pᵀ x|²)`: where the difference loses digits, nothing is unfamiliar."""
+    _constant(graph, "known.mean", subspace.mean)
+    _constant(graph, "known.directions", subspace.directions)
+    _node(graph, "Sub", ["features", "known.mean"], "centred")
+    _node(graph, "MatMul", ["centred", "known.directions"], "inside")
+    for value in ("centred", "inside"):
+        _node(graph, "ReduceSumSquare", [value], f"{value}.square", axes=[1], keepdims=1)
+    _node(graph, "Sub", ["centred.square", "inside.square"], f"{target}.difference")
+    _node(graph, "Relu", [f"{target}.difference"], f"{target}.square")
+    _node(graph, "Sqrt", [f"{target}.square"], target)
+
+
+def _scaled(graph: Any, source: str, target: str, centre: float, spread: float) -> None:
+    _constant(graph, f"{target}.centre", np.array(centre))
+    _constant(graph, f"{target}.factor", np.array(1 / spread))
+    _node(graph, "Sub", [source, f"{target}.centre"], f"{target}.shifted")
+    _node(graph, "Mul", [f"{target}.shifted", f"{target}.factor"], target)
 
 
 def _node(graph: Any, operator: str, inputs: list[str], output: str, **attributes: Any) -> None:

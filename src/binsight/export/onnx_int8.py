@@ -82,12 +82,13 @@ def _first_convolutions(model: ModelProto) -> list[str]:
 
 
 def _heads(model: ModelProto) -> list[str]:
-    """The names of the nodes from the last matrix products to the outputs."""
+    """The names of the nodes from the last matrix products, or the features, to the outputs."""
     makers = {node.output[0]: node for node in model.graph.node}
-    pending, names = [output.name for output in model.graph.output if output.name != "features"], []
+    pending, names = [output.name for output in model.graph.output], []
     while pending:
-        node = makers.get(pending.pop())
-        if node is None or node.op_type == "Conv":
+        value = pending.pop()
+        node = makers.get(value)
+        if node is None or value == "features" or node.op_type == "Conv":
             continue
         names.append(node.name)
         if node.op_type not in {"MatMul", "Gemm"}:

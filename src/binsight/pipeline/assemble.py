@@ -24,7 +24,9 @@ from binsight.pipeline.card import render_card
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.measure import measure, measure_unknown
 from binsight.pipeline.run import Run
+from binsight.pipeline.unfamiliarity import UnfamiliarityScale
 from binsight.training.backbones import BACKBONE_FILE
+from binsight.training.familiarity import FeatureSubspace, fit_subspace
 
 __all__ = ["TrainedModel", "assemble_bundle", "unknown_photos"]
 
@@ -63,7 +65,8 @@ def assemble_bundle(run: Run, model: TrainedModel, out: Path, *, overwrite: bool
         OutputError: `out` exists, or cannot be written.
         BundleError: the bundle is not sound: a bug.
     """
-    seen = {name: _scores(run, model, name) for name in ("val", "test") if name in run.data.splits}
+    known = fit_subspace(model.fitted.source.of_split("train"))
+    seen = {name: _scores(run, model, known, name) for name in ("val", "test") if name in run.data.splits}
     targets = run.config.review.targets()
     labels = run.data.splits["val"].labels
     run.reporter.stage("Calibrating")
@@ -72,10 +75,11 @@ def assemble_bundle(run: Run, model: TrainedModel, out: Path, *, overwrite: bool
     if "test" in seen:
         metrics["test"] = measure(seen["test"], run.data.splits["test"].labels, targets, calibration=calibration)
     if unknown := unknown_photos(run.config.evaluate.unknown):
-        strange = _scores_of(run, model, model.fitted.source.of_photos(unknown, what="unknown"))
+        strange = _scores_of(run, model, known, model.fitted.source.of_photos(unknown, what="unknown"))
         metrics["unknown"] = measure_unknown(strange, calibration)
     manifest = _manifest(run, model, calibration, metrics)
-    files = {MODEL_NAME: _network(model), CARD_NAME: render_card(manifest, seen["val"].logits, labels).encode()}
+    network = _network(model, known, calibration.scale)
+    files = {MODEL_NAME: network, CARD_NAME: render_card(manifest, seen["val"].logits, labels).encode()}
     if model.weights is not None and run.config.bundle.store_weights:
         files[BACKBONE_FILE] = model.weights
     run.reporter.stage("Writing the bundle")
@@ -102,19 +106,24 @@ def unknown_photos(folder: str | None) -> list[Path]:
     return found
 
 
-def _scores(run: Run, model: TrainedModel, split: str) -> Scores:
-    return _scores_of(run, model, model.fitted.source.of_split(split))
+def _scores(run: Run, model: TrainedModel, known: FeatureSubspace, split: str) -> Scores:
+    return _scores_of(run, model, known, model.fitted.source.of_split(split))
 
 
-def _scores_of(run: Run, model: TrainedModel, features: NDArray[np.float32]) -> Scores:
+def _scores_of(run: Run, model: TrainedModel, known: FeatureSubspace, features: NDArray[np.float32]) -> Scores:
     heads = model.fitted.heads
-    return Scores(heads.logits(features), heads.biodegradable_logits(features), run.data.mask)
+    second = heads.biodegradable_logits(features)
+    return Scores(heads.logits(features), second, run.data.mask, known.residual(features))
 
 
-def _network(model: TrainedModel) -> bytes:
+def _network(model: TrainedModel, known: FeatureSubspace, scale: UnfamiliarityScale | None) -> bytes:
     heads = model.fitted.heads
     graph = attach_heads(
-        model.fitted.source.graph(), heads.categories, biodegradable=heads.biodegradable, inner=heads.inner
+        model.fitted.source.graph(),
+        heads.categories,
+        biodegradable=heads.biodegradable,
+        inner=heads.inner,
+        known=None if scale is None else (known, scale),
     )
     data: bytes = graph.SerializeToString()
     return data

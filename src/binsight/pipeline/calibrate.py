@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.evaluation.calibration import confidence_thresholds, fit_binary_temperature, fit_temperature
+from binsight.pipeline.unfamiliarity import UnfamiliarityScale, energy, fit_scale
 from binsight.probability import ReviewThresholds, decide, sigmoid, softmax
 
-__all__ = ["Calibration", "ReviewTargets", "Scores", "accept", "calibrate", "energy"]
+__all__ = ["Calibration", "ReviewTargets", "Scores", "accept", "calibrate"]
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,13 @@ class Scores:
         logits: `(n, C)`.
         biodegradable: `(n,)` logits of the second head; None where the taxonomy leaves it open.
         mask: `(C,)`, which classes are biodegradable; None likewise.
+        residual: `(n,)`, how far the features lie outside those of training photos; None: unfamiliarity is the energy.
     """
 
     logits: NDArray[np.float64]
     biodegradable: NDArray[np.float64] | None = None
     mask: NDArray[np.bool_] | None = None
+    residual: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.logits)
@@ -36,7 +39,13 @@ class Scores:
     def take(self, positions: NDArray[np.intp]) -> Scores:
         """The scores of some photos."""
         second = None if self.biodegradable is None else self.biodegradable[positions]
-        return Scores(self.logits[positions], second, self.mask)
+        residual = None if self.residual is None else self.residual[positions]
+        return Scores(self.logits[positions], second, self.mask, residual)
+
+    def unfamiliarity(self, scale: UnfamiliarityScale | None) -> NDArray[np.float64]:
+        """What the exported network gives as `unfamiliarity`, `(n,)`: the energy, where there is no scale."""
+        strange = energy(self.logits)
+        return strange if scale is None or self.residual is None else scale.of(strange, self.residual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +65,19 @@ class ReviewTargets:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What turns logits into confidences and decisions, as a bundle's manifest holds it."""
+    """What turns scores into confidences and decisions: the manifest holds it, but for the scale.
+
+    Attributes:
+        temperature: of the categories.
+        biodegradable_temperature: of the second head; None without it.
+        review: when an item goes to a person.
+        scale: of the unfamiliarity; the network holds it. None: unfamiliarity is the energy.
+    """
 
     temperature: float
     biodegradable_temperature: float | None
     review: ReviewThresholds
+    scale: UnfamiliarityScale | None = None
 
 
 def calibrate(scores: Scores, labels: NDArray[np.intp], targets: ReviewTargets) -> Calibration:
@@ -83,8 +100,10 @@ def calibrate(scores: Scores, labels: NDArray[np.intp], targets: ReviewTargets) 
         target_precision=targets.precision,
     )
     second, disagreement = _calibrate_second(scores, labels, probabilities, correct, targets)
-    unfamiliarity = _upper(energy(scores.logits)[correct], targets.unfamiliar_share)
-    return Calibration(temperature, second, ReviewThresholds(confidence, disagreement, unfamiliarity))
+    known = scores.take(np.flatnonzero(correct))
+    scale = None if known.residual is None else fit_scale(energy(known.logits), known.residual)
+    unfamiliarity = _upper(known.unfamiliarity(scale), targets.unfamiliar_share)
+    return Calibration(temperature, second, ReviewThresholds(confidence, disagreement, unfamiliarity), scale)
 
 
 def accept(scores: Scores, calibration: Calibration) -> NDArray[np.bool_]:
@@ -93,7 +112,7 @@ def accept(scores: Scores, calibration: Calibration) -> NDArray[np.bool_]:
     heads = None
     if scores.biodegradable is not None and calibration.biodegradable_temperature is not None:
         heads = sigmoid(scores.biodegradable, temperature=calibration.biodegradable_temperature)
-    strange = energy(scores.logits)
+    strange = scores.unfamiliarity(calibration.scale)
     decisions = [
         decide(
             probabilities[i],
@@ -105,13 +124,6 @@ def accept(scores: Scores, calibration: Calibration) -> NDArray[np.bool_]:
         for i in range(len(scores))
     ]
     return np.array([decision.decision == "accept" for decision in decisions], dtype=bool)
-
-
-def energy(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`-log(sum_c exp(logit_c))`, `(n,)`: what the exported network gives as `unfamiliarity`."""
-    peak = logits.max(axis=1, keepdims=True)
-    result: NDArray[np.float64] = -(peak[:, 0] + np.log(np.exp(logits - peak).sum(axis=1)))
-    return result
 
 
 def _calibrate_second(

@@ -12,7 +12,7 @@ from binsight.training.architecture import Architecture, LayerKind, LayerSummary
 
 __all__ = ["describe_graph"]
 
-_SIDE_OUTPUTS: Final = {"attention", "unfamiliarity"}  # they share the weights of the category head
+_SIDE_OUTPUTS: Final = {"attention", "unfamiliarity"}  # of the categories' head, or no layers of the network
 _POOLS: Final = {"MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"}
 
 

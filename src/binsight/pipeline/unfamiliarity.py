@@ -1,0 +1,68 @@
+"""How unlike the training photos a photo looks: the larger of two measures that miss different things.
+
+The energy of the logits is high where no class claims the photo: clothes, plain colours, gradients, stripes. Noise it
+does not see, which some class or other may claim loudly. The residual, how far a photo's features lie outside the
+subspace of those of training photos, sees noise and little else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["UnfamiliarityScale", "energy", "fit_scale"]
+
+_RIM = 0.98  # of the known photos, this share lies inside
+
+
+@dataclass(frozen=True, slots=True)
+class UnfamiliarityScale:
+    """What makes the two measures comparable: `(value - centre) / spread` is 0 where known photos have their median.
+
+    It is 1 where the strangest 2 % of them begin.
+
+    Attributes:
+        energy_centre: of the energy.
+        energy_spread: likewise, above 0.
+        residual_centre: of the residual.
+        residual_spread: likewise, above 0.
+    """
+
+    energy_centre: float
+    energy_spread: float
+    residual_centre: float
+    residual_spread: float
+
+    def of(self, energy: NDArray[np.float64], residual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The larger of the two measures of each photo, `(n,)`."""
+        larger: NDArray[np.float64] = np.maximum(
+            (energy - self.energy_centre) / self.energy_spread,
+            (residual - self.residual_centre) / self.residual_spread,
+        )
+        return larger
+
+
+def energy(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`-log(sum_c exp(logit_c))` of `(n, C)` logits, `(n,)`.
+
+    References:
+        Liu et al. 2020, Energy-based Out-of-distribution Detection, arXiv 2010.03759, equation 4 with T = 1.
+    """
+    peak = logits.max(axis=1, keepdims=True)
+    result: NDArray[np.float64] = -(peak[:, 0] + np.log(np.exp(logits - peak).sum(axis=1)))
+    return result
+
+
+def fit_scale(energy: NDArray[np.float64], residual: NDArray[np.float64]) -> UnfamiliarityScale | None:
+    """Fit the scale on both measures of photos that the network classifies rightly and did not learn from, `(n,)` each.
+
+    None where there are none, or all are alike.
+    """
+    if not len(energy):
+        return None
+    (centre, rim), (inner, outer) = np.quantile(energy, [0.5, _RIM]), np.quantile(residual, [0.5, _RIM])
+    if not (rim > centre and outer > inner):
+        return None
+    return UnfamiliarityScale(float(centre), float(rim - centre), float(inner), float(outer - inner))

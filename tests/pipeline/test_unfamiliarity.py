@@ -1,0 +1,36 @@
+"""The two measures of how unlike the training photos a photo looks, and their common scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from binsight.pipeline.unfamiliarity import UnfamiliarityScale, energy, fit_scale
+
+
+def test_energy_by_hand():
+    """Two logits of 0 give -ln 2; large ones do not overflow."""
+    np.testing.assert_allclose(energy(np.array([[0.0, 0.0], [1000.0, 0.0]])), [-np.log(2), -1000.0])
+
+
+def test_the_larger_measure_counts():
+    """Each on its own scale: 2 and 0, then 0 and 3."""
+    scale = UnfamiliarityScale(energy_centre=-5, energy_spread=2, residual_centre=10, residual_spread=4)
+    np.testing.assert_allclose(scale.of(np.array([-1.0, -5.0]), np.array([10.0, 22.0])), [2, 3])
+
+
+def test_scale_by_hand():
+    """Of 0 to 100 the median is 50 and 98 % lie up to 98: half way is 0, the rim is 1."""
+    values = np.arange(101.0)
+    scale = fit_scale(values, 10 * values)
+    assert scale == UnfamiliarityScale(50, 48, 500, 480)
+
+
+@pytest.mark.parametrize(
+    ("strange", "residual"),
+    [([], []), ([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [0, 0, 0])],
+    ids=["none", "energy", "residual"],
+)
+def test_nothing_to_tell_from(strange, residual):
+    """Without photos, or where all are alike, there is no scale."""
+    assert fit_scale(np.array(strange, float), np.array(residual, float)) is None
