@@ -10,7 +10,9 @@ another background. The first blocks stay as ImageNet made them. Half the traine
 averaged (WiSE-FT), and the averages of three seeds are averaged again (a uniform soup). Every seed is measured by
 itself too.
 
-A run that was stopped goes on where it was. To measure on photographers whose photos were not trained on:
+A run that was stopped goes on where it was. The same seeds give the same network on one kind of processor, on another
+one that differs by a few photos of `val`. `--weights waste8` takes the weights of a bundle in place of training, to
+calibrate and measure them anew. To measure on photographers whose photos were not trained on:
 
     python recipes/waste8/fine_tuned_lite0.py --data ../shared/data/waste8 --seeds 0 \
         --hold-out bhaktapur foodai leaf_ground vinai \
@@ -43,10 +45,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from onnx import load_from_string
+from onnx.numpy_helper import to_array
 from photos import Photos, digest, held_out, list_photos, read_folders, read_split, twins_of_val, write_noise
 from rich.progress import track
 
-from binsight.bundle import Manifest, Metric, SplitMetrics, verify_bundle, write_bundle
+from binsight.bundle import Manifest, Metric, SplitMetrics, load_bundle, resolve_bundle, verify_bundle, write_bundle
 from binsight.evaluation.metrics import accuracy
 from binsight.export.onnx_graph import attach_heads
 from binsight.imaging import PreprocessSpec
@@ -96,6 +100,9 @@ def main() -> None:
     arguments = _arguments()
     taxonomy = builtin_taxonomy("waste8")
     training = Training(arguments, taxonomy)
+    if arguments.weights:
+        training.write(*training.take(arguments.weights))
+        return
     start = training.start()
     candidates = []
     for seed in arguments.seeds:
@@ -106,7 +113,7 @@ def main() -> None:
     training.report("all seeds averaged", soup)
     if arguments.hold_out or arguments.elsewhere:
         return
-    training.write(soup, candidates)
+    training.write(soup, training.measure_seeds(candidates))
 
 
 def _arguments() -> argparse.Namespace:
@@ -117,6 +124,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--hold-out", nargs="*", default=[], metavar="SOURCE", help="train without these sources")
     parser.add_argument("--elsewhere", nargs="*", default=[], metavar="CLASS=FOLDER", help="other photos to measure on")
+    parser.add_argument("--weights", metavar="BUNDLE", help="take its weights, do not train")
     parser.add_argument("--out", type=Path, default=Path("src/binsight/models/waste8"))
     parser.add_argument("--overwrite", action="store_true", help="replace the bundle at --out")
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="where activations and checkpoints are kept")
@@ -203,11 +211,20 @@ class Training:
         self.network.set_weights(weights)
         self._report(name, lambda seen: predict_activations(self.network, seen)["logits"].argmax(axis=1))
 
-    def write(self, weights: Weights, candidates: Sequence[Weights]) -> None:
+    def take(self, bundle: str) -> tuple[Weights, dict[str, Any]]:
+        """The weights of a bundle that this recipe made, and what it says of its seeds."""
+        loaded = load_bundle(resolve_bundle(bundle))
+        trained = find_backbone(f"bundle:{bundle}").build(size=self.spec.size[0])
+        self.model.set_weights(trained.get_weights())
+        constants = {c.name: to_array(c) for c in load_from_string(loaded.read_model()).graph.initializer}
+        for name in ("logits", "biodegradable_logit"):
+            self.network.get_layer(name).set_weights([constants[f"{name}.weight"], constants[f"{name}.bias"]])
+        weights: Weights = self.network.get_weights()
+        return weights, loaded.manifest.training["seeds"]
+
+    def write(self, weights: Weights, seeds: Mapping[str, Mapping[str, float]]) -> None:
         """Calibrate and measure the network, and write its bundle."""
-        unknown = self._unknown()
-        chosen = self._judge(weights, unknown)
-        seeds = [_flat(self._judge(each, unknown).metrics) for each in candidates]
+        chosen = self.judge(weights, self.unknown())
         for name, metric in _flat(chosen.metrics).items():
             print(f"{name}: {metric.value:.4f} ({metric.low} to {metric.high})")
         calibration = chosen.calibration
@@ -269,14 +286,14 @@ class Training:
             found["elsewhere"] = accuracy(photos.labels, predict(seen))
         print(f"{name}: " + ", ".join(f"{key} {value:.2%}" for key, value in found.items()), flush=True)
 
-    def _unknown(self) -> dict[str, Activations]:
+    def unknown(self) -> dict[str, Activations]:
         """Pictures of none of the classes, by the name of their set."""
         noise = self._activations(write_noise(self.arguments.cache / "noise"), "noise")
         if not self.arguments.unknown:
             return {"noise": noise}
         return {"not-waste": self._activations(list_photos(self.arguments.unknown), "unknown"), "noise": noise}
 
-    def _judge(self, weights: Weights, unknown: Mapping[str, Activations]) -> Judged:
+    def judge(self, weights: Weights, unknown: Mapping[str, Activations]) -> Judged:
         """Calibrate a network on `val`, and measure it there and on pictures of none of the classes."""
         self.network.set_weights(weights)
         known = fit_subspace(self.features(self.views[0])[self.rows])
@@ -295,17 +312,23 @@ class Training:
         weight, bias = self.network.get_layer(name).get_weights()
         return LinearModel(weight.astype(np.float64), bias.astype(np.float64))
 
-    def _record(self, seeds: Sequence[Mapping[str, Metric]]) -> dict[str, Any]:
+    def measure_seeds(self, candidates: Sequence[Weights]) -> dict[str, dict[str, float]]:
+        """Every metric of each seed by itself."""
+        unknown = self.unknown()
+        measured = [_flat(self.judge(weights, unknown).metrics) for weights in candidates]
+        return {
+            str(seed): {name: round(metric.value, 4) for name, metric in metrics.items()}
+            for seed, metrics in zip(self.arguments.seeds, measured, strict=True)
+        }
+
+    def _record(self, seeds: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
         return {
             "recipe": "recipes/waste8/fine_tuned_lite0.py",
             "backbone": f"{self.backbone.name} at {self.spec.size[0]} px, ImageNet weights ({self.backbone.licence}), "
             f"trained behind {self.last_frozen}",
             "heads": "linear, fitted on the frozen network, then trained with it",
             "average": f"{TUNED_SHARE:.0%} of the tuned weights, {1 - TUNED_SHARE:.0%} of the first; mean of the seeds",
-            "seeds": {
-                str(seed): {name: round(metric.value, 4) for name, metric in measured.items()}
-                for seed, measured in zip(self.arguments.seeds, seeds, strict=True)
-            },
+            "seeds": {seed: dict(values) for seed, values in seeds.items()},
             "settings": SETTINGS.to_dict() | {"views": VIEWS, "plain_share": PLAIN_SHARE},
             "photos": {"train": len(self.train), "val": len(self.val)},
             "data_sha256": digest(self.arguments.data, [*self.train.paths, *self.val.paths]),

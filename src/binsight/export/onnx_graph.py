@@ -141,22 +141,23 @@ def _energy(graph: Any, target: str) -> None:
 
 def _larger(graph: Any, subspace: Subspace, scale: Scale) -> None:
     """The larger of energy and residual, each on its scale."""
-    _energy(graph, "energy")
-    _scaled(graph, "energy", "energy.scaled", scale.energy_centre, scale.energy_spread)
-    _residual(graph, subspace, "residual")
-    _scaled(graph, "residual", "residual.scaled", scale.residual_centre, scale.residual_spread)
-    _node(graph, "Max", ["energy.scaled", "residual.scaled"], "unfamiliarity")
+    energy, residual = "known.energy", "known.residual"  # backbones have names of their own, none begins like this
+    _energy(graph, energy)
+    _scaled(graph, energy, f"{energy}.scaled", scale.energy_centre, scale.energy_spread)
+    _residual(graph, subspace, residual)
+    _scaled(graph, residual, f"{residual}.scaled", scale.residual_centre, scale.residual_spread)
+    _node(graph, "Max", [f"{energy}.scaled", f"{residual}.scaled"], "unfamiliarity")
 
 
 def _residual(graph: Any, subspace: Subspace, target: str) -> None:
     """`sqrt(|x|² - |Pᵀ x|²)`: where the difference loses digits, nothing is unfamiliar."""
     _constant(graph, "known.mean", subspace.mean)
     _constant(graph, "known.directions", subspace.directions)
-    _node(graph, "Sub", ["features", "known.mean"], "centred")
-    _node(graph, "MatMul", ["centred", "known.directions"], "inside")
-    for value in ("centred", "inside"):
+    _node(graph, "Sub", ["features", "known.mean"], "known.centred")
+    _node(graph, "MatMul", ["known.centred", "known.directions"], "known.inside")
+    for value in ("known.centred", "known.inside"):
         _node(graph, "ReduceSumSquare", [value], f"{value}.square", axes=[1], keepdims=1)
-    _node(graph, "Sub", ["centred.square", "inside.square"], f"{target}.difference")
+    _node(graph, "Sub", ["known.centred.square", "known.inside.square"], f"{target}.difference")
     _node(graph, "Relu", [f"{target}.difference"], f"{target}.square")
     _node(graph, "Sqrt", [f"{target}.square"], target)
 
