@@ -48,17 +48,17 @@ from numpy.typing import NDArray
 from onnx import load_from_string
 from onnx.numpy_helper import to_array
 from photos import Photos, digest, held_out, list_photos, read_folders, read_split, twins_of_val, write_noise
+from report import check_bundle, seed_rows
 from rich.progress import track
 
-from binsight.bundle import Manifest, Metric, SplitMetrics, load_bundle, resolve_bundle, verify_bundle, write_bundle
+from binsight.bundle import Manifest, Metric, SplitMetrics, load_bundle, resolve_bundle, write_bundle
 from binsight.evaluation.metrics import accuracy
 from binsight.export.onnx_graph import attach_heads
 from binsight.imaging import PreprocessSpec
 from binsight.pipeline.calibrate import Calibration, ReviewTargets, Scores, calibrate
 from binsight.pipeline.card import class_rows, metric_rows
 from binsight.pipeline.measure import measure, measure_unknown
-from binsight.predictor import Predictor, available_cores, predict_files
-from binsight.predictor.prediction import Prediction
+from binsight.predictor import available_cores
 from binsight.taxonomy import Taxonomy, builtin_taxonomy
 from binsight.training.activations import ActivationCache, Activations, cut_graph
 from binsight.training.augment_settings import augment_strength
@@ -253,7 +253,7 @@ class Training:
             BACKBONE_FILE: write_backbone_safetensors(self.backbone.name, self.model),
         }
         out = write_bundle(self.arguments.out, manifest, files, overwrite=self.arguments.overwrite)
-        _check(out, self.val, self.taxonomy, expected=chosen.metrics["val"].values["accuracy"].value)
+        check_bundle(out, self.val, self.taxonomy, expected=chosen.metrics["val"].values["accuracy"].value)
 
     def _activations(self, photos: list[Path], what: str, number: int = 0) -> Activations:
         ticks = iter(track(range(len(photos)), description=f"Activations of {what}"))
@@ -346,7 +346,7 @@ class Training:
             block=BACKBONES[self.backbone.name][1],
             classes="\n".join(class_rows(self.taxonomy.ids, logits, self.val.labels)),
             metrics="\n".join(metric_rows(manifest)),
-            seeds="\n".join(_seed_rows(list(seeds.values()))),
+            seeds="\n".join(seed_rows(list(seeds.values()))),
             train=len(self.train),
             val=len(self.val),
             digest=manifest.training["data_sha256"],
@@ -383,31 +383,6 @@ def _say(record: EpochRecord) -> None:
 def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
     result: NDArray[np.float32] = features / np.linalg.norm(features, axis=1, keepdims=True)
     return result
-
-
-def _seed_rows(seeds: Sequence[dict[str, float]]) -> list[str]:
-    """Each metric over the seeds: mean, and the half-width of Student's 95 % interval of the mean."""
-    from scipy.stats import t  # noqa: PLC0415
-
-    rows = []
-    for name in seeds[0]:
-        values = np.array([seed[name] for seed in seeds])
-        half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-        rows.append(f"| {name} | {values.mean():.4f} | ± {half:.4f} | {', '.join(f'{v:.4f}' for v in values)} |")
-    return rows
-
-
-def _check(bundle: Path, val: Photos, taxonomy: Taxonomy, *, expected: float) -> None:
-    """The written bundle, read as a user reads it, must reach what was measured."""
-    if faults := verify_bundle(bundle):
-        raise SystemExit(f"the bundle is not sound: {faults}")
-    predictor = Predictor.load(bundle, threads=1)
-    outcomes = list(predict_files(predictor, val.paths, workers=available_cores()))
-    predicted = np.array([taxonomy.index(p.category) for p in outcomes if isinstance(p, Prediction)])
-    reached = accuracy(val.labels, predicted)
-    print(f"{bundle}: accuracy {reached:.4f} on val, read back through the predictor")
-    if reached < expected - 0.003:
-        raise SystemExit(f"expected an accuracy of {expected:.4f}, give or take two photos")
 
 
 if __name__ == "__main__":
