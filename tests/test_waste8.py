@@ -110,6 +110,15 @@ def test_a_large_photo_gives_the_probabilities_of_the_full_decode(predictor):
 
 
 def test_nothing_to_see_is_sent_to_review(predictor):
-    """Black, grey and white pictures are no waste; random pixels look like wood to it, as the card says."""
+    """Black, grey and white pictures are no waste."""
     plain = [np.full((300, 300, 3), value, np.uint8) for value in (0, 127, 255)]
     assert [p.decision for p in predictor.predict_images(plain)] == ["review"] * 3
+
+
+def test_noise_is_sent_to_review(predictor):
+    """Random pixels look like wood to it, but their features like those of no photo: at least 15 of 20."""
+    generator = np.random.default_rng(1)
+    pictures = [generator.integers(0, 256, (*predictor.spec.size, 3), np.uint8) for _ in range(10)]
+    pictures += [picture[..., :1].repeat(3, axis=2) for picture in pictures]
+    decisions = Counter(p.decision for p in predictor.predict_images(pictures))
+    assert decisions["review"] >= 15

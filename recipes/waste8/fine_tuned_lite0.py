@@ -90,7 +90,7 @@ SETTINGS = FineTuneSettings(
     augment=AUGMENT,
 )
 TUNED_SHARE = 0.5
-TARGETS = ReviewTargets(precision=0.993, disagreement_share=0.01, unfamiliar_share=0.03)
+TARGETS = ReviewTargets(precision=0.993, disagreement_share=0.01, unfamiliar_share=0.02)
 TWIN_COSINE = 0.9  # photos elsewhere as near as this to a training photo are not counted
 HERE = Path(__file__).parent
 

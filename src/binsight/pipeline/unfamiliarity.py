@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 
 __all__ = ["UnfamiliarityScale", "energy", "fit_scale"]
 
-_RIM = 0.98  # of the known photos, this share lies inside
+# The share of the known photos that lies inside. The residual is for what nothing else sees, and close-ups of rough
+# surfaces have a large one too: its rim lies further out.
+_ENERGY_RIM, _RESIDUAL_RIM = 0.98, 0.995
 
 
 @dataclass(frozen=True, slots=True)
 class UnfamiliarityScale:
     """What makes the two measures comparable: `(value - centre) / spread` is 0 where known photos have their median.
 
-    It is 1 where the strangest 2 % of them begin.
+    It is 1 where the strangest of them begin: 2 % by the energy, 0.5 % by the residual.
 
     Attributes:
         energy_centre: of the energy.
@@ -62,7 +64,7 @@ def fit_scale(energy: NDArray[np.float64], residual: NDArray[np.float64]) -> Unf
     """
     if not len(energy):
         return None
-    (centre, rim), (inner, outer) = np.quantile(energy, [0.5, _RIM]), np.quantile(residual, [0.5, _RIM])
+    (centre, rim), (inner, outer) = np.quantile(energy, [0.5, _ENERGY_RIM]), np.quantile(residual, [0.5, _RESIDUAL_RIM])
     if not (rim > centre and outer > inner):
         return None
     return UnfamiliarityScale(float(centre), float(rim - centre), float(inner), float(outer - inner))
