@@ -1,4 +1,4 @@
-r"""Train the `waste8` bundle: EfficientNet-Lite0 whose upper half is fine-tuned, in about an hour on two cores.
+r"""Train the `waste8` bundle: EfficientNet-Lite0 whose upper half is fine-tuned, in an hour or less on two cores.
 
     pip install -e ".[train]"
     python recipes/waste8/fine_tuned_lite0.py --data ../shared/data/waste8 \
@@ -22,7 +22,8 @@ calibrate and measure them anew. To measure on photographers whose photos were n
 Chosen on `val` and on those held-out photos: the backbone (`--backbone efficientnet_lite2` is no better and takes twice
 the time), the size of the input (frozen, 97.3 % at 256 px; 97.2 % at 224, 96.7 % at 288, 96.4 % at 320), where the
 trained part begins, the learning rate, the share of the average. What was tried beside it: docs/results.md. The photos
-of `--unknown` are looked at once, at the end, to report a figure.
+of `--unknown` report a figure, which was seen when the measure of unfamiliarity and its rim were chosen, on noise and
+the example photos.
 
 References:
     Kumar et al. 2022, arXiv 2202.10054 (heads first); Wortsman et al. 2022, arXiv 2109.01903 (WiSE-FT) and arXiv
