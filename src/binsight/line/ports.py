@@ -1,0 +1,127 @@
+"""The outside world of a line, as the line sees it: clock, camera, classifier, sorter, ledger.
+
+The engine is one thread that handles events in the order they come: frames, encoder readings, answers of the sorter,
+ticks. Whatever waits for the world (a camera, a broker, a database) has a thread of its own behind one of these ports
+and hands its events over. So the simulator drives the same engine in virtual time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.line.records import Ack, CameraState, Command, Confirm, EncoderReading, Frame
+from binsight.predictor import Prediction
+
+__all__ = ["Classifier", "Clock", "Sorter", "SorterEvents", "Source"]
+
+
+class Clock(Protocol):
+    """Time, real or virtual."""
+
+    def now(self) -> float:
+        """Seconds of a steady clock that never jumps."""
+        ...
+
+    def utc(self) -> dt.datetime:
+        """The time of the wall, with its zone; it may jump."""
+        ...
+
+
+class Source(Protocol):
+    """A camera, or what stands for one. It opens itself anew by itself after every failure."""
+
+    @property
+    def state(self) -> CameraState:
+        """How the camera is: `ok`, `starting` or `absent`, `stalled` where no frame came in time."""
+        ...
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The newest frame that was not given before; older ones are dropped and counted.
+
+        Returns:
+            None when none came within `timeout_s`.
+
+        Raises:
+            EOFError: a file or folder has no more frames.
+        """
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """Frames that came and were never given, because a newer one was there."""
+        ...
+
+    def close(self) -> None:
+        """Stop for good; `read` in another thread returns."""
+        ...
+
+
+class Classifier(Protocol):
+    """Says what is in pictures; `Predictor` is one."""
+
+    def predict_images(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
+        """One prediction for each `(h, w, 3)` uint8 RGB picture, in order."""
+        ...
+
+
+class SorterEvents(Protocol):
+    """What a sorter hands back, from any thread; the engine's event queue takes it."""
+
+    def on_ack(self, ack: Ack) -> None:
+        """An answer to a command."""
+        ...
+
+    def on_confirm(self, confirm: Confirm) -> None:
+        """What became of a command."""
+        ...
+
+    def on_encoder(self, reading: EncoderReading) -> None:
+        """Where the belt stands."""
+        ...
+
+    def on_trigger(self, reading: EncoderReading | None) -> None:
+        """Outside of the camera something says: a piece is at the trigger line now."""
+        ...
+
+    def on_control(self, command: int) -> None:
+        """A PackML command, 1 to 9."""
+        ...
+
+    def on_link(self, *, up: bool) -> None:
+        """The connection to the equipment came or went."""
+        ...
+
+
+class Sorter(Protocol):
+    """The sorting equipment. No method waits for the network: an outbox of bounded length and a thread do."""
+
+    def start(self, events: SorterEvents) -> None:
+        """Connect, and keep connecting; from here on events come."""
+        ...
+
+    def send(self, command: Command) -> bool:
+        """Hand one command to the network.
+
+        Returns:
+            Whether it could be handed over; False when there is no link or the outbox is full. A command for which
+            this is False, or whose `deadline_s` passes in the outbox, never leaves.
+        """
+        ...
+
+    def publish(self, topic: str, payload: dict[str, object], *, retain: bool = False) -> None:
+        """Tell whoever listens: `state`, `piece`, `purity/1`, `fault`; what cannot be sent is dropped and counted."""
+        ...
+
+    @property
+    def confirms(self) -> bool:
+        """Whether the equipment reports what became of a command; else an acknowledged piece has its end."""
+        ...
+
+    def close(self, *, wait_s: float = 1.0) -> None:
+        """Say goodbye and stop."""
+        ...
