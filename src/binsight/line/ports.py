@@ -8,16 +8,16 @@ and hands its events over. So the simulator drives the same engine in virtual ti
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.line.records import Ack, CameraState, Command, Confirm, EncoderReading, Frame
+from binsight.line.records import Ack, CameraState, Command, Confirm, EncoderReading, Frame, Piece
 from binsight.predictor import Prediction
 
-__all__ = ["Classifier", "Clock", "Sorter", "SorterEvents", "Source"]
+__all__ = ["Classifier", "Clock", "Ledger", "Sorter", "SorterEvents", "Source"]
 
 
 class Clock(Protocol):
@@ -124,4 +124,43 @@ class Sorter(Protocol):
 
     def close(self, *, wait_s: float = 1.0) -> None:
         """Say goodbye and stop."""
+        ...
+
+
+class Ledger(Protocol):
+    """The account of every piece. One writer; nothing waits for it."""
+
+    def start(self, line: str, at: dt.datetime) -> int:
+        """Open the account of a line, and end what a killed run left open.
+
+        What was commanded and not ended becomes `unknown`, what was only seen or decided becomes `late`, both with
+        the reason `restart`.
+
+        Returns:
+            The next free sequence number, at least 1.
+        """
+        ...
+
+    def put(self, piece: Piece, *, thumbnail: bytes | None = None, after: Callable[[bool], None] | None = None) -> None:
+        """Queue a piece's row, new or changed.
+
+        Args:
+            piece: replaces the row with its `id`.
+            thumbnail: a JPEG to keep under the key `piece.thumbnail`.
+            after: called by the writer, with True once the row is on disk, with False if it could not be written in
+                time (it is kept and tried again). A command leaves only in here: written first, then sent, so that
+                a killed line knows what it may have commanded.
+        """
+        ...
+
+    def event(self, line: str, code: str, *, active: bool, detail: str, at: dt.datetime) -> None:
+        """Queue a row of `events`: an alarm came or went."""
+        ...
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until all that was queued is written; False when it is not within the time."""
+        ...
+
+    def close(self) -> None:
+        """Write what is queued, and stop."""
         ...

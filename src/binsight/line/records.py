@@ -6,6 +6,9 @@ that jumps moves no deadline. Times called `…_at` are UTC.
 
 from __future__ import annotations
 
+import datetime as dt
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,9 +34,11 @@ __all__ = [
     "ConfirmResult",
     "EncoderReading",
     "Frame",
+    "Piece",
     "Status",
     "View",
     "encoder_difference",
+    "new_ulid",
 ]
 
 FAIL_SAFE_LANE = 0  # "do not eject": where a piece goes when in doubt, late, or when anything fails
@@ -204,6 +209,88 @@ class Confirm:
     seq: int
     result: ConfirmResult
     at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """All that is known of one piece; a row of the ledger, and the `piece` message.
+
+    Attributes:
+        id: ULID.
+        line: the line's name.
+        seq: sequence number, from 1, rising by 1 over the life of the ledger.
+        seen_at: when it was seen first, UTC.
+        status: where in its life it is.
+        encoder: counts when it crossed the trigger line; None without an encoder.
+        frames: views that took part in the decision.
+        category: class id; None until decided, and where no view could be judged.
+        confidence: of the category, in [0, 1].
+        scores: class id → averaged probability.
+        decision: accept or review.
+        reason: why review, or why this end.
+        lane: where it was sent; 0 is the fail-safe.
+        target: encoder counts at which to fire.
+        commanded_at: when the command was handed to the network.
+        acknowledged_at: when its answer came, also one that came too late.
+        ack_result: what it said.
+        confirmed_at: when the confirmation came.
+        confirm_result: what it said.
+        latency_ms: from the capture of the deciding frame to the command's handing over, or to the decision.
+        model_name: the bundle's name.
+        model_version: the bundle's version.
+        shift: name of the shift.
+        thumbnail: key of the stored picture; None where none is kept.
+        audit_probability: with what probability this piece was drawn for the audit, in (0, 1]; None: not drawn.
+        true_category: what an auditor said it is.
+        audited_at: when.
+        audited_by: who.
+    """
+
+    id: str
+    line: str
+    seq: int
+    seen_at: dt.datetime
+    status: Status = "seen"
+    encoder: int | None = None
+    frames: int = 0
+    category: str | None = None
+    confidence: float | None = None
+    scores: Mapping[str, float] | None = None
+    decision: Literal["accept", "review"] | None = None
+    reason: str | None = None
+    lane: int = FAIL_SAFE_LANE
+    target: int | None = None
+    commanded_at: dt.datetime | None = None
+    acknowledged_at: dt.datetime | None = None
+    ack_result: AckResult | None = None
+    confirmed_at: dt.datetime | None = None
+    confirm_result: ConfirmResult | None = None
+    latency_ms: float | None = None
+    model_name: str | None = None
+    model_version: str | None = None
+    shift: str | None = None
+    thumbnail: str | None = None
+    audit_probability: float | None = None
+    true_category: str | None = None
+    audited_at: dt.datetime | None = None
+    audited_by: str | None = None
+
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def new_ulid(at: dt.datetime, randomness: int | None = None) -> str:
+    """A sortable identifier of 26 characters: 48 bits of milliseconds, 80 random bits, in Crockford's base 32.
+
+    Args:
+        at: the time in it.
+        randomness: in [0, 2⁸⁰); None draws it from the system.
+
+    References:
+        https://github.com/ulid/spec
+    """
+    number = int(at.timestamp() * 1000) << 80 | (secrets.randbits(80) if randomness is None else randomness)
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 def encoder_difference(later: int, earlier: int) -> int:
