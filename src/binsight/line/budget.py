@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from binsight.line.config import Lane, LineConfig
 
-__all__ = ["LaneBudget", "lane_budgets", "millimetres_per_second", "seconds_to_fire"]
+__all__ = ["LaneBudget", "lane_budgets", "seconds_to_fire"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class LaneBudget:
         if self.spare_ms >= 0:
             return None
         return (
-            f"lane {self.lane}: {self.available_ms:.0f} ms from the trigger line to firing, {self.needed_ms:.0f} ms needed "
-            f"(next picture {self.frame_ms:.0f}, deciding {self.decide_ms:.0f}, link {self.link_ms:.0f}, "
-            f"PLC {self.scan_ms:.0f}); move the ejector or the trigger line, or slow the belt down"
+            f"lane {self.lane}: {self.available_ms:.0f} ms from the trigger line to firing, {self.needed_ms:.0f} ms "
+            f"needed (next picture {self.frame_ms:.0f}, deciding {self.decide_ms:.0f}, link {self.link_ms:.0f}, PLC "
+            f"{self.scan_ms:.0f}); move the ejector or the trigger line, or slow the belt down"
         )
 
 
@@ -81,8 +81,3 @@ def seconds_to_fire(lane: Lane, *, speed_mm_s: float, travelled_mm: float = 0.0)
     if speed_mm_s <= 0:
         return float("inf")
     return (lane.distance_mm - travelled_mm) / speed_mm_s - lane.lead_ms / 1000
-
-
-def millimetres_per_second(counts: int, seconds: float, counts_per_mm: float) -> float:
-    """The belt's speed from a difference of encoder counts; 0 where no time passed."""
-    return counts / counts_per_mm / seconds if seconds > 0 else 0.0

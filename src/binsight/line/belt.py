@@ -1,0 +1,89 @@
+"""Where the belt is: from an encoder's readings, or from its set speed."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from binsight.line.config import BeltSettings
+from binsight.line.records import ENCODER_RANGE, EncoderReading, encoder_difference
+
+__all__ = ["Belt"]
+
+_SPEED_WINDOW_S = 0.25  # over which the speed is taken: longer is smoother, shorter follows a stop sooner
+_SILENT_AFTER_S = 1.0  # an encoder that says nothing for so long is not believed to run on
+
+
+class Belt:
+    """The belt's position over time, in unwrapped millimetres and in the encoder's wrapped counts.
+
+    Args:
+        settings: `[belt]` of the configuration.
+        started_s: where millimetre 0 is on a belt without an encoder.
+    """
+
+    def __init__(self, settings: BeltSettings, *, started_s: float = 0.0) -> None:
+        self._settings = settings
+        self._started_s = started_s
+        # (seconds, unwrapped counts), oldest first; what is older than the window goes, but two always stay.
+        self._readings: deque[tuple[float, int]] = deque()
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether its position is measured."""
+        return self._settings.encoder is not None
+
+    def on_reading(self, reading: EncoderReading) -> None:
+        """Take a reading; one that is older than the last is ignored."""
+        if not self._readings:
+            self._readings.append((reading.at_s, reading.counts))
+            return
+        last_s, last = self._readings[-1]
+        if reading.at_s <= last_s:
+            return
+        self._readings.append((reading.at_s, last + encoder_difference(reading.counts, last % ENCODER_RANGE)))
+        while len(self._readings) > 2 and self._readings[1][0] <= reading.at_s - _SPEED_WINDOW_S:
+            self._readings.popleft()
+
+    def speed_mm_s(self, at_s: float) -> float:
+        """How fast it runs at `at_s`, in mm/s; 0 where the encoder stands or is silent."""
+        if not self.has_encoder:
+            return self._settings.speed_mm_s
+        if len(self._readings) < 2 or at_s - self._readings[-1][0] > _SILENT_AFTER_S:
+            return 0.0
+        (first_s, first), (last_s, last) = self._readings[0], self._readings[-1]
+        return (last - first) / self._counts_per_mm / (last_s - first_s)
+
+    def position_mm(self, at_s: float) -> float:
+        """How far it has run, in mm; after the last reading it is taken to run on evenly for one second at most."""
+        if not self.has_encoder:
+            return (at_s - self._started_s) * self._settings.speed_mm_s
+        return self._counts(at_s) / self._counts_per_mm
+
+    def counts(self, at_s: float) -> int | None:
+        """The encoder's counts at `at_s`, in [0, 2³²); None where there is no encoder or no reading yet."""
+        if not self.has_encoder or not self._readings:
+            return None
+        return round(self._counts(at_s)) % ENCODER_RANGE
+
+    def target(self, counts: int, distance_mm: float, lead_ms: float, at_s: float) -> int:
+        """Counts at which to fire so that a piece that was at the trigger line at `counts` is hit.
+
+        `counts + distance_mm * counts_per_mm - lead_ms * speed`, modulo 2³², at the present speed.
+        """
+        lead = lead_ms / 1000 * self.speed_mm_s(at_s)
+        return round(counts + (distance_mm - lead) * self._counts_per_mm) % ENCODER_RANGE
+
+    @property
+    def _counts_per_mm(self) -> float:
+        assert self._settings.counts_per_mm is not None  # noqa: S101 - checked with the configuration
+        return self._settings.counts_per_mm
+
+    def _counts(self, at_s: float) -> float:
+        if not self._readings:
+            return 0.0
+        for (before_s, before), (after_s, after) in zip(self._readings, list(self._readings)[1:], strict=False):
+            if before_s <= at_s < after_s:
+                return before + (after - before) * (at_s - before_s) / (after_s - before_s)
+        last_s, last = self._readings[-1]
+        ahead_s = min(max(at_s - last_s, 0.0), _SILENT_AFTER_S)
+        return last + ahead_s * self.speed_mm_s(last_s) * self._counts_per_mm
