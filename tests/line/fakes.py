@@ -1,0 +1,88 @@
+"""A clock that is set, a sorter that remembers, and a ledger in memory."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from binsight.line.records import Command, Piece
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from binsight.line.ports import SorterEvents
+
+__all__ = ["FakeClock", "FakeLedger", "FakeSorter"]
+
+
+class FakeClock:
+    """Time stands still until it is set."""
+
+    def __init__(self, now: float = 100.0) -> None:
+        self.seconds = now
+
+    def now(self) -> float:
+        return self.seconds
+
+    def utc(self) -> dt.datetime:
+        return dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=self.seconds)
+
+
+class FakeSorter:
+    """Takes every command as long as the link is up."""
+
+    def __init__(self, *, confirms: bool = True) -> None:
+        self.sent: list[Command] = []
+        self.published: list[tuple[str, dict[str, object], bool]] = []
+        self.up = True
+        self.confirms = confirms
+        self.events: SorterEvents | None = None
+
+    def start(self, events: SorterEvents) -> None:
+        self.events = events
+
+    def send(self, command: Command) -> bool:
+        if self.up:
+            self.sent.append(command)
+        return self.up
+
+    def publish(self, topic: str, payload: dict[str, object], *, retain: bool = False) -> None:
+        self.published.append((topic, payload, retain))
+
+    def close(self, *, wait_s: float = 1.0) -> None:
+        self.up = False
+
+
+class FakeLedger:
+    """Keeps every state of every piece; writes at once, or when told."""
+
+    def __init__(self, *, immediate: bool = True) -> None:
+        self.history: list[Piece] = []
+        self.rows: dict[str, Piece] = {}
+        self.events: list[tuple[str, bool]] = []
+        self.immediate = immediate
+        self.writable = True
+        self._waiting: list[Callable[[bool], None]] = []
+
+    def start(self, line: str, at: dt.datetime) -> int:
+        return 1 + max((piece.seq for piece in self.rows.values()), default=0)
+
+    def put(self, piece: Piece, *, thumbnail: bytes | None = None, after: Callable[[bool], None] | None = None) -> None:
+        self.history.append(piece)
+        self.rows[piece.id] = piece
+        if after is not None:
+            self._waiting.append(after)
+        if self.immediate:
+            self.flush()
+
+    def event(self, line: str, code: str, *, active: bool, detail: str, at: dt.datetime) -> None:
+        self.events.append((code, active))
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        waiting, self._waiting = self._waiting, []
+        for after in waiting:
+            after(self.writable)
+        return self.writable
+
+    def close(self) -> None:
+        self.flush()

@@ -1,0 +1,65 @@
+"""Where the belt is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from binsight.line.belt import Belt
+from binsight.line.config import BeltSettings
+from binsight.line.records import EncoderReading, encoder_difference
+
+ENCODER = BeltSettings(speed_mm_s=400, encoder="mqtt", counts_per_mm=10)
+
+
+def test_without_an_encoder_it_runs_at_its_set_speed() -> None:
+    """400 mm/s for 2.5 s are 1,000 mm; there are no counts."""
+    belt = Belt(BeltSettings(speed_mm_s=400), started_s=10)
+    assert (belt.position_mm(12.5), belt.speed_mm_s(12.5), belt.counts(12.5)) == (1000, 400, None)
+
+
+def test_between_and_after_readings_it_runs_on_evenly() -> None:
+    """4,000 counts a second at 10 counts/mm are 400 mm/s."""
+    belt = Belt(ENCODER)
+    for step in range(3):
+        belt.on_reading(EncoderReading(1000 + 400 * step, 5 + 0.1 * step))
+    assert belt.counts(5.05) == 1200
+    assert belt.counts(5.3) == 2200
+    assert belt.speed_mm_s(5.2) == pytest.approx(400)
+
+
+def test_an_encoder_that_falls_silent_is_a_belt_that_stands() -> None:
+    """After a second nothing is taken to move on."""
+    belt = Belt(ENCODER)
+    belt.on_reading(EncoderReading(0, 5.0))
+    belt.on_reading(EncoderReading(400, 5.1))
+    assert belt.speed_mm_s(6.2) == 0
+    assert belt.counts(6.1) == belt.counts(60.0) == 4400
+
+
+def test_readings_out_of_order_are_ignored() -> None:
+    """An old message, delivered late, does not move the belt back."""
+    belt = Belt(ENCODER)
+    belt.on_reading(EncoderReading(400, 5.1))
+    belt.on_reading(EncoderReading(0, 5.0))
+    assert belt.counts(5.1) == 400
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 10_000), min_size=1, max_size=50))
+def test_a_wrap_is_no_jump(start: int, steps: list[int]) -> None:
+    """The distance is the sum of the steps, wherever the counter stood."""
+    belt = Belt(ENCODER)
+    counts, at_s = start, 0.0
+    belt.on_reading(EncoderReading(counts, at_s))
+    for step in steps:
+        counts, at_s = (counts + step) % 2**32, at_s + 0.01
+        belt.on_reading(EncoderReading(counts, at_s))
+    assert belt.position_mm(at_s) - start / 10 == pytest.approx(sum(steps) / 10)
+    assert belt.counts(at_s) == counts
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1))
+def test_differences_are_modulo(counts: int, step: int) -> None:
+    """Whatever the step, it is found again."""
+    assert encoder_difference((counts + step) % 2**32, counts) == step
