@@ -28,8 +28,8 @@ def test_our_fault_holds_the_line_until_it_is_over() -> None:
 @pytest.mark.parametrize(
     ("commands", "state"),
     [
-        ([3], State.STOPPED), ([3, 1], State.IDLE), ([3, 1, 2], State.EXECUTE), ([4], State.HELD), ([4, 5], State.EXECUTE),
-       
+        ([3], State.STOPPED), ([3, 1], State.IDLE), ([3, 1, 2], State.EXECUTE), ([4], State.HELD),
+        ([4, 5], State.EXECUTE),
         ([6], State.SUSPENDED), ([6, 7], State.EXECUTE), ([8], State.ABORTED), ([8, 9], State.STOPPED),
         ([8, 2], State.ABORTED), ([3, 2], State.STOPPED),
     ],

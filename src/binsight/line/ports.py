@@ -130,11 +130,11 @@ class Sorter(Protocol):
 class Ledger(Protocol):
     """The account of every piece. One writer; nothing waits for it."""
 
-    def start(self, line: str, at: dt.datetime) -> int:
+    def start(self, line: str, at: dt.datetime, *, confirms: bool = True) -> int:
         """Open the account of a line, and end what a killed run left open.
 
         What was commanded and not ended becomes `unknown`, what was only seen or decided becomes `late`, both with
-        the reason `restart`.
+        the reason `restart`. Where the equipment never `confirms`, an acknowledged piece has its end already.
 
         Returns:
             The next free sequence number, at least 1.

@@ -1,0 +1,1 @@
+"""The account of every piece: SQLite by default, PostgreSQL by its address."""

@@ -1,0 +1,83 @@
+"""Open a ledger's database, and bring its tables up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.util.exc import CommandError
+
+from binsight.errors import InputError, MissingExtraError
+
+__all__ = ["open_database"]
+
+_BUSY_TIMEOUT_S = 5.0
+
+
+def open_database(url: str, *, upgrade: bool = True) -> sa.Engine:
+    """Connect to a ledger.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql+psycopg://…`.
+        upgrade: create the tables, or change older ones to this version's; else they must be there.
+
+    Raises:
+        InputError: it cannot be opened, is damaged, is no ledger, or was written by a newer binsight.
+        MissingExtraError: PostgreSQL's driver is not installed.
+    """
+    shown = sa.make_url(url).render_as_string(hide_password=True)
+    try:
+        engine = sa.create_engine(_with_driver(url), **_options(url))
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("a ledger in PostgreSQL", "line-postgres") from error
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    try:
+        if upgrade:
+            _upgrade(engine)
+        else:
+            with engine.connect() as connection:
+                connection.execute(sa.text("SELECT 1 FROM pieces LIMIT 1"))
+    except CommandError as error:
+        engine.dispose()
+        raise InputError(f"the ledger {shown} was written by a newer binsight: {error}") from error
+    except sa.exc.DBAPIError as error:
+        engine.dispose()
+        raise InputError(f"cannot open the ledger {shown}: {_first_line(error.orig)}") from error
+    return engine
+
+
+def _with_driver(url: str) -> str:
+    return "postgresql+psycopg" + url.removeprefix("postgresql") if url.startswith("postgresql://") else url
+
+
+def _options(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": _BUSY_TIMEOUT_S}}
+    # A connection that a restart of the server has cut is noticed before it is used.
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+
+
+def _prepare_sqlite(engine: sa.Engine) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def _set_pragmas(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        # Readers and the one writer do not wait for each other; a commit is safe from a crash of the program.
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+
+def _upgrade(engine: sa.Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _first_line(error: BaseException | None) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

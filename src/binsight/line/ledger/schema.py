@@ -1,0 +1,105 @@
+"""The ledger's tables, the same in SQLite and in PostgreSQL."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import sqlalchemy as sa
+
+__all__ = ["AUDIT_COLUMNS", "events", "lines", "metadata", "pieces", "thumbnails"]
+
+metadata = sa.MetaData()
+
+# Written by auditors, never by the line: a late answer of the sorter must not wipe out what a person said.
+AUDIT_COLUMNS = ("true_category", "audited_at", "audited_by")
+
+
+class _Utc(sa.TypeDecorator[dt.datetime]):
+    """UTC with its zone; SQLite, which knows no zones, keeps it without."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Any) -> dt.datetime | None:
+        if value is None:
+            return None
+        value = value.astimezone(dt.UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Any) -> dt.datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+pieces = sa.Table(
+    "pieces",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("line", sa.String(64), nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", _Utc, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("encoder", sa.BigInteger),
+    sa.Column("frames", sa.Integer, nullable=False),
+    sa.Column("category", sa.Text),
+    sa.Column("confidence", sa.Float),
+    sa.Column("scores", sa.JSON(none_as_null=True)),
+    sa.Column("decision", sa.String(8)),
+    sa.Column("reason", sa.String(32)),
+    sa.Column("lane", sa.Integer, nullable=False),
+    sa.Column("target", sa.BigInteger),
+    sa.Column("commanded_at", _Utc),
+    sa.Column("acknowledged_at", _Utc),
+    sa.Column("ack_result", sa.String(16)),
+    sa.Column("confirmed_at", _Utc),
+    sa.Column("confirm_result", sa.String(16)),
+    sa.Column("latency_ms", sa.Float),
+    sa.Column("model_name", sa.Text),
+    sa.Column("model_version", sa.Text),
+    sa.Column("shift", sa.Text),
+    sa.Column("thumbnail", sa.Text),
+    sa.Column("audit_probability", sa.Float),
+    sa.Column("true_category", sa.Text),
+    sa.Column("audited_at", _Utc),
+    sa.Column("audited_by", sa.Text),
+    sa.UniqueConstraint("line", "seq", name="pieces_line_seq"),
+    sa.Index("pieces_line_seen", "line", "seen_at"),
+    # Few rows are drawn for the audit; those still to be labelled are looked for often.
+    sa.Index(
+        "pieces_audit",
+        "line",
+        "audited_at",
+        sqlite_where=sa.text("audit_probability IS NOT NULL"),
+        postgresql_where=sa.text("audit_probability IS NOT NULL"),
+    ),
+)
+
+thumbnails = sa.Table(
+    "thumbnails",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("at", _Utc, nullable=False, index=True),
+    sa.Column("jpeg", sa.LargeBinary, nullable=False),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", _Utc, nullable=False),
+    sa.Column("line", sa.String(64), nullable=False),
+    sa.Column("code", sa.String(64), nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Index("events_line_at", "line", "at"),
+)
+
+lines = sa.Table(
+    "lines",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("configuration", sa.JSON(none_as_null=True)),
+    sa.Column("since", _Utc, nullable=False),
+)

@@ -1,0 +1,186 @@
+"""The one writer of a ledger: what is queued is written in the order in which it came, in batches."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from binsight.line.ledger.schema import AUDIT_COLUMNS, events, lines, pieces, thumbnails
+from binsight.line.records import FAIL_SAFE_LANE, Piece
+
+__all__ = ["LedgerWriter"]
+
+_log = logging.getLogger(__name__)
+
+_MAX_WAITING = 100_000  # rows kept while the database is away; about two hours at 10 pieces a second
+_PAUSES_S = (0.05, 0.2, 1.0, 5.0)  # between tries, the last for ever
+_AFTER_RESTART = {"commanded": "unknown", "acknowledged": "unknown", "seen": "late", "decided": "late"}
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What is to be written next. A piece that changed twice is written once."""
+
+    pieces: dict[str, Piece] = field(default_factory=dict)
+    thumbnails: dict[str, tuple[dt.datetime, bytes]] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    after: list[Callable[[bool], None]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.pieces or self.thumbnails or self.events or self.after)
+
+
+class LedgerWriter:
+    """Writes pieces, thumbnails and events; see `ports.Ledger`.
+
+    Args:
+        database: as `open_database` gives it.
+        threaded: write on a thread of its own. Without one, `flush` writes in the calling thread: for virtual time.
+    """
+
+    def __init__(self, database: sa.Engine, *, threaded: bool = True) -> None:
+        self._database = database
+        self._insert: Any = postgresql.insert if database.dialect.name == "postgresql" else sqlite.insert
+        self._waiting = _Waiting()
+        self._changed = threading.Condition()
+        self._busy = False
+        self._closing = False
+        self.fault: str | None = None  # why the last write failed; None while all is well
+        self.lost = 0  # rows given up because too many waited
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True) if threaded else None
+        if self._thread is not None:
+            self._thread.start()
+
+    def start(
+        self, line: str, at: dt.datetime, *, confirms: bool = True, configuration: Mapping[str, Any] | None = None
+    ) -> int:
+        """Open a line's account and end what a killed run left open; see `ports.Ledger.start`."""
+        with self._database.begin() as connection:
+            for status, end in _AFTER_RESTART.items():
+                if status == "acknowledged" and not confirms:
+                    continue
+                left_open = sa.update(pieces).where(pieces.c.line == line, pieces.c.status == status)
+                lane = {"lane": FAIL_SAFE_LANE} if end == "late" else {}
+                connection.execute(left_open.values(status=end, reason="restart", **lane))
+            row = {"name": line, "since": at, "configuration": configuration}
+            statement = self._insert(lines).values(row)
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["name"], set_={"configuration": configuration})
+            )
+            last = connection.execute(sa.select(sa.func.max(pieces.c.seq)).where(pieces.c.line == line)).scalar()
+        return int(last or 0) + 1
+
+    def put(self, piece: Piece, *, thumbnail: bytes | None = None, after: Callable[[bool], None] | None = None) -> None:
+        """Queue a piece's row; see `ports.Ledger.put`."""
+        with self._changed:
+            if len(self._waiting.pieces) >= _MAX_WAITING and piece.id not in self._waiting.pieces:
+                del self._waiting.pieces[next(iter(self._waiting.pieces))]
+                self.lost += 1
+            self._waiting.pieces[piece.id] = piece
+            if thumbnail is not None and piece.thumbnail is not None and len(self._waiting.thumbnails) < 1000:
+                self._waiting.thumbnails[piece.thumbnail] = (piece.seen_at, thumbnail)
+            if after is not None:
+                self._waiting.after.append(after)
+            self._changed.notify_all()
+
+    def event(self, line: str, code: str, *, active: bool, detail: str, at: dt.datetime) -> None:
+        """Queue a row of `events`."""
+        with self._changed:
+            if len(self._waiting.events) < _MAX_WAITING:
+                self._waiting.events.append({"line": line, "code": code, "active": active, "detail": detail, "at": at})
+            self._changed.notify_all()
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until all that was queued is written; without a thread, write it now."""
+        if self._thread is None:
+            while self._waiting:
+                if not self._write_waiting():
+                    return False
+            return True
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout_s)
+
+    def close(self) -> None:
+        """Write what is queued, and stop; what cannot be written is said in the log."""
+        self.flush()
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+        if self._waiting:
+            _log.error("ledger: %d rows could not be written: %s", len(self._waiting.pieces), self.fault)
+        self._database.dispose()
+
+    def _run(self) -> None:
+        failures = 0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closing)
+                if self._closing and (not self._waiting or self.fault):
+                    return
+            failures = 0 if self._write_waiting() else failures + 1
+            if failures:
+                pause_s = _PAUSES_S[min(failures, len(_PAUSES_S)) - 1]
+                with self._changed:
+                    # New commands must hear soon that they cannot be written; they end the pause.
+                    self._changed.wait_for(lambda: self._closing or self._waiting.after, pause_s)
+
+    def _write_waiting(self) -> bool:
+        with self._changed:
+            batch, self._waiting = self._waiting, _Waiting()
+            self._busy = True
+        try:
+            self._write(batch)
+        except sa.exc.SQLAlchemyError as error:
+            self._take_back(batch, error)
+            written = False
+        else:
+            self.fault = None
+            written = True
+        for after in batch.after:
+            after(written)
+        with self._changed:
+            self._busy = False
+            self._changed.notify_all()
+        return written
+
+    def _take_back(self, batch: _Waiting, error: sa.exc.SQLAlchemyError) -> None:
+        fault = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        if self.fault is None:
+            _log.error("ledger: cannot write (%s); keeping the rows and trying again", fault)
+        self.fault = fault
+        with self._changed:
+            newer = self._waiting
+            newer.pieces = {**batch.pieces, **newer.pieces}
+            newer.thumbnails = {**batch.thumbnails, **newer.thumbnails}
+            newer.events = [*batch.events, *newer.events]
+
+    def _write(self, batch: _Waiting) -> None:
+        with self._database.begin() as connection:
+            if batch.pieces:
+                self._upsert(connection, pieces, [asdict(piece) for piece in batch.pieces.values()], AUDIT_COLUMNS)
+            if batch.thumbnails:
+                rows = [{"key": key, "at": at, "jpeg": jpeg} for key, (at, jpeg) in batch.thumbnails.items()]
+                self._upsert(connection, thumbnails, rows)
+            if batch.events:
+                connection.execute(sa.insert(events), batch.events)
+
+    def _upsert(
+        self, connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]], untouched: tuple[str, ...] = ()
+    ) -> None:
+        statement = self._insert(table)
+        key = [column.name for column in table.primary_key]
+        changed = {
+            column.name: statement.excluded[column.name]
+            for column in table.columns
+            if column.name not in (*key, *untouched)
+        }
+        connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changed), rows)

@@ -1,0 +1,190 @@
+"""The account of every piece on disk."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from tests.line.services import postgres
+
+from binsight.errors import InputError
+from binsight.line.ledger.database import open_database
+from binsight.line.ledger.schema import events, metadata, pieces, thumbnails
+from binsight.line.ledger.writer import LedgerWriter
+from binsight.line.records import Piece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+AT = dt.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=dt.UTC)
+FULL = Piece(
+    id="01J" + "0" * 23, line="line1", seq=4711, seen_at=AT, status="confirmed", encoder=2**32 - 1, frames=4,
+    category="metal_cans", confidence=0.98, scores={"metal_cans": 0.98, "paper_waste": 0.02}, decision="accept",
+    lane=3, target=2**32 - 2, commanded_at=AT, acknowledged_at=AT, ack_result="accepted", confirmed_at=AT,
+    confirm_result="ejected", latency_ms=38.5, model_name="waste8", model_version="1.1.0", shift="early",
+    thumbnail="01J", audit_probability=0.02,
+)  # fmt: skip
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Return the address of an empty database, of both kinds."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'line.sqlite'}"
+    else:
+        with postgres(tmp_path) as address:
+            yield address
+
+
+def rows(url: str, table: sa.Table = pieces) -> list[dict[str, Any]]:
+    """Return all rows of a table."""
+    engine = open_database(url)
+    with engine.connect() as connection:
+        found = [dict(row._mapping) for row in connection.execute(sa.select(table))]
+    engine.dispose()
+    return found
+
+
+def piece(seq: int, **values: Any) -> Piece:
+    """Return a piece with little known of it."""
+    return Piece(id=f"{seq:026}", line="line1", seq=seq, seen_at=AT, **values)
+
+
+def test_a_row_comes_back_as_it_was_put(url: str) -> None:
+    """All columns, with counts beyond 31 bits and times to the millisecond; a picture lies beside it."""
+    writer = LedgerWriter(open_database(url))
+    writer.start("line1", AT)
+    writer.put(FULL, thumbnail=b"\xff\xd8jpeg")
+    writer.event("line1", "camera_stalled", active=True, detail="no frame for 1 s", at=AT)
+    writer.close()
+    assert Piece(**rows(url)[0]) == FULL
+    assert rows(url, thumbnails) == [{"key": "01J", "at": AT, "jpeg": b"\xff\xd8jpeg"}]
+    assert [row["code"] for row in rows(url, events)] == ["camera_stalled"]
+
+
+def test_a_later_state_replaces_the_row_but_not_what_an_auditor_said(url: str) -> None:
+    """The line's writer knows nothing of the label that a person gave meanwhile."""
+    database = open_database(url)
+    writer = LedgerWriter(database)
+    writer.put(replace(FULL, status="acknowledged"))
+    writer.flush()
+    with database.begin() as connection:
+        connection.execute(sa.update(pieces).values(true_category="paper_waste", audited_by="eve"))
+    writer.put(FULL)
+    writer.close()
+    (row,) = rows(url)
+    assert (row["status"], row["true_category"], row["audited_by"]) == ("confirmed", "paper_waste", "eve")
+
+
+def test_a_killed_run_is_ended_and_sequence_numbers_go_on(url: str) -> None:
+    """What may have been commanded is unknown; what was not, stayed on the belt; ends stay as they are."""
+    writer = LedgerWriter(open_database(url))
+    for seq, status in enumerate(["seen", "decided", "commanded", "acknowledged", "confirmed", "refused"], start=1):
+        writer.put(piece(seq, status=status, lane=3))
+    writer.close()
+    writer = LedgerWriter(open_database(url))
+    assert writer.start("line1", AT) == 7
+    assert writer.start("other", AT) == 1
+    writer.close()
+    found = [(row["seq"], row["status"], row["reason"], row["lane"]) for row in rows(url)]
+    assert sorted(found) == [
+        (1, "late", "restart", 0),
+        (2, "late", "restart", 0),
+        (3, "unknown", "restart", 3),
+        (4, "unknown", "restart", 3),
+        (5, "confirmed", None, 3),
+        (6, "refused", None, 3),
+    ]
+
+
+def test_equipment_that_never_confirms_has_ended_with_its_yes(tmp_path: Path) -> None:
+    """An acknowledged piece of such a line was not left open."""
+    url = f"sqlite:///{tmp_path / 'line.sqlite'}"
+    writer = LedgerWriter(open_database(url))
+    writer.put(piece(1, status="acknowledged", lane=3))
+    writer.flush()
+    writer.start("line1", AT, confirms=False)
+    writer.close()
+    assert rows(url)[0]["status"] == "acknowledged"
+
+
+def test_what_comes_after_the_write_finds_the_row_on_disk(tmp_path: Path) -> None:
+    """Another connection, as another process would have after a crash, reads it already."""
+    file = tmp_path / "line.sqlite"
+    writer = LedgerWriter(open_database(f"sqlite:///{file}"))
+    seen: list[Any] = []
+    done = threading.Event()
+
+    def look(written: bool) -> None:
+        with sqlite3.connect(file) as connection:
+            seen.append((written, connection.execute("SELECT status FROM pieces").fetchall()))
+        done.set()
+
+    writer.put(piece(1, status="commanded"), after=look)
+    assert done.wait(5)
+    writer.close()
+    assert seen == [(True, [("commanded",)])]
+
+
+def test_what_cannot_be_written_is_kept_and_written_later(tmp_path: Path) -> None:
+    """Another program locks the file for longer than the patience: told, and made good for."""
+    file = tmp_path / "line.sqlite"
+    database = open_database(f"sqlite:///{file}")
+    writer = LedgerWriter(database, threaded=False)
+    with database.connect() as connection:
+        connection.execute(sa.text("PRAGMA busy_timeout=1"))
+        connection.commit()
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    told: list[bool] = []
+    writer.put(piece(1), after=told.append)
+    assert not writer.flush()
+    assert told == [False]
+    assert writer.fault is not None
+    assert "locked" in writer.fault
+    other.execute("ROLLBACK")
+    other.close()
+    writer.put(piece(2))
+    assert writer.flush()
+    assert writer.fault is None
+    writer.close()
+    assert [row["seq"] for row in rows(f"sqlite:///{file}")] == [1, 2]
+
+
+def test_the_shipped_migrations_make_the_schema(url: str) -> None:
+    """Tables and columns of the last migration are those the code uses."""
+    engine = open_database(url)
+    inspector = sa.inspect(engine)
+    for table in metadata.sorted_tables:
+        assert {column["name"] for column in inspector.get_columns(table.name)} == set(table.columns.keys())
+        assert {index["name"] for index in inspector.get_indexes(table.name)} >= {index.name for index in table.indexes}
+    engine.dispose()
+
+
+def test_files_that_are_no_ledger_are_refused_and_left_alone(tmp_path: Path) -> None:
+    """One line, with the path, and not a byte changed."""
+    file = tmp_path / "notes.txt"
+    file.write_text("not a database, whatever it is" * 100)
+    before = file.read_bytes()
+    with pytest.raises(InputError, match=r"notes\.txt: file is not a database"):
+        open_database(f"sqlite:///{file}")
+    assert file.read_bytes() == before
+    with pytest.raises(InputError, match="unable to open"):
+        open_database(f"sqlite:///{tmp_path / 'no' / 'folder' / 'x.sqlite'}")
+
+
+def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """Its tables may mean something else."""
+    url = f"sqlite:///{tmp_path / 'line.sqlite'}"
+    engine = open_database(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(InputError, match="newer binsight"):
+        open_database(url)

@@ -1,0 +1,98 @@
+"""Real services for tests: started on a free port in a temporary folder, skipped with a reason where they are missing.
+
+In `.ci/run` they must run: there the variable CI is set, and what is missing fails.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["free_port", "mosquitto", "postgres"]
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens on."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def _find(name: str, *folders: str) -> str:
+    for folder in folders:
+        found = sorted(Path("/").glob(folder.lstrip("/") + "/" + name))
+        if found:
+            return str(found[-1])
+    path = shutil.which(name)
+    if path is None:
+        reason = f"{name} is not installed"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    return path
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        assert process.poll() is None, f"it ended with {process.returncode}"
+        with socket.socket() as client:
+            client.settimeout(0.2)
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise TimeoutError(f"nobody listens on port {port}")
+
+
+@contextmanager
+def mosquitto(folder: Path, *, port: int | None = None, nodelay: bool = True) -> Iterator[int]:
+    """Run a broker for MQTT and give its port."""
+    program = _find("mosquitto", "/usr/sbin")
+    port = port or free_port()
+    config = folder / f"mosquitto-{port}.conf"
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay {str(nodelay).lower()}\n"
+    )
+    process = subprocess.Popen([program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for_port(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """Run a PostgreSQL of its own and give the address of an empty database in it."""
+    programs = "/usr/lib/postgresql/*/bin"
+    initdb, server = _find("initdb", programs), _find("postgres", programs)
+    data, port = folder / "postgres", free_port()
+    as_user: list[str] = []
+    if os.geteuid() == 0:
+        # It refuses to run as root. The package's user owns the folder, and must be able to reach it.
+        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        data.mkdir()
+        os.chown(data, pwd.getpwnam("postgres").pw_uid, pwd.getpwnam("postgres").pw_gid)
+        for parent in data.parents[:-2]:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([*as_user, initdb, "-D", data, "-A", "trust", "-U", "binsight", "-N"], check=True, cwd="/", **quiet)
+    options = ["-p", str(port), "-k", "", "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+    process = subprocess.Popen([*as_user, server, "-D", str(data), *options], cwd="/", **quiet)
+    try:
+        _wait_for_port(port, process)
+        yield f"postgresql+psycopg://binsight@127.0.0.1:{port}/postgres"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
