@@ -92,6 +92,10 @@ def postgres(folder: Path) -> Iterator[str]:
     process = subprocess.Popen([*as_user, server, "-D", str(data), *options], cwd="/", **quiet)
     try:
         _wait_for_port(port, process)
+        ready = [_find("pg_isready", programs), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        while subprocess.run(ready, check=False).returncode:  # it listens before it lets anyone in
+            assert process.poll() is None, f"it ended with {process.returncode}"
+            time.sleep(0.05)
         yield f"postgresql+psycopg://binsight@127.0.0.1:{port}/postgres"
     finally:
         process.terminate()

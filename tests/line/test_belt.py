@@ -46,7 +46,18 @@ def test_readings_out_of_order_are_ignored() -> None:
     assert belt.counts(5.1) == 400
 
 
-@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 10_000), min_size=1, max_size=50))
+def test_an_encoder_that_was_set_anew_moves_nothing() -> None:
+    """After a restart of the PLC it counts from 0: the belt is where it was, and goes on from there."""
+    belt = Belt(ENCODER)
+    belt.on_reading(EncoderReading(5_000_000, 5.0))
+    belt.on_reading(EncoderReading(0, 5.1))
+    belt.on_reading(EncoderReading(400, 5.2))
+    assert belt.resets == 1
+    assert belt.position_mm(5.2) == pytest.approx(500_040)
+    assert belt.counts(5.2) == 400
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 1900), min_size=1, max_size=50))
 def test_a_wrap_is_no_jump(start: int, steps: list[int]) -> None:
     """The distance is the sum of the steps, wherever the counter stood."""
     belt = Belt(ENCODER)

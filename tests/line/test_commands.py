@@ -44,9 +44,11 @@ class Bench:
         )  # fmt: skip
 
     def command(self, seq: int = 1, *, after_s: float = 0.1, encoder: int | None = None) -> None:
-        crossed_s = self.clock.seconds
+        captured_s = self.clock.seconds
+        crossed_mm = self.belt.position_mm(captured_s)
         self.clock.seconds += after_s
-        self.dispatcher.command(self.piece(seq, encoder), self.config.lanes[0], crossed_s=crossed_s)
+        piece, lane = self.piece(seq, encoder), self.config.lanes[0]
+        self.dispatcher.command(piece, lane, crossed_mm=crossed_mm, captured_s=captured_s)
 
     def row(self, seq: int = 1) -> Piece:
         return self.ledger.rows[f"{seq:026}"]
@@ -80,6 +82,7 @@ def test_the_whole_life() -> None:
     bench.dispatcher.on_ack(Ack(1, "accepted", bench.clock.seconds + 0.0006))
     assert bench.row().status == "acknowledged"
     assert bench.dispatcher.ack_rtt_ms == pytest.approx(0.6)
+    assert bench.row().latency_ms == pytest.approx(100)
     bench.dispatcher.on_confirm(Confirm(1, "ejected", 101.0))
     bench.dispatcher.on_confirm(Confirm(1, "ejected", 101.1))
     assert (bench.row().status, bench.row().confirm_result, bench.row().lane) == ("confirmed", "ejected", 3)

@@ -10,6 +10,9 @@ from binsight.line.records import ENCODER_RANGE, EncoderReading, encoder_differe
 __all__ = ["Belt"]
 
 _SPEED_WINDOW_S = 0.25  # over which the speed is taken: longer is smoother, shorter follows a stop sooner
+_KEPT_S = 2.0  # readings older than this are forgotten: no frame is looked at so late
+_MAX_SPEED_MM_S = 10_000.0  # no belt is faster: a jump beyond this is an encoder that was set anew
+_JUMP_MM = 100.0  # by which a reading may be ahead of its time stamp
 _SILENT_AFTER_S = 1.0  # an encoder that says nothing for so long is not believed to run on
 
 
@@ -24,8 +27,9 @@ class Belt:
     def __init__(self, settings: BeltSettings, *, started_s: float = 0.0) -> None:
         self._settings = settings
         self._started_s = started_s
-        # (seconds, unwrapped counts), oldest first; what is older than the window goes, but two always stay.
-        self._readings: deque[tuple[float, int]] = deque()
+        self._readings: deque[tuple[float, int]] = deque()  # (seconds, unwrapped counts), oldest first
+        self._last_counts: int | None = None  # as they came
+        self.resets = 0
 
     @property
     def has_encoder(self) -> bool:
@@ -33,15 +37,24 @@ class Belt:
         return self._settings.encoder is not None
 
     def on_reading(self, reading: EncoderReading) -> None:
-        """Take a reading; one that is older than the last is ignored."""
-        if not self._readings:
+        """Take a reading; one that is older than the last is ignored.
+
+        A jump that no belt makes is an encoder that was set anew: the belt is where it was, and `resets` counts it.
+        """
+        self._last_counts, last_counts = reading.counts, self._last_counts
+        if not self._readings or last_counts is None:
             self._readings.append((reading.at_s, reading.counts))
             return
         last_s, last = self._readings[-1]
         if reading.at_s <= last_s:
+            self._last_counts = last_counts
             return
-        self._readings.append((reading.at_s, last + encoder_difference(reading.counts, last % ENCODER_RANGE)))
-        while len(self._readings) > 2 and self._readings[1][0] <= reading.at_s - _SPEED_WINDOW_S:
+        moved = encoder_difference(reading.counts, last_counts)
+        if abs(moved) / self._counts_per_mm > _MAX_SPEED_MM_S * (reading.at_s - last_s) + _JUMP_MM:
+            self.resets += 1
+            moved = 0
+        self._readings.append((reading.at_s, last + moved))
+        while len(self._readings) > 2 and self._readings[1][0] <= reading.at_s - _KEPT_S:
             self._readings.popleft()
 
     def speed_mm_s(self, at_s: float) -> float:
@@ -50,7 +63,11 @@ class Belt:
             return self._settings.speed_mm_s
         if len(self._readings) < 2 or at_s - self._readings[-1][0] > _SILENT_AFTER_S:
             return 0.0
-        (first_s, first), (last_s, last) = self._readings[0], self._readings[-1]
+        last_s, last = self._readings[-1]
+        first_s, first = next(
+            (reading for reading in reversed(self._readings) if reading[0] <= last_s - _SPEED_WINDOW_S),
+            self._readings[0],
+        )
         return (last - first) / self._counts_per_mm / (last_s - first_s)
 
     def position_mm(self, at_s: float) -> float:
@@ -61,9 +78,10 @@ class Belt:
 
     def counts(self, at_s: float) -> int | None:
         """The encoder's counts at `at_s`, in [0, 2³²); None where there is no encoder or no reading yet."""
-        if not self.has_encoder or not self._readings:
+        if not self.has_encoder or self._last_counts is None:
             return None
-        return round(self._counts(at_s)) % ENCODER_RANGE
+        ahead = self._counts(at_s) - self._readings[-1][1]  # counted from the last reading: a reset moved the zero
+        return (self._last_counts + round(ahead)) % ENCODER_RANGE
 
     def target(self, counts: int, distance_mm: float, lead_ms: float, at_s: float) -> int:
         """Counts at which to fire so that a piece that was at the trigger line at `counts` is hit.

@@ -36,6 +36,7 @@ class _Outstanding:
 
     piece: Piece
     command: Command
+    captured_s: float
     sent_s: float | None = None
     due_s: float | None = None  # when it should have been fired; None as long as the belt has not come so far
 
@@ -82,22 +83,23 @@ class Dispatcher:
         """Pieces that were decided and have no end yet."""
         return len(self._open)
 
-    def command(self, piece: Piece, lane: Lane, *, crossed_s: float) -> None:
+    def command(self, piece: Piece, lane: Lane, *, crossed_mm: float, captured_s: float) -> None:
         """Command a decided piece to a lane.
 
         Args:
             piece: with category, confidence and, where there is an encoder, the counts at which it crossed.
             lane: where it goes.
-            crossed_s: when its centre crossed the trigger line.
+            crossed_mm: the belt's position when the piece's centre crossed the trigger line (`Belt.position_mm`).
+            captured_s: when the frame was taken that brought the decision, for `latency_ms`.
         """
-        command = self._command_for(piece, lane, crossed_s)
+        command = self._command_for(piece, lane, crossed_mm)
         if self._clock.now() > command.deadline_s:
             self.end(piece, "late", "deadline")
             return
         piece = self._changed(
             piece, status="commanded", lane=lane.number, target=command.target, commanded_at=self._clock.utc()
         )
-        self._open[piece.seq] = _Outstanding(piece, command)
+        self._open[piece.seq] = _Outstanding(piece, command, captured_s)
         self._ledger.put(piece, after=lambda written: self._send(command, written=written))
 
     def end(self, piece: Piece, status: Status, reason: str | None, **values: Any) -> None:
@@ -154,9 +156,9 @@ class Dispatcher:
             if waiting.due_s is not None and now - waiting.due_s > self._config.sorter.confirm_timeout_ms / 1000:
                 self.end(waiting.piece, "unknown", "no_confirmation")
 
-    def _command_for(self, piece: Piece, lane: Lane, crossed_s: float) -> Command:
+    def _command_for(self, piece: Piece, lane: Lane, crossed_mm: float) -> Command:
         now, config = self._clock.now(), self._config
-        travelled_mm = self._belt.position_mm(now) - self._belt.position_mm(crossed_s)
+        travelled_mm = self._belt.position_mm(now) - crossed_mm
         to_fire_s = seconds_to_fire(lane, speed_mm_s=self._belt.speed_mm_s(now), travelled_mm=travelled_mm)
         fire_at_s = now + min(to_fire_s, _FAR_S)
         target = None
@@ -193,6 +195,8 @@ class Dispatcher:
             self.end(found.piece, *outcome, commanded_at=None, target=None)
         else:
             found.sent_s = at_s
+            # Written with the answer, or with its absence.
+            found.piece = replace(found.piece, latency_ms=1000 * (at_s - found.captured_s))
 
     def _note_late(self, seq: int, **values: Any) -> None:
         piece = self._ended.get(seq)
