@@ -35,33 +35,33 @@ from binsight.line.records import (
 )
 from binsight.line.track import Track, Tracker, Tracking
 from binsight.line.views import cut_view
-from binsight.line.vote import Vote, vote
+from binsight.line.vote import vote
 from binsight.predictor import Predictor
 
 __all__ = ["Classify", "Engine", "Picture"]
 
-# Takes views and calls back, on the engine's thread, with the same views and their predictions.
-Classify = Callable[[Sequence[View], Callable[[Sequence[View]], None]], None]
+# Takes views of one piece and calls back, on the engine's thread, with the same views and their predictions. False: too
+# many wait already, ask again with a later view.
+Classify = Callable[[Sequence[View], Callable[[Sequence[View]], None]], bool]
 
 _VIEWS = 4  # per piece, at most
 _VIEW_SPACING = 0.08  # of the field, between two views of one piece: the same view twice says nothing new
-_DECIDE_WITHIN_S = 1.0  # after this a piece is decided with the views that are there
+_DECIDE_WITHIN_S = 0.5  # after the crossing, a piece is decided with the views that are there
 _STARVED_S = 60.0
 _THUMBNAIL_SIDE = 192
 
 
 @dataclass(slots=True)
 class _Candidate:
-    """A track on its way to the trigger line and, from there, a piece that waits for its decision."""
+    """A track on its way to the trigger line and, from there on, a piece that waits for its decision."""
 
-    views: list[View] = field(default_factory=list)
-    asked: int = 0
+    judged: list[View] = field(default_factory=list)
+    waiting: int = 0  # views that were asked for and have not come back
     last_view_mm: float = float("-inf")
+    several: bool = False
     piece: Piece | None = None
     crossed_mm: float = 0.0
-    captured_s: float = 0.0
-    crossed_s: float = 0.0
-    several: bool = False
+    crossed_s: float = 0.0  # capture of the frame in which it crossed
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,8 @@ class Engine:
         self._detector = Detector(region=camera.region, direction=camera.direction, field_mm=camera.field_mm)
         self._tracker = Tracker(line=camera.trigger_at, slip=0.1 if self.belt.has_encoder else 1.0)
         self._candidates: dict[int, _Candidate] = {}
+        self._unseen = 0
+        self.camera_state: CameraState = "starting"
         self._last_piece_s = clock.now()
         self._review, self._late = ShareAlarm(config.alarms.review_share), ShareAlarm(config.alarms.late_share)
         self.dispatcher = Dispatcher(
@@ -158,15 +160,16 @@ class Engine:
             return
         if reading is not None:
             self.belt.on_reading(reading)
-        now = self._clock.now()
-        travel_mm = self.belt.position_mm(now)
+        if self.picture is None:
+            return
+        travel_mm = self.belt.position_mm(self._clock.now())
         track = self._tracker.nearest(travel_mm)
-        if track is None:
-            candidate = _Candidate(crossed_mm=travel_mm, captured_s=now, crossed_s=now)
-            self._see(candidate)
-            self._decide(candidate)
-        elif self._candidates[track.number].piece is None:
-            self._cross(track, travel_mm, now)
+        waiting = None if track is None else self._candidates.get(track.number)
+        if track is not None and waiting is not None and waiting.piece is not None:
+            return  # said twice of the same piece
+        self._unseen -= 1  # numbers of pieces that the camera never saw
+        number = self._unseen if track is None else track.number
+        self._cross(number, travel_mm, travel_mm, replace(self.picture.frame, captured_s=self._clock.now()))
 
     def on_ack(self, ack: Ack) -> None:
         """The sorter answered a command."""
@@ -189,26 +192,151 @@ class Engine:
         now = self._clock.now()
         for number, candidate in list(self._candidates.items()):
             if candidate.piece is not None and now - candidate.crossed_s > _DECIDE_WITHIN_S:
-                self._candidates.pop(number)
-                self._decide(candidate)
+                self._decide(number)
         self.dispatcher.tick()
         self.machine.set_starved(active=now - self._last_piece_s > _STARVED_S)
 
-    # From a track to a piece.
+    # From a track to a decided piece.
 
     def _follow(self, tracking: Tracking, frame: Frame, travel_mm: float) -> None:
-        views: list[View] = []
+        crossed = {track.number for track in tracking.crossed}
         for track in tracking.tracks:
-            candidate = self._candidates.setdefault(track.number, _Candidate()) if not track.counted else None
-            candidate = candidate or self._candidates.get(track.number)
-            if candidate is not None:
-                views += self._look(track, candidate, frame, travel_mm)
-        if views:
-            self._classify([view for view in views], self._judged(tracking, views))
+            if not track.counted or track.number in crossed:
+                self._look(track, frame, now_or_never=track.number in crossed)
         if self.config.camera.trigger == "camera":
             for track in tracking.crossed:
-                self._cross(track, travel_mm, frame.captured_s)
+                self._cross(track.number, track.crossed_mm or travel_mm, travel_mm, frame)
         for track in tracking.gone:
             candidate = self._candidates.get(track.number)
             if candidate is not None and candidate.piece is None:
                 del self._candidates[track.number]
+
+    def _look(self, track: Track, frame: Frame, *, now_or_never: bool) -> None:
+        candidate = self._candidates.setdefault(track.number, _Candidate())
+        candidate.several = track.several
+        field_mm = self.config.camera.field_mm
+        looked = len(candidate.judged) + candidate.waiting
+        due = track.centre_mm - candidate.last_view_mm >= _VIEW_SPACING * field_mm
+        if track.blob is None or not (looked == 0 if now_or_never else due and looked < _VIEWS):
+            return
+        view = cut_view(frame, track.blob)
+        if view.votes and self._classify([view], lambda views: self._judged(track.number, views)):
+            candidate.last_view_mm = track.centre_mm
+            candidate.waiting += 1
+
+    def _judged(self, number: int, views: Sequence[View]) -> None:
+        candidate = self._candidates.get(number)
+        if candidate is None:
+            return  # decided without this view
+        candidate.judged += views
+        candidate.waiting -= len(views)
+        if candidate.piece is not None and candidate.waiting == 0:
+            self._decide(number)
+
+    def _cross(self, number: int, crossed_mm: float, travel_mm: float, frame: Frame) -> None:
+        """A piece: from here on it is accounted for."""
+        candidate = self._candidates.setdefault(number, _Candidate())
+        candidate.crossed_mm, candidate.crossed_s = crossed_mm, frame.captured_s
+        encoder = None
+        if frame.encoder is not None and self.config.belt.counts_per_mm is not None:
+            encoder = round(frame.encoder - (travel_mm - crossed_mm) * self.config.belt.counts_per_mm) % ENCODER_RANGE
+        at = self._clock.utc()
+        manifest = self._predictor.bundle.manifest
+        candidate.piece = Piece(
+            id=new_ulid(at, self._random.getrandbits(80)),
+            line=self.config.line.name,
+            seq=self._next_seq,
+            seen_at=at,
+            encoder=encoder,
+            shift=self.config.shift_at(at.astimezone()),
+            model_name=manifest.name,
+            model_version=manifest.version,
+        )
+        self._next_seq += 1
+        self.pieces_seen += 1
+        self._last_piece_s = self._clock.now()
+        self._ledger.put(candidate.piece)
+        self._on_piece(candidate.piece)
+        if candidate.waiting == 0:
+            self._decide(number)
+
+    def _decide(self, number: int) -> None:
+        candidate = self._candidates.pop(number)
+        assert candidate.piece is not None  # noqa: S101 - only pieces are decided
+        found = vote(candidate.judged, self._predictor.bundle.manifest, several=candidate.several)
+        share = self.config.audit.accepted_share if found.decision == "accept" else self.config.audit.reviewed_share
+        drawn = self._random.random() < share
+        keeps_picture = bool(candidate.judged) and (self.config.ledger.thumbnails or drawn)
+        piece = replace(
+            candidate.piece,
+            status="decided",
+            frames=found.frames,
+            category=found.category,
+            confidence=found.confidence,
+            scores=found.scores,
+            decision=found.decision,
+            reason=found.reason,
+            audit_probability=share if drawn else None,
+            thumbnail=candidate.piece.id if keeps_picture else None,
+            latency_ms=1000 * (self._clock.now() - candidate.crossed_s),
+        )
+        self._ledger.put(piece, thumbnail=_thumbnail(candidate.judged) if keeps_picture else None)
+        self._on_piece(piece)
+        review = self._review.add(found.decision == "review")
+        self.alarms.set("review_share", active=review, detail=f"{self._review.share:.0%} of the last pieces to review")
+        self._route(piece, candidate, found.stream)
+
+    def _route(self, piece: Piece, candidate: _Candidate, stream: str | None) -> None:
+        lane = None
+        if piece.decision == "accept" and piece.category is not None and stream is not None:
+            lane = self.config.lane_of(piece.category, stream)
+        if piece.decision == "review":
+            self.dispatcher.end(piece, "fail_safe", piece.reason)
+        elif self.config.sorter.kind == "none":
+            self.dispatcher.end(piece, "fail_safe", "look_only")
+        elif lane is None:
+            self.dispatcher.end(piece, "fail_safe", "no_lane")
+        elif not self.machine.sorts:
+            self.dispatcher.end(piece, "fail_safe", self.machine.state.name.lower())
+        else:
+            self.dispatcher.command(piece, lane, crossed_mm=candidate.crossed_mm, captured_s=candidate.crossed_s)
+
+    # What goes out.
+
+    def state_message(self) -> dict[str, Any]:
+        """The `state` message."""
+        age_ms = None if self.picture is None else 1000 * (self._clock.now() - self.picture.frame.captured_s)
+        rtt_ms = self.dispatcher.ack_rtt_ms
+        manifest = self._predictor.bundle.manifest
+        return {
+            "online": True,
+            "state": int(self.machine.state),
+            "mode": int(self.machine.mode),
+            "camera": self.camera_state,
+            "frame_age_ms": None if age_ms is None else round(age_ms),
+            "ack_rtt_ms": None if rtt_ms is None else round(rtt_ms, 1),
+            "model": f"{manifest.name} {manifest.version}",
+        }
+
+    def _changed(self, piece: Piece) -> None:
+        self._on_piece(piece)
+        if piece.status != "commanded":
+            self._sorter.publish("piece", piece_message(piece))
+            late = self._late.add(piece.status == "late") if piece.status != "fail_safe" else self._late.active
+            self.alarms.set("late", active=late, detail=f"{self._late.share:.1%} of the last commands were late")
+
+    def _tell_alarm(self, alarm: Alarm) -> None:
+        line = self.config.line.name
+        self._ledger.event(line, alarm.code, active=alarm.active, detail=alarm.detail, at=alarm.at)
+        self._sorter.publish("fault", fault_message(alarm))
+        self._on_alarm(alarm)
+
+
+def _thumbnail(views: Sequence[View]) -> bytes:
+    """The sharpest view as a small JPEG."""
+    best = max(views, key=lambda view: view.sharpness)
+    picture = Image.fromarray(best.crop)
+    picture.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=80)
+    return stream.getvalue()

@@ -1,0 +1,53 @@
+"""Classify views on a thread of its own, so that looking at the belt never waits for the network."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from binsight.line.ports import Classifier
+from binsight.line.records import View
+
+__all__ = ["ClassifierThread"]
+
+_Request = tuple[Sequence[View], Callable[[Sequence[View]], None]]
+
+
+class ClassifierThread:
+    """Takes views and hands them back with their predictions.
+
+    Args:
+        classifier: runs the network.
+        post: hands a call over to the engine's thread.
+        waiting: requests that may wait; one more is refused.
+    """
+
+    def __init__(
+        self, classifier: Classifier, *, post: Callable[[Callable[[], None]], None], waiting: int = 16
+    ) -> None:
+        self._classifier, self._post = classifier, post
+        self._requests: queue.Queue[_Request | None] = queue.Queue(maxsize=waiting)
+        self._thread = threading.Thread(target=self._run, name="classify", daemon=True)
+        self._thread.start()
+
+    def __call__(self, views: Sequence[View], then: Callable[[Sequence[View]], None]) -> bool:
+        """Ask; `then` comes with the same views, each with its prediction. False where too many wait."""
+        try:
+            self._requests.put_nowait((views, then))
+        except queue.Full:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Finish what is asked for, and stop."""
+        self._requests.put(None)
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while (request := self._requests.get()) is not None:
+            views, then = request
+            found = self._classifier.predict_images([view.crop for view in views])
+            judged = [replace(view, prediction=prediction) for view, prediction in zip(views, found, strict=True)]
+            self._post(lambda then=then, judged=judged: then(judged))  # type: ignore[misc]  # bound now, not later
