@@ -263,14 +263,20 @@ class Engine:
     def _decide(self, number: int) -> None:
         candidate = self._candidates.pop(number)
         assert candidate.piece is not None  # noqa: S101 - only pieces are decided
-        found = vote(candidate.judged, self._predictor.bundle.manifest, several=candidate.several)
+        taxonomy = self._predictor.taxonomy
+        found = vote(
+            candidate.judged,
+            self._predictor.bundle.manifest.review,
+            biodegradable_mask=taxonomy.biodegradable_mask,
+            several=candidate.several,
+        )
         share = self.config.audit.accepted_share if found.decision == "accept" else self.config.audit.reviewed_share
         drawn = self._random.random() < share
         keeps_picture = bool(candidate.judged) and (self.config.ledger.thumbnails or drawn)
         piece = replace(
             candidate.piece,
             status="decided",
-            frames=found.frames,
+            frames=len(found.views),
             category=found.category,
             confidence=found.confidence,
             scores=found.scores,
@@ -284,12 +290,13 @@ class Engine:
         self._on_piece(piece)
         review = self._review.add(found.decision == "review")
         self.alarms.set("review_share", active=review, detail=f"{self._review.share:.0%} of the last pieces to review")
-        self._route(piece, candidate, found.stream)
+        self._route(piece, candidate)
 
-    def _route(self, piece: Piece, candidate: _Candidate, stream: str | None) -> None:
+    def _route(self, piece: Piece, candidate: _Candidate) -> None:
         lane = None
-        if piece.decision == "accept" and piece.category is not None and stream is not None:
-            lane = self.config.lane_of(piece.category, stream)
+        if piece.category is not None:
+            taxonomy = self._predictor.taxonomy
+            lane = self.config.lane_of(piece.category, taxonomy.classes[taxonomy.index(piece.category)].stream)
         if piece.decision == "review":
             self.dispatcher.end(piece, "fail_safe", piece.reason)
         elif self.config.sorter.kind == "none":
