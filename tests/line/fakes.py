@@ -62,6 +62,7 @@ class FakeLedger:
         self.events: list[tuple[str, bool]] = []
         self.immediate = immediate
         self.writable = True
+        self.fault: str | None = None
         self._waiting: list[Callable[[bool], None]] = []
 
     def start(self, line: str, at: dt.datetime, *, confirms: bool = True) -> int:

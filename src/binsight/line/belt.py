@@ -13,7 +13,7 @@ _SPEED_WINDOW_S = 0.25  # over which the speed is taken: longer is smoother, sho
 _KEPT_S = 2.0  # readings older than this are forgotten: no frame is looked at so late
 _MAX_SPEED_MM_S = 10_000.0  # no belt is faster: a jump beyond this is an encoder that was set anew
 _JUMP_MM = 100.0  # by which a reading may be ahead of its time stamp
-_SILENT_AFTER_S = 1.0  # an encoder that says nothing for so long is not believed to run on
+_SILENT_AFTER_S = 0.5  # an encoder that stands repeats its counts; one that says nothing for so long is away
 
 
 class Belt:
@@ -57,11 +57,11 @@ class Belt:
         while len(self._readings) > 2 and self._readings[1][0] <= reading.at_s - _KEPT_S:
             self._readings.popleft()
 
-    def speed_mm_s(self, at_s: float) -> float:
-        """How fast it runs at `at_s`, in mm/s; 0 where the encoder stands or is silent."""
+    def speed_mm_s(self) -> float:
+        """How fast it runs now, in mm/s; while the encoder is silent, as fast as it ran last."""
         if not self.has_encoder:
             return self._settings.speed_mm_s
-        if len(self._readings) < 2 or at_s - self._readings[-1][0] > _SILENT_AFTER_S:
+        if len(self._readings) < 2:
             return 0.0
         last_s, last = self._readings[-1]
         first_s, first = next(
@@ -70,8 +70,12 @@ class Belt:
         )
         return (last - first) / self._counts_per_mm / (last_s - first_s)
 
+    def is_measured(self, at_s: float) -> bool:
+        """Whether the position at `at_s` is an encoder's, and not only what the last speed says."""
+        return bool(self.has_encoder and self._readings and at_s - self._readings[-1][0] <= _SILENT_AFTER_S)
+
     def position_mm(self, at_s: float) -> float:
-        """How far it has run, in mm; after the last reading it is taken to run on evenly for one second at most."""
+        """How far it has run, in mm; after the last reading it is taken to run on evenly."""
         if not self.has_encoder:
             return (at_s - self._started_s) * self._settings.speed_mm_s
         return self._counts(at_s) / self._counts_per_mm
@@ -83,12 +87,12 @@ class Belt:
         ahead = self._counts(at_s) - self._readings[-1][1]  # counted from the last reading: a reset moved the zero
         return (self._last_counts + round(ahead)) % ENCODER_RANGE
 
-    def target(self, counts: int, distance_mm: float, lead_ms: float, at_s: float) -> int:
+    def target(self, counts: int, distance_mm: float, lead_ms: float) -> int:
         """Counts at which to fire so that a piece that was at the trigger line at `counts` is hit.
 
         `counts + distance_mm * counts_per_mm - lead_ms * speed`, modulo 2³², at the present speed.
         """
-        lead = lead_ms / 1000 * self.speed_mm_s(at_s)
+        lead = lead_ms / 1000 * self.speed_mm_s()
         return round(counts + (distance_mm - lead) * self._counts_per_mm) % ENCODER_RANGE
 
     @property
@@ -103,5 +107,4 @@ class Belt:
             if before_s <= at_s < after_s:
                 return before + (after - before) * (at_s - before_s) / (after_s - before_s)
         last_s, last = self._readings[-1]
-        ahead_s = min(max(at_s - last_s, 0.0), _SILENT_AFTER_S)
-        return last + ahead_s * self.speed_mm_s(last_s) * self._counts_per_mm
+        return last + max(at_s - last_s, 0.0) * self.speed_mm_s() * self._counts_per_mm

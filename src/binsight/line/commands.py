@@ -159,11 +159,11 @@ class Dispatcher:
     def _command_for(self, piece: Piece, lane: Lane, crossed_mm: float) -> Command:
         now, config = self._clock.now(), self._config
         travelled_mm = self._belt.position_mm(now) - crossed_mm
-        to_fire_s = seconds_to_fire(lane, speed_mm_s=self._belt.speed_mm_s(now), travelled_mm=travelled_mm)
+        to_fire_s = seconds_to_fire(lane, speed_mm_s=self._belt.speed_mm_s(), travelled_mm=travelled_mm)
         fire_at_s = now + min(to_fire_s, _FAR_S)
         target = None
         if piece.encoder is not None:
-            target = self._belt.target(piece.encoder, lane.distance_mm, lane.lead_ms, now)
+            target = self._belt.target(piece.encoder, lane.distance_mm, lane.lead_ms)
         return Command(
             id=piece.id,
             seq=piece.seq,

@@ -118,9 +118,7 @@ class Detector:
         """The watched region as a small picture, `(h, w, 3)` uint8."""
         if image.shape[:2] != self._size:
             self._size = (image.shape[0], image.shape[1])
-            self.field = Field.of(
-                self._size, region=self._region, direction=self._direction, field_mm=self._field_mm
-            )
+            self.field = Field.of(self._size, region=self._region, direction=self._direction, field_mm=self._field_mm)
             self._background, self._sampled_mm = Background(line_axis=self._line_axis), -np.inf
         field = self.field
         assert field is not None  # noqa: S101 - set with the size

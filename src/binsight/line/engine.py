@@ -115,11 +115,11 @@ class Engine:
         camera = config.camera
         self._watch = CameraWatch()
         self._detector = Detector(region=camera.region, direction=camera.direction, field_mm=camera.field_mm)
-        self._tracker = Tracker(line=camera.trigger_at, slip=0.1 if self.belt.has_encoder else 1.0)
+        self._tracker = Tracker(line=camera.trigger_at)
         self._candidates: dict[int, _Candidate] = {}
         self._unseen = 0
         self.camera_state: CameraState = "starting"
-        self._last_piece_s = clock.now()
+        self._started_s = self._last_piece_s = clock.now()
         self._review, self._late = ShareAlarm(config.alarms.review_share), ShareAlarm(config.alarms.late_share)
         self.dispatcher = Dispatcher(
             config, clock=clock, belt=self.belt, sorter=sorter, ledger=ledger, post=post, on_change=self._changed
@@ -138,6 +138,7 @@ class Engine:
         self.alarms.set("no_empty_belt", active=not self._detector.ready, detail="no empty belt was seen yet")
         if self._detector.field is None:
             return
+        self._tracker.slip = 0.1 if self.belt.is_measured(frame.captured_s) else 1.0
         tracking = self._tracker.update(blobs, self._detector.field, travel_mm=travel_mm, at_s=frame.captured_s)
         self._follow(tracking, frame, travel_mm)
         pieces = {number: c.piece for number, c in self._candidates.items() if c.piece is not None}
@@ -193,6 +194,10 @@ class Engine:
         for number, candidate in list(self._candidates.items()):
             if candidate.piece is not None and now - candidate.crossed_s > _DECIDE_WITHIN_S:
                 self._decide(number)
+        last_s = self._started_s if self.picture is None else self.picture.frame.captured_s
+        if now - last_s > self.config.camera.stalled_after_ms / 1000:
+            self.on_camera("stalled" if self.picture is not None else "absent")
+        self.alarms.set("ledger", active=self._ledger.fault is not None, detail=self._ledger.fault or "")
         self.dispatcher.tick()
         self.machine.set_starved(active=now - self._last_piece_s > _STARVED_S)
 

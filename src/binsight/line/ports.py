@@ -130,6 +130,11 @@ class Sorter(Protocol):
 class Ledger(Protocol):
     """The account of every piece. One writer; nothing waits for it."""
 
+    @property
+    def fault(self) -> str | None:
+        """Why nothing can be written at present; None while all is well."""
+        ...
+
     def start(self, line: str, at: dt.datetime, *, confirms: bool = True) -> int:
         """Open the account of a line, and end what a killed run left open.
 

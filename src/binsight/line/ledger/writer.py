@@ -46,7 +46,7 @@ class LedgerWriter:
     """
 
     def __init__(self, database: sa.Engine, *, threaded: bool = True) -> None:
-        self._database = database
+        self.database = database
         self._insert: Any = postgresql.insert if database.dialect.name == "postgresql" else sqlite.insert
         self._waiting = _Waiting()
         self._changed = threading.Condition()
@@ -62,7 +62,7 @@ class LedgerWriter:
         self, line: str, at: dt.datetime, *, confirms: bool = True, configuration: Mapping[str, Any] | None = None
     ) -> int:
         """Open a line's account and end what a killed run left open; see `ports.Ledger.start`."""
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             for status, end in _AFTER_RESTART.items():
                 if status == "acknowledged" and not confirms:
                     continue
@@ -117,7 +117,13 @@ class LedgerWriter:
             self._thread.join(timeout=10)
         if self._waiting:
             _log.error("ledger: %d rows could not be written: %s", len(self._waiting.pieces), self.fault)
-        self._database.dispose()
+        self.database.dispose()
+
+    def abandon(self) -> None:
+        """Stop without writing what waits, as a killed process does."""
+        with self._changed:
+            self._waiting = _Waiting()
+        self.close()
 
     def _run(self) -> None:
         failures = 0
@@ -164,7 +170,7 @@ class LedgerWriter:
             newer.events = [*batch.events, *newer.events]
 
     def _write(self, batch: _Waiting) -> None:
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             if batch.pieces:
                 self._upsert(connection, pieces, [asdict(piece) for piece in batch.pieces.values()], AUDIT_COLUMNS)
             if batch.thumbnails:
