@@ -1,0 +1,208 @@
+"""Pieces in one frame: what differs from the empty belt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from binsight.line.background import Background
+from binsight.line.components import Component, find_components
+from binsight.line.field import Direction, Field
+from binsight.line.records import Blob, Box, Frame
+
+__all__ = ["Detector"]
+
+_SMALL_SIDE = 160  # pixels of the longer side of the small picture
+# Standard deviations: below the first a pixel is belt, above the second, with its neighbours, piece; and what a share of
+# every piece's pixels reach. What is above the ceiling counts no more: a bright edge does not spread into the belt.
+_BARE, _LOW, _HIGH, _CEILING = 1.5, 2.6, 4.5, 6.5
+_STRONG_SHARE = 0.15
+_FLOOD_SHARE = 0.6  # more than this differs: the light or the camera changed, these are no pieces
+_SEAM_SPAN, _SEAM_FILL = 0.9, 0.55  # a joint of the belt spans it, and fills its box badly
+_SAMPLES_PER_FIELD = 8
+# Shares of the greatest thickness at which bridges are looked for, and the least share of what is left in a core.
+_CORE_DEPTHS, _CORE_SHARE = (0.3, 0.5, 0.65), 0.2
+
+
+class Detector:
+    """Finds pieces in frames of one camera; learns the empty belt by itself.
+
+    Args:
+        region: the watched part of the picture as shares: left, top, right, bottom.
+        direction: where the belt carries pieces in the picture.
+        field_mm: how much belt the region shows along the direction.
+        min_piece_mm: what is smaller across, measured as the side of a square of the same area, is dirt.
+
+    Raises:
+        SettingsError: a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: Sequence[float] = (0.0, 0.0, 1.0, 1.0),
+        direction: Direction = "right",
+        field_mm: float = 600.0,
+        min_piece_mm: float = 25.0,
+    ) -> None:
+        self._region, self._direction, self._field_mm = region, direction, field_mm
+        self._min_piece_mm = min_piece_mm
+        Field.of((1000, 1000), region=region, direction=direction, field_mm=field_mm)  # refuse now, not at a frame
+        self._line_axis = 0 if direction in {"right", "left"} else 1
+        self._size: tuple[int, int] | None = None
+        self._background = Background(line_axis=self._line_axis)
+        self._sampled_mm = -np.inf
+        self._flooded_mm: float | None = None
+        self.field: Field | None = None
+        self.flooded = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether an empty belt has been seen; until then nothing is found."""
+        return self._background.ready
+
+    @property
+    def known_share(self) -> float:
+        """How much of the empty belt is known, in [0, 1], while it is being learnt."""
+        return 1.0 if self.ready else self._background.known_share
+
+    def learn(self, images: Iterable[NDArray[np.uint8]]) -> bool:
+        """Learn the empty belt from pictures of a recording, far apart from each other.
+
+        Args:
+            images: `(h, w, 3)` uint8 each; at least 8, better 40.
+
+        Returns:
+            Whether it is known now.
+        """
+        for image in images:
+            if not self.ready:
+                self._background.add(self._shrink(image))
+        return self.ready
+
+    def find(self, frame: Frame, travel_mm: float) -> list[Blob]:
+        """The pieces in a frame, in reading order.
+
+        Args:
+            frame: of the same size as those before; another size begins anew.
+            travel_mm: how far the belt has come since any fixed moment. The empty belt is learnt by distance: a belt
+                that stands shows nothing new.
+
+        Returns:
+            Nothing while the empty belt is not known, and where most of the picture differs from it (`flooded`).
+        """
+        small = self._shrink(frame.image)
+        assert self.field is not None  # noqa: S101 - set by _shrink
+        due = abs(travel_mm - self._sampled_mm) >= self.field.length_mm / _SAMPLES_PER_FIELD
+        if due:
+            self._sampled_mm = travel_mm
+        if not self.ready:
+            if due:
+                self._background.add(small)
+            return []
+        distance = self._background.distance(small)
+        # Smoothing closes gaps between pieces, and the pixel itself opens them again.
+        mask = (_blur(distance) >= _LOW) & (distance >= _BARE)
+        self._watch_flood(float(mask.mean()), travel_mm)
+        if self.flooded:
+            return []
+        if due:
+            self._background.adapt(small, ~mask)
+        return [self._blob(part) for part in self._pieces(mask, distance)]
+
+    def _shrink(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The watched region as a small picture, `(h, w, 3)` uint8."""
+        if image.shape[:2] != self._size:
+            self._size = (image.shape[0], image.shape[1])
+            self.field = Field.of(
+                self._size, region=self._region, direction=self._direction, field_mm=self._field_mm
+            )
+            self._background, self._sampled_mm = Background(line_axis=self._line_axis), -np.inf
+        field = self.field
+        assert field is not None  # noqa: S101 - set with the size
+        part = image[field.top : field.bottom, field.left : field.right]
+        self._factor = max(1, round(max(part.shape[:2]) / _SMALL_SIDE))
+        return np.asarray(Image.fromarray(np.ascontiguousarray(part)).reduce(self._factor))
+
+    def _watch_flood(self, share: float, travel_mm: float) -> None:
+        """Begin anew when most of the picture stays different for two lengths of the field."""
+        assert self.field is not None  # noqa: S101
+        self.flooded = share > _FLOOD_SHARE
+        if not self.flooded:
+            self._flooded_mm = None
+        elif self._flooded_mm is None:
+            self._flooded_mm = travel_mm
+        elif abs(travel_mm - self._flooded_mm) > 2 * self.field.length_mm:
+            self._background, self._flooded_mm = Background(line_axis=self._line_axis), None
+
+    def _pieces(self, mask: NDArray[np.bool_], distance: NDArray[np.float32]) -> list[Component]:
+        assert self.field is not None  # noqa: S101
+        area = max(4.0, (self._min_piece_mm / (self.field.mm_per_pixel * self._factor)) ** 2)
+        parts = find_components(mask, min_area=round(area))
+        return [
+            part
+            for part in parts
+            if _strong_area(part, distance) >= max(area / 2, _STRONG_SHARE * part.area)
+            and not self._is_seam(part, mask.shape)
+        ]
+
+    def _is_seam(self, part: Component, shape: tuple[int, ...]) -> bool:
+        assert self.field is not None  # noqa: S101
+        height, width = part.mask.shape
+        span = height / shape[0] if self.field.horizontal else width / shape[1]
+        return span >= _SEAM_SPAN and part.area < _SEAM_FILL * height * width
+
+    def _blob(self, part: Component) -> Blob:
+        field, factor = self.field, self._factor
+        assert field is not None  # noqa: S101
+        box = Box(
+            field.left + part.left * factor,
+            field.top + part.top * factor,
+            min(field.right, field.left + part.right * factor),
+            min(field.bottom, field.top + part.bottom * factor),
+        )
+        near, far = field.along(box)
+        edge = factor * field.mm_per_pixel
+        cut_off = near < edge or far > field.length_mm - edge
+        return Blob(
+            box=box,
+            area=float(part.area * factor * factor),
+            cut_off=cut_off,
+            several=not cut_off and _is_several(part),  # what is seen in part is judged later
+        )
+
+
+def _blur(distance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean over 3 x 3 pixels: one bright speck is no piece. Edges repeat."""
+    picture = Image.fromarray((np.minimum(distance, _CEILING) * 39).astype(np.uint8))
+    return np.asarray(picture.filter(ImageFilter.BoxBlur(1)), dtype=np.float32) / 39
+
+
+def _strong_area(part: Component, distance: NDArray[np.float32]) -> int:
+    own = distance[part.top : part.bottom, part.left : part.right]
+    return int(np.count_nonzero((own >= _HIGH) & part.mask))
+
+
+def _is_several(part: Component) -> bool:
+    """Whether the blob falls apart into cores of some size when a part of its thickness is taken off all round."""
+    depth = np.zeros((part.mask.shape[0] + 2, part.mask.shape[1] + 2), dtype=np.int32)
+    core = np.pad(part.mask, 1)
+    while core.any():
+        depth += core
+        core = _erode(core)
+    for share in _CORE_DEPTHS:
+        core = depth > share * depth.max()
+        least = max(4, round(_CORE_SHARE * core.sum()))
+        if len(find_components(core, min_area=least)) > 1:
+            return True
+    return False
+
+
+def _erode(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Without the pixels that have a neighbour outside on one of four sides; the frame is never set."""
+    inner = np.zeros_like(mask)
+    inner[1:-1, 1:-1] = mask[1:-1, 1:-1] & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
+    return inner

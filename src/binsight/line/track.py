@@ -1,0 +1,236 @@
+"""Pieces followed along the belt: one id, one count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from binsight.errors import SettingsError
+from binsight.line.association import Association, Boxes, associate, fit_shift
+from binsight.line.field import Field, Span
+from binsight.line.records import Blob
+
+__all__ = ["Track", "Tracker", "Tracking"]
+
+_SIZE_RANGE = (0.6, 1.6)  # times the known length: beyond, it is a fragment, or has something else stuck to it
+_EDGE_MM = 8.0  # nearer than this to an end of the field a box is cut off
+_SLACK_MM = 10.0  # by which a box may be off where it is expected, whatever the travel
+_FORGET_S = 1.0  # an unconfirmed track without sighting is forgotten
+_MIN_SIGHTINGS = 3
+
+
+@dataclass(slots=True)
+class Track:
+    """One piece on the belt.
+
+    Attributes:
+        number: 1, 2, …, in the order of first sight.
+        along: trailing and leading edge in millimetres from where pieces come in; beyond the field where it was
+            measured before, or is predicted.
+        across: its sides in millimetres.
+        last_s: when it was last seen.
+        measured: it was seen in the last frame; else its place is predicted by the belt's travel.
+        blob: what was seen of it alone in the last frame; None when it was not seen, or only together with others, or
+            in parts.
+        tail_open: it has not come in whole yet: how far it reaches back is not known.
+        sightings: frames in which it was seen.
+        moved_mm: how far it was seen to move along the belt.
+        counted: it has crossed the line.
+        crossed_mm: the belt's travel when its centre was on the line; None before.
+    """
+
+    number: int
+    along: Span
+    across: Span
+    last_s: float
+    measured: bool = True
+    blob: Blob | None = None
+    tail_open: bool = False
+    sightings: int = 1
+    moved_mm: float = 0.0
+    counted: bool = False
+    crossed_mm: float | None = None
+    _looks: list[bool] = field(default_factory=list)  # whole views: whether it looked like several pieces
+
+    @property
+    def centre_mm(self) -> float:
+        """Halfway between its edges, in millimetres from where pieces come in."""
+        return (self.along[0] + self.along[1]) / 2
+
+    @property
+    def several(self) -> bool:
+        """Whether at least half of its whole views look like pieces that touch each other."""
+        return any(self._looks) and 2 * sum(self._looks) >= len(self._looks)
+
+    def shift(self, step_mm: float) -> None:
+        """Move it with the belt, unseen."""
+        self.along = (self.along[0] + step_mm, self.along[1] + step_mm)
+
+    def see(self, seen: Span, across: Span, blobs: Sequence[Blob], *, step_mm: float, length_mm: float) -> None:
+        """Take over where it was seen, after it was shifted by `step_mm`; edges that are cut off stay as known."""
+        tail, head = self.along
+        tail_cut, head_cut = seen[0] < _EDGE_MM, seen[1] > length_mm - _EDGE_MM
+        known = head - tail
+        if self.tail_open or tail_cut:
+            new = (seen[0] if self.tail_open else min(seen[0], seen[1] - known), max(seen[1], head if head_cut else 0.0))
+            moved = new[1] - head
+        elif head_cut:
+            new = (seen[0], max(seen[1], seen[0] + known))
+            moved = seen[0] - tail
+        else:
+            new, moved = seen, (seen[0] + seen[1]) / 2 - (tail + head) / 2
+            if not _SIZE_RANGE[0] * known <= seen[1] - seen[0] <= _SIZE_RANGE[1] * known:
+                # A fragment, or stuck to something: it is where it was expected; its size follows if that lasts.
+                grown = 0.1 * (seen[1] - seen[0] - known) / 2
+                new, moved = (tail - grown, head + grown), -step_mm
+        self.tail_open = self.tail_open and tail_cut
+        self.along, self.moved_mm = new, self.moved_mm + step_mm + moved
+        self.across = (min(self.across[0], across[0]), max(self.across[1], across[1])) if tail_cut or head_cut else across
+        if not tail_cut and not head_cut:
+            self._looks.append(len(blobs) > 1 or blobs[0].several)
+        self.blob = blobs[0] if len(blobs) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """What one frame brought.
+
+    Attributes:
+        tracks: all that are known, the furthest on the belt first.
+        crossed: those counted in this frame, in the order in which they crossed the line.
+        gone: those that left the field or were forgotten; one that is not `counted` was no piece.
+    """
+
+    tracks: list[Track]
+    crossed: list[Track]
+    gone: list[Track]
+
+
+class Tracker:
+    """Follows pieces in the one dimension in which they move, predicted by the belt's own travel.
+
+    A piece does not move on the belt: its place in the next frame is its place in this one plus the travel. What is
+    known ages in millimetres of belt; only what was never confirmed is forgotten after a second. A track is confirmed,
+    and may be counted, once it was seen in three frames and was seen to move along; it is counted once, when its *seen*
+    centre has passed the line by the hysteresis. It is followed until it has left the field, unseen if need be, so that
+    no gap makes a second piece of it.
+
+    Args:
+        line: where pieces are counted, as a share of the field along the belt, in (0, 1).
+        slip: by which share the true travel may differ from the given one: 0.1 with an encoder; 1 for a belt without,
+            which may stand still while its speed says that it moves.
+        hysteresis_mm: how far beyond the line a piece counts.
+        confirm_mm: how far a track must be seen to move.
+
+    Raises:
+        SettingsError: `line` is out of range.
+    """
+
+    def __init__(
+        self, *, line: float = 0.5, slip: float = 0.1, hysteresis_mm: float = 3.0, confirm_mm: float = 20.0
+    ) -> None:
+        if not 0 < line < 1:
+            raise SettingsError(f"expected the counting line as a share of the field between 0 and 1, got {line}")
+        self._line, self._slip = line, slip
+        self._hysteresis_mm, self._confirm_mm = hysteresis_mm, confirm_mm
+        self._tracks: list[Track] = []
+        self._travel_mm: float | None = None
+        self._last_number = 0
+
+    def update(self, blobs: Sequence[Blob], view: Field, *, travel_mm: float, at_s: float) -> Tracking:
+        """Follow the pieces into one more frame.
+
+        Args:
+            blobs: what was found in it.
+            view: the field, for millimetres.
+            travel_mm: how far the belt has come (`Odometer`).
+            at_s: when the frame was captured.
+        """
+        step = 0.0 if self._travel_mm is None else travel_mm - self._travel_mm
+        self._travel_mm = travel_mm
+        seen = np.array([[*view.along(blob.box), *view.across(blob.box)] for blob in blobs]).reshape(-1, 4)
+        step += fit_shift(self._expected(step, view.length_mm), seen, *self._doubt(step))
+        expected = self._expected(step, view.length_mm)
+        for track in self._tracks:
+            track.shift(step)
+            track.measured, track.blob = False, None
+        found = associate(expected, seen)
+        self._absorb(found)
+        self._see(found, blobs, seen, step=step, length_mm=view.length_mm, at_s=at_s)
+        gone = [track for track in self._tracks if self._is_gone(track, view.length_mm, at_s)]
+        self._tracks = [track for track in self._tracks if not any(track is other for other in gone)]
+        self._begin([(blobs[s], seen[s]) for s in range(len(blobs)) if s not in found.owners], view.length_mm, at_s)
+        self._tracks.sort(key=lambda track: -track.centre_mm)
+        return Tracking(list(self._tracks), self._count(view.length_mm, travel_mm), gone)
+
+    def _expected(self, step: float, length_mm: float) -> Boxes:
+        """Where the tracks should be seen after `step`, as far as they are inside the field."""
+        boxes = np.array([[*track.along, *track.across] for track in self._tracks]).reshape(-1, 4)
+        boxes[:, :2] = np.clip(boxes[:, :2] + step, 0, length_mm)
+        return boxes
+
+    def _doubt(self, step: float) -> Span:
+        reach = self._slip * abs(step) + _SLACK_MM
+        return -reach, reach
+
+    def _absorb(self, found: Association) -> None:
+        """Where one sight shows several tracks, keep apart only those that were seen apart as whole pieces."""
+        dropped: set[int] = set()
+        for owners in found.owners.values():
+            if len(owners) < 2:
+                continue
+            whole = [k for k in owners if self._is_confirmed(self._tracks[k]) and not self._tracks[k].tail_open]
+            kept = whole or [min(owners, key=lambda k: self._tracks[k].number)]
+            dropped.update(set(owners) - set(kept))
+            owners[:] = kept
+        for k in dropped:
+            found.sights.pop(k, None)
+            self._tracks[k].last_s = -np.inf  # forgotten below, as it is not confirmed or not whole
+            self._tracks[k].sightings = 0
+
+    def _see(
+        self, found: Association, blobs: Sequence[Blob], seen: Boxes, *, step: float, length_mm: float, at_s: float
+    ) -> None:
+        for k, sights in found.sights.items():
+            track = self._tracks[k]
+            track.measured, track.last_s = True, at_s
+            track.sightings += 1
+            if len(found.owners[sights[0]]) > 1:
+                continue  # somewhere in there: where it was expected
+            boxes = seen[sights]
+            along = (float(boxes[:, 0].min()), float(boxes[:, 1].max()))
+            across = (float(boxes[:, 2].min()), float(boxes[:, 3].max()))
+            track.see(along, across, [blobs[s] for s in sights], step_mm=step, length_mm=length_mm)
+
+    def _begin(self, unknown: Sequence[tuple[Blob, Boxes]], length_mm: float, at_s: float) -> None:
+        for blob, box in unknown:
+            tail, head, side, other = (float(value) for value in box)
+            tail_cut = tail < _EDGE_MM
+            if head > length_mm - _EDGE_MM and not tail_cut:
+                continue  # on its way out: whatever it is, it cannot be counted any more
+            self._last_number += 1
+            self._tracks.append(
+                Track(self._last_number, (tail, head), (side, other), at_s, blob=blob, tail_open=tail_cut)
+            )
+
+    def _is_confirmed(self, track: Track) -> bool:
+        return track.sightings >= _MIN_SIGHTINGS and track.moved_mm >= self._confirm_mm
+
+    def _is_gone(self, track: Track, length_mm: float, at_s: float) -> bool:
+        if track.along[0] > length_mm + _SLACK_MM or track.along[1] < -_SLACK_MM:
+            return True
+        return not track.counted and not self._is_confirmed(track) and at_s - track.last_s > _FORGET_S
+
+    def _count(self, length_mm: float, travel_mm: float) -> list[Track]:
+        line = self._line * length_mm
+        crossed = []
+        for track in self._tracks:
+            if track.counted or not track.measured or not self._is_confirmed(track):
+                continue
+            whole = not track.tail_open and track.centre_mm >= line + self._hysteresis_mm
+            if whole or track.along[1] >= length_mm - _EDGE_MM:  # longer than the field: it is now or never
+                track.counted, track.crossed_mm = True, travel_mm - (track.centre_mm - line)
+                crossed.append(track)
+        return sorted(crossed, key=lambda track: track.crossed_mm or 0.0)
