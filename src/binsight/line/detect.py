@@ -12,6 +12,7 @@ from binsight.line.background import Background
 from binsight.line.components import Component, find_components
 from binsight.line.field import Direction, Field
 from binsight.line.records import Blob, Box, Frame
+from binsight.line.shape import looks_like_several
 
 __all__ = ["Detector"]
 
@@ -20,11 +21,11 @@ _SMALL_SIDE = 160  # pixels of the longer side of the small picture
 # every piece's pixels reach. What is above the ceiling counts no more: a bright edge does not spread into the belt.
 _BARE, _LOW, _HIGH, _CEILING = 1.5, 2.6, 4.5, 6.5
 _STRONG_SHARE = 0.15
+# The least distance in a core of a blob; the least share of the blob's pixels in one core, and in all.
+_CORE, _CORE_SHARE, _CORES_SHARE = 5.0, 0.08, 0.75
 _FLOOD_SHARE = 0.6  # more than this differs: the light or the camera changed, these are no pieces
 _SEAM_SPAN, _SEAM_FILL = 0.9, 0.55  # a joint of the belt spans it, and fills its box badly
 _SAMPLES_PER_FIELD = 8
-# Shares of the greatest thickness at which bridges are looked for, and the least share of what is left in a core.
-_CORE_DEPTHS, _CORE_SHARE = (0.3, 0.5, 0.65), 0.2
 
 
 class Detector:
@@ -141,13 +142,13 @@ class Detector:
     def _pieces(self, mask: NDArray[np.bool_], distance: NDArray[np.float32]) -> list[Component]:
         assert self.field is not None  # noqa: S101
         area = max(4.0, (self._min_piece_mm / (self.field.mm_per_pixel * self._factor)) ** 2)
-        parts = find_components(mask, min_area=round(area))
-        return [
+        parts = [
             part
-            for part in parts
+            for part in find_components(mask, min_area=round(area))
             if _strong_area(part, distance) >= max(area / 2, _STRONG_SHARE * part.area)
             and not self._is_seam(part, mask.shape)
         ]
+        return [piece for part in parts for piece in _cut_bridges(part, distance, area)]
 
     def _is_seam(self, part: Component, shape: tuple[int, ...]) -> bool:
         assert self.field is not None  # noqa: S101
@@ -171,7 +172,7 @@ class Detector:
             box=box,
             area=float(part.area * factor * factor),
             cut_off=cut_off,
-            several=not cut_off and _is_several(part),  # what is seen in part is judged later
+            several=not cut_off and looks_like_several(part.mask),  # what is seen in part is judged later
         )
 
 
@@ -181,28 +182,35 @@ def _blur(distance: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(picture.filter(ImageFilter.BoxBlur(1)), dtype=np.float32) / 39
 
 
+def _cut_bridges(part: Component, distance: NDArray[np.float32], least: float) -> list[Component]:
+    """The cores of a blob where shadow or dust alone joins them, else the blob itself.
+
+    Cores make up nearly all of such a blob. Where much of it is faint, as in a clear bottle between its cap and its
+    label, the faint part is piece too and holds it together.
+    """
+    own = distance[part.top : part.bottom, part.left : part.right]
+    cores = find_components(part.mask & (own >= _CORE), min_area=round(max(least, _CORE_SHARE * part.area)))
+    if len(cores) < 2:
+        return [part]
+    grown = [_grow(core, part) for core in cores]
+    return grown if sum(core.area for core in grown) >= _CORES_SHARE * part.area else [part]
+
+
+def _grow(core: Component, part: Component) -> Component:
+    """A core with the rim of one pixel that smoothing took it, as far as the blob reaches, placed in the picture."""
+    top, left = max(0, core.top - 1), max(0, core.left - 1)
+    bottom, right = min(part.mask.shape[0], core.bottom + 1), min(part.mask.shape[1], core.right + 1)
+    wide = np.pad(core.mask, 2)
+    wide = wide[:-2] | wide[1:-1] | wide[2:]
+    wide = wide[:, :-2] | wide[:, 1:-1] | wide[:, 2:]
+    shift_y, shift_x = top - (core.top - 1), left - (core.left - 1)
+    wide = wide[shift_y : shift_y + bottom - top, shift_x : shift_x + right - left]
+    mask = wide & part.mask[top:bottom, left:right]
+    return Component(
+        part.top + top, part.left + left, part.top + bottom, part.left + right, mask, int(np.count_nonzero(mask))
+    )
+
+
 def _strong_area(part: Component, distance: NDArray[np.float32]) -> int:
     own = distance[part.top : part.bottom, part.left : part.right]
     return int(np.count_nonzero((own >= _HIGH) & part.mask))
-
-
-def _is_several(part: Component) -> bool:
-    """Whether the blob falls apart into cores of some size when a part of its thickness is taken off all round."""
-    depth = np.zeros((part.mask.shape[0] + 2, part.mask.shape[1] + 2), dtype=np.int32)
-    core = np.pad(part.mask, 1)
-    while core.any():
-        depth += core
-        core = _erode(core)
-    for share in _CORE_DEPTHS:
-        core = depth > share * depth.max()
-        least = max(4, round(_CORE_SHARE * core.sum()))
-        if len(find_components(core, min_area=least)) > 1:
-            return True
-    return False
-
-
-def _erode(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Without the pixels that have a neighbour outside on one of four sides; the frame is never set."""
-    inner = np.zeros_like(mask)
-    inner[1:-1, 1:-1] = mask[1:-1, 1:-1] & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
-    return inner
