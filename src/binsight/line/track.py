@@ -37,7 +37,9 @@ class Track:
         tail_open: it has not come in whole yet: how far it reaches back is not known.
         sightings: frames in which it was seen.
         moved_mm: how far it was seen to move along the belt.
-        counted: it has crossed the line.
+        confirmed: it was seen often enough, and to move: it is a piece. One that leaves without being counted passed
+            the line unseen.
+        counted: it has crossed the line, seen.
         crossed_mm: the belt's travel when its centre was on the line; None before.
     """
 
@@ -50,6 +52,7 @@ class Track:
     tail_open: bool = False
     sightings: int = 1
     moved_mm: float = 0.0
+    confirmed: bool = False
     counted: bool = False
     crossed_mm: float | None = None
     _looks: list[bool] = field(default_factory=list)  # whole views: whether it looked like several pieces
@@ -100,7 +103,7 @@ class Tracking:
     Attributes:
         tracks: all that are known, the furthest on the belt first.
         crossed: those counted in this frame, in the order in which they crossed the line.
-        gone: those that left the field or were forgotten; one that is not `counted` was no piece.
+        gone: those that left the field, were forgotten, or turned out to be part of another; none comes back.
     """
 
     tracks: list[Track]
@@ -123,20 +126,29 @@ class Tracker:
             which may stand still while its speed says that it moves.
         hysteresis_mm: how far beyond the line a piece counts.
         confirm_mm: how far a track must be seen to move.
+        external: something outside says when a piece is at the line (`nearest`); the camera counts none.
 
     Raises:
         SettingsError: `line` is out of range.
     """
 
     def __init__(
-        self, *, line: float = 0.5, slip: float = 0.1, hysteresis_mm: float = 3.0, confirm_mm: float = 20.0
+        self,
+        *,
+        line: float = 0.5,
+        slip: float = 0.1,
+        hysteresis_mm: float = 3.0,
+        confirm_mm: float = 20.0,
+        external: bool = False,
     ) -> None:
         if not 0 < line < 1:
             raise SettingsError(f"expected the counting line as a share of the field between 0 and 1, got {line}")
         self._line, self._slip = line, slip
         self._hysteresis_mm, self._confirm_mm = hysteresis_mm, confirm_mm
+        self._external = external
         self._tracks: list[Track] = []
         self._travel_mm: float | None = None
+        self._length_mm: float | None = None
         self._last_number = 0
 
     def update(self, blobs: Sequence[Blob], view: Field, *, travel_mm: float, at_s: float) -> Tracking:
@@ -149,7 +161,7 @@ class Tracker:
             at_s: when the frame was captured.
         """
         step = 0.0 if self._travel_mm is None else travel_mm - self._travel_mm
-        self._travel_mm = travel_mm
+        self._travel_mm, self._length_mm = travel_mm, view.length_mm
         seen = np.array([[*view.along(blob.box), *view.across(blob.box)] for blob in blobs]).reshape(-1, 4)
         step += fit_shift(self._expected(step, view.length_mm), seen, *self._doubt(step))
         expected = self._expected(step, view.length_mm)
@@ -157,13 +169,35 @@ class Tracker:
             track.shift(step)
             track.measured, track.blob = False, None
         found = associate(expected, seen)
-        self._absorb(found)
+        gone = self._absorb(found)
         self._see(found, blobs, seen, step=step, length_mm=view.length_mm, at_s=at_s)
-        gone = [track for track in self._tracks if self._is_gone(track, view.length_mm, at_s)]
+        gone += [track for track in self._tracks if self._is_gone(track, view.length_mm, at_s)]
         self._tracks = [track for track in self._tracks if not any(track is other for other in gone)]
         self._begin([(blobs[s], seen[s]) for s in range(len(blobs)) if s not in found.owners], view.length_mm, at_s)
         self._tracks.sort(key=lambda track: -track.centre_mm)
         return Tracking(list(self._tracks), self._count(view.length_mm, travel_mm), gone)
+
+    def nearest(self, travel_mm: float) -> Track | None:
+        """The piece at the counting line now that the belt has come to `travel_mm`; it is counted with this.
+
+        For a trigger outside of the camera. Of those not counted yet, the one whose centre is nearest; None where none
+        was seen at most half its length and a twelfth of the field away from the line.
+        """
+        if self._travel_mm is None or self._length_mm is None:
+            return None
+        line, step = self._line * self._length_mm, travel_mm - self._travel_mm
+        reach = self._length_mm / 12
+        at_line = [
+            track
+            for track in self._tracks
+            if not track.counted
+            and track.sightings >= _MIN_SIGHTINGS
+            and track.along[0] - reach <= line - step <= track.along[1] + reach
+        ]
+        track = min(at_line, key=lambda track: abs(track.centre_mm + step - line), default=None)
+        if track is not None:
+            track.counted, track.crossed_mm = True, travel_mm
+        return track
 
     def _expected(self, step: float, length_mm: float) -> Boxes:
         """Where the tracks should be seen after `step`, as far as they are inside the field."""
@@ -175,20 +209,18 @@ class Tracker:
         reach = self._slip * abs(step) + _SLACK_MM
         return -reach, reach
 
-    def _absorb(self, found: Association) -> None:
-        """Where one sight shows several tracks, keep apart only those that were seen apart as whole pieces."""
-        dropped: set[int] = set()
+    def _absorb(self, found: Association) -> list[Track]:
+        """Where one sight shows several tracks, keep apart those that were seen apart as whole pieces; the others go."""
+        absorbed: list[Track] = []
         for owners in found.owners.values():
-            if len(owners) < 2:
-                continue
-            whole = [k for k in owners if self._is_confirmed(self._tracks[k]) and not self._tracks[k].tail_open]
+            whole = [k for k in owners if self._tracks[k].confirmed and not self._tracks[k].tail_open]
             kept = whole or [min(owners, key=lambda k: self._tracks[k].number)]
-            dropped.update(set(owners) - set(kept))
+            for k in set(owners) - set(kept):
+                found.sights.pop(k, None)
+                self._tracks[k].confirmed = False
+                absorbed.append(self._tracks[k])
             owners[:] = kept
-        for k in dropped:
-            found.sights.pop(k, None)
-            self._tracks[k].last_s = -np.inf  # forgotten below, as it is not confirmed or not whole
-            self._tracks[k].sightings = 0
+        return absorbed
 
     def _see(
         self, found: Association, blobs: Sequence[Blob], seen: Boxes, *, step: float, length_mm: float, at_s: float
@@ -203,6 +235,8 @@ class Tracker:
             along = (float(boxes[:, 0].min()), float(boxes[:, 1].max()))
             across = (float(boxes[:, 2].min()), float(boxes[:, 3].max()))
             track.see(along, across, [blobs[s] for s in sights], step_mm=step, length_mm=length_mm)
+            if track.sightings >= _MIN_SIGHTINGS and track.moved_mm >= self._confirm_mm:
+                track.confirmed = True
 
     def _begin(self, unknown: Sequence[tuple[Blob, Boxes]], length_mm: float, at_s: float) -> None:
         for blob, box in unknown:
@@ -215,19 +249,17 @@ class Tracker:
                 Track(self._last_number, (tail, head), (side, other), at_s, blob=blob, tail_open=tail_cut)
             )
 
-    def _is_confirmed(self, track: Track) -> bool:
-        return track.sightings >= _MIN_SIGHTINGS and track.moved_mm >= self._confirm_mm
-
     def _is_gone(self, track: Track, length_mm: float, at_s: float) -> bool:
         if track.along[0] > length_mm + _SLACK_MM or track.along[1] < -_SLACK_MM:
             return True
-        return not track.counted and not self._is_confirmed(track) and at_s - track.last_s > _FORGET_S
+        return not track.counted and not track.confirmed and at_s - track.last_s > _FORGET_S
 
     def _count(self, length_mm: float, travel_mm: float) -> list[Track]:
-        line = self._line * length_mm
-        crossed = []
+        line, crossed = self._line * length_mm, list[Track]()
+        if self._external:
+            return crossed
         for track in self._tracks:
-            if track.counted or not track.measured or not self._is_confirmed(track):
+            if track.counted or not track.measured or not track.confirmed:
                 continue
             whole = not track.tail_open and track.centre_mm >= line + self._hysteresis_mm
             if whole or track.along[1] >= length_mm - _EDGE_MM:  # longer than the field: it is now or never
