@@ -67,9 +67,7 @@ def _runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp], 
     return rows, starts, ends
 
 
-def _join(
-    rows: NDArray[np.intp], starts: NDArray[np.intp], ends: NDArray[np.intp], *, stride: int
-) -> NDArray[np.intp]:
+def _join(rows: NDArray[np.intp], starts: NDArray[np.intp], ends: NDArray[np.intp], *, stride: int) -> NDArray[np.intp]:
     """A label for each run, the same for runs that hang together."""
     below = (rows + 1) * stride
     first = np.searchsorted(rows * stride + ends, below + starts, side="left")

@@ -77,7 +77,10 @@ class Track:
         tail_cut, head_cut = seen[0] < _EDGE_MM, seen[1] > length_mm - _EDGE_MM
         known = head - tail
         if self.tail_open or tail_cut:
-            new = (seen[0] if self.tail_open else min(seen[0], seen[1] - known), max(seen[1], head if head_cut else 0.0))
+            new = (
+                seen[0] if self.tail_open else min(seen[0], seen[1] - known),
+                max(seen[1], head if head_cut else 0.0),
+            )
             moved = new[1] - head
         elif head_cut:
             new = (seen[0], max(seen[1], seen[0] + known))
@@ -90,7 +93,9 @@ class Track:
                 new, moved = (tail - grown, head + grown), -step_mm
         self.tail_open = self.tail_open and tail_cut
         self.along, self.moved_mm = new, self.moved_mm + step_mm + moved
-        self.across = (min(self.across[0], across[0]), max(self.across[1], across[1])) if tail_cut or head_cut else across
+        self.across = (
+            (min(self.across[0], across[0]), max(self.across[1], across[1])) if tail_cut or head_cut else across
+        )
         if not tail_cut and not head_cut:
             self._looks.append(len(blobs) > 1 or blobs[0].several)
         self.blob = blobs[0] if len(blobs) == 1 else None
@@ -210,7 +215,7 @@ class Tracker:
         return -reach, reach
 
     def _absorb(self, found: Association) -> list[Track]:
-        """Where one sight shows several tracks, keep apart those that were seen apart as whole pieces; the others go."""
+        """Where one sight shows several tracks, keep those that were seen apart as whole pieces; the others go."""
         absorbed: list[Track] = []
         for owners in found.owners.values():
             whole = [k for k in owners if self._tracks[k].confirmed and not self._tracks[k].tail_open]
