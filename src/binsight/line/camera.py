@@ -56,6 +56,11 @@ class CameraWatch:
         """Whether pictures in this state show nothing that could be trusted to be a piece."""
         return self.state in {"dark", "unstable", "frozen"}
 
+    @property
+    def repeated(self) -> bool:
+        """Whether the last picture was the one before it once more, to the pixel: it shows nothing new."""
+        return self._last_s is not None and self._changed_s < self._last_s
+
     def look(self, frame: Frame) -> CameraState:
         """The state after one more picture."""
         look, now = _examine(frame.image), frame.captured_s

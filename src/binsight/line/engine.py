@@ -126,6 +126,11 @@ class Engine:
         )
         self._next_seq = ledger.start(config.line.name, clock.utc(), confirms=sorter.confirms)
 
+    @property
+    def ready(self) -> bool:
+        """Whether the empty belt is known, so that pieces can be found."""
+        return self._detector.ready
+
     # What comes in.
 
     def on_frame(self, frame: Frame) -> None:
@@ -133,6 +138,8 @@ class Engine:
         if frame.encoder is None:
             frame = replace(frame, encoder=self.belt.counts(frame.captured_s))
         self.on_camera(self._watch.look(frame))
+        if self._watch.repeated:
+            return
         travel_mm = self.belt.position_mm(frame.captured_s)
         blobs = [] if self._watch.blind else self._detector.find(frame, travel_mm)
         self.alarms.set("no_empty_belt", active=not self._detector.ready, detail="no empty belt was seen yet")

@@ -215,7 +215,7 @@ class Tracker:
         return -reach, reach
 
     def _absorb(self, found: Association) -> list[Track]:
-        """Where one sight shows several tracks, keep apart those that were seen apart as whole pieces; the others go."""
+        """Where one sight shows several tracks, keep those that were seen apart as whole pieces; the others go."""
         absorbed: list[Track] = []
         for owners in found.owners.values():
             whole = [k for k in owners if self._tracks[k].confirmed and not self._tracks[k].tail_open]
