@@ -17,13 +17,8 @@ from binsight.line.shape import looks_like_several
 __all__ = ["Detector"]
 
 _SMALL_SIDE = 160  # pixels of the longer side of the small picture
-<<<<<<< HEAD
-# Standard deviations: below the first a pixel is belt, above the second, with its neighbours, piece; and what a share of
-# every piece's pixels reach. What is above the ceiling counts no more: a bright edge does not spread into the belt.
-=======
 # Standard deviations: below the first a pixel is belt, above the second, with its neighbours, piece; a share of every
 # piece's pixels reach the third. What is above the ceiling counts no more: a bright edge does not spread into the belt.
->>>>>>> line-core
 _BARE, _LOW, _HIGH, _CEILING = 1.5, 2.6, 4.5, 6.5
 _STRONG_SHARE = 0.15
 # The least distance in a core of a blob; the least share of the blob's pixels in one core, and in all.
@@ -157,11 +152,7 @@ class Detector:
         assert self.field is not None  # noqa: S101
         height, width = part.mask.shape
         span = height / shape[0] if self.field.horizontal else width / shape[1]
-<<<<<<< HEAD
-        return span >= _SEAM_SPAN and part.area < _SEAM_FILL * height * width
-=======
         return bool(span >= _SEAM_SPAN and part.area < _SEAM_FILL * height * width)
->>>>>>> line-core
 
     def _blob(self, part: Component) -> Blob:
         field, factor = self.field, self._factor
@@ -186,11 +177,7 @@ class Detector:
 def _blur(distance: NDArray[np.float32]) -> NDArray[np.float32]:
     """The mean over 3 x 3 pixels: one bright speck is no piece. Edges repeat."""
     picture = Image.fromarray((np.minimum(distance, _CEILING) * 39).astype(np.uint8))
-<<<<<<< HEAD
-    return np.asarray(picture.filter(ImageFilter.BoxBlur(1)), dtype=np.float32) / 39
-=======
     return np.asarray(picture.filter(ImageFilter.BoxBlur(1))).astype(np.float32) / np.float32(39)
->>>>>>> line-core
 
 
 def _cut_bridges(part: Component, distance: NDArray[np.float32], least: float) -> list[Component]:
