@@ -106,6 +106,7 @@ class Engine:
         self.belt = Belt(config.belt, started_s=clock.now())
         self.alarms = Alarms(clock.utc, self._tell_alarm)
         self.pieces_seen = 0
+        self.frames_dropped = 0
         self.picture: Picture | None = None
         self._predictor = predictor
         self._classify = classify
@@ -119,7 +120,7 @@ class Engine:
         self._candidates: dict[int, _Candidate] = {}
         self._unseen = 0
         self.camera_state: CameraState = "starting"
-        self._started_s = self._last_piece_s = clock.now()
+        self._frame_s = self._last_piece_s = clock.now()
         self._review, self._late = ShareAlarm(config.alarms.review_share), ShareAlarm(config.alarms.late_share)
         self.dispatcher = Dispatcher(
             config, clock=clock, belt=self.belt, sorter=sorter, ledger=ledger, post=post, on_change=self._changed
@@ -131,12 +132,18 @@ class Engine:
         """Whether the empty belt is known, so that pieces can be found."""
         return self._detector.ready
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether every piece that was seen has its end."""
+        return not self.dispatcher.outstanding and all(c.piece is None for c in self._candidates.values())
+
     # What comes in.
 
     def on_frame(self, frame: Frame) -> None:
         """Look at one picture of the belt."""
         if frame.encoder is None:
             frame = replace(frame, encoder=self.belt.counts(frame.captured_s))
+        self._frame_s = frame.captured_s
         self.on_camera(self._watch.look(frame))
         if self._watch.repeated:
             return
@@ -201,8 +208,7 @@ class Engine:
         for number, candidate in list(self._candidates.items()):
             if candidate.piece is not None and now - candidate.crossed_s > _DECIDE_WITHIN_S:
                 self._decide(number)
-        last_s = self._started_s if self.picture is None else self.picture.frame.captured_s
-        if now - last_s > self.config.camera.stalled_after_ms / 1000:
+        if now - self._frame_s > self.config.camera.stalled_after_ms / 1000:
             self.on_camera("stalled" if self.picture is not None else "absent")
         self.alarms.set("ledger", active=self._ledger.fault is not None, detail=self._ledger.fault or "")
         self.dispatcher.tick()

@@ -1,0 +1,191 @@
+"""A line in real time: threads around the engine, which is one of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from binsight.line.alarms import Alarm
+from binsight.line.classify import ClassifierThread
+from binsight.line.config import LineConfig
+from binsight.line.engine import Engine
+from binsight.line.ledger.writer import LedgerWriter
+from binsight.line.ports import Sorter, Source
+from binsight.line.records import Ack, Confirm, EncoderReading, Frame, Piece
+from binsight.predictor import Predictor
+
+__all__ = ["LineRunner", "SystemClock"]
+
+
+_TICK_S = 0.02
+
+
+class SystemClock:
+    """The machine's steady clock, and its wall clock."""
+
+    def now(self) -> float:
+        """Seconds since some fixed moment."""
+        return time.monotonic()
+
+    def utc(self) -> dt.datetime:
+        """The time of the wall."""
+        return dt.datetime.now(dt.UTC)
+
+
+class LineRunner:
+    """Runs a line until it is told to stop.
+
+    The engine's thread takes calls from one queue; camera, classifier, ledger and sorter have threads of their own and
+    post to it. The newest frame waits in a place of its own: a slow engine sees fewer frames, never old ones.
+
+    Args:
+        config: of the line.
+        predictor: the model; one thread of its own runs it.
+        source: the camera.
+        sorter: the equipment.
+        ledger: the account.
+        clock: real time.
+        on_piece, on_alarm: told on the engine's thread; must not wait.
+    """
+
+    def __init__(
+        self,
+        config: LineConfig,
+        *,
+        predictor: Predictor,
+        source: Source,
+        sorter: Sorter,
+        ledger: LedgerWriter,
+        clock: SystemClock | None = None,
+        on_piece: Callable[[Piece], None] = lambda _: None,
+        on_alarm: Callable[[Alarm], None] = lambda _: None,
+    ) -> None:
+        self.config = config
+        self._clock = clock or SystemClock()
+        self._source, self._sorter, self._ledger = source, sorter, ledger
+        self._calls: queue.Queue[Callable[[], None]] = queue.Queue()
+        self._newest: Frame | None = None
+        self._frame_lock = threading.Lock()
+        self._stopping = threading.Event()
+        self.ended = threading.Event()  # a file has no more frames
+        self._classifier = ClassifierThread(predictor, post=self.post)
+        self.engine = Engine(
+            config,
+            predictor=predictor,
+            classify=self._classifier,
+            clock=self._clock,
+            sorter=sorter,
+            ledger=ledger,
+            post=self.post,
+            on_piece=on_piece,
+            on_alarm=on_alarm,
+        )
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Have something called on the engine's thread, from any thread."""
+        self._calls.put(call)
+
+    def stop(self) -> None:
+        """End `run`, from any thread or a signal's handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Work until `stop`, or until a file has ended and every piece with it."""
+        camera = threading.Thread(target=self._watch_camera, name="camera", daemon=True)
+        self._sorter.start(_Posting(self))
+        camera.start()
+        told_s = tick_s = self._clock.now()
+        try:
+            while not self._is_done():
+                self._take_calls(tick_s + _TICK_S)
+                now = self._clock.now()
+                if now >= tick_s + _TICK_S:
+                    tick_s = now
+                    self.engine.tick()
+                if now >= told_s + self.config.sorter.heartbeat_s:
+                    told_s = now
+                    self._sorter.publish("state", self.engine.state_message(), retain=True)
+        finally:
+            self._stopping.set()
+            self._source.close()
+            self._classifier.close()
+            self._sorter.close()
+            self._ledger.close()
+            camera.join(timeout=5)
+
+    def _is_done(self) -> bool:
+        if self._stopping.is_set():
+            return True
+        return self.ended.is_set() and self._calls.empty() and self.engine.at_rest
+
+    def _take_calls(self, until_s: float) -> None:
+        try:
+            self._calls.get(timeout=max(0.0, until_s - self._clock.now()))()
+            while self._clock.now() < until_s:
+                self._calls.get_nowait()()
+        except queue.Empty:
+            pass
+
+    def _watch_camera(self) -> None:
+        pause_s, next_s = 1 / self.config.camera.frames_per_second, 0.0
+        while not self._stopping.is_set():
+            try:
+                frame = self._source.read(timeout_s=0.2)
+            except EOFError:
+                self.ended.set()
+                return
+            if frame is None:
+                state = self._source.state
+                if state != "ok":
+                    self.post(lambda state=state: self.engine.on_camera(state))  # type: ignore[misc]  # bound now
+            elif frame.captured_s >= next_s:
+                # A tenth early is in time: cameras jitter.
+                next_s = frame.captured_s + 0.9 * pause_s
+                self._hand_over(frame)
+
+    def _hand_over(self, frame: Frame) -> None:
+        with self._frame_lock:
+            waits, self._newest = self._newest is not None, frame
+        if waits:
+            self.engine.frames_dropped += 1
+        else:
+            self.post(self._take_frame)
+
+    def _take_frame(self) -> None:
+        with self._frame_lock:
+            frame, self._newest = self._newest, None
+        if frame is not None:
+            self.engine.on_frame(frame)
+
+
+class _Posting:
+    """What the sorter says, handed over to the engine's thread."""
+
+    def __init__(self, runner: LineRunner) -> None:
+        self._runner = runner
+
+    def on_ack(self, ack: Ack) -> None:
+        self._post(self._runner.engine.on_ack, ack)
+
+    def on_confirm(self, confirm: Confirm) -> None:
+        self._post(self._runner.engine.on_confirm, confirm)
+
+    def on_encoder(self, reading: EncoderReading) -> None:
+        self._post(self._runner.engine.on_encoder, reading)
+
+    def on_trigger(self, reading: EncoderReading | None) -> None:
+        self._post(self._runner.engine.on_trigger, reading)
+
+    def on_control(self, command: int) -> None:
+        self._post(self._runner.engine.on_control, command)
+
+    def on_link(self, *, up: bool) -> None:
+        self._runner.post(lambda: self._runner.engine.on_link(up=up))
+
+    def _post(self, call: Callable[[Any], None], value: Any) -> None:
+        self._runner.post(lambda: call(value))
