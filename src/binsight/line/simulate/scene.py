@@ -119,8 +119,8 @@ class Scene:
         shape = Image.new("L", picture.size, 0)
         inner = (_EDGE, _EDGE, picture.width - 1 - _EDGE, picture.height - 1 - _EDGE)
         ImageDraw.Draw(shape).rounded_rectangle(inner, radius=side // 6, fill=255)
-        alpha = np.asarray(shape.filter(ImageFilter.GaussianBlur(_EDGE / 2)), dtype=np.float32)[..., None] / 255
-        return np.asarray(picture, dtype=np.int16), alpha
+        alpha = np.asarray(shape.filter(ImageFilter.GaussianBlur(_EDGE / 2)), dtype=np.float32) / np.float32(255)
+        return np.asarray(picture, dtype=np.int16), alpha[..., None]
 
 
 def _belt_pattern(height: int, width: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -132,4 +132,5 @@ def _belt_pattern(height: int, width: int, rng: np.random.Generator) -> NDArray[
     )
     shade = 46 + 10 * np.sin(np.linspace(0, np.pi, height))[:, None]
     grey = shade + grain + (dirt - 128) / 32
-    return np.clip(grey[..., None] * np.array([1.0, 1.02, 1.06]), 0, 255).astype(np.uint8)
+    pattern: NDArray[np.uint8] = np.clip(grey[..., None] * np.array([1.0, 1.02, 1.06]), 0, 255).astype(np.uint8)
+    return pattern

@@ -38,7 +38,7 @@ class World(Protocol):
         ...
 
     def pieces_at(self, distance_mm: float, reach_mm: float) -> list[int]:
-        """The numbers of the pieces that really are `distance_mm` behind the trigger line now, and still on the belt."""
+        """The pieces that really are `distance_mm` behind the trigger line now, by number, and still on the belt."""
         ...
 
     def take_off(self, piece: int) -> None:
