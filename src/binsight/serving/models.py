@@ -15,6 +15,7 @@ from binsight.bundle import Bundle, load_bundle, resolve_bundle, verify_bundle
 from binsight.errors import BinsightError, BundleError
 from binsight.predictor import Predictor
 from binsight.serving.memory import release_memory
+from binsight.serving.settings import split_model
 
 __all__ = ["LoadedModel", "ModelStore", "NoRollbackError", "ReloadBusyError", "UnknownModelError"]
 
@@ -138,7 +139,7 @@ class ModelStore:
         with self._changing:
             models: dict[str, tuple[LoadedModel, Path]] = {}
             for spec in self._specs:
-                alias, place = spec.split("=", 1) if "=" in spec else (None, spec)
+                alias, place = split_model(spec)
                 path = resolve_bundle(place)
                 model = LoadedModel.load(path, name=alias, threads=self._threads)
                 if model.name in models:
