@@ -211,7 +211,7 @@ def describe_os_error(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{about}TLS: the certificate of the other side cannot be trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"{about}TLS: {error.reason or error}"
+        return f"{about}TLS: {getattr(error, 'reason', None) or error}"
     if isinstance(error, socket.gaierror):
         return f"{about}no such host, or no network: {error.strerror or error}"
     if isinstance(error, BrokenPipeError | ConnectionError):

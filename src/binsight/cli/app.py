@@ -14,7 +14,7 @@ import click
 
 from binsight import __version__
 from binsight.cli.options import Group
-from binsight.cli.text import open_streams, plain
+from binsight.cli.text import StreamError, open_streams, plain
 from binsight.errors import BinsightError, BinsightWarning, describe_os_error
 
 __all__ = ["LazyGroup", "main", "root"]
@@ -123,12 +123,14 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", EXIT_INTERRUPTED)
     except BinsightError as error:
+        if isinstance(error, StreamError):
+            _discard_output()
         _fail(str(error))
     except BrokenPipeError:
         _discard_output()  # as `head` does when it has seen enough
         sys.exit(EXIT_FAULTS)
     except OSError as error:
-        _fail(f"cannot write the output: {error.strerror or error}" if _is_output(error) else describe_os_error(error))
+        _fail(describe_os_error(error))
     except MemoryError:
         _fail("not enough memory; use fewer --workers, or smaller photos")
 
@@ -137,18 +139,6 @@ def _fail(message: str, code: int = EXIT_USAGE) -> None:
     with contextlib.suppress(OSError):  # standard error may be full or closed too
         click.echo(f"binsight: {plain(message)}", err=True)
     sys.exit(code)
-
-
-def _is_output(error: OSError) -> bool:
-    """Whether it came from standard output, which fails again with what is still to be written."""
-    if error.filename is not None:
-        return False
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _discard_output()
-        return True
-    return False
 
 
 def _discard_output() -> None:

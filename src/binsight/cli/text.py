@@ -10,17 +10,23 @@ import codecs
 import os
 import sys
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
+from binsight.errors import OutputError
+
 if TYPE_CHECKING:
+    from io import TextIOWrapper
+
     from rich.console import Console
     from rich.table import Column, Table
 
-__all__ = ["Terminal", "markup", "new_table", "open_console", "open_streams", "plain", "sign"]
+__all__ = ["StreamError", "Terminal", "markup", "new_table", "open_console", "open_streams", "plain", "sign"]
 
 _LEAST_WIDTH = 60  # columns; on a narrower terminal, which breaks lines itself, tables would lose columns
 _NO_WIDTH = 1_000_000
@@ -39,15 +45,49 @@ class Terminal:
     is_plain: bool = False
 
 
+class StreamError(OutputError):
+    """Standard output cannot be written: a full disk, say."""
+
+
+class _Output:
+    """Standard output, whose errors can be told from those of files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or say that the output cannot be written."""
+        with _told():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Write what is left, or say that the output cannot be written."""
+        with _told():
+            self._stream.flush()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # the reader has seen enough
+    except OSError as error:
+        raise StreamError(f"cannot write the output: {error.strerror or error}") from error
+
+
 def open_streams() -> Terminal:
     """Set up standard output and error, so that no name of a file can end the program or be changed."""
     # A parent process may have closed them; Python then leaves None in their place.
-    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
+    sys.stdout, sys.stderr = cast("TextIO", _Output(sys.stdout or _nowhere())), sys.stderr or _nowhere()
     terminal = Terminal(not _can_show(sys.stdout, "█"))
     codecs.register_error(_ERRORS, _write_plainer)
     for stream, raw in ((sys.stdout, "surrogateescape"), (sys.stderr, _ERRORS)):
         is_terminal = stream.isatty()
-        stream.reconfigure(  # type: ignore[union-attr]  # both are text streams here
+        cast("TextIOWrapper", stream).reconfigure(
             encoding=None if is_terminal else "utf-8", errors=_ERRORS if is_terminal else raw
         )
     return terminal
