@@ -14,7 +14,7 @@ from binsight.cli.options import Command, bundle_argument, json_option, option
 from binsight.cli.progress import progress_bar
 from binsight.cli.sources import find_sources
 from binsight.cli.text import markup, new_table, open_console
-from binsight.errors import BundleError, InputError
+from binsight.errors import BundleError, ImageError, InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -110,7 +110,7 @@ def _subjects(bundles: Sequence[str], engines: Sequence[str], threads: Sequence[
 
 
 def _read_photos(argument: str | None, limit: int) -> list[bytes]:
-    from binsight.imaging import read_photo
+    from binsight.imaging import decode_image, read_photo
 
     if argument is None:
         return [_made_up_photo()] * limit
@@ -119,7 +119,14 @@ def _read_photos(argument: str | None, limit: int) -> list[bytes]:
         if source.fault is not None:
             raise InputError(f"{source.name}: {source.fault}")
     every = -(-len(sources) // limit)
-    return [read_photo(source.name) for source in sources[::every]]
+    encoded = []
+    for source in sources[::every]:
+        try:
+            encoded.append(read_photo(source.name))
+            decode_image(encoded[-1])  # here its name is known
+        except ImageError as error:
+            raise type(error)(f"{source.name}: {error}") from error
+    return encoded
 
 
 def _made_up_photo() -> bytes:

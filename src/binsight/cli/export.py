@@ -18,6 +18,7 @@ from binsight.cli.progress import progress_bar
 from binsight.cli.sources import find_sources
 from binsight.cli.text import plain
 from binsight.errors import ImageError, InputError, OutputError
+from binsight.files import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,13 +159,12 @@ def _write(
     overwrite: bool,
     facts: dict[str, Any],
 ) -> None:
-    from binsight.cli.files import write_bytes
     from binsight.export.formats import add_to_bundle
 
     if into_bundle:
         add_to_bundle(bundle, kind, network, target, facts=facts, overwrite=overwrite)
     else:
-        write_bytes(target, network)
+        write_whole(target, network)
 
 
 def _print_json(kind: Format, written: Path | None, size: int, parity: Parity | None) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from binsight.cli.files import write_bytes
 from binsight.cli.options import FILE, Command, bundle_argument, option
 from binsight.errors import MissingExtraError
+from binsight.files import write_whole
 
 if TYPE_CHECKING:
     from binsight.training.architecture import Architecture
@@ -47,7 +47,7 @@ def draw(bundle: str, backbone: str | None, out: Path) -> None:
             raise
         raise MissingExtraError("drawing a network", "train") from error
     kind = cast("Literal['png', 'svg']", file_format)
-    write_bytes(out, draw_architecture(architecture, title=architecture.name, classes=classes, file_format=kind))
+    write_whole(out, draw_architecture(architecture, title=architecture.name, classes=classes, file_format=kind))
     click.echo(str(out))
 
 

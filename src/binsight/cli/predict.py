@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,7 +99,9 @@ def predict(
     failed, start = False, time.perf_counter()
     # On a terminal the rows themselves show the progress, and a bar would be in their way.
     rows_are_seen = form is not None and sys.stdout.isatty()
-    with progress_bar("Classifying", quiet=quiet or rows_are_seen or len(sources) < _BAR_FROM) as advance:
+    is_quiet = quiet or rows_are_seen or len(sources) < _BAR_FROM
+    # Closing waits for the photos in work where the loop is left early: Ctrl-C, or a reader that has seen enough.
+    with closing(results), progress_bar("Classifying", quiet=is_quiet) as advance:
         for done, result in enumerate(results, start=1):
             failed |= isinstance(result.outcome, BinsightError)
             writer.add(result)
@@ -110,7 +113,7 @@ def predict(
 
 def _without_heatmaps(
     predictor: Predictor, sources: Sequence[Source], limits: ImageLimits, workers: int
-) -> Iterator[Result]:
+) -> Generator[Result]:
     from binsight.cli.results import Result
     from binsight.predictor import predict_many
 
@@ -124,7 +127,7 @@ def _without_heatmaps(
 
 def _with_heatmaps(
     predictor: Predictor, sources: Sequence[Source], limits: ImageLimits, targets: dict[Source, Path], workers: int
-) -> Iterator[Result]:
+) -> Generator[Result]:
     from binsight.cli.results import Result
     from binsight.predictor import run_in_order
 
@@ -136,7 +139,7 @@ def _with_heatmaps(
         except BinsightError as error:
             return Result(source.name, error)
 
-    return run_in_order(classify, sources, workers=workers)
+    yield from run_in_order(classify, sources, workers=workers)
 
 
 def _load(source: Source, limits: ImageLimits) -> bytes:

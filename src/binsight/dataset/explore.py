@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from binsight.dataset.embedding import Look, flatten, look_at
 from binsight.dataset.fetch import Reporter
-from binsight.dataset.manifest import write_whole
 from binsight.dataset.samples import Dataset
 from binsight.errors import BinsightError, DatasetError, MissingExtraError, OutputError
+from binsight.files import write_whole
 from binsight.fonts import legible
 from binsight.imaging import PreprocessSpec, prepare_photo, read_photo
 from binsight.predictor import Predictor

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from binsight.errors import OutputError
 from binsight.evaluation.comparison import Comparison, Pair
-from binsight.evaluation.page import percent, printable, render_page, require_libraries, write_whole
+from binsight.evaluation.page import percent, printable, render_page, require_libraries
+from binsight.files import write_whole
 from binsight.fonts import legible
 
 if TYPE_CHECKING:

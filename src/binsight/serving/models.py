@@ -79,7 +79,9 @@ class LoadedModel:
             BundleError: something is wrong with it.
         """
         if faults := verify_bundle(path):
-            raise BundleError("; ".join(f"{f.file or 'bundle'}: {f.message}" for f in faults[:_MAX_FAULTS]))
+            raise BundleError(
+                f"{path}: " + "; ".join(f"{f.file or 'bundle'}: {f.message}" for f in faults[:_MAX_FAULTS])
+            )
         bundle = load_bundle(path)
         narrow = Predictor(bundle, threads=1)
         wide = narrow if threads == 1 else Predictor(bundle, threads=threads)
