@@ -83,3 +83,18 @@ def test_bundle_in_the_environment_is_taken_whole(
     for command in (("model", "verify"), ("model", "show"), ("benchmark", "--limit", "1", "--json")):
         assert binsight(*command).code == 0, command
     assert binsight("model", "verify").out == f"{place}: sound\n"
+
+
+def test_serve_takes_the_bundle_of_the_environment_whole(
+    binsight: RunBinsight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path with spaces is one model, and what is wrong with TLS is told by the file's name."""
+    pytest.importorskip("cheroot")
+    monkeypatch.setenv("BINSIGHT_MODEL", str(tmp_path / "no such model"))
+    missing = binsight("serve", "--port", "0")
+    assert (missing.code, missing.err.count("\n")) == (2, 1)
+    assert f"no model bundle at '{tmp_path / 'no such model'}'" in missing.err
+    (tmp_path / "c.pem").write_text("not a certificate")
+    run = binsight("serve", "--port", "0", "--tls-certificate", tmp_path / "c.pem", "--tls-key", tmp_path / "k.pem")
+    assert (run.code, run.err.count("\n")) == (2, 1)
+    assert f"a certificate, with a line -----BEGIN ... CERTIFICATE-----; {tmp_path / 'c.pem'} has none" in run.err

@@ -196,7 +196,7 @@ def _serve(connection: Connection, subject: Subject) -> None:
         connection.send(bench.peak_memory)
     except BinsightError as error:
         connection.send(error)
-    except EOFError:
+    except (EOFError, BrokenPipeError):
         pass  # another process failed, and nobody asks any more
     connection.close()
 
