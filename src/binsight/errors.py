@@ -203,10 +203,15 @@ _ADVICE: dict[int, str] = {
 }
 
 
-def describe_os_error(error: OSError) -> str:
-    """What went wrong with which file, address or connection, and what to do, on one line."""
-    about = f"{error.filename}: " if error.filename is not None else ""
-    if error.filename2 is not None:
+def describe_os_error(error: OSError, *, named: bool = True) -> str:
+    """What went wrong with which file, address or connection, and what to do, on one line.
+
+    Args:
+        error: of the system.
+        named: begin with the file; false where that is an intermediate one, of which the user knows nothing.
+    """
+    about = f"{error.filename}: " if named and error.filename is not None else ""
+    if named and error.filename2 is not None:
         about = f"{error.filename} to {error.filename2}: "
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{about}TLS: the certificate of the other side cannot be trusted: {error.verify_message}"

@@ -49,9 +49,7 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
-        # It is the path asked for that the user knows, not the draft.
-        error.filename = error.filename2 = None
-        raise OutputError(f"cannot write {path}: {describe_os_error(error)}") from error
+        raise OutputError(f"cannot write {path}: {describe_os_error(error, named=False)}") from error
     finally:
         with contextlib.suppress(OSError):  # its folder may be none
             draft.unlink(missing_ok=True)
