@@ -16,8 +16,8 @@ from matplotlib import font_manager, rcParams
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
-from binsight.errors import BinsightWarning
 from binsight.fonts import find_fonts, legible
+from binsight.notes import Note
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +69,7 @@ def test_letters_that_no_font_has_are_told_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(font_manager, "findSystemFonts", list)
     names = ["can", "พลาสติก", "玻璃"]
     told_of = "no installed font has all letters of พลาสติก, 玻璃: "
-    with pytest.warns(BinsightWarning, match=told_of) as told, legible(names):
+    with pytest.warns(Note, match=told_of) as told, legible(names):
         _draw(" ".join(names))
     assert len(told) == 1
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from binsight.errors import OutputError, describe_os_error
+from binsight.errors import OutputError
+from binsight.system_errors import describe_os_error
 
 __all__ = ["replacing", "write_whole"]
 

@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from binsight.errors import BinsightWarning, MissingExtraError
+from binsight.errors import MissingExtraError
+from binsight.notes import Note
 
 __all__ = ["find_fonts", "legible"]
 
@@ -25,7 +26,7 @@ def legible(texts: Iterable[str], *, tell: bool = True) -> Iterator[None]:
         MissingExtraError: matplotlib is not installed.
 
     Warns:
-        BinsightWarning: no installed font has some of them; these are drawn as boxes.
+        Note: no installed font has some of them; these are drawn as boxes.
     """
     try:
         from matplotlib import rc_context, rcParams  # noqa: PLC0415 - matplotlib is an extra
@@ -40,7 +41,7 @@ def legible(texts: Iterable[str], *, tell: bool = True) -> Iterator[None]:
         warnings.warn(
             f"no installed font has all letters of {', '.join(words[:_WORDS_SHOWN])}{more}: pictures show boxes "
             "instead; install one, such as Noto Sans for that script",
-            BinsightWarning,
+            Note,
             stacklevel=3,
         )
     with rc_context({"font.family": [*rcParams["font.family"], *families]}), warnings.catch_warnings():

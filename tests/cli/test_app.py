@@ -15,7 +15,7 @@ from tests.cli.conftest import run_process
 
 from binsight import __version__
 from binsight.cli.app import root
-from binsight.errors import BinsightWarning
+from binsight.notes import Note
 
 if TYPE_CHECKING:
     from tests.cli.conftest import RunBinsight
@@ -108,7 +108,7 @@ def test_warning_is_one_line(binsight: RunBinsight, monkeypatch: pytest.MonkeyPa
     def warn(**options: object) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("always")
-            warnings.warn("look\nout", BinsightWarning, stacklevel=1)
+            warnings.warn("look\nout", Note, stacklevel=1)
             warnings.warn("old", DeprecationWarning, stacklevel=1)
 
     monkeypatch.setattr(root, "main", warn)

@@ -15,7 +15,9 @@ import click
 from binsight import __version__
 from binsight.cli.options import Group
 from binsight.cli.text import StreamError, open_streams, plain
-from binsight.errors import BinsightError, BinsightWarning, describe_os_error
+from binsight.errors import BinsightError
+from binsight.notes import Note
+from binsight.system_errors import describe_os_error
 
 __all__ = ["LazyGroup", "main", "root"]
 
@@ -149,5 +151,5 @@ def _discard_output() -> None:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """One line on standard error; other libraries' warnings are for those who develop with them."""
-    if issubclass(category, BinsightWarning):
+    if issubclass(category, Note):
         click.echo(f"note: {plain(str(message))}", err=True)

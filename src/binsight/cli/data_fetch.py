@@ -12,7 +12,8 @@ import click
 from binsight.cli.options import FILE, FOLDER, Command, json_option, option, quiet_option
 from binsight.cli.progress import stages
 from binsight.cli.text import markup, new_table, open_console, plain
-from binsight.errors import InputError, describe_os_error
+from binsight.errors import InputError
+from binsight.system_errors import describe_os_error
 
 if TYPE_CHECKING:
     from binsight.dataset.catalog import Catalogue, PublicSet

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from binsight.errors import InputError, describe_os_error
+from binsight.errors import InputError
+from binsight.system_errors import describe_os_error
 
 __all__ = ["load_certificate"]
 
