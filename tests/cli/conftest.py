@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -81,6 +83,21 @@ def run_process(*args: str | bytes | Path, closing: str = "", **options: Any) ->
     if closing:
         command = ["sh", "-c", f'exec "$@" {closing}', "sh", *command]
     return subprocess.run(command, capture_output=True, check=False, text=True, timeout=60, **options)
+
+
+def run_on_terminal(*args: str, **options: Any) -> bytes:
+    """Run `binsight` with a terminal as its output, and return what is seen there."""
+    ours, its = os.openpty()
+    command = [sys.executable, "-m", "binsight", *args]
+    with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, **options) as process:
+        os.close(its)
+        seen = b""
+        with contextlib.suppress(OSError):  # how Linux tells that the other end is closed
+            while chunk := os.read(ours, 4096):
+                seen += chunk
+        process.wait(timeout=60)
+    os.close(ours)
+    return seen
 
 
 def save_photo(path: Path, colour: tuple[int, int, int]) -> Path:

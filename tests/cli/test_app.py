@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from tests.cli.conftest import run_process
 
 from binsight import __version__
 from binsight.cli.app import root
+from binsight.notes import Note
 
 if TYPE_CHECKING:
     from tests.cli.conftest import RunBinsight
@@ -74,15 +77,55 @@ def test_mistyped_word_suggests(binsight: RunBinsight, words: tuple[str, ...], n
     assert nearest in run.err.splitlines()[-1]
 
 
-def test_forgotten_error_is_not_dressed_up(binsight: RunBinsight, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error about a file that no command has put into words is a bug, and shows as one."""
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "x.txt"), 2, "x.txt: no such file or folder"),
+        (OSError(28, "No space left on device"), 2, "no space left on its disk; make room, or choose another place"),
+        (ssl.SSLError(1, "[SSL] PEM lib"), 2, "TLS: "),
+        (MemoryError(), 2, "not enough memory; use fewer --workers, or smaller photos"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_error_of_the_system_is_one_line(
+    binsight: RunBinsight, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, told: str
+) -> None:
+    """An error that no command has put into words is told in one line, and not as one of the output."""
 
     def fail(**options: object) -> None:
-        raise FileNotFoundError(2, "No such file or directory", "forgotten.txt")
+        raise error
 
     monkeypatch.setattr(root, "main", fail)
-    with pytest.raises(FileNotFoundError, match="forgotten"):
-        binsight("predict")
+    run = binsight("predict")
+    assert (run.code, run.out) == (code, "")
+    assert run.err.startswith(f"binsight: {told}")
+    assert run.err.count("\n") == 1
+
+
+def test_warning_is_one_line(binsight: RunBinsight, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own warnings are notes; those of other libraries are not for the user."""
+
+    def warn(**options: object) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("look\nout", Note, stacklevel=1)
+            warnings.warn("old", DeprecationWarning, stacklevel=1)
+
+    monkeypatch.setattr(root, "main", warn)
+    assert binsight("predict").err == "note: look\\nout\n"
+
+
+def test_help_groups_commands(binsight: RunBinsight) -> None:
+    """Commands are listed by what they are for, and every one once."""
+    text = binsight("--help").out
+    titles = [line for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert titles == ["Options:", "Use:", "Evaluate:", "Data:", "Train:", "Ship:"]
+
+
+def test_long_help_groups_options(binsight: RunBinsight) -> None:
+    """Options are listed by what they are for."""
+    text = binsight("data", "audit", "--help").out
+    assert text.index("\nOptions:") < text.index("\nPhotos:") < text.index("\nBounds:") < text.index("--min-side")
 
 
 def test_far_off_word_suggests_nothing(binsight: RunBinsight) -> None:

@@ -52,7 +52,7 @@ def test_table_with_ratios(
     binsight: RunBinsight, shared_bundle: Path, measured: list[tuple[list[Subject], list[bytes]]]
 ) -> None:
     """One row for each number of threads; ratios are to the first."""
-    run = binsight("benchmark", shared_bundle, "--threads", "1,2", "--limit", "3")
+    run = binsight("benchmark", shared_bundle, "--workers", "1,2", "--limit", "3")
     assert (run.code, run.err) == (0, "")
     assert [(s.engine, s.threads) for s in measured[0][0]] == [("onnx", 1), ("onnx", 2)]
     first, second = (line.split() for line in run.lines() if "tiny 1.0.0" in line)
@@ -83,7 +83,7 @@ def test_photos_are_spread(
 @pytest.mark.parametrize("threads", ["0", "1,,2", "x", ""])
 def test_threads_that_are_no_numbers(binsight: RunBinsight, shared_bundle: Path, threads: str) -> None:
     """A list of whole numbers from 1 is expected."""
-    run = binsight("benchmark", shared_bundle, "--threads", threads)
+    run = binsight("benchmark", shared_bundle, "--workers", threads)
     assert run.code == 2
     assert "is not a list of whole numbers from 1" in run.err
 
@@ -94,7 +94,7 @@ def test_engine_that_the_bundle_has_not(binsight: RunBinsight, shared_bundle: Pa
     assert run.code == 2
     assert run.err == (
         f"binsight: {shared_bundle} has no model.tflite; make a copy that has, with: "
-        f"binsight export {shared_bundle} --to litert --into-bundle --out COPY\n"
+        f"binsight export {shared_bundle} --format litert --into-bundle --out COPY\n"
     )
 
 

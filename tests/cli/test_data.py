@@ -142,11 +142,11 @@ def test_split_json(photos, tmp_path):
 
 def test_split_materialized(photos, tmp_path):
     """Folders are made of copies or links."""
-    run("split", photos, "--materialize", "link", "--to", tmp_path / "out")
+    run("split", photos, "--materialize", "link", "--folders", tmp_path / "out")
     assert len(list((tmp_path / "out").rglob("*.jpg"))) == 20
     with pytest.raises(OutputError, match="--overwrite"):
-        run("split", photos, "--materialize", "copy", "--to", tmp_path / "out")
-    run("split", photos, "--materialize", "copy", "--to", tmp_path / "out", "--overwrite")
+        run("split", photos, "--materialize", "copy", "--folders", tmp_path / "out")
+    run("split", photos, "--materialize", "copy", "--folders", tmp_path / "out", "--overwrite")
 
 
 def test_split_twice(photos, tmp_path):
@@ -158,7 +158,7 @@ def test_split_twice(photos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--materialize", "copy"], ["--to", "x"], ["--val", "1.5", "--out", "x.csv"]]
+    "arguments", [[], ["--materialize", "copy"], ["--folders", "x"], ["--val", "1.5", "--out", "x.csv"]]
 )
 def test_split_usage(photos, arguments):
     """Wrong use is exit code 2."""
@@ -197,7 +197,7 @@ def test_fetch_list():
 
 
 def test_fetch(tmp_path):
-    """A set of one's own catalogue is fetched; a mistyped name and a missing --to are told."""
+    """A set of one's own catalogue is fetched; a mistyped name and a missing --out are told."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         for i in range(3):
@@ -210,11 +210,11 @@ def test_fetch(tmp_path):
             f'files = [{{name = "a.zip", urls = ["{web.url}/a.zip"]}}]\n'
         )
         options = ["--catalogue", tmp_path / "c.toml"]
-        assert "fetched: 3 photos" in run("fetch", "cans", "--to", tmp_path / "cans", *options)
-        again = json.loads(run("fetch", "cans", "--to", tmp_path / "cans", *options, "--json"))
+        assert "fetched: 3 photos" in run("fetch", "cans", "--out", tmp_path / "cans", *options)
+        again = json.loads(run("fetch", "cans", "--out", tmp_path / "cans", *options, "--json"))
         assert (again["was_there"], again["mapped"]) == (True, {"metal_cans": 2})
         with pytest.raises(DatasetError, match="did you mean cans"):
-            run("fetch", "can", "--to", tmp_path / "x", *options)
+            run("fetch", "can", "--out", tmp_path / "x", *options)
         run("fetch", "cans", *options, exit_code=2)
     with pytest.raises(InputError, match="cannot read"):
         run("fetch", "cans", "--catalogue", tmp_path / "none.toml")

@@ -39,7 +39,7 @@ def wrong(monkeypatch: pytest.MonkeyPatch, shared_bundle: Path) -> None:
 def test_onnx(binsight: RunBinsight, conv: Path, pictures: Path, tmp_path: Path) -> None:
     """The network is copied out, run on every photo and found to be the same."""
     out = tmp_path / "new" / "x.onnx"
-    run = binsight("export", conv, "--to", "onnx", "--photos", pictures, "--out", out)
+    run = binsight("export", conv, "--format", "onnx", "--photos", pictures, "--out", out)
     assert (run.code, run.err) == (0, "")
     assert out.read_bytes() == (conv / "model.onnx").read_bytes()
     assert run.lines() == [
@@ -54,7 +54,9 @@ def test_int8_is_checked_on_photos_that_did_not_calibrate_it(
     binsight: RunBinsight, conv: Path, pictures: Path, tmp_path: Path
 ) -> None:
     """Of 30 photos half calibrate and half check; the result goes to a name made of the bundle's."""
-    run = binsight("export", conv, "--to", "onnx-int8", "--photos", pictures, "--json", "--out", tmp_path / "x.onnx")
+    run = binsight(
+        "export", conv, "--format", "onnx-int8", "--photos", pictures, "--json", "--out", tmp_path / "x.onnx"
+    )
     answer = json.loads(run.out)
     assert (run.code, run.err) == (0, "")
     assert (answer["format"], answer["required_same_label"]) == ("onnx-int8", 0.99)
@@ -66,7 +68,7 @@ def test_int8_is_checked_on_photos_that_did_not_calibrate_it(
 def test_litert(binsight: RunBinsight, conv: Path, pictures: Path, tmp_path: Path) -> None:
     """LiteRT says the same."""
     out = tmp_path / "x.tflite"
-    run = binsight("export", conv, "--to", "litert", "--photos", pictures, "--out", out, "--json")
+    run = binsight("export", conv, "--format", "litert", "--photos", pictures, "--out", out, "--json")
     assert json.loads(run.out)["parity"]["same_label"] == 1.0
     assert out.read_bytes()[4:8] == b"TFL3"
 
@@ -76,11 +78,11 @@ def test_default_name_and_no_photos(
 ) -> None:
     """Without --out the file is called after the model; without photos it says that nothing was checked."""
     monkeypatch.chdir(tmp_path)
-    run = binsight("export", conv, "--to", "onnx")
+    run = binsight("export", conv, "--format", "onnx")
     assert run.lines()[0] == "not checked against the bundle: give --photos to do so"
     assert run.lines()[1].startswith("tiny-1.0.0.onnx  (")
     assert (tmp_path / "tiny-1.0.0.onnx").is_file()
-    assert json.loads(binsight("export", conv, "--to", "onnx", "--json", "--overwrite").out)["parity"] is None
+    assert json.loads(binsight("export", conv, "--format", "onnx", "--json", "--overwrite").out)["parity"] is None
 
 
 class TestIntoBundle:
@@ -88,7 +90,7 @@ class TestIntoBundle:
         """A copy of the bundle has the file and what was measured; the bundle is as it was."""
         before = (conv / "bundle.json").read_bytes()
         out = tmp_path / "edge.zip"
-        run = binsight("export", conv, "--to", "onnx-int8", "--photos", pictures, "--into-bundle", "--out", out)
+        run = binsight("export", conv, "--format", "onnx-int8", "--photos", pictures, "--into-bundle", "--out", out)
         assert run.code == 0
         assert verify_bundle(out) == []
         manifest = load_bundle(out).manifest
@@ -99,15 +101,15 @@ class TestIntoBundle:
     def test_in_place(self, binsight: RunBinsight, pictures: Path, tmp_path: Path) -> None:
         """With --overwrite and no --out the bundle itself gets the file."""
         own = conv_bundle(tmp_path / "own")
-        run = binsight("export", own, "--to", "onnx-int8", "--photos", pictures, "--into-bundle", "--overwrite")
+        run = binsight("export", own, "--format", "onnx-int8", "--photos", pictures, "--into-bundle", "--overwrite")
         assert run.code == 0
         assert "model.int8.onnx" in load_bundle(own).manifest.files
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
-            (("--to", "litert", "--into-bundle"), "--into-bundle needs --out COPY, or --overwrite"),
-            (("--to", "onnx", "--into-bundle", "--out", "x"), "every bundle has its network as ONNX inside"),
+            (("--format", "litert", "--into-bundle"), "--into-bundle needs --out COPY, or --overwrite"),
+            (("--format", "onnx", "--into-bundle", "--out", "x"), "every bundle has its network as ONNX inside"),
         ],
     )
     def test_wrong_use(self, binsight: RunBinsight, conv: Path, arguments: tuple[str, ...], words: str) -> None:
@@ -122,7 +124,7 @@ class TestMissed:
     def test_nothing_is_written(self, binsight: RunBinsight, conv: Path, pictures: Path, tmp_path: Path) -> None:
         """A network that says something else is not written, and the exit code is 1."""
         out = tmp_path / "x.onnx"
-        run = binsight("export", conv, "--to", "onnx", "--photos", pictures, "--out", out)
+        run = binsight("export", conv, "--format", "onnx", "--photos", pictures, "--out", out)
         assert run.code == 1
         assert "(MISSED)" in run.lines()[0]
         assert run.lines()[-1] == "nothing written; --force writes it all the same"
@@ -132,14 +134,14 @@ class TestMissed:
     def test_force(self, binsight: RunBinsight, conv: Path, pictures: Path, tmp_path: Path) -> None:
         """With --force it is written, and the exit code is 1 all the same."""
         out = tmp_path / "x.onnx"
-        run = binsight("export", conv, "--to", "onnx", "--photos", pictures, "--out", out, "--force", "--json")
+        run = binsight("export", conv, "--format", "onnx", "--photos", pictures, "--out", out, "--force", "--json")
         assert (run.code, json.loads(run.out)["written"]) == (1, str(out))
         assert out.is_file()
 
     @pytest.mark.usefixtures("wrong")
     def test_json(self, binsight: RunBinsight, conv: Path, pictures: Path, tmp_path: Path) -> None:
         """JSON says that nothing was written."""
-        run = binsight("export", conv, "--to", "onnx", "--photos", pictures, "--out", tmp_path / "x", "--json")
+        run = binsight("export", conv, "--format", "onnx", "--photos", pictures, "--out", tmp_path / "x", "--json")
         assert (run.code, json.loads(run.out)["written"]) == (1, None)
 
 
@@ -148,14 +150,14 @@ class TestRefused:
         """A file that is there is replaced only on request."""
         out = tmp_path / "x.onnx"
         out.write_text("mine")
-        run = binsight("export", conv, "--to", "onnx", "--out", out)
+        run = binsight("export", conv, "--format", "onnx", "--out", out)
         assert (run.code, out.read_text()) == (2, "mine")
         assert run.err == f"binsight: {out} exists; choose another --out, or replace it with --overwrite\n"
-        assert binsight("export", conv, "--to", "onnx", "--out", out, "--overwrite").code == 0
+        assert binsight("export", conv, "--format", "onnx", "--out", out, "--overwrite").code == 0
 
     def test_folder(self, binsight: RunBinsight, conv: Path, tmp_path: Path) -> None:
         """A folder cannot be the file."""
-        run = binsight("export", conv, "--to", "onnx", "--out", tmp_path, "--overwrite")
+        run = binsight("export", conv, "--format", "onnx", "--out", tmp_path, "--overwrite")
         assert (run.code, run.err) == (2, f"binsight: {tmp_path} is a folder; --out is the file to write\n")
 
     @pytest.mark.parametrize("photos", [(), ("--photos", "one")])
@@ -170,22 +172,22 @@ class TestRefused:
         """There must be one to calibrate and one to check."""
         monkeypatch.chdir(tmp_path)
         save_photos(tmp_path / "one", 1)
-        run = binsight("export", conv, "--to", "onnx-int8", *photos)
+        run = binsight("export", conv, "--format", "onnx-int8", *photos)
         assert run.code == 2
         assert "onnx-int8 needs --photos with at least 2 photos" in run.err
 
     def test_photos_that_are_none(self, binsight: RunBinsight, conv: Path, tmp_path: Path) -> None:
         """A missing folder, and a file that is no photo, are named."""
-        run = binsight("export", conv, "--to", "onnx", "--photos", tmp_path / "none", "--out", tmp_path / "x")
+        run = binsight("export", conv, "--format", "onnx", "--photos", tmp_path / "none", "--out", tmp_path / "x")
         assert (run.code, run.err) == (2, f"binsight: {tmp_path / 'none'}: no such file or folder\n")
         (tmp_path / "bad.png").write_bytes(b"no photo")
-        run = binsight("export", conv, "--to", "onnx", "--photos", tmp_path / "bad.png", "--out", tmp_path / "x")
+        run = binsight("export", conv, "--format", "onnx", "--photos", tmp_path / "bad.png", "--out", tmp_path / "x")
         assert run.code == 2
         assert run.err.startswith(f"binsight: {tmp_path / 'bad.png'}: ")
         assert not (tmp_path / "x").exists()
 
     def test_microcontrollers_are_not_offered(self, binsight: RunBinsight, conv: Path) -> None:
         """Only what works is a choice."""
-        run = binsight("export", conv, "--to", "esp32")
+        run = binsight("export", conv, "--format", "esp32")
         assert run.code == 2
         assert "'onnx', 'onnx-int8', 'litert', 'litert-int8'" in run.err

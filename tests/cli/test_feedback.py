@@ -73,7 +73,7 @@ def test_list_nothing(tmp_path: Path) -> None:
 
 def test_export(kept: Path, tmp_path: Path) -> None:
     """An export has a folder for each class, and tells how many photos are new."""
-    output = run("export", kept, "--to", tmp_path / "out")
+    output = run("export", kept, "--out", tmp_path / "out")
     counts = {folder.name: len(list(folder.iterdir())) for folder in (tmp_path / "out").iterdir()}
     assert counts == {"green": 2, "blue": 1}
     assert output.splitlines()[-1].endswith("3 new, 0 present, 0 moved")
@@ -81,8 +81,8 @@ def test_export(kept: Path, tmp_path: Path) -> None:
 
 def test_export_json(kept: Path, tmp_path: Path) -> None:
     """With `--json` an export, here a second one, is told as one object."""
-    run("export", kept, "--to", tmp_path / "out")
-    told = json.loads(run("export", kept, "--to", tmp_path / "out", "--json"))
+    run("export", kept, "--out", tmp_path / "out")
+    told = json.loads(run("export", kept, "--out", tmp_path / "out", "--json"))
     assert told == {
         "to": str(tmp_path / "out"),
         "classes": {"blue": 1, "green": 2},
@@ -92,7 +92,7 @@ def test_export_json(kept: Path, tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["export", "--to", "out"]])
+@pytest.mark.parametrize("arguments", [["list"], ["export", "--out", "out"]])
 def test_no_store(tmp_path: Path, arguments: list[str]) -> None:
     """A folder that is no store is refused in one line."""
     with pytest.raises(InputError, match=r"no corrections in .*binsight serve --feedback"):

@@ -54,7 +54,7 @@ def test_full_disk_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", save)
-    with pytest.raises(OutputError, match=r"cannot write .*x\.png: No space left on device"):
+    with pytest.raises(OutputError, match=r"cannot write .*x\.png: no space left on its disk"):
         write_png(tmp_path / "x.png", PICTURE[::-1])
     assert (tmp_path / "x.png").read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1

@@ -297,9 +297,12 @@ class TestPack:
 def test_shipped_model_is_the_default(
     binsight: RunBinsight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    """Without a bundle the model in the package is meant."""
+    """Without a bundle that of the environment, and without that the model in the package is meant."""
     tiny_bundle(tmp_path / "models" / "waste8", manifest=tiny_manifest(name="waste8"))
     monkeypatch.setattr("binsight.bundle.bundle._BUILTIN", tmp_path / "models")
+    named = binsight("model", command)  # BINSIGHT_MODEL holds here as everywhere
+    assert (named.code, "waste8" in named.out, "tiny" in named.out) == (0, False, True)
+    monkeypatch.delenv("BINSIGHT_MODEL")
     run = binsight("model", command)
     assert run.code == 0
     assert "waste8" in run.out

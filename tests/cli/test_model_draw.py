@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def test_model_in_the_package(binsight: RunBinsight, tmp_path: Path) -> None:
     """The shipped model is drawn, and the name of the picture printed."""
     out = tmp_path / "new" / "network.svg"
-    run = binsight("model", "draw", "--model", "waste8", "--out", out)
+    run = binsight("model", "draw", "waste8", "--out", out)
     assert (run.code, run.out, run.err) == (0, f"{out}\n", "")
     assert b"metal cans" in out.read_bytes()
     assert [path.name for path in out.parent.iterdir()] == ["network.svg"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.conftest import Run, RunBinsight, run_process, save_photo
+from tests.cli.conftest import Run, RunBinsight, run_on_terminal, run_process, save_photo
 from tests.tiny_bundle import OUTPUTS, tiny_bundle, tiny_manifest, tiny_model, tiny_taxonomy
 
 from binsight.predictor import Predictor
@@ -262,20 +262,49 @@ class TestSources:
         assert run.code == 2
 
     def test_name_that_is_not_unicode(self, tmp_path: Path, shared_bundle: Path) -> None:
-        """A file whose name is not UTF-8 is classified, and its name shown with escapes, in every form."""
+        """A file whose name is not UTF-8 is classified; CSV has its bytes, JSON and the table have escapes."""
         path = os.fsencode(tmp_path) + b"/caf\xe9.png"
         save_photo(tmp_path / "x.png", (255, 0, 0)).rename(os.fsdecode(path))
-        for form in ("--json", "--csv", "--quiet"):
-            run = run_process("predict", path, form, "--model", shared_bundle)
+        for form, name in (("--json", "caf\\udce9.png"), ("--csv", "caf\udce9.png"), ("--quiet", "caf\\udce9.png")):
+            run = run_process("predict", path, form, "--model", shared_bundle, errors="surrogateescape")
             assert (run.returncode, run.stderr) == (0, "")
-            assert "caf\\udce9.png" in run.stdout
+            assert name in run.stdout
 
-    def test_terminal_that_knows_few_characters(self, red: Path, shared_bundle: Path) -> None:
-        """Where the output may hold ASCII only, what it cannot hold is written with escapes."""
-        environment = {**os.environ, "PYTHONIOENCODING": "ascii", "BINSIGHT_MODEL": str(shared_bundle)}
-        run = run_process("predict", red, env=environment)
-        assert (run.returncode, run.stderr) == (0, "")
-        assert r"\u2588" in run.stdout
+    @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+    def test_old_encoding(self, red: Path, shared_bundle: Path, encoding: str) -> None:
+        """Where the encoding lacks our signs, plainer ones are written; names come out of a pipe as they are."""
+        photo = red.rename(red.with_name("垃圾 é.png"))
+        environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
+        for form in ("--quiet", "--csv"):
+            run = run_process("predict", photo, form, "--model", shared_bundle, env=environment, encoding="utf-8")
+            assert (run.returncode, run.stderr) == (0, "")
+            assert str(photo) in run.stdout
+            assert run.stdout.replace(photo.name, "").isascii()
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+    @pytest.mark.parametrize(("encoding", "shown"), [("ascii", r"\u5783\u573e \xe9"), ("utf-8", "垃圾 é")])
+    def test_terminal_that_knows_few_characters(
+        self, red: Path, shared_bundle: Path, encoding: str, shown: str
+    ) -> None:
+        """On a terminal, letters that its encoding lacks are escapes; on a narrow one nothing is cut."""
+        red.rename(red.with_name("垃圾 é.png"))
+        environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding, "COLUMNS": "30", "TERM": "dumb"}
+        shows = run_on_terminal("predict", "垃圾 é.png", "--model", str(shared_bundle), env=environment, cwd=red.parent)
+        text = "".join(line.split("  ")[0].strip() for line in shows.decode(encoding).splitlines()[2:-1])
+        assert shown.replace(" ", "") in text.replace(" ", "")
+        assert "…" not in shows.decode(encoding)
+
+    def test_long_name_is_one_line_in_a_pipe(self, binsight: RunBinsight, red: Path) -> None:
+        """However long a name, its row of the table is one line."""
+        photo = red.rename(red.with_name(f"{'long name ' * 20}.png"))
+        assert str(photo) in binsight("predict", photo).out
+
+    def test_address(self, binsight: RunBinsight) -> None:
+        """An address is refused with what to type instead."""
+        run = binsight("predict", "https://example.org/a b.jpg?x=[1]", "--json")
+        assert run.code == 2
+        message = run.objects()[0]["error"]["message"]
+        assert message.endswith("curl -sL 'https://example.org/a b.jpg?x=[1]' | binsight predict -")
 
     def test_no_photo_at_all_is_wrong_use(self, binsight: RunBinsight) -> None:
         """Without any photo the usage is shown."""
@@ -426,7 +455,7 @@ class TestOptions:
             return load(model, threads=threads)
 
         monkeypatch.setattr(Predictor, "load", spy)
-        run = binsight("predict", *[red] * photo_count, "--json", "--threads", threads)
+        run = binsight("predict", *[red] * photo_count, "--json", "--workers", threads)
         assert asked == [per_session]
         assert [answer["predicted_category"] for answer in run.objects()] == ["red"] * photo_count
 
@@ -451,7 +480,7 @@ class TestOptions:
             *(("--max-mb", value) for value in ("nan", "inf", "-1", "0", "x", "1e300")),
             *(("--max-megapixels", value) for value in ("nan", "-inf", "")),
             *(("--top", value) for value in ("0", "-1", "x", "1.5")),
-            *(("--threads", value) for value in ("0", "-1", "all")),
+            *(("--workers", value) for value in ("0", "-1", "all")),
             *(("--jsn",), ("--heatmap",)),
         ],
     )

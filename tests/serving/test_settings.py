@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from binsight.serving.settings import Settings, SettingsError
+from binsight.serving.settings import Settings, SettingsError, split_model
 
 
 def test_defaults_listen_on_this_machine_only_with_nothing_optional_turned_on():
@@ -45,3 +45,13 @@ def test_contradictions_are_refused(values, word):
     """Values that cannot be together, or are no values at all, are named."""
     with pytest.raises(SettingsError, match=word):
         Settings(**values)
+
+
+def test_model_whose_path_has_an_equals_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What exists under the whole text is a path; otherwise what stands before the sign is a name."""
+    (tmp_path / "lr=0.01").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert split_model("lr=0.01") == (None, "lr=0.01")
+    assert split_model("lab=my.zip") == ("lab", "my.zip")
+    assert split_model("my model.zip") == (None, "my model.zip")
+    assert Settings(models=("lr=0.01", "a=b")).models == ("lr=0.01", "a=b")

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from binsight.cli.app import EXIT_FAULTS
-from binsight.cli.data_options import dataset_options, load_dataset, progress_bar, user_cache_dir
-from binsight.cli.options import model_option
-from binsight.cli.text import plain
+from binsight.cli.data_options import dataset_options, load_dataset, user_cache_dir
+from binsight.cli.options import Command, html_option, json_option, model_option, option, seed_option
+from binsight.cli.progress import progress_bar, stages
+from binsight.cli.text import markup, new_table, open_console, plain, sign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from binsight.dataset.audit import Audit, Finding
-    from binsight.dataset.samples import Progress
     from binsight.predictor import Predictor
 
 __all__ = ["audit"]
@@ -30,13 +28,11 @@ _FILES_SHOWN = 4
 _NOTHING = "none"
 
 
-@click.command(short_help="Find duplicates, leakage, wrong labels and shortcuts.")
+@click.command(cls=Command, short_help="Find duplicates, leakage, wrong labels and shortcuts.")
 @dataset_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; the schema is in docs/audit.md.")
-@click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a report of one HTML file."
-)
-@click.option(
+@json_option("Print JSON; the schema is in docs/audit.md.")
+@html_option()
+@option(
     "--fail-on",
     default="leakage,label_conflict",
     show_default=True,
@@ -47,41 +43,55 @@ _NOTHING = "none"
 @model_option(
     "Whose features are used to find wrong labels and outliers; none skips both, which is several times faster."
 )
-@click.option(
+@option(
     "--near-similarity",
+    section="Bounds",
     type=float,
     default=0.8,
     show_default=True,
     metavar="S",
     help="How alike altered copies are, from 0.5 to 1. Lower finds stronger changes, and look-alikes.",
 )
-@click.option("--min-side", type=int, default=64, show_default=True, metavar="PIXELS", help="Smaller photos are tiny.")
-@click.option(
+@option(
+    "--min-side",
+    section="Bounds",
+    type=int,
+    default=64,
+    show_default=True,
+    metavar="PIXELS",
+    help="Smaller photos are tiny.",
+)
+@option(
     "--max-aspect",
+    section="Bounds",
     type=float,
     default=3.0,
     show_default=True,
     metavar="RATIO",
     help="Longer photos lose much when they are fitted into a square.",
 )
-@click.option(
+@option(
     "--min-sharpness",
+    section="Bounds",
     type=float,
     default=0.33,
     show_default=True,
     metavar="S",
     help="How much of an edge lies within one of 192 pixels: 1 is sharp, 0.25 is soft.",
 )
-@click.option(
+@option(
     "--shortcut-gain",
+    section="Bounds",
     type=float,
     default=0.3,
     show_default=True,
     metavar="G",
     help="How far from chance (0) to perfect (1) the class may be told from what should not matter.",
 )
-@click.option("--max-imbalance", type=float, default=5.0, show_default=True, help="Largest class by smallest.")
-@click.option("--seed", default=0, show_default=True, help="Of the division into folds.")
+@option(
+    "--max-imbalance", section="Bounds", type=float, default=5.0, show_default=True, help="Largest class by smallest."
+)
+@seed_option("Of the division into folds.")
 def audit(as_json: bool, html: Path | None, fail_on: str, model: str, **options: Any) -> None:
     """Find what is wrong with the photos in DATA, and say what to do about it. No photo is changed.
 
@@ -107,7 +117,7 @@ def audit(as_json: bool, html: Path | None, fail_on: str, model: str, **options:
     found = load_dataset(**options)
     from binsight.dataset.audit import audit as look_at
 
-    with _stages(quiet=quiet) as stage:
+    with stages(quiet=quiet) as stage:
         result = look_at(
             found,
             settings=settings,
@@ -153,41 +163,24 @@ def _predictor(model: str) -> Predictor | None:
     return None if model == _NOTHING else Predictor.load(model, threads=1)
 
 
-@contextmanager
-def _stages(*, quiet: bool) -> Iterator[Callable[[str], Progress]]:
-    """Progress bars one after another."""
-    with ExitStack() as bars:
-
-        def begin(name: str) -> Progress:
-            bars.close()
-            return bars.enter_context(progress_bar(name, quiet=quiet))
-
-        yield begin
-
-
 def _print(result: Audit, html: Path | None) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from binsight.cli.text import markup
     from binsight.dataset.audit import KINDS
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = open_console()
     styles = {"error": "red", "warning": "yellow", "info": "dim"}
     for kind, count in result.counts().items():
         findings = result.of_kind(kind)
         worst = min(findings, key=lambda f: list(styles).index(f.severity)).severity
         console.print(f"[bold {styles[worst]}]{KINDS[kind]}[/]  [dim]{kind}[/]  {count:,}")
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table = new_table("", "", "", box=None, show_header=False, padding=(0, 2, 0, 0))
         for finding in findings[:_SHOWN]:
             table.add_row("", markup(finding.message), markup(_files(result, finding)))
         console.print(table)
         if count > _SHOWN:
             console.print(f"  [dim]and {count - _SHOWN:,} more[/]")
-        console.print(f"  → {markup(findings[0].action)}")
+        console.print(f"  {sign('→')} {markup(findings[0].action)}")
     if result.shortcuts:
-        table = Table("What should not matter", "Tells the class", "By chance", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = new_table("What should not matter", "Tells the class", "By chance")
         for name, group in result.shortcuts["groups"].items():
             interval = f"{group['low']:.0%} to {group['high']:.0%}"
             table.add_row(name, f"{group['balanced_accuracy']:.0%}  ({interval})", f"{result.shortcuts['chance']:.0%}")

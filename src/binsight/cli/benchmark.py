@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from binsight.cli.options import Command, bundle_argument, json_option, option
+from binsight.cli.progress import progress_bar
 from binsight.cli.sources import find_sources
-from binsight.cli.text import markup, open_console
-from binsight.errors import BundleError, InputError
+from binsight.cli.text import markup, new_table, open_console
+from binsight.errors import BundleError, ImageError, InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,6 +25,7 @@ __all__ = ["benchmark"]
 
 _ENGINES = ("onnx", "onnx-int8", "litert", "litert-int8")
 _MADE_UP_SIZE = (640, 480)
+_ROUNDS = 5  # of `measure_speeds`
 
 
 def _counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
@@ -37,44 +39,49 @@ def _counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
     return tuple(dict.fromkeys(counts))
 
 
-@click.command(short_help="Measure how fast, large and hungry models are on this machine.")
-@click.argument("bundles", nargs=-1, metavar="[BUNDLE]...")
-@click.option(
+@click.command(
+    cls=Command,
+    renamed={"--threads": "--workers"},
+    short_help="Measure how fast, large and hungry models are on this machine.",
+)
+@bundle_argument("bundles", nargs=-1, metavar="[BUNDLE]...")
+@option(
     "--engine",
     "engines",
     type=click.Choice(_ENGINES),
     multiple=True,
     help="What to run; may be repeated.  [default: all that the bundle has inside]",
 )
-@click.option("--photos", metavar="FOLDER|GLOB", help="Photos to measure with.  [default: a made-up one, 640 x 480]")
-@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="Use at most so many photos.")
-@click.option("--threads", callback=_counts, default="1", show_default=True, metavar="N,...", help="Cores to use.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@option("--photos", metavar="FOLDER|GLOB", help="Photos to measure with.  [default: a made-up one, 640 x 480]")
+@option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="Use at most so many photos.")
+@option("--workers", callback=_counts, default="1", show_default=True, metavar="N,...", help="Cores to use.")
+@json_option("Print a JSON array.")
 def benchmark(
     bundles: tuple[str, ...],
     engines: tuple[str, ...],
     photos: str | None,
     limit: int,
-    threads: tuple[int, ...],
+    workers: tuple[int, ...],
     as_json: bool,
 ) -> None:
-    """Measure each BUNDLE with each engine and number of threads, in turn, each in a process of its own.
+    """Measure each BUNDLE with each engine and number of workers, in turn, each in a process of its own.
 
-    Decode and engine are the times for one photo with all threads on it (median, and what 95 % do not exceed);
-    photos/s is what comes out when each thread works on photos of its own. Ratios are to the first row.
+    Decode and engine are the times for one photo with all cores on it (median, and what 95 % do not exceed);
+    photos/s is what comes out when each core works on photos of its own. Ratios are to the first row.
 
     \b
     Examples:
-      binsight benchmark --photos data/val/ --threads 1,2
+      binsight benchmark --photos data/val/ --workers 1,2
       binsight benchmark waste8 edge.zip --photos data/val/
       binsight benchmark edge.zip --engine litert --engine litert-int8 --json
     """
     from binsight.export.speed import measure_speeds
 
-    subjects = _subjects(bundles or ("waste8",), engines, threads)
+    subjects = _subjects(bundles, engines, workers)
     encoded = _read_photos(photos, limit)
-    with _progress(len(subjects)) as advance:
-        speeds = measure_speeds(subjects, encoded, progress=advance)
+    with progress_bar("Measuring") as update:
+        done, total = itertools.count(1), min(_ROUNDS, len(encoded)) * len(subjects)
+        speeds = measure_speeds(subjects, encoded, progress=lambda: update(next(done), total))
     if as_json:
         click.echo(json.dumps([speed.to_dict() for speed in speeds]))
         return
@@ -96,14 +103,14 @@ def _subjects(bundles: Sequence[str], engines: Sequence[str], threads: Sequence[
             if FORMATS[engine].file not in files:
                 raise BundleError(
                     f"{bundle} has no {FORMATS[engine].file}; make a copy that has, with: "
-                    f"binsight export {bundle} --to {engine} --into-bundle --out COPY"
+                    f"binsight export {bundle} --format {engine} --into-bundle --out COPY"
                 )
             subjects += [Subject(bundle, engine, count) for count in threads]
     return subjects
 
 
 def _read_photos(argument: str | None, limit: int) -> list[bytes]:
-    from binsight.imaging import read_photo
+    from binsight.imaging import decode_image, read_photo
 
     if argument is None:
         return [_made_up_photo()] * limit
@@ -112,7 +119,14 @@ def _read_photos(argument: str | None, limit: int) -> list[bytes]:
         if source.fault is not None:
             raise InputError(f"{source.name}: {source.fault}")
     every = -(-len(sources) // limit)
-    return [read_photo(source.name) for source in sources[::every]]
+    encoded = []
+    for source in sources[::every]:
+        try:
+            encoded.append(read_photo(source.name))
+            decode_image(encoded[-1])  # here its name is known
+        except ImageError as error:
+            raise type(error)(f"{source.name}: {error}") from error
+    return encoded
 
 
 def _made_up_photo() -> bytes:
@@ -127,15 +141,14 @@ def _made_up_photo() -> bytes:
 
 
 def _table(speeds: Sequence[Speed]) -> Table:
-    from rich import box
-    from rich.table import Table
+    from rich.table import Column
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    for title in ("Model", "Engine"):
-        table.add_column(title, overflow="fold")
     times = ("Decode ms", "p95", "Engine ms", "p95", "ratio", "Photos/s", "ratio", "Load ms")
-    for title in ("Threads", *times, "File MB", "ratio", "Memory MB"):
-        table.add_column(title, justify="right", style="dim" if title == "ratio" else None)
+    numbers = (
+        Column(title, justify="right", style="dim" if title == "ratio" else "")
+        for title in ("Workers", *times, "File MB", "ratio", "Memory MB")
+    )
+    table = new_table("Model", "Engine", *numbers, padding=(0, 1), collapse_padding=True)
     for speed in speeds:
         table.add_row(*_cells(speed, speeds[0]))
     return table
@@ -158,22 +171,3 @@ def _cells(speed: Speed, first: Speed) -> list[str]:
         f"{speed.file_bytes / first.file_bytes:.2f}",
         "?" if speed.peak_memory_bytes is None else f"{speed.peak_memory_bytes / 1e6:.0f}",
     ]
-
-
-@contextmanager
-def _progress(subjects: int) -> Iterator[Callable[[], None]]:
-    """How far it is, on standard error, if a person is there to see it."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("Loading") as status:
-        done = 0
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            status.update(f"Measuring, round {1 + done // subjects}")
-
-        yield advance

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from binsight.cli.data_options import user_cache_dir
-from binsight.cli.labelled import labelled_options, load_labelled, load_own_classes, stages
-from binsight.cli.text import markup, open_console, plain
+from binsight.cli.labelled import labelled_options, load_labelled, load_own_classes
+from binsight.cli.options import BUNDLE, FILE, FOLDER, PLACE, Command, html_option, json_option, option, seed_option
+from binsight.cli.progress import stages
+from binsight.cli.text import markup, new_table, open_console, plain
 
 if TYPE_CHECKING:
     from binsight.evaluation.comparison import Comparison
@@ -18,34 +20,30 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 
-@click.command(short_help="Compare models, or backbones, on the same photos.")
-@click.argument("bundles", nargs=-1, metavar="BUNDLE...")
-@click.option(
-    "--data", required=True, type=click.Path(path_type=Path), metavar="DATA", help="The labelled photos to compare on."
-)
+@click.command(cls=Command, short_help="Compare models, or backbones, on the same photos.")
+@click.argument("bundles", nargs=-1, type=BUNDLE, metavar="BUNDLE...")
+@option("--data", required=True, type=PLACE, metavar="DATA", help="The labelled photos to compare on.")
 @labelled_options
-@click.option(
+@option(
     "--backbones",
     metavar="A,B,...",
     help="Compare these backbones instead: a head on the frozen features of each, fitted on train.",
 )
-@click.option(
+@option(
     "--weights-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     metavar="DIR",
     help="Where weights of backbones may lie.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of intervals and folds.")
-@click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a page with table and plots."
-)
-@click.option(
+@seed_option("Of intervals and folds.")
+@html_option("Write a page with table and plots.")
+@option(
     "--plot",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Write the plot of accuracy against time, .png or .svg.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def compare(
     bundles: tuple[str, ...],
     data: Path,
@@ -134,26 +132,14 @@ def _compare_backbones(
 
 
 def _print(found: Comparison, files: list[Path]) -> None:
-    from rich import box
-    from rich.table import Table
-
     from binsight.evaluation.comparison_report import describe_pair
     from binsight.evaluation.page import format_range, percent
 
     console = open_console()
     console.print(f"{len(found.entries)} models on {found.photos:,} photos of {markup(found.split)}")
     notes = list(dict.fromkeys(name for e in found.entries for name, _ in e.notes))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in (
-        "Model",
-        "Accuracy",
-        "95 % interval",
-        "Macro F1",
-        "Network",
-        "File",
-        *(n.capitalize() for n in notes),
-    ):
-        table.add_column(title)
+    titles = ("Model", "Accuracy", "95 % interval", "Macro F1", "Network", "File")
+    table = new_table(*titles, *(markup(n.capitalize()) for n in notes))
     for e in found.entries:
         own = dict(e.notes)
         time_mark, size_mark = (" *" if best else "" for best in (e.is_best_for_time, e.is_best_for_size))

@@ -9,12 +9,14 @@ from binsight.cli.app import LazyGroup
 __all__ = ["data"]
 
 _COMMANDS = {
-    "scan": ("binsight.cli.data_scan:scan", "List the photos of a data set, and what is wrong with it."),
-    "audit": ("binsight.cli.audit:audit", "Find duplicates, leakage, wrong labels and shortcuts."),
-    "split": ("binsight.cli.data_split:split", "Divide into train, val and test, twins on one side."),
-    "clean": ("binsight.cli.data_clean:clean", "Leave out what an audit found, and say why."),
-    "explore": ("binsight.cli.data_explore:explore", "Draw counts, sizes, samples and a map of the photos."),
-    "fetch": ("binsight.cli.data_fetch:fetch", "Download a public set of waste photos."),
+    "Commands": {
+        "scan": ("binsight.cli.data_scan:scan", "List the photos of a data set, and what is wrong with it."),
+        "audit": ("binsight.cli.audit:audit", "Find duplicates, leakage, wrong labels and shortcuts."),
+        "split": ("binsight.cli.data_split:split", "Divide into train, val and test, twins on one side."),
+        "clean": ("binsight.cli.data_clean:clean", "Leave out what an audit found, and say why."),
+        "explore": ("binsight.cli.data_explore:explore", "Draw counts, sizes, samples and a map of the photos."),
+        "fetch": ("binsight.cli.data_fetch:fetch", "Download a public set of waste photos."),
+    }
 }
 
 
@@ -32,5 +34,5 @@ def data() -> None:
       binsight data audit photos/ --html audit.html
       binsight data split photos/ --val 0.1 --test 0.15 --out split.csv
       binsight data explore split.csv --out pictures/
-      binsight data fetch trashnet --to trashnet/
+      binsight data fetch trashnet --out trashnet/
     """

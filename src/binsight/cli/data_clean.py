@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from binsight.cli.data_options import dataset_options, load_dataset
+from binsight.cli.options import FILE, Command, json_option, option
 from binsight.cli.text import plain
 
 if TYPE_CHECKING:
@@ -18,32 +19,32 @@ if TYPE_CHECKING:
 __all__ = ["clean"]
 
 
-@click.command(short_help="Leave out what an audit found, and say why.")
+@click.command(cls=Command, short_help="Leave out what an audit found, and say why.")
 @dataset_options
-@click.argument("audit", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
+@click.argument("audit", type=FILE)
+@option(
     "--out",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="The manifest to write: .csv or .jsonl.",
 )
-@click.option(
+@option(
     "--near",
     type=click.Choice(["together", "one", "ignore"]),
     default="together",
     show_default=True,
     help="Altered copies: keep them together as a group, keep one of each group, or leave them alone.",
 )
-@click.option("--keep-conflicts", is_flag=True, help="Keep copies that have different labels.")
-@click.option(
+@option("--keep-conflicts", is_flag=True, help="Keep copies that have different labels.")
+@option(
     "--drop",
     multiple=True,
     metavar="KIND",
     help="Also leave out the photos of these findings, such as blank, blurred or label_error; may be repeated.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@json_option()
 def clean(
     audit: Path,
     out: Path,
@@ -83,7 +84,7 @@ def clean(
         click.echo(f"{plain(loss.path)}: {loss.reason}: {plain(loss.message)}")
     reasons = Counter(loss.reason for loss in cleaned.dropped)
     total = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()) or "nothing to leave out"
-    click.echo(f"kept {len(cleaned.dataset):,} of {len(found):,} photos ({total}); written: {out}")
+    click.echo(f"kept {len(cleaned.dataset):,} of {len(found):,} photos ({total}); written: {plain(str(out))}")
 
 
 def _describe(cleaned: Cleaned, out: Path) -> dict[str, Any]:

@@ -8,31 +8,33 @@ from typing import Any
 
 import click
 
-from binsight.cli.data_options import bar_reporter, dataset_options, load_dataset
-from binsight.cli.options import model_option
+from binsight.cli.data_options import dataset_options, load_dataset
+from binsight.cli.options import FOLDER, Command, json_option, model_option, option, seed_option
+from binsight.cli.progress import stages
 from binsight.cli.text import plain
 
 __all__ = ["explore"]
 
 
-@click.command(short_help="Draw counts, sizes, samples and a map of the photos.")
-@dataset_options
-@click.option(
-    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Where to draw."
+@click.command(
+    cls=Command, renamed={"--max-photos": "--limit"}, short_help="Draw counts, sizes, samples and a map of the photos."
 )
+@dataset_options
+@option("--out", required=True, type=FOLDER, metavar="DIR", help="Where to draw.")
 @model_option("The model whose features make the map.")
-@click.option("--no-map", is_flag=True, help="Draw no map; nothing is classified.")
-@click.option(
-    "--max-photos",
+@option("--no-map", is_flag=True, help="Draw no map; nothing is classified.")
+@option(
+    "--limit",
+    "max_photos",
     type=click.IntRange(min=10),
     default=4000,
     show_default=True,
     metavar="N",
     help="Make mean photos and map of at most N photos, of each class its share.",
 )
-@click.option("--seed", default=0, show_default=True, help="Chooses the photos that are shown.")
-@click.option("--overwrite", is_flag=True, help="Draw over what is in DIR.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@seed_option("Chooses the photos that are shown.")
+@option("--overwrite", is_flag=True, help="Draw over what is in DIR.")
+@json_option()
 def explore(
     out: Path,
     model: str,
@@ -51,7 +53,7 @@ def explore(
     \b
     Examples:
       binsight data explore photos/ --out pictures/
-      binsight data explore split.csv --out pictures/ --max-photos 1000 --overwrite
+      binsight data explore split.csv --out pictures/ --limit 1000 --overwrite
       binsight data explore photos/ --out pictures/ --no-map
     """
     from binsight.dataset.explore import explore as draw
@@ -60,7 +62,7 @@ def explore(
     found = load_dataset(**options)
     # One thread for each photo, as many photos at a time as there are cores: the most photos a second.
     predictor = None if no_map else Predictor.load(model, threads=1)
-    with bar_reporter(quiet=options["quiet"]) as report:
+    with stages(quiet=options["quiet"]) as report:
         drawn = draw(
             found,
             out,
@@ -81,6 +83,6 @@ def explore(
         }
         click.echo(json.dumps(answer, indent=2))
         return
-    click.echo(f"{len(drawn.pictures)} pictures of {len(found):,} photos: {drawn.page}")
+    click.echo(f"{len(drawn.pictures)} pictures of {len(found):,} photos: {plain(str(drawn.page))}")
     for path, reason in drawn.unreadable:
         click.echo(f"  {plain(path)}: {plain(reason)}")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.data_options import bar_reporter
-from binsight.cli.text import plain
+from binsight.cli.options import FILE, FOLDER, Command, json_option, option, quiet_option
+from binsight.cli.progress import stages
+from binsight.cli.text import markup, new_table, open_console, plain
 from binsight.errors import InputError
+from binsight.system_errors import describe_os_error
 
 if TYPE_CHECKING:
     from binsight.dataset.catalog import Catalogue, PublicSet
@@ -21,28 +22,30 @@ if TYPE_CHECKING:
 __all__ = ["fetch"]
 
 
-@click.command(short_help="Download a public set of waste photos.")
-@click.argument("name", required=False)
-@click.option(
-    "--to", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="The folder to bring it to."
+@click.command(
+    cls=Command,
+    renamed={"--to": "--out", "--force": "--overwrite"},
+    short_help="Download a public set of waste photos.",
 )
-@click.option("--list", "as_list", is_flag=True, help="Show which sets there are, with licence and size.")
-@click.option(
+@click.argument("name", required=False)
+@option("--out", type=FOLDER, metavar="DIR", help="The folder to bring it to.")
+@option("--list", "as_list", is_flag=True, help="Show which sets there are, with licence and size.")
+@option(
     "--catalogue",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="A catalogue of your own, in the format of docs/datasets.md.",
 )
-@click.option("--force", is_flag=True, help="Fetch it again though it is there.")
-@click.option("--keep-archives", is_flag=True, help="Keep the downloaded archives in DIR/.download.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+@option("--overwrite", is_flag=True, help="Fetch it again though it is there.")
+@option("--keep-archives", is_flag=True, help="Keep the downloaded archives in DIR/.download.")
+@json_option()
+@quiet_option()
 def fetch(
     name: str | None,
-    to: Path | None,
+    out: Path | None,
     as_list: bool,
     catalogue: Path | None,
-    force: bool,
+    overwrite: bool,
     keep_archives: bool,
     as_json: bool,
     quiet: bool,
@@ -58,8 +61,8 @@ def fetch(
     \b
     Examples:
       binsight data fetch --list
-      binsight data fetch trashnet --to data/trashnet
-      binsight data fetch taco --to data/taco --keep-archives
+      binsight data fetch trashnet --out data/trashnet
+      binsight data fetch taco --out data/taco --keep-archives
       binsight data scan data/trashnet/waste8.csv
     """
     from binsight.dataset.fetch import fetch as fetch_set
@@ -69,12 +72,12 @@ def fetch(
         _print_catalogue(sets, as_json=as_json)
         return
     public_set = sets.find(name)
-    if to is None:
-        raise click.UsageError(f"say where to: binsight data fetch {name} --to DIR")
+    if out is None:
+        raise click.UsageError(f"say where to: binsight data fetch {name} --out DIR")
     if not as_json:
         click.echo(f"{public_set.title}\nlicence: {public_set.licence}", err=True)
-    with bar_reporter(quiet=quiet or as_json) as report:
-        fetched = fetch_set(public_set, to, report=report, force=force, keep_archives=keep_archives)
+    with stages(quiet=quiet or as_json) as report:
+        fetched = fetch_set(public_set, out, report=report, force=overwrite, keep_archives=keep_archives)
     if as_json:
         click.echo(json.dumps({"set": public_set.name, **asdict(fetched), "folder": str(fetched.folder)}, indent=2))
     else:
@@ -89,25 +92,22 @@ def _catalogue(path: Path | None) -> Catalogue:
     try:
         return Catalogue.from_toml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+        reason = describe_os_error(error) if isinstance(error, OSError) else f"{path}: expected UTF-8 text"
+        raise InputError(f"cannot read {reason}") from error
 
 
 def _print_catalogue(sets: Catalogue, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(s) for s in sets.sets.values()], indent=2))
         return
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("Name", "What", "Photos", "Download", "From", "Licence", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = new_table("Name", "What", "Photos", "Download", "From", "Licence")
     for s in sets.sets.values():
         size = f"{s.download_bytes / 1e6:,.0f} MB" if s.download_bytes else "?"
         photos = f"{s.photos:,}" if s.photos else "?"
-        row = (s.name, f"{s.title}\n{s.home}", photos, size, "Kaggle" if s.kaggle else "web", s.licence)
-        table.add_row(*(escape(text) for text in row), end_section=True)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+        what = f"{markup(s.title)}\n{markup(s.home)}"
+        source = "Kaggle" if s.kaggle else "web"
+        table.add_row(markup(s.name), what, photos, size, source, markup(s.licence), end_section=True)
+    open_console().print(table)
 
 
 def _print(public_set: PublicSet, fetched: Fetched) -> None:

@@ -1,27 +1,25 @@
-"""What the data commands have in common: which data set, which taxonomy, the cache, the progress bar."""
+"""What the data commands have in common: which data set, which taxonomy, the cache."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from binsight.cli.options import FILE, PLACE, option, quiet_option, workers_option
+from binsight.cli.progress import progress_bar
 from binsight.errors import InputError, TaxonomyError
 
 if TYPE_CHECKING:
     from binsight.dataset import Dataset
-    from binsight.dataset.fetch import Reporter
-    from binsight.dataset.samples import Progress
     from binsight.taxonomy import Taxonomy
 
-__all__ = ["bar_reporter", "dataset_options", "load_dataset", "load_taxonomy", "progress_bar", "user_cache_dir"]
+__all__ = ["dataset_options", "load_dataset", "load_taxonomy", "user_cache_dir"]
 
-_BAR_FROM = 200  # photos; fewer are done before a bar could be read
 _AUTO, _NONE = "auto", "none"
 
 Command = Callable[..., None]
@@ -30,28 +28,30 @@ Command = Callable[..., None]
 def dataset_options(command: Command) -> Command:
     """The argument DATA and the options of every command that reads a data set."""
     options: list[Callable[[Command], Command]] = [
-        click.argument("data", metavar="DATA", type=click.Path(path_type=Path)),
-        click.option(
+        click.argument("data", metavar="DATA", type=PLACE),
+        option(
             "--taxonomy",
+            section="Photos",
             default=_AUTO,
             metavar="NAME|FILE",
             help="What the class names are matched to: waste8, a TOML file, or none to take the names as they are. By "
             "default taxonomy.toml beside the photos, else waste8 if it has them all, else none.",
         ),
-        click.option(
+        option(
             "--cache",
-            type=click.Path(dir_okay=False, path_type=Path),
+            section="Photos",
+            type=FILE,
             envvar="BINSIGHT_SCAN_CACHE",
             show_envvar=True,
             metavar="FILE",
             help="Where facts about photos are remembered.  [default: in your cache folder]",
         ),
-        click.option("--no-cache", is_flag=True, help="Remember nothing and look at every photo again."),
-        click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Cores to use.  [default: all]"),
-        click.option("-q", "--quiet", is_flag=True, help="No progress bar."),
+        option("--no-cache", section="Photos", is_flag=True, help="Remember nothing and look at every photo again."),
+        workers_option(),
+        quiet_option(),
     ]
-    for option in reversed(options):
-        command = option(command)
+    for add in reversed(options):
+        command = add(command)
     return command
 
 
@@ -129,59 +129,6 @@ def user_cache_dir() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "binsight"
     return Path.home() / ".cache" / "binsight"
-
-
-@contextmanager
-def progress_bar(title: str, *, quiet: bool, is_bytes: bool = False) -> Iterator[Progress]:
-    """A progress bar on standard error, if a person is there to see it and there is enough to do.
-
-    Args:
-        title: what is being done.
-        quiet: show none.
-        is_bytes: the numbers are bytes.
-
-    Yields:
-        A function to call with what is done and what there is to do.
-    """
-    if quiet or not sys.stderr.isatty():
-        yield lambda _done, _total: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    amount: ProgressColumn = DownloadColumn() if is_bytes else MofNCompleteColumn()
-    columns: tuple[Any, ...] = (TextColumn(title), BarColumn(), amount, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = None
-
-        def update(done: int, total: int) -> None:
-            nonlocal task
-            if task is None and total >= _BAR_FROM:
-                task = bar.add_task("", total=total)
-            if task is not None:
-                bar.update(task, completed=done, total=total)
-
-        yield update
-
-
-@contextmanager
-def bar_reporter(*, quiet: bool) -> Iterator[Reporter]:
-    """Progress bars one after another: each begins when the next thing does."""
-    with ExitStack() as bars:
-
-        def report(what: str) -> Progress:
-            bars.close()
-            return bars.enter_context(progress_bar(what, quiet=quiet, is_bytes=what.startswith("Downloading")))
-
-        yield report
 
 
 def _find_taxonomy(data: Path) -> Taxonomy | None:

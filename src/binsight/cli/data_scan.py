@@ -12,7 +12,8 @@ import click
 
 from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.data_options import dataset_options, load_dataset
-from binsight.cli.text import markup, plain
+from binsight.cli.options import FILE, Command, json_option, option
+from binsight.cli.text import markup, new_table, open_console, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,17 +25,17 @@ __all__ = ["describe", "print_counts", "scan"]
 _SHOWN = 20
 
 
-@click.command(short_help="List the photos of a data set, and what is wrong with it.")
+@click.command(cls=Command, short_help="List the photos of a data set, and what is wrong with it.")
 @dataset_options
-@click.option("--decode", is_flag=True, help="Decode every photo, to find damage behind a sound header; slower.")
-@click.option(
+@option("--decode", is_flag=True, help="Decode every photo, to find damage behind a sound header; slower.")
+@option(
     "--manifest",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Write what was found to this .csv or .jsonl file.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the manifest if it exists.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@option("--overwrite", is_flag=True, help="Replace the manifest if it exists.")
+@json_option()
 def scan(manifest: Path | None, overwrite: bool, as_json: bool, **options: Any) -> None:
     """Count the photos in DATA by class and split, and list those that cannot be used.
 
@@ -81,19 +82,15 @@ def describe(found: Dataset) -> dict[str, Any]:
 
 def print_counts(console: Console, found: Dataset) -> None:
     """A table of how many photos each class has in each split."""
-    from rich import box
-    from rich.table import Table
+    from rich.table import Column
 
     splits: list[str | None] = [*found.splits, *([None] if any(s.split is None for s in found) else [])]
     counts = found.counts()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=True)
-    table.add_column("Class", "all")
-    for part in splits:
-        table.add_column(
-            markup(part or "no split"), f"{sum(s.split == part for s in found):,}", justify="right", min_width=6
-        )
+    columns = [(markup(part or "no split"), sum(s.split == part for s in found)) for part in splits]
     if len(splits) > 1:
-        table.add_column("Photos", f"{len(found):,}", justify="right")
+        columns.append(("Photos", len(found)))
+    numbers = (Column(title, f"{total:,}", justify="right", min_width=6) for title, total in columns)
+    table = new_table(Column("Class", "all"), *numbers, show_footer=True)
     for name in found.classes:
         row = [counts.get((part, name), 0) for part in splits]
         total = [f"{sum(row):,}"] if len(splits) > 1 else []
@@ -102,9 +99,7 @@ def print_counts(console: Console, found: Dataset) -> None:
 
 
 def _print(found: Dataset) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = open_console()
     console.print(plain(str(found.root)), markup=False)
     print_counts(console, found)
     formats = Counter(s.format for s in found if s.format)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.data_options import dataset_options, load_dataset, progress_bar, user_cache_dir
+from binsight.cli.data_options import dataset_options, load_dataset, user_cache_dir
 from binsight.cli.data_scan import print_counts
-from binsight.cli.text import plain
+from binsight.cli.options import FILE, FOLDER, Command, json_option, option, seed_option
+from binsight.cli.progress import progress_bar
+from binsight.cli.text import open_console, plain
 from binsight.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -22,35 +23,31 @@ if TYPE_CHECKING:
 __all__ = ["split"]
 
 
-@click.command(short_help="Divide into train, val and test, twins on one side.")
+@click.command(
+    cls=Command, renamed={"--to": "--folders"}, short_help="Divide into train, val and test, twins on one side."
+)
 @dataset_options
-@click.option(
-    "--val", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True, help="Share for val."
-)
-@click.option(
-    "--test", type=click.FloatRange(0, 1, max_open=True), default=0.15, show_default=True, help="Share for test."
-)
-@click.option("--seed", default=0, show_default=True, help="Another seed gives another split.")
-@click.option(
+@option("--val", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True, help="Share for val.")
+@option("--test", type=click.FloatRange(0, 1, max_open=True), default=0.15, show_default=True, help="Share for test.")
+@seed_option("Another seed gives another split.")
+@option(
     "--duplicates",
     type=click.Choice(["near", "exact"]),
     default="near",
     show_default=True,
     help="What is kept together: altered copies too, or the same bytes only, which is much faster.",
 )
-@click.option(
+@option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="The manifest to write: .csv or .jsonl.",
 )
-@click.option("--materialize", type=click.Choice(["copy", "link"]), help="Also make folders, of copies or of links.")
-@click.option(
-    "--to", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Where --materialize makes them."
-)
-@click.option("--resplit", is_flag=True, help="Split anew what is split already.")
-@click.option("--overwrite", is_flag=True, help="Replace FILE and DIR; DIR only if it was made by this command.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@option("--materialize", type=click.Choice(["copy", "link"]), help="Also make folders, of copies or of links.")
+@option("--folders", type=FOLDER, metavar="DIR", help="Where --materialize makes them.")
+@option("--resplit", is_flag=True, help="Split anew what is split already.")
+@option("--overwrite", is_flag=True, help="Replace FILE and DIR; DIR only if it was made by this command.")
+@json_option()
 def split(
     val: float,
     test: float,
@@ -58,7 +55,7 @@ def split(
     duplicates: str,
     out: Path | None,
     materialize: str | None,
-    to: Path | None,
+    folders: Path | None,
     resplit: bool,
     overwrite: bool,
     as_json: bool,
@@ -76,7 +73,7 @@ def split(
     Examples:
       binsight data split photos/ --out split.csv
       binsight data split photos/ --val 0.2 --test 0 --seed 3 --out split.jsonl
-      binsight data split photos/ --materialize link --to photos-split/
+      binsight data split photos/ --materialize link --folders photos-split/
       binsight data split old.csv --resplit --out new.csv
     """
     from binsight.dataset import write_manifest
@@ -85,9 +82,9 @@ def split(
     from binsight.dataset.split import split_shares
 
     if out is None and materialize is None:
-        raise click.UsageError("say where the result goes: --out FILE, or --materialize copy|link --to DIR")
-    if (materialize is None) != (to is None):
-        raise click.UsageError("--materialize copy|link and --to DIR go together")
+        raise click.UsageError("say where the result goes: --out FILE, or --materialize copy|link --folders DIR")
+    if (materialize is None) != (folders is None):
+        raise click.UsageError("--materialize copy|link and --folders DIR go together")
     found = load_dataset(**options)
     if found.splits and not resplit:
         raise DatasetError(f"{found.root} is split already ({', '.join(found.splits)}); pass --resplit to do it anew")
@@ -95,14 +92,14 @@ def split(
     divided = divide(found, val=val, test=test, seed=seed, groups=groups)
     if out is not None:
         write_manifest(divided, out, overwrite=overwrite)
-    if to is not None:
+    if folders is not None:
         with progress_bar("Copying" if materialize == "copy" else "Linking", quiet=options["quiet"]) as progress:
-            materialise(divided, to, mode=materialize, overwrite=overwrite, progress=progress)  # type: ignore[arg-type]  # click admits only the modes
+            materialise(divided, folders, mode=materialize, overwrite=overwrite, progress=progress)  # type: ignore[arg-type]  # click admits only the modes
     shares = split_shares(divided, val=val, test=test)
     if as_json:
-        click.echo(json.dumps(_describe(divided, shares, seed, out, to), indent=2))
+        click.echo(json.dumps(_describe(divided, shares, seed, out, folders), indent=2))
     else:
-        _print(divided, shares, out, to)
+        _print(divided, shares, out, folders)
 
 
 def _near_duplicates(found: Dataset, options: dict[str, Any]) -> Any:
@@ -138,10 +135,7 @@ def _describe(divided: Dataset, shares: list[Share], seed: int, out: Path | None
 
 
 def _print(divided: Dataset, shares: list[Share], out: Path | None, to: Path | None) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    print_counts(console, divided)
+    print_counts(open_console(), divided)
     sizes = _group_sizes(divided)
     if sizes:
         click.echo(
@@ -163,4 +157,4 @@ def _print(divided: Dataset, shares: list[Share], out: Path | None, to: Path | N
         click.echo(f"{left:,} photos cannot be read and have no split; binsight data scan lists them.")
     for target in (out, to):
         if target is not None:
-            click.echo(f"written: {target}")
+            click.echo(f"written: {plain(str(target))}")

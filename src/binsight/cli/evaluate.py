@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from binsight.cli.app import EXIT_FAULTS
-from binsight.cli.labelled import labelled_options, load_labelled, stages
+from binsight.cli.labelled import labelled_options, load_labelled
+from binsight.cli.options import BUNDLE, FILE, PLACE, Command, html_option, json_option, option, seed_option
+from binsight.cli.progress import stages
 from binsight.cli.sources import find_sources
-from binsight.cli.text import markup, open_console, plain
+from binsight.cli.text import markup, new_table, open_console, plain
 
 if TYPE_CHECKING:
     from binsight.evaluation import Evaluation
@@ -30,11 +32,11 @@ _SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy", "biodegr
 _FAULTS_SHOWN = 20
 
 
-@click.command(short_help="Measure a model on labelled photos.")
-@click.argument("bundle")
-@click.argument("data", type=click.Path(path_type=Path))
+@click.command(cls=Command, short_help="Measure a model on labelled photos.")
+@click.argument("bundle", type=BUNDLE)
+@click.argument("data", type=PLACE)
 @labelled_options
-@click.option(
+@option(
     "--require",
     "required",
     multiple=True,
@@ -42,38 +44,48 @@ _FAULTS_SHOWN = 20
     help="Exit with 1 when the figure is worse than the bound: accuracy=0.9, ece=0.02, recall.metal_cans>=0.95. May be "
     "repeated.",
 )
-@click.option(
-    "--unknown", type=click.Path(path_type=Path), metavar="DIR", help="Photos of things that are none of the classes."
+@option(
+    "--unknown",
+    section="What is measured",
+    type=PLACE,
+    metavar="DIR",
+    help="Photos of things that are none of the classes.",
 )
-@click.option("--by", metavar="COLUMN", help="Also measure by this column of a manifest, such as source.")
-@click.option(
+@option(
+    "--by",
+    section="What is measured",
+    metavar="COLUMN",
+    help="Also measure by this column of a manifest, such as source.",
+)
+@option(
     "--cost-matrix",
-    type=click.Path(dir_okay=False, path_type=Path),
+    section="What is measured",
+    type=FILE,
     metavar="FILE",
     help="What wrong streams cost (TOML; docs/evaluation.md has the form and the default).",
 )
-@click.option(
+@option(
     "--target-precision",
+    section="What is measured",
     type=click.FloatRange(0, 1, min_open=True),
     default=0.993,
     show_default=True,
     metavar="P",
     help="Choose review thresholds so that this share of the accepted is right.",
 )
-@click.option("--no-robustness", is_flag=True, help="Do not degrade photos, which takes longest.")
-@click.option(
+@option("--no-robustness", section="What is measured", is_flag=True, help="Do not degrade photos, which takes longest.")
+@option(
     "--robustness-photos",
+    section="What is measured",
     type=click.IntRange(min=1),
     default=200,
     show_default=True,
     metavar="N",
     help="Degrade at most N photos, of each class its share.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of intervals, folds and degradations.")
-@click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a report of one HTML file."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; the schema is in docs/evaluation.md.")
+@seed_option("Of intervals, folds and degradations.")
+@html_option()
+@json_option("Print JSON; the schema is in docs/evaluation.md.")
 def evaluate(
     bundle: str,
     data: Path,
@@ -183,9 +195,6 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 
 
 def _print(found: Evaluation, verdicts: Sequence[Verdict], html: Path | None) -> None:
-    from rich import box
-    from rich.table import Table
-
     from binsight.evaluation.measures import measure_of
     from binsight.evaluation.page import format_interval, format_value
 
@@ -194,7 +203,7 @@ def _print(found: Evaluation, verdicts: Sequence[Verdict], html: Path | None) ->
         f"[bold]{markup(found.model.name)} {markup(found.model.version)}[/] on {found.photos:,} photos of "
         f"{markup(found.split)}"
     )
-    table = Table("Figure", "", "Value", "95 % interval", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = new_table("Figure", "", "Value", "95 % interval")
     for name in (n for n in _SHOWN if n in found.values):
         measure, value = measure_of(name), found.values[name]
         table.add_row(
@@ -220,12 +229,9 @@ def _print(found: Evaluation, verdicts: Sequence[Verdict], html: Path | None) ->
 
 
 def _print_classes(console: Any, found: Evaluation) -> None:
-    from rich import box
-    from rich.table import Table
-
     from binsight.evaluation.page import percent
 
-    table = Table("Class", "Photos", "Recall", "Precision", "F1", "Taken for", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = new_table("Class", "Photos", "Recall", "Precision", "F1", "Taken for")
     for c, (name, row) in enumerate(zip(found.taxonomy.ids, found.confusion, strict=True)):
         values = [found.values.get(f"{kind}.{name}") for kind in ("recall", "precision", "f1")]
         cells = ["-" if value is None else percent(value.value) for value in values]
@@ -236,12 +242,9 @@ def _print_classes(console: Any, found: Evaluation) -> None:
 
 
 def _print_groups(console: Any, found: Evaluation) -> None:
-    from rich import box
-    from rich.table import Table
-
     from binsight.evaluation.page import percent
 
-    table = Table("Group", "Photos", "Accuracy", "Accepted", "Of these right", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = new_table("Group", "Photos", "Accuracy", "Accepted", "Of these right")
     for g in found.groups:
         shares = (g.accuracy.value, g.accepted_share, g.accepted_accuracy)
         table.add_row(markup(g.name), f"{g.photos:,}", *(percent(share) for share in shares))

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from binsight.cli.evaluate import photos_below
-from binsight.cli.labelled import labelled_options, load_labelled, stages
-from binsight.cli.text import markup, open_console, plain
+from binsight.cli.labelled import labelled_options, load_labelled
+from binsight.cli.options import BUNDLE, FOLDER, PLACE, Command, html_option, json_option, option
+from binsight.cli.progress import stages
+from binsight.cli.text import markup, new_table, open_console, plain
 
 if TYPE_CHECKING:
     from binsight.evaluation.explanation import Explanation
@@ -20,31 +22,27 @@ __all__ = ["explain_errors"]
 _SHOWN = 12
 
 
-@click.command(name="explain-errors", short_help="Show what a model gets wrong, and what it looked at.")
-@click.argument("bundle")
-@click.argument("data", type=click.Path(path_type=Path))
+@click.command(cls=Command, name="explain-errors", short_help="Show what a model gets wrong, and what it looked at.")
+@click.argument("bundle", type=BUNDLE)
+@click.argument("data", type=PLACE)
 @labelled_options
-@click.option(
+@option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     metavar="DIR",
     help="Write a page and a JSON file into this folder.",
 )
-@click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the page alone, as one file."
-)
-@click.option("--copy", is_flag=True, help="With --out: also copy the photos, sorted by what is taken for what.")
-@click.option(
+@html_option("Write the page alone, as one file.")
+@option("--copy", is_flag=True, help="With --out: also copy the photos, sorted by what is taken for what.")
+@option(
     "--reference",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     metavar="DIR",
     help="Show the most similar photos of this folder beside each mistake, such as those the model was trained on.",
 )
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=200, show_default=True, metavar="N", help="Explain at most N."
-)
-@click.option("--overwrite", is_flag=True, help="Write into DIR though it is not empty.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@option("--limit", type=click.IntRange(min=1), default=200, show_default=True, metavar="N", help="Explain at most N.")
+@option("--overwrite", is_flag=True, help="Write into DIR though it is not empty.")
+@json_option()
 def explain_errors(
     bundle: str,
     data: Path,
@@ -100,9 +98,6 @@ def explain_errors(
 
 
 def _print(found: Explanation, pages: list[Path]) -> None:
-    from rich import box
-    from rich.table import Table
-
     from binsight.evaluation.page import percent
 
     console = open_console()
@@ -112,11 +107,11 @@ def _print(found: Explanation, pages: list[Path]) -> None:
         f"{markup(found.split)} are wrong, {accepted:,} of these accepted"
     )
     if found.mistakes:
-        table = Table("Photo", "Is", "Taken for", "Confidence", "Decision", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = new_table("Photo", "Is", "Taken for", "Confidence", "Decision")
         for m in found.mistakes[:_SHOWN]:
             table.add_row(markup(m.path), markup(m.label), markup(m.predicted), percent(m.confidence), m.decision)
         console.print(table)
-        pairs = Table("Is", "Taken for", "Photos", "Accepted", box=box.SIMPLE_HEAD, pad_edge=False)
+        pairs = new_table("Is", "Taken for", "Photos", "Accepted")
         for c in found.confusions[:_SHOWN]:
             pairs.add_row(markup(c.label), markup(c.predicted), f"{c.count:,}", f"{c.accepted:,}")
         console.print(pairs)

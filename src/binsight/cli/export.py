@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from binsight.cli.app import EXIT_FAULTS
+from binsight.cli.options import PLACE, Command, bundle_argument, json_option, option
+from binsight.cli.progress import progress_bar
 from binsight.cli.sources import find_sources
 from binsight.cli.text import plain
 from binsight.errors import ImageError, InputError, OutputError
+from binsight.files import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,17 +34,19 @@ _FORMATS = ("onnx", "onnx-int8", "litert", "litert-int8")
 _CALIBRATION_PHOTOS = 100  # more change nothing that can be measured
 
 
-@click.command(short_help="Export a model to ONNX or LiteRT, and check that it says the same.")
-@click.argument("bundle", default="waste8", metavar="[BUNDLE]")
-@click.option("--to", "name", type=click.Choice(_FORMATS), required=True, help="The format.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="PATH", help="Where to.  [default: NAME-VERSION.SUFFIX]"
+@click.command(
+    cls=Command,
+    renamed={"--to": "--format"},
+    short_help="Export a model to ONNX or LiteRT, and check that it says the same.",
 )
-@click.option("--into-bundle", is_flag=True, help="Write a copy of the bundle with the network inside to --out.")
-@click.option("--photos", metavar="FOLDER|GLOB", help="Photos to check on; int8 is also calibrated on some of them.")
-@click.option("--force", is_flag=True, help="Write the file even if the check fails.")
-@click.option("--overwrite", is_flag=True, help="Replace what is at --out; with --into-bundle and no --out, BUNDLE.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@bundle_argument()
+@option("--format", "name", type=click.Choice(_FORMATS), required=True, help="The format.")
+@option("--out", type=PLACE, metavar="PATH", help="Where to.  [default: NAME-VERSION.SUFFIX]")
+@option("--into-bundle", is_flag=True, help="Write a copy of the bundle with the network inside to --out.")
+@option("--photos", metavar="FOLDER|GLOB", help="Photos to check on; int8 is also calibrated on some of them.")
+@option("--force", is_flag=True, help="Write the file even if the check fails.")
+@option("--overwrite", is_flag=True, help="Replace what is at --out; with --into-bundle and no --out, BUNDLE.")
+@json_option("Print one JSON object.")
 def export(
     bundle: str,
     name: str,
@@ -62,9 +66,9 @@ def export(
 
     \b
     Examples:
-      binsight export --to litert --photos data/val/
-      binsight export my.zip --to onnx-int8 --photos data/val/ --out my.int8.onnx
-      binsight export my.zip --to litert-int8 --photos data/val/ --into-bundle --out edge.zip
+      binsight export --format litert --photos data/val/
+      binsight export my.zip --format onnx-int8 --photos data/val/ --out my.int8.onnx
+      binsight export my.zip --format litert-int8 --photos data/val/ --into-bundle --out edge.zip
     """
     from binsight.bundle import load_bundle, resolve_bundle
     from binsight.export.engines import import_runtime
@@ -75,9 +79,9 @@ def export(
     calibration, checked = _split(_find_photos(photos), kind)
     if checked:
         import_runtime(kind.runtime)  # before minutes of work, not after
-    with _status(f"Exporting to {name}"):
+    with progress_bar(f"Exporting to {name}"):
         network = export_network(found, kind, [_prepare(path, found) for path in calibration])
-    with _status("Checking"):
+    with progress_bar("Checking"):
         parity = _check(found, kind, network, checked)
     is_kept = parity is None or parity.same_label >= kind.least_same_label
     if is_kept or force:
@@ -155,13 +159,12 @@ def _write(
     overwrite: bool,
     facts: dict[str, Any],
 ) -> None:
-    from binsight.cli.files import write_bytes
     from binsight.export.formats import add_to_bundle
 
     if into_bundle:
         add_to_bundle(bundle, kind, network, target, facts=facts, overwrite=overwrite)
     else:
-        write_bytes(target, network)
+        write_whole(target, network)
 
 
 def _print_json(kind: Format, written: Path | None, size: int, parity: Parity | None) -> None:
@@ -193,15 +196,3 @@ def _print_words(kind: Format, written: Path | None, size: int, parity: Parity |
             )
     place = "nothing written; --force writes it all the same" if written is None else plain(str(written))
     click.echo(f"{place}  ({size / 1e6:.2f} MB)" if written else place)
-
-
-@contextmanager
-def _status(text: str) -> Iterator[None]:
-    """A spinner on standard error, if a person is there to see it."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(text):
-        yield

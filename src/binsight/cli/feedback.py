@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.text import plain
+from binsight.cli.options import FOLDER, PLACE, Group, json_option, option
+from binsight.cli.text import markup, new_table, open_console, plain
 
 if TYPE_CHECKING:
     from binsight.serving.corrections import Copied, Correction
 
 __all__ = ["feedback"]
 
-_STORE = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-_PATH = click.Path(path_type=Path, file_okay=False)
+_STORE = click.argument("directory", metavar="DIR", type=PLACE)
 
 
-@click.group()
+@click.group(cls=Group)
 def feedback() -> None:
     """List the corrections in DIR, and export them as a data set.
 
@@ -29,13 +29,13 @@ def feedback() -> None:
     \b
     Examples:
       binsight feedback list corrections/
-      binsight feedback export corrections/ --to data/corrected
+      binsight feedback export corrections/ --out data/corrected
     """
 
 
 @feedback.command(name="list")
 @_STORE
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@json_option("Print one JSON object per line.")
 def list_corrections(directory: Path, as_json: bool) -> None:
     """List every correction: the class a person named, what the model had said, and when."""
     from binsight.serving.corrections import read_corrections
@@ -50,10 +50,10 @@ def list_corrections(directory: Path, as_json: bool) -> None:
         click.echo("no corrections yet")
 
 
-@feedback.command()
+@feedback.command(renamed={"--to": "--out"})
 @_STORE
-@click.option("--to", "out", type=_PATH, required=True, metavar="OUT", help="The folder of the data set.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@option("--out", type=FOLDER, required=True, metavar="OUT", help="The folder of the data set.")
+@json_option("Print one JSON object.")
 def export(directory: Path, out: Path, as_json: bool) -> None:
     """Copy the photos to OUT, one folder per class, ready for training.
 
@@ -85,15 +85,9 @@ def _count(number: int, noun: str) -> str:
 
 
 def _print_table(corrections: list[Correction]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from binsight.cli.text import markup
-
-    table = Table("Is", "Was taken for", "Model", "When", "Photo", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = new_table("Is", "Was taken for", "Model", "When", "Photo")
     for c in corrections:
         model = f"{c.model_name} {c.model_version}" if c.model_name else "?"
         table.add_row(*(markup(text) for text in (c.corrected, c.predicted or "?", model, c.created, c.sha256[:12])))
-    Console(highlight=False).print(table)
+    open_console().print(table)
     click.echo(f"{_count(len(corrections), 'correction')}, {sum(c.size for c in corrections) / 1e6:.2f} MB")

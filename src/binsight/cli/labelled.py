@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.data_options import progress_bar
+from binsight.cli.options import option, quiet_option, workers_option
+from binsight.cli.progress import progress_bar
 from binsight.cli.text import plain
 from binsight.errors import DatasetError, TaxonomyError
 
 if TYPE_CHECKING:
     from binsight.dataset import Dataset
-    from binsight.dataset.samples import Progress
     from binsight.evaluation import LabelledSet
     from binsight.taxonomy import Taxonomy
 
-__all__ = ["Labelled", "labelled_options", "load_labelled", "load_own_classes", "stages"]
+__all__ = ["Labelled", "labelled_options", "load_labelled", "load_own_classes"]
 
 Command = Callable[..., None]
 
@@ -45,23 +44,25 @@ class Labelled:
 def labelled_options(command: Command) -> Command:
     """The options that choose labelled photos."""
     options: list[Callable[[Command], Command]] = [
-        click.option(
+        option(
             "--split",
+            section="Photos",
             metavar="NAME",
             help="Which split of DATA.  [default: val where there is one; all photos where there are no splits]",
         ),
-        click.option(
+        option(
             "--class",
             "renamed",
+            section="Photos",
             multiple=True,
             metavar="NAME=CLASS",
             help="What a class name of DATA means in the model; NAME= leaves its photos out. May be repeated.",
         ),
-        click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Cores to use.  [default: all]"),
-        click.option("-q", "--quiet", is_flag=True, help="No progress bar, no notes."),
+        workers_option(),
+        quiet_option("No progress bar, no notes."),
     ]
-    for option in reversed(options):
-        command = option(command)
+    for add in reversed(options):
+        command = add(command)
     return command
 
 
@@ -132,18 +133,6 @@ def load_own_classes(
     parts = [_choose_split(found, name) for name in ("train", split or "val")]
     fit, judge = (Labelled(_labelled(part), name) for part, name in parts)
     return fit, judge
-
-
-@contextmanager
-def stages(*, quiet: bool) -> Iterator[Callable[[str], Progress]]:
-    """Progress bars one after another: each begins when the next thing does."""
-    with ExitStack() as bars:
-
-        def begin(name: str) -> Progress:
-            bars.close()
-            return bars.enter_context(progress_bar(name, quiet=quiet))
-
-        yield begin
 
 
 def _parse_renamed(renamed: tuple[str, ...]) -> dict[str, str]:

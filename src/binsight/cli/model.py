@@ -12,7 +12,8 @@ import click
 
 from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.model_draw import draw
-from binsight.cli.text import markup, open_console, plain
+from binsight.cli.options import BUNDLE, PLACE, Group, bundle_argument, json_option
+from binsight.cli.text import markup, new_table, open_console, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,15 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["model"]
 
-_BUNDLE = click.argument("bundle", default="waste8", metavar="[BUNDLE]")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
-
-@click.group()
+@click.group(cls=Group)
 def model() -> None:
     """Show, verify, compare, draw and pack model bundles.
 
-    A BUNDLE is a folder or .zip file, or the name of one in the package.
+    A BUNDLE is a folder or .zip file, or the name of one in the package; without it, that of BINSIGHT_MODEL or waste8.
 
     \b
     Examples:
@@ -38,7 +36,7 @@ def model() -> None:
       binsight model verify my.zip
       binsight model diff waste8 my.zip
       binsight model pack my/ my.zip
-      binsight model draw --out network.svg
+      binsight model draw my.zip --out network.svg
     """
 
 
@@ -46,8 +44,8 @@ model.add_command(draw)
 
 
 @model.command()
-@_BUNDLE
-@_JSON
+@bundle_argument()
+@json_option()
 @click.option("--card", is_flag=True, help="Print the model card (Markdown).")
 def show(bundle: str, as_json: bool, card: bool) -> None:
     """Show what a model knows, how good it was measured to be, and how it was made.
@@ -72,8 +70,8 @@ def show(bundle: str, as_json: bool, card: bool) -> None:
 
 
 @model.command()
-@_BUNDLE
-@_JSON
+@bundle_argument()
+@json_option()
 def verify(bundle: str, as_json: bool) -> None:
     """Check every file of a bundle; exit with 1 when something is wrong.
 
@@ -100,9 +98,9 @@ def verify(bundle: str, as_json: bool) -> None:
 
 
 @model.command()
-@click.argument("first", metavar="BUNDLE")
-@click.argument("second", metavar="BUNDLE")
-@_JSON
+@click.argument("first", type=BUNDLE, metavar="BUNDLE")
+@click.argument("second", type=BUNDLE, metavar="BUNDLE")
+@json_option()
 def diff(first: str, second: str, as_json: bool) -> None:
     """Show in what two bundles differ; exit with 1 when they do, as diff does.
 
@@ -126,8 +124,8 @@ def diff(first: str, second: str, as_json: bool) -> None:
 
 
 @model.command()
-@click.argument("bundle")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BUNDLE)
+@click.argument("out", type=PLACE)
 @click.option("--overwrite", is_flag=True, help="Replace the bundle at OUT.")
 def pack(bundle: str, out: Path, overwrite: bool) -> None:
     """Copy BUNDLE to OUT: into a zip when OUT ends in .zip, into a folder otherwise. Every file is checked.
@@ -164,10 +162,7 @@ def _print_bundle(bundle: Bundle) -> None:
 
 
 def _print_classes(console: Console, manifest: Manifest) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table("Class", "Title", "Biodegradable", "Stream", "Accepted from", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = new_table("Class", "Title", "Biodegradable", "Stream", "Accepted from")
     words = {True: "yes", False: "no", None: "?"}
     for c, threshold in zip(manifest.taxonomy.classes, manifest.review.confidence, strict=True):
         table.add_row(markup(c.id), markup(c.title), words[c.biodegradable], markup(c.stream), f"{threshold:.1%}")
@@ -175,12 +170,9 @@ def _print_classes(console: Console, manifest: Manifest) -> None:
 
 
 def _print_metrics(console: Console, manifest: Manifest) -> None:
-    from rich import box
-    from rich.table import Table
-
     if not manifest.metrics:
         return
-    table = Table("Measured on", "Photos", "Metric", "Value", "95 % interval", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = new_table("Measured on", "Photos", "Metric", "Value", "95 % interval")
     for split, measured in manifest.metrics.items():
         for position, (name, metric) in enumerate(measured.values.items()):
             first = (markup(split), f"{measured.photos:,}") if position == 0 else ("", "")
@@ -226,12 +218,7 @@ def _leaves(value: object, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
 
 
 def _print_differences(differences: list[tuple[str, Any, Any]], first: str, second: str) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("", markup(first), markup(second)):
-        table.add_column(title, overflow="fold")
+    table = new_table("", markup(first), markup(second))
     for key, left, right in differences:
         table.add_row(markup(key), *("" if value is None else markup(_one_line(value)) for value in (left, right)))
     open_console().print(table)

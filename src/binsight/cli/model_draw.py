@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from binsight.cli.files import write_bytes
-from binsight.cli.options import model_option
+from binsight.cli.options import FILE, Command, bundle_argument, option
 from binsight.errors import MissingExtraError
+from binsight.files import write_whole
 
 if TYPE_CHECKING:
     from binsight.training.architecture import Architecture
@@ -19,20 +19,12 @@ __all__ = ["draw"]
 _FORMATS = {".png": "png", ".svg": "svg"}
 
 
-@click.command(short_help="Draw the layers and the stages of a network.")
-@model_option("The model to draw.")
-@click.option(
-    "--backbone", metavar="NAME", help="Draw a backbone instead, such as xception; its weights are not needed."
-)
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="FILE.png or FILE.svg.",
-)
-def draw(model: str, backbone: str | None, out: Path) -> None:
-    """Draw a network into FILE: above, its layers in perspective; below, its stages and heads with sizes and shares.
+@click.command(cls=Command, renamed={"--model": ""}, short_help="Draw the layers and the stages of a network.")
+@bundle_argument()
+@option("--backbone", metavar="NAME", help="Draw a backbone instead, such as xception; its weights are not needed.")
+@option("--out", required=True, type=FILE, metavar="FILE", help="FILE.png or FILE.svg.")
+def draw(bundle: str, backbone: str | None, out: Path) -> None:
+    """Draw the network of BUNDLE into FILE: above its layers in perspective, below its stages with sizes and shares.
 
     Multiplications (MACs) and parameters are those of the network for predicting, with batch normalisation folded into
     the convolutions. Needs the extra binsight[train].
@@ -40,7 +32,7 @@ def draw(model: str, backbone: str | None, out: Path) -> None:
     \b
     Examples:
       binsight model draw --out network.png                        the model in the package
-      binsight model draw --model my.zip --out network.svg
+      binsight model draw my.zip --out network.svg
       binsight model draw --backbone efficientnet_lite2 --out lite2.svg
     """
     file_format = _FORMATS.get(out.suffix.lower())
@@ -49,23 +41,23 @@ def draw(model: str, backbone: str | None, out: Path) -> None:
     try:
         from binsight.training.drawing import draw_architecture
 
-        architecture, classes = _backbone(backbone) if backbone is not None else _bundle(model)
+        architecture, classes = _backbone(backbone) if backbone is not None else _bundle(bundle)
     except ImportError as error:
         if isinstance(error, MissingExtraError):
             raise
         raise MissingExtraError("drawing a network", "train") from error
     kind = cast("Literal['png', 'svg']", file_format)
-    write_bytes(out, draw_architecture(architecture, title=architecture.name, classes=classes, file_format=kind))
+    write_whole(out, draw_architecture(architecture, title=architecture.name, classes=classes, file_format=kind))
     click.echo(str(out))
 
 
-def _bundle(model: str) -> tuple[Architecture, tuple[str, ...]]:
+def _bundle(name: str) -> tuple[Architecture, tuple[str, ...]]:
     import onnx
 
     from binsight.bundle import load_bundle, resolve_bundle
     from binsight.training.onnx_architecture import describe_graph
 
-    bundle = load_bundle(resolve_bundle(model))
+    bundle = load_bundle(resolve_bundle(name))
     graph = onnx.load_model_from_string(bundle.read_model())
     return describe_graph(graph, bundle.label), tuple(bundle.manifest.taxonomy.ids)
 

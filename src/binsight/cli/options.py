@@ -1,23 +1,198 @@
-"""Options that several commands share."""
+"""Options that commands share, in groups in their help, and the names that options had before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["model_option"]
+__all__ = [
+    "BUNDLE",
+    "FILE",
+    "FOLDER",
+    "PLACE",
+    "Command",
+    "Group",
+    "LocalPath",
+    "Option",
+    "bundle_argument",
+    "download_advice",
+    "html_option",
+    "json_option",
+    "model_option",
+    "option",
+    "quiet_option",
+    "seed_option",
+    "workers_option",
+]
+
+_MODEL, _VARIABLE = "waste8", "BINSIGHT_MODEL"
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+Decorator = Callable[[Any], Any]
 
 
-def model_option(text: str) -> Callable[[Any], Any]:
+class Option(click.Option):
+    """An option in a group of the help.
+
+    Args:
+        section: the group's title.
+    """
+
+    def __init__(self, *args: Any, section: str = "Options", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
+option = partial(click.option, cls=Option)
+
+
+class Command(click.Command):
+    """A command whose help lists options in groups, and that knows what options were called before.
+
+    Args:
+        renamed: old name → new one; empty where the value has become an argument. Old names work, and a note says so.
+    """
+
+    def __init__(self, *args: Any, renamed: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._renamed = renamed or {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments under today's names."""
+        end = args.index("--") if "--" in args else len(args)
+        current = [word for given in args[:end] for word in self._rename(ctx, given)]
+        return super().parse_args(ctx, current + args[end:])
+
+    def _rename(self, ctx: click.Context, given: str) -> list[str]:
+        name, sign, value = given.partition("=")
+        if name not in self._renamed:
+            return [given]
+        new = self._renamed[name]
+        if not ctx.resilient_parsing:
+            instead = f"is now called {new}" if new else f"is not needed: {ctx.command_path} BUNDLE"
+            click.echo(f"note: {name} {instead}", err=True)
+        return [f"{new}={value}" if new else value] if sign else [new] * bool(new)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options by group, in the order in which the groups first come."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if record:
+                sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+
+class LocalPath(click.Path):
+    """A file or folder of this machine; an address such as `https://…` is refused, with what to do."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(path_type=Path, **kwargs)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        if advice := download_advice(os.fsdecode(value)):
+            self.fail(advice, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PLACE, FILE, FOLDER = LocalPath(), LocalPath(dir_okay=False), LocalPath(file_okay=False)
+
+
+def download_advice(text: str, *, command: str = "curl -LO {}") -> str | None:
+    """What to do about an address that stands where a file is wanted; None for what is none.
+
+    Args:
+        text: what the user wrote.
+        command: what to type instead, with a place for the address.
+    """
+    if not _ADDRESS.match(text) or os.path.lexists(text):
+        return None
+    is_web = text.lower().startswith(("http://", "https://"))
+    advice = command.format(shlex.quote(text)) if is_web else "bring it to this machine first"
+    return f"expected a file or folder, got the address {text}; {'download it: ' if is_web else ''}{advice}"
+
+
+class _BundleName(click.ParamType[str]):
+    """A bundle's path or name. In the environment too it is taken whole, with all spaces and signs in it."""
+
+    name = "bundle"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The text, unless it is an address."""
+        if advice := download_advice(value):
+            self.fail(advice, param, ctx)
+        return value
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """One bundle, whatever signs are in its path."""
+        return [rv]
+
+
+BUNDLE = _BundleName()
+
+
+def model_option(text: str, **options: Any) -> Decorator:
     """`--model`, or `BINSIGHT_MODEL`: which bundle to use; `text` says for what."""
-    return click.option(
+    return option(
         "--model",
-        default="waste8",
-        show_default=True,
-        envvar="BINSIGHT_MODEL",
-        show_envvar=True,
-        metavar="BUNDLE",
-        help=text,
+        **{
+            "type": BUNDLE,
+            "default": _MODEL,
+            "show_default": True,
+            "envvar": _VARIABLE,
+            "show_envvar": True,
+            "metavar": "BUNDLE",
+            "help": text,
+            **options,
+        },
     )
+
+
+def bundle_argument(name: str = "bundle", **options: Any) -> Decorator:
+    """The argument BUNDLE; without it that of `BINSIGHT_MODEL`, without that the one in the package."""
+    given = {"type": BUNDLE, "default": _MODEL, "envvar": _VARIABLE, "metavar": "[BUNDLE]", **options}
+    if given.get("nargs") == -1:
+        given["default"] = (given["default"],)
+    return click.argument(name, **given)
+
+
+def seed_option(text: str) -> Decorator:
+    """`--seed`; `text` says of what."""
+    return option("--seed", default=0, show_default=True, help=text)
+
+
+def html_option(text: str = "Write a report of one HTML file.") -> Decorator:
+    """`--html FILE`."""
+    return option("--html", type=FILE, metavar="FILE", help=text)
+
+
+def json_option(text: str = "Print JSON.") -> Decorator:
+    """`--json`."""
+    return option("--json", "as_json", is_flag=True, help=text)
+
+
+def workers_option(text: str = "Cores to use.  [default: all]") -> Decorator:
+    """`--workers`."""
+    return option("--workers", type=click.IntRange(min=1), metavar="N", help=text)
+
+
+def quiet_option(text: str = "No progress bar.") -> Decorator:
+    """`-q`, `--quiet`."""
+    return option("-q", "--quiet", is_flag=True, help=text)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import click
 
 from binsight.cli.app import EXIT_USAGE
-from binsight.cli.options import model_option
+from binsight.cli.options import FOLDER, Command, model_option, option, quiet_option, workers_option
+from binsight.cli.progress import progress_bar
 from binsight.cli.sources import STDIN, Source, find_sources
 from binsight.errors import BinsightError, InputError
 
@@ -36,31 +37,32 @@ def _millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
     return max(1, round(value * 1e6))
 
 
-@click.command(short_help="Say what the waste on photos is.")
+@click.command(cls=Command, renamed={"--threads": "--workers"}, short_help="Say what the waste on photos is.")
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER|GLOB|-...")
-@click.option("--json", "form", flag_value="json", help="One JSON object per line.")
-@click.option("--csv", "form", flag_value="csv", help="CSV with a header, one row per photo.")
-@click.option("--top", type=click.IntRange(min=1), metavar="K", help="Also list the K most probable categories.")
-@click.option(
+@option("--json", "form", section="Output", flag_value="json", help="One JSON object per line.")
+@option("--csv", "form", section="Output", flag_value="csv", help="CSV with a header, one row per photo.")
+@option(
+    "--top", section="Output", type=click.IntRange(min=1), metavar="K", help="Also list the K most probable categories."
+)
+@option(
     "--heatmap",
-    type=click.Path(file_okay=False, path_type=Path),
+    section="Output",
+    type=FOLDER,
     metavar="DIR",
     help="Write each photo to DIR as PNG with what spoke for its category laid over it.",
 )
 @model_option("A model bundle (folder or .zip), or the name of one in the package.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Cores to use.  [default: all]")
-@click.option("--max-mb", type=float, callback=_millions, default=20, show_default=True, help="Refuse larger files.")
-@click.option(
-    "--max-megapixels", type=float, callback=_millions, default=50, show_default=True, help="Refuse larger photos."
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+@workers_option()
+@option("--max-mb", type=float, callback=_millions, default=20, show_default=True, help="Refuse larger files.")
+@option("--max-megapixels", type=float, callback=_millions, default=50, show_default=True, help="Refuse larger photos.")
+@quiet_option()
 def predict(
     photos: tuple[str, ...],
     form: str | None,
     top: int | None,
     heatmap: Path | None,
     model: str,
-    threads: int | None,
+    workers: int | None,
     max_mb: int,
     max_megapixels: int,
     quiet: bool,
@@ -84,24 +86,26 @@ def predict(
 
     sources = find_sources(photos)
     limits = ImageLimits(max_bytes=max_mb, max_pixels=max_megapixels)
-    cores = threads or available_cores()
+    cores = workers or available_cores()
     # One photo: all cores share it. Several: one core each, which classifies more of them a second.
-    workers = min(cores, len(sources))
-    predictor = Predictor.load(model, threads=max(1, cores // workers))
+    at_a_time = min(cores, len(sources))
+    predictor = Predictor.load(model, threads=max(1, cores // at_a_time))
     if heatmap:
-        results = _with_heatmaps(predictor, sources, limits, _heatmap_names(sources, heatmap), workers)
+        results = _with_heatmaps(predictor, sources, limits, _heatmap_names(sources, heatmap), at_a_time)
     else:
-        results = _without_heatmaps(predictor, sources, limits, workers)
+        results = _without_heatmaps(predictor, sources, limits, at_a_time)
     writer = _writer(form, predictor, top)
 
     failed, start = False, time.perf_counter()
     # On a terminal the rows themselves show the progress, and a bar would be in their way.
     rows_are_seen = form is not None and sys.stdout.isatty()
-    with _progress(len(sources), quiet=quiet or rows_are_seen) as advance:
-        for result in results:
+    is_quiet = quiet or rows_are_seen or len(sources) < _BAR_FROM
+    # Closing waits for the photos in work where the loop is left early: Ctrl-C, or a reader that has seen enough.
+    with closing(results), progress_bar("Classifying", quiet=is_quiet) as advance:
+        for done, result in enumerate(results, start=1):
             failed |= isinstance(result.outcome, BinsightError)
             writer.add(result)
-            advance()
+            advance(done, len(sources))
     writer.close(time.perf_counter() - start)
     if failed:
         sys.exit(EXIT_USAGE)
@@ -109,7 +113,7 @@ def predict(
 
 def _without_heatmaps(
     predictor: Predictor, sources: Sequence[Source], limits: ImageLimits, workers: int
-) -> Iterator[Result]:
+) -> Generator[Result]:
     from binsight.cli.results import Result
     from binsight.predictor import predict_many
 
@@ -123,7 +127,7 @@ def _without_heatmaps(
 
 def _with_heatmaps(
     predictor: Predictor, sources: Sequence[Source], limits: ImageLimits, targets: dict[Source, Path], workers: int
-) -> Iterator[Result]:
+) -> Generator[Result]:
     from binsight.cli.results import Result
     from binsight.predictor import run_in_order
 
@@ -135,7 +139,7 @@ def _with_heatmaps(
         except BinsightError as error:
             return Result(source.name, error)
 
-    return run_in_order(classify, sources, workers=workers)
+    yield from run_in_order(classify, sources, workers=workers)
 
 
 def _load(source: Source, limits: ImageLimits) -> bytes:
@@ -192,25 +196,3 @@ def _writer(form: str | None, predictor: Predictor, top: int | None) -> Writer:
     if form == "csv":
         return CsvWriter(predictor.taxonomy.ids, top)
     return TableWriter({c.id: c.title for c in predictor.taxonomy.classes}, top)
-
-
-@contextmanager
-def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error, if a person is there to see it."""
-    if quiet or total < _BAR_FROM or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("Classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(
-        *columns,
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=False,  # or the results would go where the bar is
-        redirect_stderr=False,
-    )
-    with bar as progress:
-        task = progress.add_task("", total=total)
-        yield lambda: progress.advance(task)

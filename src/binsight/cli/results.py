@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from binsight.cli.text import markup, open_console, plain
+from binsight.cli.text import markup, new_table, open_console, plain, sign
 from binsight.errors import BinsightError
 from binsight.predictor import Prediction
 
@@ -136,12 +136,7 @@ class TableWriter:
             console.print(_summary(predictions, len(self._results) - len(predictions), elapsed_s), markup=False)
 
     def _table(self) -> Table:
-        from rich import box
-        from rich.table import Table
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in ("Photo", "Category", "Biodegradable", "Confidence", "Stream", "Decision"):
-            table.add_column(column, overflow="fold")
+        table = new_table("Photo", "Category", "Biodegradable", "Confidence", "Stream", "Decision")
         for result in self._results:
             cells = self._error_cells(result) if isinstance(result.outcome, BinsightError) else None
             if isinstance(result.outcome, Prediction):
@@ -170,7 +165,7 @@ class TableWriter:
 
 def _bar(share: float) -> str:
     filled = round(share * _BAR_CELLS)
-    return f"{'█' * filled}[dim]{'░' * (_BAR_CELLS - filled)}[/] {share:6.1%}"
+    return f"{sign('█') * filled}[dim]{sign('░') * (_BAR_CELLS - filled)}[/] {share:6.1%}"
 
 
 def _sentence(prediction: Prediction) -> str:

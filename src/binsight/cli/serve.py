@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from binsight.cli.options import BUNDLE
 from binsight.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _SERVED = (
         "models",
         multiple=True,
         default=("waste8",),
+        type=BUNDLE,
         metavar="[NAME=]BUNDLE",
         help="A bundle to serve, by path or by name from the package; may be repeated, the first is the default one.",
     ),

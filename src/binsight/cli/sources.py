@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from binsight.cli.options import download_advice
 from binsight.errors import InputError
 
 __all__ = ["PHOTO_SUFFIXES", "STDIN", "Source", "find_sources"]
@@ -49,6 +50,8 @@ def _expand(argument: str) -> Iterator[Source]:
         yield from _folder(Path(argument))
     elif os.path.lexists(argument):
         yield Source(argument, Path(Path(argument).name))
+    elif advice := download_advice(argument, command="curl -sL {} | binsight predict -"):
+        yield _fault(argument, advice)
     elif glob.has_magic(argument):
         yield from _pattern(argument)
     else:

@@ -11,8 +11,10 @@ import click
 
 from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.data_options import dataset_options, load_dataset, user_cache_dir
+from binsight.cli.options import FILE, FOLDER, PLACE, json_option, option
+from binsight.cli.progress import reporter
 from binsight.cli.text import markup, open_console, plain
-from binsight.cli.training_options import SettingsCommand, console_reporter, resolve_settings, setting_options
+from binsight.cli.training_options import SettingsCommand, resolve_settings, setting_options
 from binsight.errors import LeakageError
 from binsight.pipeline.config import all_options
 
@@ -26,23 +28,23 @@ __all__ = ["train"]
 @setting_options(all_options())
 @click.command(cls=SettingsCommand, short_help="Train a model on your photos, and write its bundle.")
 @dataset_options
-@click.option("--out", type=click.Path(path_type=Path), metavar="BUNDLE", help="The bundle: a folder, or a .zip file.")
-@click.option(
+@option("--out", type=PLACE, metavar="BUNDLE", help="The bundle: a folder, or a .zip file.")
+@option(
     "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Settings in TOML; flags go before it. --dry-run prints one.",
 )
-@click.option(
+@option(
     "--work",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     metavar="DIR",
     help="Where features, study and checkpoints are kept.  [default: beside the bundle, as BUNDLE.work]",
 )
-@click.option("--resume", is_flag=True, help="Go on with what an interrupted run left in the work folder.")
-@click.option("--overwrite", is_flag=True, help="Replace the bundle, and what the work folder holds.")
-@click.option("--dry-run", is_flag=True, help="Print settings, plan and network, and train nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@option("--resume", is_flag=True, help="Go on with what an interrupted run left in the work folder.")
+@option("--overwrite", is_flag=True, help="Replace the bundle, and what the work folder holds.")
+@option("--dry-run", is_flag=True, help="Print settings, plan and network, and train nothing.")
+@json_option()
 def train(
     out: Path | None,
     config: Path | None,
@@ -98,7 +100,7 @@ def _train(
     from binsight.pipeline.train import train as run
 
     found = load_dataset(**options)
-    with console_reporter(quiet=options["quiet"]) as reporter:
+    with reporter(quiet=options["quiet"], lines=True) as shown:
         return run(
             found,
             settings,
@@ -107,7 +109,7 @@ def _train(
             overwrite=overwrite,
             content_cache=None if options["no_cache"] else user_cache_dir() / "content.sqlite",
             workers=options["workers"],
-            reporter=reporter,
+            reporter=shown,
         )
 
 

@@ -11,8 +11,10 @@ import click
 
 from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.data_options import dataset_options, load_dataset, user_cache_dir
-from binsight.cli.text import markup, open_console, plain
-from binsight.cli.training_options import SettingsCommand, console_reporter, resolve_settings, setting_options
+from binsight.cli.options import FILE, FOLDER, json_option, option
+from binsight.cli.progress import reporter
+from binsight.cli.text import markup, new_table, open_console, plain
+from binsight.cli.training_options import SettingsCommand, resolve_settings, setting_options
 from binsight.errors import LeakageError
 from binsight.pipeline.config import all_options
 
@@ -32,26 +34,24 @@ def _counts(section: str, name: str) -> bool:
 @setting_options([option for option in all_options() if _counts(option.section, option.name)])
 @click.command(cls=SettingsCommand, short_help="Search the settings of a model's heads, and plot what matters.")
 @dataset_options
-@click.option(
+@option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     default="tuning",
     show_default=True,
     metavar="DIR",
     help="Where table and pictures go.",
 )
-@click.option(
-    "--config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Settings in TOML, as for train."
-)
-@click.option(
+@option("--config", type=FILE, metavar="FILE", help="Settings in TOML, as for train.")
+@option(
     "--work",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     metavar="DIR",
     help="Where features and study are kept; that of a training may be shared.  [default: DIR.work]",
 )
-@click.option("--resume", is_flag=True, help="Go on with the study in the work folder.")
-@click.option("--overwrite", is_flag=True, help="Throw away what the work folder holds.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@option("--resume", is_flag=True, help="Go on with the study in the work folder.")
+@option("--overwrite", is_flag=True, help="Throw away what the work folder holds.")
+@json_option()
 def tune(
     out: Path, config: Path | None, work: Path | None, resume: bool, overwrite: bool, as_json: bool, **options: Any
 ) -> None:
@@ -73,7 +73,7 @@ def tune(
 
     found = load_dataset(**options)
     try:
-        with console_reporter(quiet=options["quiet"]) as reporter:
+        with reporter(quiet=options["quiet"], lines=True) as shown:
             result = run(
                 found,
                 settings,
@@ -83,7 +83,7 @@ def tune(
                 overwrite=overwrite,
                 content_cache=None if options["no_cache"] else user_cache_dir() / "content.sqlite",
                 workers=options["workers"],
-                reporter=reporter,
+                reporter=shown,
             )
     except LeakageError as error:
         click.echo(f"binsight: {plain(str(error))}", err=True)
@@ -95,14 +95,9 @@ def tune(
 
 
 def _print(result: TuneResult) -> None:
-    from rich import box
-    from rich.table import Table
-
     console = open_console()
     names = list(result.best.params)
-    table = Table(
-        "Trial", "Accuracy", *(n.replace("_", " ") for n in names), "epoch", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    table = new_table("Trial", "Accuracy", *(n.replace("_", " ") for n in names), "epoch")
     complete = sorted((t for t in result.trials if not t.pruned), key=lambda t: (-t.value, t.number))
     for trial in complete[:_TRIALS_SHOWN]:
         cells = (f"{trial.params[name]:.4g}" for name in names)

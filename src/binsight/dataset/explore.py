@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from binsight.dataset.embedding import Look, flatten, look_at
 from binsight.dataset.fetch import Reporter
-from binsight.dataset.manifest import write_whole
 from binsight.dataset.samples import Dataset
 from binsight.errors import BinsightError, DatasetError, MissingExtraError, OutputError
+from binsight.files import write_whole
+from binsight.fonts import legible
 from binsight.imaging import PreprocessSpec, prepare_photo, read_photo
 from binsight.predictor import Predictor
 
@@ -115,8 +116,9 @@ def explore(
     if look.features is not None:
         report("Drawing the map")(0, 1)
         places = flatten(look.features, seed=seed)
-    pictures = _draw(sound, look, places, rng)
-    files = tuple(_write_picture(out, picture) for picture in pictures)
+    with legible([*_titles(sound), *sound.splits]):
+        pictures = _draw(sound, look, places, rng)
+        files = tuple(_write_picture(out, picture) for picture in pictures)
     map_file = None if places is None else _write_places(out, sound, look.positions, places)
     faults = tuple((sound.samples[i].path, reason) for i, reason in look.faults)
     write_whole(out / "index.html", _page(dataset, pictures, files, faults).encode(), overwrite=True)

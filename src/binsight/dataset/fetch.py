@@ -18,10 +18,11 @@ from binsight.dataset.catalog import PublicSet, RemoteFile
 from binsight.dataset.crops import cut_objects
 from binsight.dataset.download import download, file_sha256
 from binsight.dataset.kaggle import KaggleClient, download_with_kagglehub
-from binsight.dataset.manifest import write_manifest, write_whole
+from binsight.dataset.manifest import write_manifest
 from binsight.dataset.samples import Dataset, Progress
 from binsight.dataset.scan import scan
 from binsight.errors import BinsightError, DatasetError, InputError, OutputError
+from binsight.files import write_whole
 from binsight.taxonomy import builtin_taxonomy
 
 __all__ = ["LOCK_NAME", "Fetched", "Reporter", "fetch"]

@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import os
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,9 +17,10 @@ from typing import Any
 from binsight.dataset.labels import resolve_classes, split_name
 from binsight.dataset.samples import Dataset, Sample
 from binsight.errors import DatasetError, InputError, OutputError
+from binsight.files import write_whole
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["MANIFEST_SUFFIXES", "read_manifest", "write_manifest", "write_whole"]
+__all__ = ["MANIFEST_SUFFIXES", "read_manifest", "write_manifest"]
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
@@ -85,28 +85,6 @@ def write_manifest(dataset: Dataset, path: str | Path, *, overwrite: bool = Fals
     text = _to_json_lines(rows) if path.suffix.lower() in {".jsonl", ".ndjson"} else _to_csv(rows, columns, path)
     write_whole(path, text.encode("utf-8", "surrogateescape"), overwrite=overwrite)
     return path
-
-
-def write_whole(path: Path, data: bytes, *, overwrite: bool = False) -> None:
-    """Write a file so that it is there whole or not at all; missing folders are made.
-
-    Raises:
-        OutputError: `path` exists and `overwrite` is false, or it cannot be written.
-    """
-    if not overwrite and os.path.lexists(path):
-        raise OutputError(f"{path} exists; pass --overwrite to replace it")
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _read_rows(path: Path) -> list[tuple[int, Row]]:

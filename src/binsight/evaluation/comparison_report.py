@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from binsight.errors import OutputError
 from binsight.evaluation.comparison import Comparison, Pair
-from binsight.evaluation.page import percent, printable, render_page, require_libraries, write_whole
+from binsight.evaluation.page import percent, printable, render_page, require_libraries
+from binsight.files import write_whole
+from binsight.fonts import legible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +43,9 @@ def write_plot(comparison: Comparison, path: str | Path, *, cost: Cost = "time")
     form = Path(path).suffix.lower().removeprefix(".")
     if form not in {"png", "svg"}:
         raise OutputError(f"expected a plot that ends in .png or .svg, got {path}")
-    write_whole(path, save_figure(draw_comparison(comparison, cost=cost), form=form))
+    with legible(printable(e.name) for e in comparison.entries):
+        data = save_figure(draw_comparison(comparison, cost=cost), form=form)
+    write_whole(path, data)
 
 
 def draw_comparison(comparison: Comparison, *, cost: Cost) -> Figure:
@@ -71,10 +75,12 @@ def render_comparison(comparison: Comparison, *, title: str = "Models compared")
     require_libraries()
     from binsight.evaluation.svg import inline_svg  # noqa: PLC0415
 
-    charts = [
-        inline_svg(draw_comparison(comparison, cost=cost), name=cost, label=f"Accuracy against {_COSTS[cost]}")
-        for cost in ("time", "size")
-    ]
+    # The page's own fonts are those of who reads it.
+    with legible((printable(e.name) for e in comparison.entries), tell=False):
+        charts = [
+            inline_svg(draw_comparison(comparison, cost=cost), name=cost, label=f"Accuracy against {_COSTS[cost]}")
+            for cost in ("time", "size")
+        ]
     notes = list(dict.fromkeys(name for e in comparison.entries for name, _ in e.notes))
     return render_page(
         "comparison.html.j2",

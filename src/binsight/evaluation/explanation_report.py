@@ -8,9 +8,10 @@ from typing import Any
 
 from binsight.errors import OutputError
 from binsight.evaluation.explanation import Explanation
-from binsight.evaluation.page import printable, render_page, write_whole
+from binsight.evaluation.page import printable, render_page
 from binsight.evaluation.pictures import data_uri
 from binsight.evaluation.report import mistake_card
+from binsight.files import write_whole
 from binsight.imaging import read_photo
 
 __all__ = ["render_explanation", "write_explanation", "write_folder"]

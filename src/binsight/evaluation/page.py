@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import uuid
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from binsight import __version__
-from binsight.errors import MissingExtraError, OutputError
+from binsight.errors import MissingExtraError
 from binsight.evaluation.measures import Measure
 from binsight.evaluation.metrics import Interval
 
@@ -23,7 +20,6 @@ __all__ = [
     "printable",
     "render_page",
     "require_libraries",
-    "write_whole",
 ]
 
 REASONS = {
@@ -67,27 +63,6 @@ def render_page(template: str, **values: Any) -> str:
     page = environment.get_template(template).render(version=__version__, **values)
     # A figure is not parted from its percent sign at the end of a line.
     return page.replace(" %", "&nbsp;%")
-
-
-def write_whole(path: str | Path, data: str | bytes) -> None:
-    """Write a file whole or not at all; missing folders are made, an existing file is replaced.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    path = Path(path)
-    # A file name may hold bytes that are no UTF-8.
-    content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # where the folder could not be made there is no draft either
-            draft.unlink(missing_ok=True)
 
 
 def percent(share: float) -> str:

@@ -16,7 +16,6 @@ from binsight.evaluation.page import (
     printable,
     render_page,
     require_libraries,
-    write_whole,
 )
 from binsight.evaluation.pictures import Pictures, data_uri
 from binsight.evaluation.requirements import Verdict
@@ -24,6 +23,7 @@ from binsight.evaluation.results import Evaluation
 from binsight.evaluation.robustness import Robustness, RobustnessCell
 from binsight.evaluation.scoring import Unreadable
 from binsight.evaluation.selective import OperatingPoint
+from binsight.files import write_whole
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["mistake_card", "render_report", "write_report"]

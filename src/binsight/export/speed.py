@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import queue
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -186,6 +187,7 @@ def _speed(subject: Subject, loaded: _Loaded, rounds: Sequence[_Round], memory: 
 
 def _serve(connection: Connection, subject: Subject) -> None:
     """What a measuring process does: load, measure rounds of photos until None comes, say how much memory it took."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
     try:
         bench = _Bench(subject)
         connection.send(bench.loaded)
@@ -194,7 +196,7 @@ def _serve(connection: Connection, subject: Subject) -> None:
         connection.send(bench.peak_memory)
     except BinsightError as error:
         connection.send(error)
-    except EOFError:
+    except (EOFError, BrokenPipeError):
         pass  # another process failed, and nobody asks any more
     connection.close()
 

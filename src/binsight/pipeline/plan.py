@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from binsight.dataset import Dataset
+from binsight.export.quiet import quiet
 from binsight.pipeline.backbone import choose_backbone
 from binsight.pipeline.config import TrainConfig
 from binsight.pipeline.data import open_taxonomy
@@ -103,14 +104,15 @@ def _tried(config: TrainConfig) -> tuple[tuple[float, ...], tuple[float, ...], t
 
 def _summary(config: TrainConfig, taxonomy: Taxonomy) -> str:
     """The network as `summarise` writes it, with random weights: its shape is what is asked for."""
-    from binsight.training.network import build_network, summarise  # noqa: PLC0415 - Keras takes seconds
+    with quiet():  # TensorFlow tells of itself when it starts
+        from binsight.training.network import build_network, summarise  # noqa: PLC0415 - Keras takes seconds
 
-    network = build_network(
-        replace(choose_backbone(config), weights="random").build(),
-        classes=len(taxonomy),
-        biodegradable=taxonomy.has_biodegradability,
-        inner_size=_inner_size(config),
-    )
+        network = build_network(
+            replace(choose_backbone(config), weights="random").build(),
+            classes=len(taxonomy),
+            biodegradable=taxonomy.has_biodegradability,
+            inner_size=_inner_size(config),
+        )
     return summarise(network)
 
 

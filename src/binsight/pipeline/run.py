@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from binsight.files import write_whole
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.config import TrainConfig
 from binsight.pipeline.data import PreparedData
 from binsight.pipeline.reporting import Reporter, ticker
-from binsight.pipeline.work import Work, key_of, write_whole
+from binsight.pipeline.work import Work, key_of
 from binsight.training.features import AugmentedView, FeatureExtractor, View
 from binsight.training.small_fit import FeatureSet
 

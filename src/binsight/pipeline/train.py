@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from binsight.bundle import Manifest, load_bundle
 from binsight.dataset import Dataset
 from binsight.errors import OutputError
+from binsight.files import write_whole
 from binsight.pipeline.assemble import TrainedModel, assemble_bundle, unknown_photos
 from binsight.pipeline.backbone import ChosenBackbone, choose_backbone
 from binsight.pipeline.config import TrainConfig
@@ -17,7 +18,7 @@ from binsight.pipeline.data import PreparedData, prepare_data
 from binsight.pipeline.frozen import fit_inner, fit_logistic
 from binsight.pipeline.reporting import Reporter, SilentReporter
 from binsight.pipeline.run import Run
-from binsight.pipeline.work import Work, write_whole
+from binsight.pipeline.work import Work
 from binsight.predictor import available_cores
 
 if TYPE_CHECKING:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from binsight.dataset import Dataset
+from binsight.files import write_whole
 from binsight.pipeline.backbone import choose_backbone
 from binsight.pipeline.config import TrainConfig
 from binsight.pipeline.data import prepare_data
 from binsight.pipeline.frozen import search_inner, study_name
 from binsight.pipeline.reporting import Reporter, SilentReporter
 from binsight.pipeline.run import Run
-from binsight.pipeline.work import Work, write_whole
+from binsight.pipeline.work import Work
 from binsight.predictor import available_cores
 from binsight.training.tuning import TrialRecord, best_trial, measure_importance, open_study, trial_records
 

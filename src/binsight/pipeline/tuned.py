@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from binsight.errors import CheckpointError
+from binsight.files import write_whole
 from binsight.pipeline.assemble import TrainedModel
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.tail import Cut, compute_views, find_cut
-from binsight.pipeline.work import key_of, write_whole
+from binsight.pipeline.work import key_of
 from binsight.training.heads import Heads, LinearModel
 
 if TYPE_CHECKING:

@@ -6,13 +6,10 @@ stage change, the key does, and the stage is done again. Files are written whole
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
-import os
 import shutil
-import uuid
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.errors import OutputError
+from binsight.files import write_whole
 
-__all__ = ["Work", "key_of", "write_whole"]
+__all__ = ["Work", "key_of"]
 
 # Tells a folder made here, which may be emptied, from one of the user's.
 _MARKER: Final = ".binsight-work.json"
@@ -127,24 +125,3 @@ class Work:
         stream = io.BytesIO()
         np.savez(stream, allow_pickle=False, **{_KEY: np.array(key)}, **arrays)
         write_whole(self.root / f"{stage}.npz", stream.getvalue())
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all; an existing one is replaced.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # its folder may be none
-            draft.unlink(missing_ok=True)

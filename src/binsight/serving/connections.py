@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import ssl
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from cheroot.server import HTTPConnection, HTTPRequest, KnownLengthRFile
 from cheroot.ssl import Adapter
 from cheroot.wsgi import Server
 
+from binsight.serving.certificates import load_certificate
 from binsight.serving.problems import MEDIA_TYPE
 from binsight.serving.settings import Settings
 from binsight.serving.sockets import ChunkedReader, SocketReader, SocketTimeout, SocketWriter, wait_readable
@@ -181,8 +182,7 @@ class _TlsAdapter(Adapter):
 
     def __init__(self, certificate: str, key: str) -> None:
         super().__init__(certificate, key)
-        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.context.load_cert_chain(certificate, key)
+        self.context = load_certificate(Path(certificate), Path(key))
 
     def wrap(self, sock: socket.socket) -> tuple[socket.socket, dict[str, str]]:
         wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)

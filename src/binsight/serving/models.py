@@ -15,6 +15,7 @@ from binsight.bundle import Bundle, load_bundle, resolve_bundle, verify_bundle
 from binsight.errors import BinsightError, BundleError
 from binsight.predictor import Predictor
 from binsight.serving.memory import release_memory
+from binsight.serving.settings import split_model
 
 __all__ = ["LoadedModel", "ModelStore", "NoRollbackError", "ReloadBusyError", "UnknownModelError"]
 
@@ -78,7 +79,9 @@ class LoadedModel:
             BundleError: something is wrong with it.
         """
         if faults := verify_bundle(path):
-            raise BundleError("; ".join(f"{f.file or 'bundle'}: {f.message}" for f in faults[:_MAX_FAULTS]))
+            raise BundleError(
+                f"{path}: " + "; ".join(f"{f.file or 'bundle'}: {f.message}" for f in faults[:_MAX_FAULTS])
+            )
         bundle = load_bundle(path)
         narrow = Predictor(bundle, threads=1)
         wide = narrow if threads == 1 else Predictor(bundle, threads=threads)
@@ -138,7 +141,7 @@ class ModelStore:
         with self._changing:
             models: dict[str, tuple[LoadedModel, Path]] = {}
             for spec in self._specs:
-                alias, place = spec.split("=", 1) if "=" in spec else (None, spec)
+                alias, place = split_model(spec)
                 path = resolve_bundle(place)
                 model = LoadedModel.load(path, name=alias, threads=self._threads)
                 if model.name in models:

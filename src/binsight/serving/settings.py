@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 from binsight.errors import BinsightError
 from binsight.serving.security import ApiKey
 
-__all__ = ["Settings", "SettingsError"]
+__all__ = ["Settings", "SettingsError", "split_model"]
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -137,10 +138,16 @@ def _relation_faults(settings: Settings) -> list[str]:
     return faults
 
 
+def split_model(spec: str) -> tuple[str | None, str]:
+    """Name and place of a model given as `[NAME=]PLACE`; a file or folder called so, sign and all, is a place."""
+    name, sign, place = spec.partition("=")
+    return (name, place) if sign and not os.path.lexists(spec) else (None, spec)
+
+
 def _model_faults(settings: Settings) -> list[str]:
     if not settings.models:
         return ["models: expected at least one"]
-    aliases = [spec.split("=", 1)[0] for spec in settings.models if "=" in spec]
+    aliases = [name for name, _ in map(split_model, settings.models) if name is not None]
     faults = [f"models: {name!r} is not a plain name" for name in aliases if not _MODEL_NAME.fullmatch(name)]
     if twice := sorted({name for name in aliases if aliases.count(name) > 1}):
         faults.append(f"models: given twice: {', '.join(twice)}")

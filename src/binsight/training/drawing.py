@@ -19,6 +19,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon
 
+from binsight.fonts import legible
 from binsight.training.architecture import Architecture, LayerKind, LayerSummary, reduction, shorten
 from binsight.training.diagram import INK, TIMES, WIDTH_INCHES, draw_diagram
 
@@ -65,7 +66,7 @@ def draw_architecture(
         file_format: PNG has 150 dots an inch.
     """
     # Without these two the same network would give another SVG each time.
-    with rc_context({"svg.hashsalt": "binsight"}):
+    with rc_context({"svg.hashsalt": "binsight"}), legible((title, *classes)):
         figure = Figure(figsize=(WIDTH_INCHES, _LAYERS_INCHES + _DIAGRAM_INCHES + 0.8), facecolor="white")
         FigureCanvasAgg(figure)
         upper, lower = figure.subplots(2, 1, height_ratios=[_LAYERS_INCHES, _DIAGRAM_INCHES])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
-import uuid
 from collections import Counter
 from collections.abc import Iterable
 from importlib import resources
@@ -18,7 +16,8 @@ from binsight import __version__
 from binsight.dataset.audit.charts import class_counts_svg, shortcut_svg, told_table
 from binsight.dataset.audit.findings import KINDS, SEVERITIES, Audit, Finding
 from binsight.dataset.samples import Progress, Sample
-from binsight.errors import BinsightError, MissingExtraError, OutputError
+from binsight.errors import BinsightError, MissingExtraError
+from binsight.files import write_whole
 from binsight.imaging import decode_image, read_photo
 
 __all__ = ["render_report", "write_report"]
@@ -35,19 +34,7 @@ def write_report(audit: Audit, path: str | Path, *, progress: Progress | None = 
         OutputError: it cannot be written.
         MissingExtraError: the template engine is not installed.
     """
-    path = Path(path)
-    text = render_report(audit, progress=progress)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A file name may hold bytes that are no UTF-8.
-        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
-        draft.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # where the folder could not be made there is no draft either
-            draft.unlink(missing_ok=True)
+    write_whole(path, render_report(audit, progress=progress))
 
 
 def render_report(audit: Audit, *, progress: Progress | None = None) -> str:

@@ -1,0 +1,56 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from binsight.errors import OutputError
+from binsight.system_errors import describe_os_error
+
+__all__ = ["replacing", "write_whole"]
+
+
+def write_whole(path: str | Path, data: str | bytes, *, overwrite: bool = True) -> None:
+    """Write a file whole or not at all; missing folders are made.
+
+    Args:
+        path: where to.
+        data: what it holds; text as UTF-8, names in it that are none with escapes.
+        overwrite: replace a file that is there.
+
+    Raises:
+        OutputError: `path` exists and `overwrite` is false, or it cannot be written.
+    """
+    with replacing(Path(path), overwrite=overwrite) as file:
+        file.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """A draft beside `path`, which takes its place when all is written.
+
+    Raises:
+        OutputError: as `write_whole`.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise OutputError(f"{path} exists; pass --overwrite to replace it")
+    draft = path.with_name(f".{uuid.uuid4().hex}")  # not longer than a name may be, as that of `path` may already be
+    try:
+        if path.parent.exists() and not path.parent.is_dir():
+            raise NotADirectoryError(f"{path.parent} is a file; expected a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {describe_os_error(error, named=False)}") from error
+    finally:
+        with contextlib.suppress(OSError):  # its folder may be none
+            draft.unlink(missing_ok=True)
