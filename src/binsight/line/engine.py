@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -174,7 +175,7 @@ class Engine:
         self._tracker.slip = 0.1 if self.belt.is_measured(frame.captured_s) else 1.0
         tracking = self._tracker.update(blobs, self._detector.field, travel_mm=travel_mm, at_s=frame.captured_s)
         self._follow(tracking, frame, travel_mm)
-        self.picture = Picture(frame, tuple(tracking.tracks), dict(self._pieces))
+        self.picture = Picture(frame, tuple(copy(track) for track in tracking.tracks), dict(self._pieces))
 
     def on_camera(self, state: CameraState) -> None:
         """The camera is in another state, or still in the same."""

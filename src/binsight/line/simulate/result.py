@@ -197,7 +197,9 @@ def _disagreements(rows: Sequence[Piece], books: Mapping[int, Entry]) -> list[st
     found = []
     numbers = Counter(row.seq for row in rows)
     found += [f"seq {seq}: {count} rows" for seq, count in numbers.items() if count > 1]
-    found += [f"seq {seq}: the sorter was commanded, and the ledger knows nothing of it" for seq in books.keys() - numbers]
+    found += [
+        f"seq {seq}: the sorter was commanded, and the ledger knows nothing of it" for seq in books.keys() - numbers
+    ]
     for row in rows:
         entry = books.get(row.seq)
         found += [f"seq {row.seq} ({row.status}, {row.reason}): {text}" for text in _contradictions(row, entry)]

@@ -126,10 +126,13 @@ def simulate(
         centres_mm=[piece.centre_mm for piece in pieces],
         crossings=line.crossings,
         blind_mm=line.blind_mm,
-        piece_mm=_PIECE_MM,
+        # Fed double, what lies on the belt reaches half a piece further.
+        piece_mm=_PIECE_MM * (1.5 if any(fault.kind == "double_feed" for fault in shift.faults) else 1.0),
         approach_mm=(trigger_mm, config.camera.field_mm - trigger_mm),
     )
-    lanes = [(lane, frozenset(c.id for c in classes if config.lane_of(c.id, c.stream) is lane)) for lane in config.lanes]
+    lanes = [
+        (lane, frozenset(c.id for c in classes if config.lane_of(c.id, c.stream) is lane)) for lane in config.lanes
+    ]
     return compare(read_rows(ledger_url), line.sorter.books, truth, lanes=lanes, virtual_s=line.now())
 
 

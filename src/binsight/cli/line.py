@@ -1,0 +1,32 @@
+"""`binsight line`: its commands, each imported when it is run."""
+
+from __future__ import annotations
+
+import click
+
+from binsight.cli.app import LazyGroup
+
+__all__ = ["line"]
+
+_COMMANDS = {
+    "Run": {
+        "run": ("binsight.cli.line_run:run", "Watch a belt, or look at one's own video."),
+        "check": ("binsight.cli.line_check:check", "Check line.toml: geometry, categories, time budget."),
+        "simulate": ("binsight.cli.line_simulate:simulate", "Run a line without hardware, faults and all."),
+    },
+}
+
+
+@click.group(cls=LazyGroup, lazy=_COMMANDS, short_help="Run a sorting line: camera, belt, sorter, ledger.")
+def line() -> None:
+    """Run a sorting line: from a camera over a belt to the sorter, with an account of every piece.
+
+    docs/line.md teaches it: the file line.toml, wiring, topics, what happens to a piece.
+
+    \b
+    Examples:
+      binsight line simulate                          see it work, without hardware
+      binsight line run --source video.mp4            look at one's own video
+      binsight line check line.toml                   will it be in time?
+      binsight line run line.toml                     run the line
+    """
