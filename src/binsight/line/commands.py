@@ -156,6 +156,11 @@ class Dispatcher:
             if waiting.due_s is not None and now - waiting.due_s > self._config.sorter.confirm_timeout_ms / 1000:
                 self.end(waiting.piece, "unknown", "no_confirmation")
 
+    def stop(self) -> None:
+        """The line ends: what is not known by now will not be known."""
+        for waiting in list(self._open.values()):
+            self.end(waiting.piece, "unknown", "stopped")
+
     def _command_for(self, piece: Piece, lane: Lane, crossed_mm: float) -> Command:
         now, config = self._clock.now(), self._config
         travelled_mm = self._belt.position_mm(now) - crossed_mm

@@ -21,7 +21,7 @@ from binsight.line.commands import Dispatcher
 from binsight.line.config import LineConfig
 from binsight.line.detect import Detector
 from binsight.line.messages import fault_message, piece_message
-from binsight.line.packml import StateMachine
+from binsight.line.packml import ControlCommand, StateMachine
 from binsight.line.ports import Clock, Ledger, Sorter
 from binsight.line.records import (
     ENCODER_RANGE,
@@ -142,7 +142,14 @@ class Engine:
         self.dispatcher = Dispatcher(
             config, clock=clock, belt=self.belt, sorter=sorter, ledger=ledger, post=post, on_change=self._changed
         )
-        self._next_seq = ledger.start(config.line.name, clock.utc(), confirms=sorter.confirms)
+        # What may hold a password is not written down.
+        secret: Any = {"camera": {"source"}, "sorter": {"url"}, "ledger": {"url"}, "alarms": {"webhook"}}
+        self._next_seq = ledger.start(
+            config.line.name,
+            clock.utc(),
+            confirms=sorter.confirms,
+            configuration=config.model_dump(mode="json", exclude=secret),
+        )
 
     @property
     def ready(self) -> bool:
@@ -232,6 +239,13 @@ class Engine:
         self.alarms.set("ledger", active=self._ledger.fault is not None, detail=self._ledger.fault or "")
         self.dispatcher.tick()
         self.machine.set_starved(active=now - self._last_piece_s > _STARVED_S)
+
+    def stop(self) -> None:
+        """Give every piece its end, as good as it can be known now, and command nothing more."""
+        self.machine.command(ControlCommand.STOP)
+        for number in [number for number, candidate in self._candidates.items() if candidate.piece is not None]:
+            self._decide(number)
+        self.dispatcher.stop()
 
     # From a track to a decided piece.
 
