@@ -156,7 +156,6 @@ def _is_recording(source: str) -> bool:
 
 def _measured(config: LineConfig, *, direction: str | None, speed: float | None, quiet: bool) -> LineConfig:
     """The settings with the direction and speed that are seen in the recording, where they were not given."""
-    from binsight.line.config import LineConfig
     from binsight.line.sources.survey import measure_motion
 
     if direction is not None and speed is not None:

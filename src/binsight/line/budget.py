@@ -86,8 +86,8 @@ def start_faults(config: LineConfig, budgets: list[LaneBudget]) -> list[str]:
     looks = looks_before_line(config)
     if config.camera.trigger == "camera" and looks < _LEAST_LOOKS:
         found.append(
-            f"camera: a piece is seen in {looks:.1f} frames before the trigger line, at least {_LEAST_LOOKS} are needed; "
-            f"take more frames a second, show more of the belt, or slow the belt down"
+            f"camera: a piece is seen in {looks:.1f} frames before the trigger line, at least {_LEAST_LOOKS} are "
+            f"needed; take more frames a second, show more of the belt, or slow the belt down"
         )
     return found
 

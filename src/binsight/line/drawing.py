@@ -20,7 +20,7 @@ _WAITING, _LEFT, _LINE = "#bbbbbb", "#d55e00", "#ffffff"
 
 
 def draw_picture(picture: Picture, config: LineConfig) -> Image.Image:
-    """The frame with the trigger line, a box around everything that moves, and for pieces what they are and where they go.
+    """The frame with the trigger line, a box around all that moves, and what the pieces are and where they go.
 
     Args:
         picture: what the engine saw.
@@ -32,7 +32,7 @@ def draw_picture(picture: Picture, config: LineConfig) -> Image.Image:
     image = Image.fromarray(picture.frame.image)
     camera = config.camera
     field = Field.of(
-        picture.frame.image.shape[:2],  # type: ignore[arg-type]  # a frame has a height and a width
+        picture.frame.image.shape[:2],
         region=camera.region,
         direction=camera.direction,
         field_mm=camera.field_mm,
@@ -63,9 +63,12 @@ def _draw_track(
     draw.rectangle((box.left, box.top, box.right - 1, box.bottom - 1), outline=colour, width=2)
     if piece is None:
         return
-    left, top, right, bottom = draw.multiline_textbbox((0, 0), _label(piece, config), font=font)
+    _, top, right, bottom = draw.multiline_textbbox((0, 0), _label(piece, config), font=font)
     x = min(max(box.left, field.left), max(field.left, field.right - right - 4))
-    y = box.top - bottom - 6 if box.top - bottom - 6 >= field.top else box.bottom + 2
+    # Every other one below its piece, so that labels of neighbours do not lie on each other.
+    above, below = box.top - bottom - 6, box.bottom + 2
+    fits = above >= field.top, below + bottom + 3 <= field.bottom
+    y = above if (fits[0] and (piece.seq % 2 == 0 or not fits[1])) else below
     draw.rectangle((x, y + top - 2, x + right + 4, y + bottom + 3), fill=colour)
     draw.multiline_text((x + 2, y), _label(piece, config), fill="black", font=font)
 
@@ -94,7 +97,7 @@ def _label(piece: Piece, config: LineConfig) -> str:
     names = {lane.number: lane.name or f"lane {lane.number}" for lane in config.lanes}
     what = f"#{piece.seq} {piece.category} {piece.confidence or 0:.0%}"
     where = names.get(_lane(piece)) or (piece.reason or "stays on the belt").replace("_", " ")
-    return f"{what}\n→ {where}"
+    return f"{what}\nto {where}" if where in names.values() else f"{what}\n{where}"
 
 
 @lru_cache(maxsize=8)

@@ -22,10 +22,13 @@ __all__ = ["write_gallery"]
 
 _MOST = 1000  # pieces on one page: more than that no browser likes
 _STYLE = """
-:root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6570;--paper:#fff;--line:#d5dae0;--good:#0a7a4b;--bad:#b3450a}
-@media(prefers-color-scheme:dark){:root{--ink:#e8eaed;--soft:#a3adb8;--paper:#15181c;--line:#353c44;--good:#4fc28d;--bad:#f0924c}}
-body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:72rem;margin:auto;padding:1rem}
-img{max-width:100%}table{border-collapse:collapse}th,td{text-align:left;padding:.2rem 1rem .2rem 0;border-bottom:1px solid var(--line)}
+:root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6570;--paper:#fff;--line:#d5dae0}
+:root{--good:#0a7a4b;--bad:#b3450a}
+@media(prefers-color-scheme:dark){
+:root{--ink:#e8eaed;--soft:#a3adb8;--paper:#15181c;--line:#353c44;--good:#4fc28d;--bad:#f0924c}}
+body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)}
+body{max-width:72rem;margin:auto;padding:1rem}img{max-width:100%}table{border-collapse:collapse}
+th,td{text-align:left;padding:.2rem 1rem .2rem 0;border-bottom:1px solid var(--line)}
 td.n{text-align:right}ul{list-style:none;padding:0;display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(10rem,1fr))}
 li{border:1px solid var(--line);border-radius:.5rem;padding:.5rem}li img{width:100%;height:8rem;object-fit:contain}
 li p{margin:.2rem 0;font-size:.875rem}.soft{color:var(--soft)}.good{color:var(--good)}.bad{color:var(--bad)}
@@ -55,7 +58,7 @@ def write_gallery(
             rows = [Piece(**row) for row in connection.execute(found).mappings()]
             keys = [row.thumbnail for row in rows[:_MOST] if row.thumbnail is not None]
             stored = sa.select(thumbnails.c.key, thumbnails.c.jpeg).where(thumbnails.c.key.in_(keys))
-            jpegs = {key: jpeg for key, jpeg in connection.execute(stored)}
+            jpegs = dict(connection.execute(stored).tuples().all())
     finally:
         database.dispose()
     write_whole(path, _page(title, rows, jpegs, config, picture))
@@ -66,7 +69,7 @@ def _page(
 ) -> str:
     shown = [_card(row, jpegs.get(row.thumbnail or ""), config) for row in rows[:_MOST]]
     parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
         f"<title>{escape(title)}</title><style>{_STYLE}</style><h1>{escape(title)}</h1>",
         f"<p>{len(rows):,} pieces." + (f" The first {_MOST:,} are shown." if len(rows) > _MOST else "") + "</p>",
     ]

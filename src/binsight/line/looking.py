@@ -119,10 +119,9 @@ def look(
             engine.on_frame(frame)
             settle()
             frames += 1
-            if engine.picture is not None and engine.picture.frame is frame:
-                on_picture(engine.picture)
-            else:
-                on_picture(Picture(frame, (), {}))
+            seen = engine.picture
+            # A frame that showed nothing new, or before an empty belt was known, is shown as it came.
+            on_picture(seen if seen is not None and seen.frame.number == frame.number else Picture(frame, (), {}))
             on_progress(frames)
     finally:
         source.close()

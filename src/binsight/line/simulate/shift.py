@@ -42,6 +42,7 @@ class Shift:
         jitter: of the distances between pieces, as a share of them.
         overlap: share of pieces that lie on the one before.
         frames_per_second: of the camera.
+        frame: its `(height, width)`.
     """
 
     pieces: int
@@ -51,6 +52,7 @@ class Shift:
     jitter: float = 0.2
     overlap: float = 0.0
     frames_per_second: float = 20.0
+    frame: tuple[int, int] = (480, 640)
 
 
 def simulated_config(shift: Shift, taxonomy: Taxonomy) -> LineConfig:
@@ -110,7 +112,7 @@ def simulate(
     line = SimulatedLine(
         config,
         predictor=predictor,
-        scene=Scene(images, pieces, rng=rng, trigger_mm=trigger_mm, piece_mm=_PIECE_MM),
+        scene=Scene(images, pieces, size=shift.frame, rng=rng, trigger_mm=trigger_mm, piece_mm=_PIECE_MM),
         pieces=pieces,
         faults=[Fault(run_in_s + fault.at_s, fault.kind, fault.for_s, fault.value) for fault in shift.faults],
         ledger_url=ledger_url,

@@ -112,8 +112,8 @@ def _small(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(grey.reduce(max(1, round(max(grey.size) / _SIDE))), dtype=np.float32)
 
 
-def _shift(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pixels down and right by which what differs in the first picture has moved in the second; zeros where none did."""
+def _shift(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.float64]:
+    """By how many pixels, down and right, what differs in the first picture has moved; zeros where nothing did."""
     first, second = (np.where(np.abs(part) > _LEAST_CONTRAST, part, 0.0) for part in (first, second))
     if not first.any() or not second.any():
         return np.zeros(2)
