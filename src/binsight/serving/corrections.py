@@ -9,10 +9,12 @@ as that class from then on, one that is deleted is gone, whatever the index stil
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 import re
+import shutil
 import sqlite3
 import threading
 import uuid
@@ -32,6 +34,7 @@ from binsight.taxonomy import Taxonomy
 __all__ = [
     "Copied",
     "Correction",
+    "FeedbackBusyError",
     "FeedbackError",
     "FeedbackFullError",
     "FeedbackStore",
@@ -67,10 +70,16 @@ class FeedbackError(BinsightError, ValueError):
     code = "feedback"
 
 
-class FeedbackFullError(BinsightError, OSError):
-    """The store has reached its size cap; it deletes nothing to make room."""
+class FeedbackFullError(OutputError):
+    """The store has reached its size cap, or its disk is full; it deletes nothing to make room."""
 
     code = "feedback_full"
+
+
+class FeedbackBusyError(OutputError):
+    """Another process holds the store's index for too long."""
+
+    code = "feedback_unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,19 +160,25 @@ class FeedbackStore:
 
         Raises:
             FeedbackError: a class is not in the taxonomy, or the model's name or version is none.
-            FeedbackFullError: there is no room for it below the cap.
+            FeedbackFullError: there is no room for it below the cap, or on the disk.
+            FeedbackBusyError: another process holds the index.
             ImageError: the photo was refused; see `decode_image`.
-            OutputError: it cannot be written.
+            OutputError: it cannot be written. Then, as with the two before, nothing of it is kept.
         """
         if faults := _faults(taxonomy, (predicted, corrected), (model_name, model_version)):
             raise FeedbackError("; ".join(faults))
-        with self._lock:  # also around the decoder: one large photo in memory at a time
+        # Also around the decoder: one large photo in memory at a time.
+        if not self._lock.acquire(timeout=_LOCK_TIMEOUT_S):
+            raise FeedbackBusyError("others are being stored; try again")
+        try:
             data = _encode(photo, limits)
             created = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
             sha256 = hashlib.sha256(data).hexdigest()
             correction = Correction(sha256, corrected, predicted, model_name, model_version, created, len(data))
             with self._transaction() as index:
                 return self._put(index, correction, data)
+        finally:
+            self._lock.release()
 
     def _put(self, index: sqlite3.Connection, correction: Correction, data: bytes) -> tuple[Correction, Outcome]:
         target = _photo_path(self.directory / _PHOTOS, correction)
@@ -173,11 +188,17 @@ class FeedbackStore:
             return replace(rows[0], corrected=correction.corrected), "known"
         if not places:
             self._check_room(index, correction.size)
+        _save(index, correction)
         _write_whole(target, data)
+        try:
+            index.execute("COMMIT")
+        except sqlite3.Error:
+            if target not in places:
+                target.unlink(missing_ok=True)
+            raise
         for other in places:
             if other != target:
                 other.unlink(missing_ok=True)
-        _save(index, correction)
         return correction, "moved" if places else "stored"
 
     def _check_room(self, index: sqlite3.Connection, size: int) -> None:
@@ -213,12 +234,13 @@ class FeedbackStore:
                 try:
                     index.execute(_SCHEMA)
                     yield index
-                except BaseException:
-                    index.execute("ROLLBACK")
-                    raise
-                index.execute("COMMIT")
+                    if index.in_transaction:
+                        index.execute("COMMIT")
+                finally:
+                    if index.in_transaction:
+                        index.execute("ROLLBACK")
         except sqlite3.Error as error:
-            raise OutputError(f"cannot write the index of corrections {path}: {error}") from error
+            raise _write_error(f"the index of corrections {path}", self.directory, error) from error
 
 
 def read_corrections(directory: Path) -> list[Correction]:
@@ -296,10 +318,24 @@ def _write_whole(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        raise _write_error(str(path), path.parent, error) from error
     finally:
         with suppress(OSError):  # there may be no folder to look in
             draft.unlink(missing_ok=True)
+
+
+def _write_error(what: str, folder: Path, error: OSError | sqlite3.Error) -> OutputError:
+    """The error for the user: whether the disk is full, another process is in the way, or else."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells kinds of one code apart
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return FeedbackBusyError(f"cannot write {what}: another program holds it; try again")
+    no_room = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
+    if not no_room and isinstance(error, sqlite3.Error):
+        with suppress(OSError):  # SQLite calls some writes on a full disk other names
+            no_room = shutil.disk_usage(folder).free < _BLOCK
+    if no_room:
+        return FeedbackFullError(f"cannot write {what}: the disk is full")
+    return OutputError(f"cannot write {what}: {getattr(error, 'strerror', None) or error}")
 
 
 def _scan(directory: Path) -> dict[str, Path]:
