@@ -214,6 +214,16 @@ class TestStore:
         assert kept(tmp_path) == []
         assert add(store, photo())[1] == "stored"
 
+    def test_start_on_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A store can be opened while its disk is full: its server starts, and takes corrections when there is room."""
+        add(store_in(tmp_path), photo())
+        with monkeypatch.context() as patch:
+            fill_up(patch, "BEGIN")
+            store = store_in(tmp_path)
+            with pytest.raises(FeedbackFullError):
+                add(store, photo((1, 99, 1)))
+        assert add(store, photo((1, 99, 1)))[1] == "stored"
+
     def test_threads(self, tmp_path: Path) -> None:
         """Eight threads with a store each keep all their photos, and the one they share only once."""
         colours = [(20 * i, 255 - 20 * i, 90) for i in range(8)]

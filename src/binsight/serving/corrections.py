@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import logging
 import os
 import re
 import shutil
@@ -45,6 +46,8 @@ __all__ = [
 
 Copied = Literal["new", "present", "moved"]
 Outcome = Literal["stored", "known", "moved"]
+
+_log = logging.getLogger("binsight.serving")
 
 _INDEX = "feedback.sqlite3"
 _PHOTOS = "photos"
@@ -137,7 +140,11 @@ class FeedbackStore:
             (directory / _PHOTOS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot keep corrections in {directory}: {error.strerror or error}") from error
-        self._reconcile()
+        try:
+            self._reconcile()
+        except (FeedbackFullError, FeedbackBusyError) as error:
+            # Photos can be classified all the same; corrections are refused until there is room.
+            _log.warning("corrections in %s were not looked through: %s", directory, error)
 
     def add(
         self,
