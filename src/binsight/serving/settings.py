@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,11 +16,9 @@ from binsight.settings import Option, section_options, setting
 __all__ = ["Settings", "server_options", "split_model"]
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
 _MB = 1_000_000
-_DAY_S = 86_400.0
-_LEAST_S = 0.001
+_seconds = partial(setting, low=0.001, high=86_400.0)
+_millions = partial(setting, low=1, high=10**12, unit=_MB)
 _LEAST_RATE = 0.001
 
 _MODELS, _LISTENING, _WORK, _LIMITS, _ACCESS = "Models", "Listening", "Work", "Limits", "Access"
@@ -56,42 +55,29 @@ class Settings:
         128, "Photos that may wait; what comes on top is refused at once.", low=1, high=100_000, flag="queue",
         group=_WORK,
     )  # fmt: skip
-    deadline_s: float = setting(
-        5.0, "Seconds that a photo may wait.", low=_LEAST_S, high=_DAY_S, flag="deadline", group=_WORK
+    deadline_s: float = _seconds(5.0, "Seconds that a photo may wait.", flag="deadline", group=_WORK)
+    drain_timeout_s: float = _seconds(
+        30.0, "Seconds to finish what was received, after SIGTERM.", flag="drain-timeout", group=_WORK
     )
-    drain_timeout_s: float = setting(
-        30.0, "Seconds to finish what was received, after SIGTERM.", low=_LEAST_S, high=_DAY_S, flag="drain-timeout",
-        group=_WORK,
-    )  # fmt: skip
-    max_photo_bytes: int = setting(
-        20 * _MB, "The largest photo's file.", low=1, high=10**12, unit=_MB, flag="max-photo-mb", group=_LIMITS
+    max_photo_bytes: int = _millions(20 * _MB, "The largest photo's file.", flag="max-photo-mb", group=_LIMITS)
+    max_pixels: int = _millions(
+        50 * _MB, "The largest photo, width times height.", flag="max-megapixels", group=_LIMITS
     )
-    max_pixels: int = setting(
-        50 * _MB, "The largest photo, width times height.", low=1, high=10**12, unit=_MB, flag="max-megapixels",
-        group=_LIMITS,
-    )  # fmt: skip
-    max_body_bytes: int = setting(
-        64 * _MB, "The largest request.", low=1, high=10**12, unit=_MB, flag="max-body-mb", group=_LIMITS
-    )
+    max_body_bytes: int = _millions(64 * _MB, "The largest request.", flag="max-body-mb", group=_LIMITS)
     max_files: int = setting(32, "Photos in one request.", low=1, high=100_000, group=_LIMITS)
-    max_pending_bytes: int = setting(
-        256 * _MB, "All requests together that are being received or wait.", low=1, high=10**12, unit=_MB,
-        flag="max-pending-mb", group=_LIMITS,
-    )  # fmt: skip
+    max_pending_bytes: int = _millions(
+        256 * _MB, "All requests together that are being received or wait.", flag="max-pending-mb", group=_LIMITS
+    )
     max_connections: int = setting(
         512, "Connections open at a time; more are closed at once.", low=1, high=1_000_000, group=_LIMITS
     )
-    header_timeout_s: float = setting(
-        10.0, "Seconds for a request's line and headers.", low=_LEAST_S, high=_DAY_S, flag="header-timeout",
-        group=_LIMITS,
-    )  # fmt: skip
-    body_timeout_s: float = setting(
-        60.0, "Seconds for its body after that.", low=_LEAST_S, high=_DAY_S, flag="body-timeout", group=_LIMITS
+    header_timeout_s: float = _seconds(
+        10.0, "Seconds for a request's line and headers.", flag="header-timeout", group=_LIMITS
     )
-    idle_timeout_s: float = setting(
-        30.0, "Seconds that a connection may lie idle between two requests.", low=_LEAST_S, high=_DAY_S,
-        flag="idle-timeout", group=_LIMITS,
-    )  # fmt: skip
+    body_timeout_s: float = _seconds(60.0, "Seconds for its body after that.", flag="body-timeout", group=_LIMITS)
+    idle_timeout_s: float = _seconds(
+        30.0, "Seconds that a connection may lie idle between two requests.", flag="idle-timeout", group=_LIMITS
+    )
     api_keys: tuple[ApiKey, ...] = setting(
         (), "Who may classify: one name:sha256 per line, as --new-key prints; without it everyone.", group=_ACCESS,
         metavar="FILE",
@@ -115,7 +101,7 @@ class Settings:
         None, "Store corrections and their photos here.", flag="feedback", group=_CORRECTIONS, metavar="DIR"
     )
     feedback_max_bytes: int = setting(
-        1000 * _MB, "The most that they may take.", low=1, high=10**15, unit=_MB, flag="feedback-max-mb",
+        1000 * _MB, "The most that they may take.", unit=_MB, low=1, high=10**15, flag="feedback-max-mb",
         group=_CORRECTIONS,
     )  # fmt: skip
 
