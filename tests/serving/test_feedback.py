@@ -199,7 +199,7 @@ class TestStore:
         """A photo for which the disk has no room leaves neither a draft nor a row."""
         store = store_in(tmp_path)
         monkeypatch.setattr(os, "fsync", no_room)
-        with pytest.raises(FeedbackFullError, match="the disk is full"):
+        with pytest.raises(FeedbackFullError, match="no space left on its disk"):
             add(store, photo())
         assert (kept(tmp_path), read_corrections(store.directory)) == ([], [])
 

@@ -13,12 +13,10 @@ import errno
 import hashlib
 import io
 import logging
-import os
 import re
 import shutil
 import sqlite3
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +27,7 @@ from typing import Any, Literal
 from PIL import Image, JpegImagePlugin  # noqa: F401 - the plug-in registers the format
 
 from binsight.errors import BinsightError, InputError, OutputError
+from binsight.files import write_whole
 from binsight.imaging import ImageLimits, decode_image, read_photo
 from binsight.taxonomy import Taxonomy
 
@@ -196,7 +195,11 @@ class FeedbackStore:
         if not places:
             self._check_room(index, correction.size)
         _save(index, correction)
-        _write_whole(target, data)
+        try:
+            write_whole(target, data)
+        except OutputError as error:
+            is_full = getattr(error.__cause__, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
+            raise (FeedbackFullError if is_full else OutputError)(str(error)) from error
         try:
             index.execute("COMMIT")
         except sqlite3.Error:
@@ -219,7 +222,7 @@ class FeedbackStore:
     def _reconcile(self) -> None:
         # Inside the write lock, so that no other process is between writing a file and its row.
         with self._transaction() as index:
-            for draft in (self.directory / _PHOTOS).glob("*/.*.jpg.*"):
+            for draft in (self.directory / _PHOTOS).glob("*/.*"):
                 draft.unlink(missing_ok=True)
             before = _rows(index)
             after = _reconciled(before, _scan(self.directory))
@@ -247,7 +250,7 @@ class FeedbackStore:
                     if index.in_transaction:
                         index.execute("ROLLBACK")
         except sqlite3.Error as error:
-            raise _write_error(f"the index of corrections {path}", self.directory, error) from error
+            raise _index_error(path, error) from error
 
 
 def read_corrections(directory: Path) -> list[Correction]:
@@ -285,7 +288,7 @@ def export_corrections(directory: Path, out: Path) -> list[tuple[Correction, Cop
         target = _photo_path(out, correction)
         places = list(out.glob(f"*/{target.name}"))
         if target not in places:
-            _write_whole(target, read_photo(_photo_path(directory / _PHOTOS, correction)))
+            write_whole(target, read_photo(_photo_path(directory / _PHOTOS, correction)))
         others = [place for place in places if place != target]
         for other in others:
             other.unlink(missing_ok=True)
@@ -314,35 +317,17 @@ def _encode(photo: bytes, limits: ImageLimits | None) -> bytes:
     return buffer.getvalue()
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, and under its name only when it is on the disk."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise _write_error(str(path), path.parent, error) from error
-    finally:
-        with suppress(OSError):  # there may be no folder to look in
-            draft.unlink(missing_ok=True)
-
-
-def _write_error(what: str, folder: Path, error: OSError | sqlite3.Error) -> OutputError:
-    """The error for the user: whether the disk is full, another process is in the way, or else."""
+def _index_error(path: Path, error: sqlite3.Error) -> OutputError:
+    """The error for the user: whether another process is in the way, the disk is full, or else."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells kinds of one code apart
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return FeedbackBusyError(f"cannot write {what}: another program holds it; try again")
-    no_room = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
-    if not no_room and isinstance(error, sqlite3.Error):
-        with suppress(OSError):  # SQLite calls some writes on a full disk other names
-            no_room = shutil.disk_usage(folder).free < _BLOCK
+        return FeedbackBusyError(f"cannot write the index of corrections {path}: another program holds it; try again")
+    no_room = code == sqlite3.SQLITE_FULL
+    with suppress(OSError):  # SQLite calls some writes on a full disk other names
+        no_room = no_room or shutil.disk_usage(path.parent).free < _BLOCK
     if no_room:
-        return FeedbackFullError(f"cannot write {what}: the disk is full")
-    return OutputError(f"cannot write {what}: {getattr(error, 'strerror', None) or error}")
+        return FeedbackFullError(f"cannot write the index of corrections {path}: the disk is full")
+    return OutputError(f"cannot write the index of corrections {path}: {error}")
 
 
 def _scan(directory: Path) -> dict[str, Path]:
