@@ -85,9 +85,7 @@ class LoadedModel:
             BundleError: something is wrong with it.
         """
         if faults := verify_bundle(path):
-            raise BundleError(
-                f"{path}: " + "; ".join(f"{f.file or 'bundle'}: {f.message}" for f in faults[:_MAX_FAULTS])
-            )
+            raise BundleError("; ".join(f"{f.file or 'bundle'}: {f.message}" for f in faults[:_MAX_FAULTS]))
         bundle = load_bundle(path)
         narrow = Predictor(bundle, threads=1)
         wide = narrow if threads == 1 else Predictor(bundle, threads=threads)
@@ -150,7 +148,10 @@ class ModelStore:
             for spec in self._specs:
                 alias, place = split_model(spec)
                 path = resolve_bundle(place)
-                model = LoadedModel.load(path, name=alias, threads=self._threads)
+                try:
+                    model = LoadedModel.load(path, name=alias, threads=self._threads)
+                except BundleError as error:
+                    raise BundleError(f"{path}: {error}") from error  # clients are told of faults, but of no paths
                 if model.name in models:
                     raise BundleError(f"two models are named {model.name!r}; serve one as another NAME=PATH")
                 models[model.name] = model, path
