@@ -149,16 +149,6 @@ def test_a_wrong_start_is_one_line_and_exit_code_2(arguments, text):
     assert "Traceback" not in done.stderr
 
 
-def test_a_new_key_is_printed_with_its_line():
-    """The key appears once, for the client; its hash is for the file."""
-    done = subprocess.run(
-        [*COMMAND, "--new-key", "phone"], capture_output=True, text=True, timeout=60, check=True
-    ).stdout
-    key, line = (row.split()[-1] for row in done.splitlines())
-    assert len(key) >= 43
-    assert line.startswith("phone:")
-
-
 def test_the_help_explains_every_setting_and_its_variable():
     """Each flag can be set in the environment, and says so."""
     done = subprocess.run(

@@ -12,7 +12,17 @@ import click
 
 from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.labelled import labelled_options, load_labelled
-from binsight.cli.options import BUNDLE, FILE, PLACE, Command, html_option, json_option, option, seed_option
+from binsight.cli.options import (
+    BUNDLE,
+    FILE,
+    PLACE,
+    Command,
+    NumberRange,
+    html_option,
+    json_option,
+    option,
+    seed_option,
+)
 from binsight.cli.progress import stages
 from binsight.cli.sources import find_sources
 from binsight.cli.text import markup, new_table, open_console, plain
@@ -67,7 +77,7 @@ _FAULTS_SHOWN = 20
 @option(
     "--target-precision",
     section="What is measured",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=NumberRange(0, 1, min_open=True),
     default=0.993,
     show_default=True,
     metavar="P",

@@ -14,7 +14,7 @@ from binsight.errors import SettingsError
 from binsight.imaging import PreprocessSpec
 from binsight.pipeline.calibrate import ReviewTargets
 from binsight.pipeline.mirrored import mirror_fields
-from binsight.pipeline.settings import Option, section_faults, section_options, setting
+from binsight.settings import Option, section_faults, section_options, setting
 from binsight.training.augment_settings import STRENGTHS, AugmentSettings, augment_strength
 from binsight.training.backbones import backbone_names
 from binsight.training.fine_tune_settings import FineTuneSettings

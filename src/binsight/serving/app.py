@@ -6,7 +6,7 @@ import io
 import logging
 from typing import IO, Any, TextIO
 
-from flask import Flask, Request, Response, g
+from flask import Flask, Request, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -100,6 +100,8 @@ def _register_blueprints(app: Flask, service: Service) -> None:
 def _answer_error(error: Exception) -> Response:
     problem = _problem(error)
     g.problem = problem
+    if f"{request.path}/".startswith("/v2/"):
+        problem.extra["error"] = problem.detail  # where clients of the Open Inference Protocol look
     return problem_response(problem, g.get("request_id", ""))
 
 

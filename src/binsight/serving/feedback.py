@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import logging
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, request
+from flask import Blueprint, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import MultiPartParser
 
-from binsight.serving.corrections import FeedbackError, FeedbackFullError, FeedbackStore
+from binsight.errors import OutputError
+from binsight.serving.corrections import FeedbackBusyError, FeedbackError, FeedbackFullError, FeedbackStore
 from binsight.serving.problems import ProblemError
 from binsight.serving.service import current_service
 from binsight.serving.uploads import read_body
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FeedbackStore", "feedback_blueprint"]
 
+_log = logging.getLogger("binsight.serving")
+_BUSY_RETRY_S = 5.0
+_FULL = (
+    "there is no room for more corrections, and nothing of this one was kept; whoever runs the server can export what "
+    "there is with `binsight feedback export` and empty it, or allow more"
+)
+_UNAVAILABLE = "the store cannot be written, and nothing of this correction was kept; the server's log says why"
 _FORM_ROOM = 20_000  # bytes for everything in the form but the photo
 _MAX_PARTS = 16
 _FIELDS = ("predicted", "corrected", "model_name", "model_version")
@@ -46,15 +55,20 @@ def feedback_blueprint(store: FeedbackStore) -> Blueprint:
                 )
             except FeedbackError as error:
                 raise ProblemError("bad_parameter", str(error)) from None
+            except OutputError as error:
+                raise _not_stored(error) from error
         return {"outcome": outcome, **correction.to_dict()}, 201 if outcome == "stored" else 200
 
-    @blueprint.errorhandler(FeedbackFullError)
-    def full(error: FeedbackFullError) -> ResponseReturnValue:
-        """507, RFC 4918: the server has no room for it."""
-        problem = {"type": f"/docs#problem-{error.code}", "title": "The store for corrections is full", "status": 507}
-        return {**problem, "code": error.code, "detail": str(error)}, 507, {"Content-Type": "application/problem+json"}
-
     return blueprint
+
+
+def _not_stored(error: OutputError) -> ProblemError:
+    # What the error says may name a path of the server: it is for the log only.
+    _log.error("a correction was not stored, request %s: %s", g.get("request_id", ""), error)
+    if isinstance(error, FeedbackFullError):
+        return ProblemError("feedback_full", _FULL)
+    retry_after_s = _BUSY_RETRY_S if isinstance(error, FeedbackBusyError) else None
+    return ProblemError("feedback_unavailable", _UNAVAILABLE, retry_after_s=retry_after_s)
 
 
 def _parse_form(body: bytes, boundary: str) -> tuple[bytes, dict[str, str]]:

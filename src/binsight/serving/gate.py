@@ -7,12 +7,11 @@ import time
 import uuid
 from datetime import UTC, datetime
 from typing import TextIO
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 
 from binsight.serving.problems import ProblemError
-from binsight.serving.security import RateLimiter, client_network, cors_headers, find_key, presented_key
+from binsight.serving.security import RateLimiter, client_network, cors_headers, find_key, is_own_page, presented_key
 from binsight.serving.service import Service
 from binsight.serving.telemetry import AccessLog
 
@@ -82,10 +81,15 @@ def _authenticate(service: Service) -> None:
 
 
 def _check_origin(service: Service) -> None:
-    origin = request.headers.get("Origin")
-    if origin is None or origin in service.settings.cors_origins or urlsplit(origin).netloc == request.host:
-        return
-    raise ProblemError("forbidden", "calls that change something are not taken from other sites' pages")
+    headers = request.headers
+    if not is_own_page(
+        headers.get("Sec-Fetch-Site"), headers.get("Origin"), request.host, service.settings.cors_origins
+    ):
+        raise ProblemError(
+            "forbidden",
+            "calls that change something are taken from this server's own page and listed origins only; a reverse "
+            "proxy must pass Host (docs/deploy.md)",
+        )
 
 
 def _entry(response: Response, seconds: float, problem: ProblemError | None) -> dict[str, str | int | float | None]:

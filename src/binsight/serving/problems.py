@@ -38,6 +38,8 @@ KINDS: Mapping[str, Kind] = {
     "method_not_allowed": Kind(405, "This address does not know the method"),
     "slow_upload": Kind(408, "The request took too long to arrive"),
     "conflict": Kind(409, "The model is not in a state for that"),
+    "reload_busy": Kind(409, "Another model is being loaded"),
+    "rolled_back": Kind(409, "The bundle was rolled back; the present model stays"),
     "too_large": Kind(413, "The photo or request is too large"),
     "too_many_files": Kind(413, "There are too many photos in one request"),
     "not_an_image": Kind(415, "The bytes are not a photo in a supported format"),
@@ -51,6 +53,7 @@ KINDS: Mapping[str, Kind] = {
     "loading": Kind(503, "The model is not loaded yet"),
     "draining": Kind(503, "The server is shutting down"),
     "deadline": Kind(503, "The photo waited too long"),
+    "feedback_unavailable": Kind(503, "The store for corrections cannot be written now"),
     "feedback_full": Kind(507, "The store for corrections is full"),
 }
 

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -15,7 +16,7 @@ from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits
 from binsight.predictor import available_cores
 from binsight.serving.batching import Batcher, ClosedError, DeadlineError, Job, QueueFullError, await_result
-from binsight.serving.models import LoadedModel, ModelStore, UnknownModelError
+from binsight.serving.models import Change, LoadedModel, ModelStore, UnknownModelError
 from binsight.serving.problems import ProblemError
 from binsight.serving.settings import Settings
 from binsight.serving.telemetry import Telemetry
@@ -48,7 +49,9 @@ class Service:
         """Everything in place, nothing loaded or started yet."""
         telemetry, budget = Telemetry(), ByteBudget(settings.max_pending_bytes)
         cores = available_cores()
-        store = ModelStore(settings.models, threads=cores, on_change=telemetry.model_change)
+        # A lone photo gets all cores, but no more threads than there would be for many.
+        threads = min(cores, settings.workers or cores)
+        store = ModelStore(settings.models, threads=threads, on_change=telemetry.model_change)
         batcher = Batcher(
             # One more than there are cores: a core is not idle while a photo is between decoder, network and answer.
             workers=settings.workers or cores + 1,
@@ -85,13 +88,24 @@ class Service:
     def reload_all(self) -> None:
         """Load every model again from its place; one that is not sound is logged, and its old version stays."""
         for name in self.store.names:
-            try:
-                change = self.store.reload(name)
-            except BinsightError as error:
-                self.telemetry.model_refused(name)
-                _log.error("model %s was not reloaded, the old version stays: %s", name, error)
-            else:
-                _log.warning("model %s: %s, version %s", name, change, self.store.get(name).version)
+            with suppress(BinsightError):  # it is in the log and counted
+                self.reload(name)
+
+    def reload(self, name: str, *, force: bool = False) -> Change:
+        """Load one model again from its place; what comes of it is logged and counted.
+
+        Raises:
+            BinsightError: as `ModelStore.reload`; the old version stays.
+        """
+        try:
+            change = self.store.reload(name, force=force)
+        except BinsightError as error:
+            # The first two say nothing about the bundle's soundness.
+            self.telemetry.model_kept(name, {"reload_busy": "busy", "rolled_back": "kept"}.get(error.code, "refused"))
+            _log.error("model %s was not reloaded, the old version stays: %s", name, error)
+            raise
+        _log.warning("model %s: %s, version %s", name, change, self.store.get(name).version)
+        return change
 
     def check_ready(self) -> None:
         """Raise 503 unless photos are taken."""

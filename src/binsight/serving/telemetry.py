@@ -63,7 +63,9 @@ class Telemetry:
             "decisions", "Decisions, with the reason for review.", ("model", "decision", "reason"), **options
         )
         self._categories = Counter("categories", "Predicted categories.", ("model", "category"), **options)
-        self._reloads = Counter("model_changes", "Models put in place, or refused.", ("model", "result"), **options)
+        self._reloads = Counter(
+            "model_changes", "Models put in place, or why one was not.", ("model", "result"), **options
+        )
         self._model_info = Gauge("model_info", "1 for the version in place.", ("model", "version"), **options)
         self._versions: dict[str, str] = {}
         self._options = options
@@ -107,9 +109,9 @@ class Telemetry:
         self._versions[model] = version
         self._model_info.labels(model, version).set(1)
 
-    def model_refused(self, model: str) -> None:
-        """A bundle was not put in place."""
-        self._reloads.labels(model, "refused").inc()
+    def model_kept(self, model: str, result: str) -> None:
+        """A reload left the model in place: its bundle was `refused`, or `kept` out by a rollback, or `busy`."""
+        self._reloads.labels(model, result).inc()
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
