@@ -43,7 +43,7 @@ def _find(name: str, *folders: str) -> str:
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         assert process.poll() is None, f"it ended with {process.returncode}"
         with socket.socket() as client:
