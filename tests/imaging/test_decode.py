@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, features
 
 from binsight.errors import UnsupportedImageError
-from binsight.imaging import SUPPORTED_FORMATS, decode_image
-from binsight.imaging.decode import decode_to_pil, sniff_format
+
+from binsight.imaging import SUPPORTED_FORMATS, decode_image, decode_photo, sniff_format
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 
@@ -95,8 +95,8 @@ class TestPixelTypes:
 
     def test_sixteen_bit_grey_with_transparent_value(self, encode_png):
         """The one transparent grey of a 16-bit PNG turns white, its 8-bit neighbour does not."""
-        rows = b"\x00" + struct.pack(">2H", 257 * 7, 257 * 7 + 1)
-        assert pixels_of(encode_png((2, 1), 16, 0, rows, tRNS=struct.pack(">H", 257 * 7))) == [WHITE, (7, 7, 7)]
+        rows = b"\x00" + struct.pack(">3H", 257 * 7, 257 * 7 + 1, 65535)
+        assert pixels_of(encode_png((3, 1), 16, 0, rows, tRNS=struct.pack(">H", 257 * 7))) == [WHITE, (7, 7, 7), WHITE]
 
     # 65535 / 257 = 255, rounded to the nearest: 128 / 257 < 0.5 < 129 / 257.
     SIXTEEN = (0, 128, 129, 32896, 65535)
@@ -268,7 +268,7 @@ class TestFormats:
             decoded = decode_image(data)
             assert decoded.dtype == np.uint8, name
             assert decoded.shape in {(24, 36, 3), (36, 24, 3)}, name
-            assert decode_to_pil(data).mode == "RGB", name
+            assert decode_photo(data).picture.mode == "RGB", name
 
     def test_threads(self, samples):
         """Threads that decode the same bytes at the same time get the same pixels."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from binsight.errors import SpecError
-from binsight.imaging.decode import ImageLimits, decode_to_pil
+from binsight.imaging.decode import ImageLimits, decode_photo
 
 __all__ = ["PreprocessSpec", "normalise", "prepare_photo", "resize_image", "resize_picture", "visible_box"]
 
@@ -94,7 +94,7 @@ def prepare_photo(data: bytes, spec: PreprocessSpec, *, limits: ImageLimits | No
     """
     margin = _REDUCED_DECODE_MARGIN / (spec.crop_fraction if spec.fit == "crop" else 1.0)
     min_size = (round(spec.size[0] * margin), round(spec.size[1] * margin))
-    return resize_picture(decode_to_pil(data, limits=limits, min_size=min_size), spec)
+    return resize_picture(decode_photo(data, limits=limits, min_size=min_size).picture, spec)
 
 
 def resize_image(image: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:

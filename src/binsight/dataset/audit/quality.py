@@ -24,6 +24,7 @@ _EXTENSIONS = {
     "GIF": {".gif"},
     "TIFF": {".tif", ".tiff"},
     "HEIC": {".heic", ".heif"},
+    "AVIF": {".avif"},
 }
 _LEAVE_OUT = "leave it out; binsight data clean does"
 _CLIPPED = 0.1  # of the pixels, for a light photo to count as overexposed
