@@ -118,7 +118,7 @@ class TestTruncated:
     @pytest.mark.parametrize("behind", [b"", bytes(500)])
     def test_no_half_pictures(self, samples, name, missing, behind):
         """A JPEG that lacks a little of its pixels is refused, not filled up with grey."""
-        with pytest.raises(TruncatedImageError, match="pixels are missing|ends inside"):
+        with pytest.raises(TruncatedImageError, match=r"pixels are missing|ends inside"):
             decode_image(samples[name][: -2 - missing] + behind)
 
     @pytest.mark.parametrize("name", ["jpeg", "jpeg-grey", "jpeg-cmyk"])
@@ -126,7 +126,7 @@ class TestTruncated:
     def test_end_marker_before_the_end(self, samples, name, min_size):
         """A JPEG that was closed before all of its pixels were there is refused too."""
         data = samples[name]
-        with pytest.raises(TruncatedImageError, match="pixels are missing|ends inside"):
+        with pytest.raises(TruncatedImageError, match=r"pixels are missing|ends inside"):
             decode_image(data[: round(0.7 * len(data))] + b"\xff\xd9", min_size=min_size)
 
     def test_scans_that_never_came(self, encode, photo):

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image, features
 
 from binsight.errors import UnsupportedImageError
-
 from binsight.imaging import SUPPORTED_FORMATS, decode_image, decode_photo, sniff_format
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)

@@ -14,7 +14,7 @@ from pathlib import Path
 from binsight.dataset.labels import biodegradability_name, is_split, split_name
 from binsight.dataset.samples import Ignored
 from binsight.errors import DatasetError, InputError, TaxonomyError, UnsupportedImageError
-from binsight.imaging.decode import sniff_format
+from binsight.imaging import sniff_format
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["PHOTO_SUFFIXES", "Placed", "find_photos", "place_photos"]

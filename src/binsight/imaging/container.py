@@ -65,7 +65,9 @@ def read_png(data: bytes) -> Contents:
         elif name == b"acTL":
             frames = int.from_bytes(body[:4])
     chunks = [_png_chunk(name, b"".join(bodies)) for name, bodies in kept.items()]
-    return Contents(data[:8] + b"".join(chunks) + _png_chunk(b"IEND", b""), exif, xmp, frames > 1, data[24] if len(data) > 24 else 8)
+    return Contents(
+        data[:8] + b"".join(chunks) + _png_chunk(b"IEND", b""), exif, xmp, frames > 1, data[24] if len(data) > 24 else 8
+    )
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:

@@ -143,10 +143,8 @@ def decode_image(
     return np.asarray(decode_photo(data, limits=limits, min_size=min_size).picture)
 
 
-def decode_photo(
-    data: bytes, *, limits: ImageLimits | None = None, min_size: tuple[int, int] | None = None
-) -> Photo:
-    """`decode_image`, as a Pillow image, which spares a copy where Pillow goes on to resize, with what else was read."""
+def decode_photo(data: bytes, *, limits: ImageLimits | None = None, min_size: tuple[int, int] | None = None) -> Photo:
+    """`decode_image` as a Pillow image, which spares a copy where it is then resized, with what else was read."""
     opened = _open(data, limits or _DEFAULT)
     name, (width, height) = opened.format, opened.size
     with _damage_reported(name):
@@ -262,15 +260,12 @@ def _reduce(opened: _Opened, min_size: tuple[int, int] | None) -> None:
         opened.picture.draft(None, (max(1, width), max(1, height)))
 
 
-def _ends_flat(picture: Image.Image) -> bool:
+def _ends_flat(picture: ImageFile.ImageFile) -> bool:
     """Whether the last few pixels, of 8 x 8 before they were reduced, are all the same."""
-    side = max(2, _BLOCK // picture.decoderconfig[0] if picture.decoderconfig else _BLOCK)
+    scale = picture.decoderconfig[0] if picture.decoderconfig else 1
+    side = max(2, _BLOCK // scale)
     box = max(0, picture.width - side), max(0, picture.height - side), picture.width, picture.height
-    return all(low == high for low, high in _extrema(picture.crop(box)))
-
-
-def _extrema(picture: Image.Image) -> list[tuple[float, float]]:
-    return [picture.getchannel(band).getextrema() for band in picture.getbands()]
+    return bool(picture.crop(box).getcolors(1))
 
 
 def _quantisation(picture: ImageFile.ImageFile) -> float:

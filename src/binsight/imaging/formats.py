@@ -46,8 +46,8 @@ def sniff_format(data: bytes) -> str:
             return name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
-    if (name := _media_format(data)) is not None:
-        return name
+    if (media := _media_format(data)) is not None:
+        return media
     raise unsupported(_describe(data))
 
 

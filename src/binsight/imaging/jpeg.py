@@ -1,7 +1,7 @@
 """The structure of a JPEG file: what of it decides about the pixels, and how much work it asks for.
 
-A JPEG is a row of segments, each begun by a marker, with compressed data behind each start of a scan. Only a few kinds of
-segments matter to the pixels. The others (EXIF, colour profiles, previews, comments) and whatever follows the end, such
+A JPEG is a row of segments, each begun by a marker, with compressed data behind each start of a scan. Only a few kinds
+of segments matter to the pixels. The others (EXIF, profiles, previews, comments) and whatever follows the end, such
 as the film of a motion photo, are left out, so they can neither spoil the picture nor cost the decoder time.
 
 References:
@@ -55,7 +55,7 @@ class JpegStream:
         has_end: whether the file has an end marker of its own.
         brings_all: whether the scans announce all bits of every coefficient; nothing is said of their data.
         tail: how many bytes of `data` lie behind the compressed data of the last scan.
-        fault: what no encoder writes there, though decoders pass over it and fill in grey; None where nothing was found.
+        fault: what no encoder writes there; decoders pass over it and fill in grey. None where nothing was found.
     """
 
     data: bytes
@@ -103,7 +103,7 @@ def read_jpeg(data: bytes) -> JpegStream:
 
 
 def _segments(data: bytes) -> list[_Segment]:
-    """All segments up to the end marker, found as libjpeg finds them: it looks for the next marker whatever lies before."""
+    """All segments up to the end marker, found as libjpeg does: it takes the next marker, whatever lies before."""
     segments: list[_Segment] = []
     place, pattern = 2, _MARKER
     while (found := pattern.search(data, place)) is not None:

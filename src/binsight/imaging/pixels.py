@@ -1,7 +1,7 @@
 """8-bit RGB out of pixels of any type; where what a file declares makes no sense for its content, the content counts.
 
-Cameras and programs write alpha channels that are zero all over, and 8 or 12 bits into pixels of 16 or 32. By the letter
-such photos are white or black sheets, which a network would classify as confidently as any other.
+Cameras and programs write alpha channels that are zero all over, and 8 or 12 bits into pixels of 16 or 32. By the
+letter such photos are white or black sheets, which a network would classify as confidently as any other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def to_rgb(picture: Image.Image, *, bits: int = 8) -> Image.Image:
         raise UnsupportedImageError("expected 8 or 16 bits per channel, got floating-point pixels; save as PNG or JPEG")
     if bits > 8 and 0 < _brightest(picture) < _LEAST:
         # Of several channels Pillow keeps the upper 8 bits only.
-        raise UnsupportedImageError(f"expected {bits}-bit pixels, got values of fewer bits; save with 8 bits per channel")
+        raise UnsupportedImageError(
+            f"expected {bits}-bit pixels, got values of fewer bits; save with 8 bits per channel"
+        )
     if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
         return _over_white(picture.convert("RGBA"))
     if picture.mode == "RGB":
@@ -51,16 +53,21 @@ def to_rgb(picture: Image.Image, *, bits: int = 8) -> Image.Image:
 def _brightest(picture: Image.Image) -> int:
     """The highest value of any colour channel."""
     colours = picture.getbands()[: 3 if picture.mode.startswith("RGB") else 1]
-    return max(int(picture.getchannel(band).getextrema()[1]) for band in colours)
+    return max(_highest(picture.getchannel(band)) for band in colours)
+
+
+def _highest(channel: Image.Image) -> int:
+    return int(channel.getextrema()[1])  # type: ignore[arg-type]  # of one channel it is a number
 
 
 def _over_white(picture: Image.Image) -> Image.Image:
     alpha = picture.getchannel("A")
-    highest = int(alpha.getextrema()[1])
-    if highest < _LEAST:
+    if _highest(alpha) < _LEAST:
         colours = picture.convert("RGB")
-        if all(low == high for low, high in colours.getextrema()):
-            raise UnsupportedImageError("expected a picture, got one that is transparent all over; save it without alpha")
+        if colours.getcolors(1):
+            raise UnsupportedImageError(
+                "expected a picture, got one that is transparent all over; save it without alpha"
+            )
         return colours
     white = Image.new("RGB", picture.size, (255, 255, 255))
     white.paste(picture, mask=alpha)

@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -84,7 +85,9 @@ class Directory:
     def text(self, tag: int) -> str:
         """A text of printable characters; empty where there is none."""
         _, count, place = self.entries.get(tag, (0, 0, 0))
-        return "".join(c for c in self.data[place : place + min(count, 64)].decode("ascii", "replace") if c.isprintable())
+        return "".join(
+            c for c in self.data[place : place + min(count, 64)].decode("ascii", "replace") if c.isprintable()
+        )
 
 
 def check_tiff(data: bytes, max_pixels: int, max_scans: int) -> Directory:
@@ -118,7 +121,9 @@ def check_tiff(data: bytes, max_pixels: int, max_scans: int) -> Directory:
         # Parts may share their data, so each may have all scans; most files have one a part.
         scans = data.count(b"\xff\xda") if _overlap(directory, tiled) else data.count(b"\xff\xda") / max(1, parts)
         if scans * covered > max_scans * max_pixels:
-            raise ImageTooLargeError(f"expected at most {max_scans} scans of JPEG data, got {scans:,.0f}; save it again")
+            raise ImageTooLargeError(
+                f"expected at most {max_scans} scans of JPEG data, got {scans:,.0f}; save it again"
+            )
     return directory
 
 
@@ -155,10 +160,8 @@ def read_orientation(exif: bytes, xmp: bytes = b"") -> int:
     exif = exif.removeprefix(b"Exif\x00\x00")
     value = 0
     if exif[:2] in {b"II", b"MM"}:
-        try:
+        with contextlib.suppress(TruncatedImageError):
             value = Directory.read(exif).number(Base.Orientation, 0)
-        except TruncatedImageError:
-            pass
     if not value and (found := _XMP_ORIENTATION.search(xmp)):
         value = int(found[1])
     return value if 1 <= value <= 8 else 1
