@@ -19,6 +19,7 @@ EMPTY_SCAN = b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x10" + b"\x00"
 
 
 def segment(marker, body):
+    """A JPEG segment."""
     return b"\xff" + bytes([marker]) + struct.pack(">H", len(body) + 2) + body
 
 
@@ -142,19 +143,20 @@ class TestSegments:
         assert decode_image(data).shape == (8, 8, 3)
 
 
-class TestTiff:
-    TAGS = {256: 4000, 257: 4000, 258: 8, 259: 1, 262: 1, 277: 1}
+TIFF_TAGS = {256: 4000, 257: 4000, 258: 8, 259: 1, 262: 1, 277: 1}
 
+
+class TestTiff:
     def test_parts(self, encode_tiff):
         """A TIFF cut into more strips or tiles than any encoder makes is refused."""
-        tags = {**self.TAGS, 278: 1, 279: (1,) * 150_000, 273: (8,) * 150_000}
+        tags = {**TIFF_TAGS, 278: 1, 279: (1,) * 150_000, 273: (8,) * 150_000}
         with pytest.raises(ImageTooLargeError, match="at most 100,000 strips or tiles, got 150,000"):
             decode_image(encode_tiff(tags, b"", offset_tag=700))
 
     def test_tiles_beyond_the_border(self, encode_tiff):
         """Tiles that cover many times the picture are refused, each of them small enough or not."""
         count = 100
-        tags = {**self.TAGS, 256: 1, 322: 8000, 323: 8000, 324: (8,) * count, 325: (9,) * count}
+        tags = {**TIFF_TAGS, 256: 1, 322: 8000, 323: 8000, 324: (8,) * count, 325: (9,) * count}
         with pytest.raises(ImageTooLargeError, match="tiles that cover 520,000,000 pixels at most, got 6,400,000,000"):
             decode_image(encode_tiff(tags, b"", offset_tag=700))
 
