@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from binsight.errors import BrokenImageError, ImageTooLargeError, UnsupportedImageError
-from binsight.imaging import ImageLimits, decode_image
+from binsight.imaging import ImageLimits, PreprocessSpec, decode_image, prepare_photo
 from binsight.imaging.container import read_gif, read_png
 from binsight.imaging.jpeg import read_jpeg
 
@@ -186,6 +186,14 @@ def test_photos_are_decoded_once(samples, encode, decoded):
     assert len(decoded) == 1
     decode_image(encode(Image.new("RGB", (64, 64), (9, 99, 200)), "JPEG"))
     assert len(decoded) == 3
+
+
+@pytest.mark.parametrize("size", [(8064, 6048), (8160, 6144), (8192, 6144), (9280, 6944)])
+def test_phones_of_50_and_64_megapixels(encode, decoded, size):
+    """What phones take is read, and only a small version of it is ever held in memory."""
+    spec = PreprocessSpec((256, 256))
+    assert prepare_photo(encode(Image.new("L", size, 90), "JPEG"), spec).shape == (256, 256, 3)
+    assert set(decoded) == {(size[0] // 8, size[1] // 8)}
 
 
 RAW = {
