@@ -145,11 +145,11 @@ def _brings_all(data: bytes, segments: Sequence[_Segment]) -> bool:
 
 
 def _fault(data: bytes, scans: Sequence[_Segment], end: int) -> str | None:
-    for before, segment in zip((scans[0], *scans), scans, strict=False):
+    for segment, following in zip(scans, (*(s.start for s in scans[1:]), end), strict=True):
         if segment.marker not in _BETWEEN_SCANS:
             return f"marker {segment.marker:#04x} inside the compressed data at byte {segment.start:,}"
         if segment.end > end:
             return f"the segment {segment.marker:#04x} at byte {segment.start:,} ends after the picture does"
-        if before.marker != _START_OF_SCAN and data[before.end : segment.start].strip(b"\xff"):
-            return f"expected a JPEG marker at byte {before.end:,}, got {data[before.end]:#04x}"
+        if segment.marker != _START_OF_SCAN and data[segment.end : following].strip(b"\xff"):
+            return f"expected a JPEG marker at byte {segment.end:,}, got {data[segment.end]:#04x}"
     return None
