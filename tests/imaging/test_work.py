@@ -216,6 +216,14 @@ def test_camera_raw_files(encode, photo, kind):
         decode_image(data)
 
 
+@pytest.mark.parametrize("mode", ["L", "I;16"])
+def test_grey_that_counts_down_from_white(encode, mode):
+    """A TIFF whose zero is white is no negative, at either depth."""
+    pixels = np.array([[0, 51, 255]]) * (257 if mode == "I;16" else 1)
+    data = encode(Image.fromarray(pixels.astype(np.uint16 if mode == "I;16" else np.uint8)), "TIFF")
+    assert decode_image(with_tag(data, 262, 0))[0, :, 0].tolist() == [255, 204, 0]
+
+
 @pytest.mark.parametrize(
     ("head", "name"),
     [

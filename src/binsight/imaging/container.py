@@ -34,6 +34,7 @@ class Contents:
         xmp: likewise.
         is_animated: whether there are further pictures in it.
         bits: of each channel, as they are stored.
+        white_is_zero: whether grey values count down from white, which Pillow heeds up to 8 bits only.
     """
 
     data: bytes
@@ -41,6 +42,7 @@ class Contents:
     xmp: bytes = b""
     is_animated: bool = False
     bits: int = 8
+    white_is_zero: bool = False
 
 
 def read_png(data: bytes) -> Contents:

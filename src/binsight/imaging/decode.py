@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageFile
+from PIL import Image, ImageChops, ImageFile, ImageOps
 
 from binsight.errors import (
     BrokenImageError,
@@ -156,6 +156,8 @@ def decode_photo(data: bytes, *, limits: ImageLimits | None = None, min_size: tu
         method = _UPRIGHT.get(opened.orientation)
         upright = opened.picture if method is None else opened.picture.transpose(method)
         picture = to_rgb(upright, bits=opened.contents.bits)
+        if opened.contents.white_is_zero and upright.mode.startswith("I"):
+            picture = ImageOps.invert(picture)
     animated = opened.contents.is_animated or bool(getattr(opened.picture, "is_animated", False))
     damage = None if opened.stream is None else opened.stream.fault
     return Photo(picture, name, width, height, animated, quantisation, damage)
@@ -212,7 +214,8 @@ def _read_contents(name: str, data: bytes, limits: ImageLimits) -> tuple[Content
         return _READERS[name](data), None
     if name == "TIFF":
         directory = check_tiff(data, limits.max_pixels, _MAX_SCANS)
-        return Contents(data, is_animated=directory.has_next, bits=directory.bits), None
+        white_is_zero = directory.white_is_zero
+        return Contents(data, is_animated=directory.has_next, bits=directory.bits, white_is_zero=white_is_zero), None
     return Contents(data), None
 
 

@@ -82,6 +82,11 @@ class Directory:
         """Of the first channel."""
         return self.number(Base.BitsPerSample, 1)
 
+    @property
+    def white_is_zero(self) -> bool:
+        """Whether grey values count down from white."""
+        return self.number(Base.PhotometricInterpretation, 1) == 0
+
     def text(self, tag: int) -> str:
         """A text of printable characters; empty where there is none."""
         _, count, place = self.entries.get(tag, (0, 0, 0))
