@@ -30,6 +30,7 @@ from binsight.errors import (
     TruncatedImageError,
     UnsupportedImageError,
 )
+from binsight.imaging.avif import check_avif
 from binsight.imaging.container import Contents, read_gif, read_png, read_webp
 from binsight.imaging.formats import sniff_format
 from binsight.imaging.jpeg import JpegStream, read_jpeg
@@ -216,6 +217,8 @@ def _read_contents(name: str, data: bytes, limits: ImageLimits) -> tuple[Content
         directory = check_tiff(data, limits.max_pixels, _MAX_SCANS)
         white_is_zero = directory.white_is_zero
         return Contents(data, is_animated=directory.has_next, bits=directory.bits, white_is_zero=white_is_zero), None
+    if name == "AVIF":  # libheif bounds the same for HEIC
+        check_avif(data, limits.max_pixels)
     return Contents(data), None
 
 
