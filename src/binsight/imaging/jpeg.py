@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from binsight.errors import ImageTooLargeError, TruncatedImageError
+from binsight.errors import BrokenImageError, ImageTooLargeError, TruncatedImageError
 
 __all__ = ["JpegStream", "read_jpeg"]
 
@@ -79,10 +79,13 @@ def read_jpeg(data: bytes) -> JpegStream:
     Raises:
         ImageTooLargeError: it is cut into more segments than any photo.
         TruncatedImageError: it ends before its pixels begin.
+        BrokenImageError: what is in its header is no JPEG's.
     """
     segments = _segments(data)
     first = next((i for i, s in enumerate(segments) if s.marker == _START_OF_SCAN), None)
     if first is None:
+        if any(s.marker < min(_FRAMES) for s in segments):
+            raise BrokenImageError("JPEG picture is damaged (no markers of a JPEG in its header)")
         raise TruncatedImageError("JPEG picture ends inside its header; copy or download it again")
     has_end = segments[-1].marker == _END
     header, scans = segments[:first], segments[first : -1 if has_end else None]
