@@ -54,7 +54,7 @@ def _millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
 @model_option("A model bundle (folder or .zip), or the name of one in the package.")
 @workers_option()
 @option("--max-mb", type=float, callback=_millions, default=20, show_default=True, help="Refuse larger files.")
-@option("--max-megapixels", type=float, callback=_millions, default=50, show_default=True, help="Refuse larger photos.")
+@option("--max-megapixels", type=float, callback=_millions, default=65, show_default=True, help="Refuse larger photos.")
 @quiet_option()
 def predict(
     photos: tuple[str, ...],

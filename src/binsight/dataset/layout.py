@@ -14,13 +14,13 @@ from pathlib import Path
 from binsight.dataset.labels import biodegradability_name, is_split, split_name
 from binsight.dataset.samples import Ignored
 from binsight.errors import DatasetError, InputError, TaxonomyError, UnsupportedImageError
-from binsight.imaging.decode import sniff_format
+from binsight.imaging import sniff_format
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["PHOTO_SUFFIXES", "Placed", "find_photos", "place_photos"]
 
 PHOTO_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif"}
 )
 _SYSTEM_NAMES = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__", "@eadir", "$recycle.bin"}

@@ -61,7 +61,7 @@ class Settings:
     )
     max_photo_bytes: int = _millions(20 * _MB, "The largest photo's file.", flag="max-photo-mb", group=_LIMITS)
     max_pixels: int = _millions(
-        50 * _MB, "The largest photo, width times height.", flag="max-megapixels", group=_LIMITS
+        65 * _MB, "The largest photo, width times height.", flag="max-megapixels", group=_LIMITS
     )
     max_body_bytes: int = _millions(64 * _MB, "The largest request.", flag="max-body-mb", group=_LIMITS)
     max_files: int = setting(32, "Photos in one request.", low=1, high=100_000, group=_LIMITS)

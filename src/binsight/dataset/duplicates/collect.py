@@ -13,15 +13,14 @@ from binsight.dataset.duplicates.groups import connected_groups
 from binsight.dataset.duplicates.search import NEAR_THRESHOLD, Fingerprints, find_duplicates
 from binsight.dataset.duplicates.store import ContentStore
 from binsight.dataset.samples import Dataset, Progress, Sample
-from binsight.dataset.views import Views
+from binsight.dataset.views import Views, decode_for_checks
 from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits, read_photo
-from binsight.imaging.decode import decode_to_pil
 from binsight.predictor import available_cores, run_in_order
 
 __all__ = ["FINGERPRINT_KIND", "collect_fingerprints", "duplicate_groups", "pack_fingerprint", "unpack_fingerprint"]
 
-FINGERPRINT_KIND = "fingerprint-2"
+FINGERPRINT_KIND = "fingerprint-3"
 _DIGEST_BYTES = 32
 _KEPT_AT_ONCE = 1000
 
@@ -79,7 +78,7 @@ def collect_fingerprints(
                 return unpack_fingerprint(known[sample.sha256])
             try:
                 data = read_photo(dataset.file(sample), limits=limits)
-                return fingerprint_image(Views.of(decode_to_pil(data, limits=limits)))
+                return fingerprint_image(Views.of(decode_for_checks(data, limits=limits)))
             except BinsightError:
                 return None
 
