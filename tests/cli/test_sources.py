@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.cli.conftest import save_photo
 
-from binsight.cli.sources import PHOTO_SUFFIXES, STDIN, Source, find_sources
+from binsight.cli.sources import STDIN, Source, find_sources
+from binsight.dataset.folder import PHOTO_SUFFIXES
 
 
 @pytest.fixture
