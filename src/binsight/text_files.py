@@ -41,7 +41,9 @@ def read_text(path: str | Path, *, keep_bytes: bool = False) -> str:
     except (OSError, ValueError) as error:  # ValueError: a NUL character
         raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     if data is None:
-        raise InputError(f"cannot read {path}: expected a file of at most {_MAX_BYTES:,} bytes, got another thing")
+        raise InputError(
+            f"cannot read {path}: expected a file of at most {_MAX_BYTES:,} bytes, no folder, pipe or device"
+        )
     return decode_text(data, where=str(path), keep_bytes=keep_bytes)
 
 
