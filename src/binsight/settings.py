@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from binsight.errors import InputError, SettingsError
+from binsight.errors import SettingsError
+from binsight.text_files import read_text
 
 __all__ = ["Option", "parse_text", "read_toml", "section_faults", "section_options", "setting", "suggest"]
 
@@ -169,9 +170,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         SettingsError: it is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        return tomllib.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
 

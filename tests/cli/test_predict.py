@@ -74,7 +74,10 @@ class TestJson:
         assert list(answers[1]) == ["source", "error"]
         assert answers[1]["error"].keys() == {"code", "message"}
         assert answers[1]["error"]["code"] == "truncated"
-        assert (run.code, run.err) == (2, "")
+        assert run.code == 2
+        assert [line.rsplit("/")[-1] for line in run.err.splitlines()] == [
+            *(".hidden passed over: hidden", ".x.png passed over: hidden", "notes.txt passed over: not a photo")
+        ]
 
     @pytest.mark.parametrize(
         ("name", "content", "code", "words"),

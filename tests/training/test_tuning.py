@@ -17,6 +17,7 @@ from binsight.training.tuning import (
     open_study,
     search_penalty,
     search_small_network,
+    study_faults,
     trial_records,
 )
 
@@ -161,12 +162,34 @@ def test_a_class_in_one_fold_only_is_no_trouble(url):
     assert trial_records(study)[0].value == pytest.approx(40 / 41)
 
 
+@pytest.mark.parametrize(("fault", "reason"), [("locked", "locked"), ("damaged", "malformed|not a database")])
+def test_a_database_that_cannot_be_used(photos, url, tmp_path, fault, reason):
+    """Whatever its libraries raise in a search becomes one line that says what to do; finished trials stay."""
+    with study_faults(url):
+        _search(open_study("a", f"{url}?timeout=0.1"), photos, 2)
+    file = tmp_path / "study.sqlite"
+    with sqlite3.connect(file, isolation_level=None) as holder:
+        if fault == "locked":
+            holder.execute("BEGIN EXCLUSIVE")
+        else:
+            holder.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            data = file.read_bytes()
+            file.write_bytes(data[:4096] + b"\x5a" * (len(data) - 4096))
+        with pytest.raises(InputError, match=reason) as caught, study_faults(url):
+            _search(open_study("a", f"{url}?timeout=0.1"), photos, 3)
+    holder.close()
+    assert "--resume" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    if fault == "locked":
+        assert len(trial_records(open_study("a", url))) == 2
+
+
 def test_a_database_that_is_not_there(tmp_path):
     """One line, and no password in it."""
-    with pytest.raises(InputError, match=r"postgresql://me@host/db cannot be opened") as caught:
+    with pytest.raises(InputError, match=r"database postgresql://me@host/db: ") as caught:
         open_study("a", "postgresql://me:secret@host/db")
     assert "secret" not in str(caught.value)
-    with pytest.raises(InputError, match="cannot be opened"):
+    with pytest.raises(InputError, match="unable to open"):
         open_study("a", f"sqlite:///{tmp_path}/none/study.sqlite")
 
 

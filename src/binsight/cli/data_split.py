@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.data_options import dataset_options, load_dataset, user_cache_dir
+from binsight.cli.data_options import dataset_options, load_dataset, photo_cache
 from binsight.cli.data_scan import print_counts
 from binsight.cli.options import FILE, FOLDER, Command, NumberRange, json_option, option, seed_option
 from binsight.cli.progress import progress_bar
@@ -108,7 +108,7 @@ def _near_duplicates(found: Dataset, options: dict[str, Any]) -> Any:
     with progress_bar("Looking for copies", quiet=options["quiet"]) as progress:
         return duplicate_groups(
             found,
-            cache=None if options["no_cache"] else user_cache_dir() / "content.sqlite",
+            cache=photo_cache(options["cache"], no_cache=options["no_cache"]),
             workers=options["workers"],
             progress=progress,
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from binsight.cli.data_options import print_notes
 from binsight.cli.options import option, quiet_option, workers_option
 from binsight.cli.progress import progress_bar
 from binsight.cli.text import plain
@@ -97,6 +98,7 @@ def load_labelled(
     meanings = _parse_renamed(renamed)
     with progress_bar("Scanning", quiet=quiet) as progress:
         found = scan(data, taxonomy=None if meanings else taxonomy, progress=progress, workers=workers)
+    print_notes(found)
     if meanings:
         found = _rename(found, meanings, taxonomy, quiet=quiet)
     chosen, name = _choose_split(found, split)
@@ -126,6 +128,7 @@ def load_own_classes(
         raise click.BadParameter(f"{named[0]}: only NAME=, which leaves a class out, goes here", param_hint="--class")
     with progress_bar("Scanning", quiet=quiet) as progress:
         found = scan(data, progress=progress, workers=workers)
+    print_notes(found)
     left_out = {_find_class(name, found) for name in meanings}
     classes = tuple(name for name in found.classes if name not in left_out)
     samples = tuple(s for s in found if s.class_id not in left_out)
@@ -163,7 +166,7 @@ def _rename(found: Dataset, meanings: Mapping[str, str], taxonomy: Taxonomy, *, 
 
 
 def _find_class(name: str, found: Dataset) -> str:
-    """The class of the data set that `name` means, whatever the case, spaces and punctuation."""
+    """The class of the data set that `name` means, whatever the case, spaces, hyphens and underscores."""
     from binsight.taxonomy import name_key
 
     for class_id in found.classes:

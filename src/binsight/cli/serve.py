@@ -15,6 +15,7 @@ from binsight.serving.security import ApiKey, new_key
 from binsight.serving.settings import Settings, server_options
 from binsight.settings import Option as Setting
 from binsight.settings import read_toml, suggest
+from binsight.text_files import read_text
 
 __all__ = ["serve"]
 
@@ -152,12 +153,8 @@ def _value(setting: Setting, given: Any) -> Any:
 def _read_keys(path: Path | None) -> tuple[ApiKey, ...]:
     if path is None:
         return ()
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
     keys = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if line.strip() and not line.startswith("#"):
             try:
                 keys.append(ApiKey.parse(line))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from binsight import __version__
 from binsight.bundle import Manifest, SplitMetrics, verify_bundle, write_bundle
 from binsight.bundle.container import CARD_NAME, MODEL_NAME
-from binsight.dataset.layout import find_photos
+from binsight.dataset.folder import find_photos
 from binsight.errors import BundleError, InputError
 from binsight.export.onnx_graph import attach_heads
 from binsight.pipeline.calibrate import Calibration, Scores, calibrate

@@ -20,6 +20,7 @@ from binsight.pipeline.reporting import Reporter, SilentReporter
 from binsight.pipeline.run import Run
 from binsight.pipeline.work import Work
 from binsight.predictor import available_cores
+from binsight.training.tuning import study_faults
 
 if TYPE_CHECKING:
     from binsight.evaluation.results import Evaluation
@@ -137,7 +138,8 @@ def _train_model(run: Run, chosen: ChosenBackbone) -> TrainedModel:
 
         return train_original(run, chosen)
     source = run.frozen_source(chosen)
-    fitted = fit_inner(run, source) if kind == "inner" else fit_logistic(run, source)
+    with study_faults(run.study_url):
+        fitted = fit_inner(run, source) if kind == "inner" else fit_logistic(run, source)
     if not run.config.fine_tune.enabled:
         return TrainedModel(fitted)
     from binsight.pipeline.tuned import fine_tune_backbone  # noqa: PLC0415 - needs Keras

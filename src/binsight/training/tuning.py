@@ -11,8 +11,10 @@ References:
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +38,7 @@ __all__ = [
     "open_study",
     "search_penalty",
     "search_small_network",
+    "study_faults",
     "trial_records",
 ]
 
@@ -103,21 +106,46 @@ def open_study(name: str, storage: str, *, prune: bool = True) -> optuna.Study:
         InputError: the database cannot be opened.
     """
     import optuna  # noqa: PLC0415 - takes most of a second
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - comes with optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     stopper: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if prune:
         stopper = optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=_WARMUP_EPOCHS)
-    try:
+    with study_faults(storage, ImportError, ValueError):  # no driver for it, no database URL
         database = optuna.storages.RDBStorage(storage)
         _hurry_sqlite(database.engine)
         return optuna.create_study(
             study_name=name, storage=database, direction="maximize", pruner=stopper, load_if_exists=True
         )
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"the study's database {_without_password(storage)} cannot be opened: {reason}") from error
+
+
+@contextmanager
+def study_faults(storage: str, *others: type[Exception]) -> Iterator[None]:
+    """What a locked, damaged or full database makes its libraries raise in the block becomes one error.
+
+    Args:
+        storage: the database's URL.
+        others: further errors that count as the database's.
+
+    Raises:
+        InputError: saying what to do. The finished trials in the database stay.
+    """
+    from optuna.exceptions import StorageInternalError  # noqa: PLC0415 - takes most of a second
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - comes with optuna
+
+    faults: tuple[type[Exception], ...] = (StorageInternalError, SQLAlchemyError, sqlite3.Error, *others)
+    try:
+        yield
+    except faults as error:
+        # The libraries wrap one another; the innermost says what is wrong.
+        cause: BaseException = error
+        while isinstance(inner := getattr(cause, "orig", None) or cause.__cause__, Exception):
+            cause = inner
+        reason = str(cause).splitlines()[0]
+        raise InputError(
+            f"cannot use the study's database {_without_password(storage)}: {reason}; go on with --resume once that is "
+            "mended, or begin a new study with --study-storage, or with --overwrite"
+        ) from error
 
 
 def trial_records(study: optuna.Study) -> tuple[TrialRecord, ...]:
