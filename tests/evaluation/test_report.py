@@ -12,10 +12,10 @@ from binsight.errors import MissingExtraError, OutputError
 from binsight.evaluation import EvaluationSettings, LabelledSet, evaluate_bundle, render_report, write_report
 from binsight.evaluation import page as page_module
 from binsight.evaluation.measures import measure_of
-from binsight.evaluation.metrics import Interval
 from binsight.evaluation.page import format_interval, format_value, percent, render_page
 from binsight.evaluation.requirements import check_requirements, parse_requirement
 from binsight.files import write_whole
+from binsight.probability.intervals import Interval
 from binsight.taxonomy import Taxonomy, WasteClass
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e'.png"
