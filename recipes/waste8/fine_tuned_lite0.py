@@ -35,7 +35,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
@@ -59,16 +59,13 @@ from photos import (
     twins_of_val,
     write_noise,
 )  # fmt: skip
-from report import check_bundle, seed_rows
+from report import Judged, check_bundle, flat_metrics, record_calibration, say_epoch, seed_rows
 from rich.progress import track
 
 from binsight.bundle import (
     CalibrationRecord,
     Manifest,
-    Metric,
-    SplitMetrics,
     load_bundle,
-    photo_key,
     resolve_bundle,
     write_bundle,
 )  # fmt: skip
@@ -76,7 +73,7 @@ from binsight.bundle.container import CALIBRATION_NAME
 from binsight.evaluation.metrics import accuracy
 from binsight.export.onnx_graph import attach_heads
 from binsight.imaging import PreprocessSpec
-from binsight.pipeline.calibrate import ReviewTargets, ScaledCalibration, Scores, calibrate
+from binsight.pipeline.calibrate import ReviewTargets, Scores, calibrate
 from binsight.pipeline.card import class_rows, metric_rows, shown_precision
 from binsight.pipeline.measure import measure, measure_unknown
 from binsight.predictor import available_cores
@@ -90,7 +87,6 @@ from binsight.training.familiarity import FeatureSubspace, fit_subspace
 from binsight.training.fine_tune_settings import FineTuneSettings
 from binsight.training.fine_tune_tail import fine_tune_tail, predict_activations, split_backbone
 from binsight.training.heads import LinearModel, fit_biodegradable, fit_categories
-from binsight.training.history import EpochRecord
 from binsight.training.network import build_network
 
 BACKBONES = {"efficientnet_lite0": (256, 10), "efficientnet_lite2": (260, 14)}  # pixels, the last block that is frozen
@@ -219,7 +215,7 @@ class Training:
             seed=seed,
             rows=self.rows,
             resume=True,
-            on_epoch_end=_say,
+            on_epoch_end=say_epoch,
         )
         self.network.set_weights(result.start)
         return result.last
@@ -256,8 +252,8 @@ class Training:
         metrics = {
             "test": measure(scores, test.labels, self.taxonomy, chosen.calibration, groups=copies), **chosen.metrics,
         }  # fmt: skip
-        record = self._record_calibration(chosen.calibration)
-        for name, metric in _flat(metrics).items():
+        record = record_calibration(TARGETS, chosen.calibration, self.train, self.val)
+        for name, metric in flat_metrics(metrics).items():
             print(f"{name}: {metric.value:.4f} ({metric.low} to {metric.high})")
         fitted = chosen.calibration.fitted
         manifest = Manifest(
@@ -349,16 +345,11 @@ class Training:
     def measure_seeds(self, candidates: Sequence[Weights]) -> dict[str, dict[str, float]]:
         """Every metric of each seed by itself."""
         unknown = self.unknown()
-        measured = [_flat(self.judge(weights, unknown).metrics) for weights in candidates]
+        measured = [flat_metrics(self.judge(weights, unknown).metrics) for weights in candidates]
         return {
             str(seed): {name: round(metric.value, 4) for name, metric in metrics.items()}
             for seed, metrics in zip(self.arguments.seeds, measured, strict=True)
         }
-
-    def _record_calibration(self, found: ScaledCalibration) -> CalibrationRecord:
-        keys = {name: [photo_key(p.read_bytes()) for p in photos.paths] for name, photos in
-                (("trained", self.train), ("calibrated", self.val))}  # fmt: skip
-        return CalibrationRecord.of(TARGETS, found.fitted.shown_precision, {**keys, "chosen": keys["calibrated"]})
 
     def _record(self, seeds: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
         return {
@@ -392,32 +383,6 @@ class Training:
             test=manifest.metrics["test"].photos,
             digest=manifest.training["data_sha256"],
         )
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What was fitted to a network, and how good it is."""
-
-    known: FeatureSubspace
-    calibration: ScaledCalibration
-    metrics: dict[str, SplitMetrics]
-
-
-def _flat(metrics: Mapping[str, SplitMetrics]) -> dict[str, Metric]:
-    """All metrics by name; those of `val` have none of the split before them."""
-    return {
-        name if split == "val" else f"{split}: {name}": metric
-        for split, measured in metrics.items()
-        for name, metric in measured.values.items()
-    }
-
-
-def _say(record: EpochRecord) -> None:
-    print(
-        f"  epoch {record.epoch}: loss {record.train_loss:.3f}, val {record.val_loss:.3f}, "
-        f"val accuracy {record.val_accuracy:.2%}, {record.seconds:.0f} s",
-        flush=True,
-    )
 
 
 def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:

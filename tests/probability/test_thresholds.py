@@ -110,8 +110,9 @@ def test_precision_is_missed_no_more_often_than_allowed_even_where_confidence_te
 
 
 def test_precision_is_met_on_other_photos():
-    """Confidences that are right as often as they say: of 100 draws of 752 photos, at most 5 % and 4 standard errors
-    have a true precision below the target, where choosing by the share itself misses it in half of them.
+    """Where confidences are right as often as they say, few draws of 752 photos have a true precision below the target.
+
+    Of 100 draws, 5 % and four standard errors are 14. Choosing by the share itself misses it in half of them.
     """
     generator = np.random.default_rng(2)
 

@@ -174,6 +174,8 @@ def evaluate(
         )
     if found.overlap is not None and (seen := found.overlap.describe()):
         click.echo(f"warning: {plain(found.model.name)} has seen these photos: {seen}", err=True)
+        if any(name.startswith("accepted_share_") for name in found.values):
+            click.echo("note: judge by the figures named …_cross_fitted; --require does", err=True)
     verdicts = check_requirements(requirements, found.values)
     if html is not None:
         write_report(found, html, verdicts=verdicts, group_by=by or "group")

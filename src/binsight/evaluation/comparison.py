@@ -19,6 +19,7 @@ from binsight.evaluation.bootstrap import bootstrap_intervals
 from binsight.evaluation.evaluate import Stage, check_labels
 from binsight.evaluation.figures import class_means, edge_interval
 from binsight.evaluation.labelled import LabelledSet
+from binsight.evaluation.overlap import find_overlap
 from binsight.evaluation.results import json_ready
 from binsight.evaluation.scoring import Unreadable, score_photos
 from binsight.evaluation.significance import PairedTest, adjust_holm, mcnemar_exact
@@ -102,6 +103,7 @@ class Comparison:
         entries: the models in the order given.
         pairs: every two of them.
         unreadable: photos that were left out.
+        seen: of each model that has seen some of the photos its name and what for, a sentence.
     """
 
     split: str
@@ -109,6 +111,7 @@ class Comparison:
     entries: tuple[Entry, ...]
     pairs: tuple[Pair, ...]
     unreadable: tuple[Unreadable, ...] = ()
+    seen: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form; what is undefined is null."""
@@ -165,7 +168,14 @@ def compare_bundles(
     stage("Timing")
     times = time_in_turn([_one_run(bundle, seen.paths[0]) for bundle in loaded])
     timed = [replace(c, engine_ms=ms) for c, ms in zip(contestants, times, strict=True)]
-    return compare_contestants(timed, seen.labels, split=split, copies=seen.copies, unreadable=unreadable, seed=seed)
+    found = compare_contestants(timed, seen.labels, split=split, copies=seen.copies, unreadable=unreadable, seed=seed)
+    overlaps = [find_overlap(bundle, seen, workers=workers) for bundle in loaded]
+    told = [
+        f"{c.name}: {text}"
+        for c, overlap in zip(timed, overlaps, strict=True)
+        if overlap is not None and (text := overlap.counts().describe())
+    ]
+    return replace(found, seen=tuple(told))
 
 
 def compare_contestants(

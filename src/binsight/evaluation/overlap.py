@@ -41,7 +41,10 @@ class OverlapCounts:
         """What to tell a person; empty where it has seen none of them."""
         uses = (
             (self.trained, "trained on, so every figure on them is too good"),
-            (self.calibrated, "used to fit its temperatures and thresholds: see the figures named …_cross_fitted"),
+            (
+                self.calibrated,
+                "used to fit its temperatures and thresholds, so that figures which depend on these are too good",
+            ),
             (self.chosen, "used to choose among settings or weights, so figures on them lean to the good side"),
         )
         return "; ".join(f"{count:,} of {self.photos:,} photos were {what}" for count, what in uses if count)
