@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from binsight.evaluation.bootstrap import bootstrap_intervals
 from binsight.evaluation.costs import StreamCosts
 from binsight.evaluation.figures import all_figures, measure_scores
 from binsight.evaluation.scoring import Scores
@@ -92,3 +93,13 @@ def test_copies_count_once_in_every_interval(sample):
         assert (found[name].low, found[name].high) == pytest.approx((once[name].low, once[name].high)), name
     blind = measure_scores(copied, labels[thrice], TAXONOMY, np.arange(180), costs=COSTS, resamples=200)
     assert blind["macro_f1"].high - blind["macro_f1"].low < 0.75 * (once["macro_f1"].high - once["macro_f1"].low)
+
+
+def test_calibration_errors_are_freed_from_what_the_drawing_adds(sample):
+    """All three; without that their intervals lie too high."""
+    scores, labels = sample
+    found = measure_scores(scores, labels, TAXONOMY, np.arange(60), costs=COSTS, resamples=200)
+    figures = all_figures(scores, labels, TAXONOMY, COSTS, bins=15, copies=np.arange(60))
+    raw = bootstrap_intervals(figures, [np.arange(60)], resamples=200)
+    for name in ("calibration_error", "adaptive_calibration_error", "calibration_error_cross_fitted"):
+        assert found[name].high < raw[name].high, name

@@ -9,11 +9,11 @@ from tests.tiny_bundle import tiny_bundle, tiny_manifest
 
 from binsight.bundle import CalibrationRecord, load_bundle, photo_key
 from binsight.errors import DatasetError
-from binsight.evaluation import EvaluationSettings, LabelledSet, evaluate_bundle
+from binsight.evaluation import EvaluationSettings, LabelledSet, evaluate, evaluate_bundle
 from binsight.evaluation.overlap import find_overlap, judged_requirements, leave_out_seen
 from binsight.evaluation.requirements import parse_requirement
 from binsight.probability import ReviewThresholds
-from binsight.probability.calibration import ReviewTargets
+from binsight.probability.calibration import ReviewTargets, calibrate
 
 QUICK = EvaluationSettings(resamples=50, timed_photos=1)
 CLASSES = ("red", "green", "blue")
@@ -61,6 +61,19 @@ def test_on_calibration_photos_figures_are_given_cross_fitted_too(tmp_path, phot
     assert {"accepted_accuracy_cross_fitted", "brier_score_cross_fitted"} <= set(found.values)
     assert found.overlap.calibrated == 30
     assert found.to_dict()["overlap"] == {"photos": 30, "trained": 0, "calibrated": 30, "chosen": 0}
+
+
+def test_cross_fitting_fits_on_other_photos(tmp_path, photos, monkeypatch):
+    """Five times on four fifths, with their copies told."""
+    fitted = []
+
+    def spy(network, labels, targets, *, groups):
+        fitted.append((len(network), len(labels), len(groups)))
+        return calibrate(network, labels, targets, groups=groups)
+
+    monkeypatch.setattr(evaluate, "calibrate", spy)
+    evaluate_bundle(_bundle(tmp_path, photos, calibrated=range(30)), photos, robustness=False, settings=QUICK)
+    assert fitted == [(24, 24, 24)] * 5
 
 
 def test_other_photos_keep_the_bundles_own_thresholds(tmp_path, photos):

@@ -12,7 +12,7 @@ from tests.pipeline.tiny import COLOURS, FAST, SIZE, CollectingReporter, make_ph
 from binsight.bundle import load_bundle, photo_key, read_calibration, verify_bundle
 from binsight.dataset import scan
 from binsight.errors import OutputError, WeightsError
-from binsight.pipeline import frozen
+from binsight.pipeline import assemble, frozen
 from binsight.pipeline.presets import resolve_config
 from binsight.pipeline.train import places_beside, train
 from binsight.predictor import Predictor
@@ -71,6 +71,28 @@ def test_the_bundle_records_the_photos_it_has_seen(trained, photos):
     keys = np.array([photo_key(path.read_bytes()) for path in photos.rglob("*.png")], np.uint64)
     assert (~record.used("trained", keys) & ~record.used("calibrated", keys)).sum() == counts["test"] > 0
     assert record.targets == resolve_config(flags=FAST).review.targets()
+
+
+def test_val_is_stated_as_it_is_and_cross_fitted(trained):
+    """`test` is not: nothing was fitted there."""
+    metrics = trained.result.manifest.metrics
+    assert "accepted_share_cross_fitted" in metrics["val"].values
+    assert not [name for name in metrics["test"].values if name.endswith("_cross_fitted")]
+
+
+def test_copies_are_known_to_calibration_and_measures(run, monkeypatch):
+    """The groups of the split reach both."""
+    told = []
+    for name in ("calibrate", "measure"):
+        inner = getattr(assemble, name)
+
+        def spy(scores, *args, inner=inner, **options):
+            told.append(len(scores) == len(options["groups"]))
+            return inner(scores, *args, **options)
+
+        monkeypatch.setattr(assemble, name, spy)
+    run()
+    assert told == [True] * 3  # fitted on val; measured on val and test
 
 
 def test_what_so_few_photos_cannot_show_is_said(trained):

@@ -32,6 +32,13 @@ def test_what_is_met_on_average_is_not_enough():
     assert (found.accepted, found.wrong, found.shown_precision) == (70, 0, 0.95)
 
 
+def test_many_right_ones_below_do_not_make_up_for_mistakes_at_the_top():
+    """4 wrong of 200 would show 95 % (bound 4.5 %) if nothing else had been tried; but 4 of the surest 100 do not."""
+    confidence, correct = np.linspace(1, 0.51, 200), np.arange(200) % 25 != 20
+    correct[100:] = True
+    assert _choose(confidence, correct, target_precision=0.95).shown_precision < 0.95
+
+
 @pytest.mark.parametrize("mistakes", range(12))
 def test_no_number_of_mistakes_is_a_cliff(mistakes):
     """One class's mistakes do not make another rule: each further one moves the threshold up, or leaves it."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from binsight.evaluation.measures import Measure, measure_of
+from binsight.evaluation.measures import CROSS_FITTED, Measure, measure_of
 from binsight.evaluation.mistakes import Mistake
 from binsight.evaluation.page import (
     format_interval,
@@ -69,7 +69,7 @@ def render_report(evaluation: Evaluation, *, verdicts: Sequence[Verdict] = (), g
         photos=evaluation.photos,
         unreadable=_faults(evaluation.unreadable),
         overlap="" if evaluation.overlap is None else evaluation.overlap.describe(),
-        tiles=_rows(evaluation, _TILES),
+        tiles=_rows(evaluation, _fair(evaluation, _TILES)),
         figures=_rows(evaluation, _FIGURES),
         verdicts=verdicts,
         classes=_classes(evaluation),
@@ -107,6 +107,13 @@ def mistake_card(mistake: Mistake, taxonomy: Taxonomy) -> dict[str, Any]:
         "others": [(title[name], share) for name, share in mistake.top if name not in shown and share >= 0.01],
         "neighbours": [],
     }
+
+
+def _fair(evaluation: Evaluation, names: Sequence[str]) -> list[str]:
+    """The names of the figures to judge by: cross-fitted ones, where the model was calibrated on these photos."""
+    if evaluation.overlap is None or not evaluation.overlap.calibrated:
+        return list(names)
+    return [CROSS_FITTED.get(n, n) if CROSS_FITTED.get(n, n) in evaluation.values else n for n in names]
 
 
 def _rows(evaluation: Evaluation, names: Sequence[str]) -> list[dict[str, str]]:
