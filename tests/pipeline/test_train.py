@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tests.pipeline.tiny import COLOURS, FAST, SIZE, CollectingReporter, make_photos
 
-from binsight.bundle import load_bundle, verify_bundle
+from binsight.bundle import load_bundle, photo_key, read_calibration, verify_bundle
 from binsight.dataset import scan
 from binsight.errors import OutputError, WeightsError
-from binsight.pipeline import frozen
+from binsight.pipeline import assemble, frozen
 from binsight.pipeline.presets import resolve_config
 from binsight.pipeline.train import places_beside, train
 from binsight.predictor import Predictor
@@ -58,6 +58,50 @@ def test_the_manifest_says_how_it_was_made(trained):
     assert training["leakage"] == 0
     assert "chosen_on_val" not in training
     assert training["versions"]["binsight"]
+
+
+def test_the_bundle_records_the_photos_it_has_seen(trained, photos):
+    """Those of train and val, and none of test; what it was calibrated for too."""
+    bundle = load_bundle(trained.result.bundle)
+    record = read_calibration(bundle)
+    counts = bundle.manifest.training["photos"]
+    assert [len(record.photos[role]) for role in ("trained", "calibrated", "chosen")] == [
+        counts["train"], counts["val"], 0,
+    ]  # fmt: skip
+    keys = np.array([photo_key(path.read_bytes()) for path in photos.rglob("*.png")], np.uint64)
+    assert (~record.used("trained", keys) & ~record.used("calibrated", keys)).sum() == counts["test"] > 0
+    assert record.targets == resolve_config(flags=FAST).review.targets()
+
+
+def test_val_is_stated_as_it_is_and_cross_fitted(trained):
+    """`test` is not: nothing was fitted there."""
+    metrics = trained.result.manifest.metrics
+    assert "accepted_share_cross_fitted" in metrics["val"].values
+    assert not [name for name in metrics["test"].values if name.endswith("_cross_fitted")]
+
+
+def test_copies_are_known_to_calibration_and_measures(run, monkeypatch):
+    """The groups of the split reach both."""
+    told = []
+    for name in ("calibrate", "measure"):
+        inner = getattr(assemble, name)
+
+        def spy(scores, *args, inner=inner, **options):
+            told.append(len(scores) == len(options["groups"]))
+            return inner(scores, *args, **options)
+
+        monkeypatch.setattr(assemble, name, spy)
+    run()
+    assert told == [True] * 3  # fitted on val; measured on val and test
+
+
+def test_what_so_few_photos_cannot_show_is_said(trained):
+    """99.3 % takes 427 accepted photos; the card and the one who trains are told what was shown."""
+    record = read_calibration(load_bundle(trained.result.bundle))
+    assert 0 < record.shown_precision < 0.993
+    (told,) = [line for line in trained.reporter.lines if "99.3% of what is accepted is right" in line]
+    assert f"what is shown is {record.shown_precision:.1%}" in told
+    assert f"{record.shown_precision:.1%} could be shown" in load_bundle(trained.result.bundle).read("card.md").decode()
 
 
 def test_the_same_command_gives_the_same_network(run, trained):

@@ -144,10 +144,11 @@ class ReviewConfig:
         high=1.0,
     )
     unfamiliar_share: float = setting(0.02, "Likewise, because they look unlike the training data.", low=0.0, high=1.0)
+    certainty: float = setting(0.95, "With which the precision is to be met on other photos.", low=0.5, high=0.999)
 
     def targets(self) -> ReviewTargets:
         """The same, for `calibrate`."""
-        return ReviewTargets(self.precision, self.disagreement_share, self.unfamiliar_share)
+        return ReviewTargets(self.precision, self.disagreement_share, self.unfamiliar_share, self.certainty)
 
 
 @dataclass(frozen=True, slots=True)

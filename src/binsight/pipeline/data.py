@@ -40,11 +40,13 @@ class Split:
         paths: n files.
         labels: `(n,)`, positions in the taxonomy.
         groups: `(n,)`; photos of one number are copies of each other.
+        digests: of each the SHA-256 of its file, hexadecimal.
     """
 
     paths: tuple[Path, ...]
     labels: NDArray[np.intp]
     groups: NDArray[np.intp]
+    digests: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -235,7 +237,8 @@ def _assemble(dataset: Dataset, taxonomy: Taxonomy, is_open: bool, plan: Mapping
             continue
         labels = np.array([taxonomy.index(sample.class_id) for sample, _ in rows], np.intp)
         groups = np.array([group for _, group in rows], np.intp)
-        splits[name] = Split(tuple(dataset.file(sample) for sample, _ in rows), labels, groups)
+        paths = tuple(dataset.file(sample) for sample, _ in rows)
+        splits[name] = Split(paths, labels, groups, tuple(sample.sha256 or "" for sample, _ in rows))
         for sample, _ in sorted(rows, key=lambda row: row[0].path):
             digest.update(f"{name} {sample.class_id} {sample.sha256}  {sample.path}\n".encode())
     _check_splits(splits, taxonomy, dataset.root)

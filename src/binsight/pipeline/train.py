@@ -183,7 +183,7 @@ def _evaluate(run: Run, bundle: Path) -> Evaluation:
     split = run.data.splits[name]
     return evaluate_bundle(
         bundle,
-        LabelledSet(split.paths, split.labels, run.data.root),
+        LabelledSet(split.paths, split.labels, run.data.root, copies=split.groups),
         unknown=unknown_photos(run.config.evaluate.unknown),
         robustness=run.config.evaluate.robustness,
         split=name,
