@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, shape_inference
 from onnx.utils import Extractor
 
-from binsight.bundle.runtime import import_onnxruntime
+from binsight.bundle.runtime import open_graph
 from binsight.imaging import PreprocessSpec, prepare_photo
 from binsight.predictor import run_in_order
 from binsight.training.augment import augment_photo
@@ -62,10 +62,7 @@ class ActivationCache:
         seed: int,
         workers: int,
     ) -> None:
-        ort = import_onnxruntime()
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = ort.InferenceSession(front, options, providers=["CPUExecutionProvider"])
+        self._session = open_graph(front)
         self._spec = spec
         self._augment = augment
         self._folder = folder

@@ -6,7 +6,6 @@ a run that was killed at any moment and resumed ends with the weights that it wo
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +22,6 @@ from binsight.predictor import available_cores
 from binsight.training.averaging import Weights, add_to_mean
 from binsight.training.batches import Batch, TrainingBatches
 from binsight.training.checkpoint import Checkpoint, RunFolder
-from binsight.training.devices import compute_in_bfloat16, find_gpus
 from binsight.training.fine_tune_settings import FineTuneSettings
 from binsight.training.history import EpochRecord, OnEpochEnd, write_history
 from binsight.training.photos import LabelledPhotos, PhotoStore, decode_for_augmentation
@@ -133,10 +131,7 @@ def fine_tune(
     workers = available_cores() if workers is None else workers
     for_training = partial(decode_for_augmentation, size=spec.size)
     for_validation = partial(prepare_photo, spec=spec)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(prepared_for_training(network, settings, seed=seed))
-        if settings.mixed_precision and find_gpus():
-            stack.enter_context(compute_in_bfloat16(network))
+    with prepared_for_training(network, settings, seed=seed):
         trained = PhotoStore(train.paths, for_training, budget=round((1 - _VALIDATION_SHARE) * memory))
         validated = PhotoStore(val.paths, for_validation, budget=round(_VALIDATION_SHARE * memory))
         run = Run(
