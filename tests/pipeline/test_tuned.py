@@ -83,6 +83,32 @@ def test_what_comes_after_a_finished_fine_tuning_is_not_trained_again(run, finis
     assert "did not make it more accurate" in frozen.manifest.training["fine_tuning"]["summary"]
 
 
+def test_another_average_is_only_averaged(run, finished, tmp_path, monkeypatch):
+    """Nothing is trained, no photo looked at twice, and the average is what it would have been from the beginning."""
+    whole = load_bundle(finished[0] / "mine").manifest.training["fine_tuning"]
+    shutil.copytree(finished[0] / "mine.work", tmp_path / "mine.work")
+    monkeypatch.setattr(tuned, "_train", lambda *_args: pytest.fail("trained again"))
+    averaged, average = [], tuned._average
+    monkeypatch.setattr(tuned, "_average", lambda *args: (averaged.append(args[3]), average(*args)))
+    record = run(resume=True, flags={"fine-tune-average": "1,0.25"}).manifest.training["fine_tuning"]
+    assert averaged == [0.25]
+    assert list(record["val_accuracy_by_share"]) == ["0", "1", "0.25"]
+    assert record["history"] == whole["history"]
+    (graph,) = (tmp_path / "mine.work" / "graphs").glob("tuned-*-1.onnx")
+    first = graph.read_bytes()
+    graph.unlink()
+    run(resume=True, flags={"fine-tune-average": "1"})
+    assert averaged == [0.25, 1.0]
+    assert graph.read_bytes() == first
+
+
+def test_what_the_heads_were_chosen_among_does_not_matter(run, finished, tmp_path, monkeypatch):
+    """The same heads: the backbone is not trained from them again."""
+    shutil.copytree(finished[0] / "mine.work", tmp_path / "mine.work")
+    monkeypatch.setattr(tuned, "_train", lambda *_args: pytest.fail("trained again"))
+    run(resume=True, flags={"heads-folds": "3"})
+
+
 def test_an_interrupted_fine_tuning_goes_on(run, finished, monkeypatch):
     """Stopped after its first epoch: that is not trained again, and the network is the same."""
     whole = load_bundle(finished[0] / "mine")

@@ -177,6 +177,19 @@ def test_a_run_is_not_overwritten_nor_continued_with_other_settings(whole, photo
         run(whole[2], photos, resume=True, settings=replace(SETTINGS, epochs=5))
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_failed_in_its_first_epoch_does_not_block_the_corrected_one(photos, tmp_path, resume):
+    """A rate that was too high is lowered: it begins anew, in the same folder, with the network that came along."""
+    work, settings = tmp_path / "work", replace(SETTINGS, epochs=1)
+    with pytest.raises(SettingsError, match="diverged"):
+        run(work, photos, settings=replace(settings, learning_rate=10, weight_decay=1e6, warmup_epochs=0))
+    network = small_network(seed=9)
+    before = network.get_weights()
+    _, result = run(work, photos, settings=settings, resume=resume, network=network)
+    assert_same(result.start, before)
+    assert len(result.history) == 1
+
+
 def test_it_stops_early(photos, tmp_path):
     """With a rate that changes nothing, the first epoch is the best, and two more are waited for."""
     settings = replace(SETTINGS, epochs=9, learning_rate=1e-12, early_stop_patience=2, ema_decay=0, average_last=0)

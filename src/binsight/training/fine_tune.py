@@ -202,17 +202,14 @@ class Run:
         return self.finish()
 
     def begin(self, *, resume: bool) -> None:
-        """Take up the run in the folder, or begin one there."""
-        stored = self.folder.read_start()
-        if stored is None:
+        """Take up the run in the folder, or begin one there; one without a complete epoch is nothing to lose."""
+        stored, epochs = self.folder.read_start(), self.folder.epochs()
+        if epochs and not resume:
+            raise OutputError(f"{self.folder.path} has a run of {epochs[0]} epochs; resume it or name another folder")
+        if stored is None or not (epochs or (resume and not self._differences(stored))):
             state = self.trainer.state()
             self.start = state["network"]
             self.folder.write_start(Checkpoint({"run": self.identity}, state))
-        elif not resume:
-            epochs = self.folder.epochs()
-            raise OutputError(
-                f"{self.folder.path} has a run of {max(epochs, default=0)} epochs; resume it or name another folder"
-            )
         else:
             self._check_identity(stored)
             self.start = stored.groups["network"]
@@ -311,8 +308,11 @@ class Run:
         self.best, self.best_epoch = best.groups["weights"], state.about["best_epoch"]
         self.history = [EpochRecord(**record) for record in state.about["history"]]
 
+    def _differences(self, stored: Checkpoint) -> list[str]:
+        return find_differences(stored.about["run"], self.identity)
+
     def _check_identity(self, stored: Checkpoint) -> None:
-        if differences := find_differences(stored.about["run"], self.identity):
+        if differences := self._differences(stored):
             raise CheckpointError(
                 f"{self.folder.path} has another run; it differs in {'; '.join(differences)}: "
                 "resume with what it was begun with, or name another folder"
