@@ -1,0 +1,62 @@
+"""What a bundle says of itself, against what it does."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from onnx import load_from_string
+from onnx.numpy_helper import to_array
+from tests.pipeline.tiny import COLOURS, FAST, make_photos
+
+from binsight.bundle import load_bundle
+from binsight.dataset import scan
+from binsight.evaluation.metrics import expected_calibration_error
+from binsight.imaging import prepare_photo
+from binsight.pipeline.presets import resolve_config
+from binsight.pipeline.train import places_beside, train
+from binsight.predictor import Predictor
+
+
+def _files(result, root, split):
+    """The photos of a split, as the work folder has them."""
+    kept = json.loads((result.bundle.with_name("mine.work") / "data.json").read_text())
+    return [root / path for path, name, _ in kept["value"]["rows"] if name == split]
+
+
+def test_known_features_are_those_of_the_photos_that_were_learnt_from(trained, photos):
+    """Were they those of val, on which the scale is fitted, no photo of val would look strange."""
+    bundle = load_bundle(trained.result.bundle)
+    constants = {c.name: to_array(c) for c in load_from_string(bundle.read_model()).graph.initializer}
+    seen = [
+        prepare_photo(path.read_bytes(), bundle.manifest.preprocess) for path in _files(trained.result, photos, "train")
+    ]
+    features = np.stack(seen).mean(axis=(1, 2)) / 255  # as the tiny backbone has it
+    assert len(seen) == 36
+    np.testing.assert_allclose(constants["known.mean"], features.mean(axis=0), rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def dimmer(tmp_path_factory):
+    """Photos whose test split is of other pictures than train and val, and more of them."""
+    root = make_photos(tmp_path_factory.mktemp("dimmer"), each=12, split="train")
+    make_photos(root, each=8, split="val", start=50)
+    return make_photos(root, each=20, split="test", start=100)
+
+
+def test_test_is_measured_with_what_was_fitted_on_val(tiny, dimmer, tmp_path, reporter):
+    """As a user does who has the bundle: with its temperature and its thresholds, whatever would suit test better."""
+    config = resolve_config(flags={**FAST, "review-precision": "0.6"})
+    places = places_beside(tmp_path / "mine")
+    result = train(scan(dimmer, taxonomy=COLOURS), config, places, workers=2, reporter=reporter)
+    predictor = Predictor.load(result.bundle, threads=1)
+    found = [(path.parent.name, predictor.predict_file(path)) for path in _files(result, dimmer, "test")]
+    assert len(found) == 60
+    stated = result.manifest.metrics["test"].values
+    right = np.array([name == prediction.category for name, prediction in found])
+    confidence = np.array([prediction.confidence for _, prediction in found])
+    accepted = np.array([prediction.decision == "accept" for _, prediction in found])
+    assert accepted.any()
+    assert stated["accepted_share"].value == pytest.approx(accepted.mean())
+    assert stated["calibration_error"].value == pytest.approx(expected_calibration_error(confidence, right), abs=1e-4)
