@@ -237,10 +237,10 @@ def search_penalty(
     wanted: dict[str, Any] = {
         "inverse_penalty": optuna.distributions.FloatDistribution(min(penalties), max(penalties), log=True)
     }
-    known = {record.params["inverse_penalty"] for record in trial_records(study)}
     for done, penalty in enumerate(penalties):
         progress(done, len(penalties))
-        if penalty not in known:
+        # Asked anew each time: another process may have tried it by now.
+        if penalty not in {record.params["inverse_penalty"] for record in trial_records(study)}:
             value = _cross_validate(views, labels, folds, penalty, workers)
             trial = optuna.create_trial(params={"inverse_penalty": penalty}, distributions=wanted, value=value)
             study.add_trial(trial)
