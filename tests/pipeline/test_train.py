@@ -132,6 +132,14 @@ def test_without_taxonomy_one_is_written(run, reporter):
     assert names == []
 
 
+def test_a_taxonomy_that_was_filled_in_is_left_alone(run, tmp_path, reporter):
+    """Trained again without it: hours of filling in are not written over."""
+    (tmp_path / "mine.taxonomy.toml").write_text("# mine")
+    assert run(taxonomy=None).taxonomy is None
+    assert (tmp_path / "mine.taxonomy.toml").read_text() == "# mine"
+    assert any("left alone; to use it, train with --taxonomy" in line for line in reporter.lines)
+
+
 def test_a_zip_a_report_and_unknown_photos(run, tmp_path):
     """All lie beside the zip; the unknown photos are a split of their own in the manifest."""
     make_photos(tmp_path / "strange", each=3, start=50)
