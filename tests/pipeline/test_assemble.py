@@ -12,7 +12,7 @@ from tests.pipeline.tiny import COLOURS, FAST, make_photos
 
 from binsight.bundle import load_bundle
 from binsight.dataset import scan
-from binsight.evaluation.metrics import expected_calibration_error
+from binsight.evaluation.reliability import calibration_errors, equal_width_bins
 from binsight.imaging import prepare_photo
 from binsight.pipeline.presets import resolve_config
 from binsight.pipeline.train import places_beside, train
@@ -59,4 +59,5 @@ def test_test_is_measured_with_what_was_fitted_on_val(tiny, dimmer, tmp_path, re
     accepted = np.array([prediction.decision == "accept" for _, prediction in found])
     assert accepted.any()
     assert stated["accepted_share"].value == pytest.approx(accepted.mean())
-    assert stated["calibration_error"].value == pytest.approx(expected_calibration_error(confidence, right), abs=1e-4)
+    (error,) = calibration_errors(np.ones((1, 60)), confidence, right, equal_width_bins(confidence, 15))
+    assert stated["calibration_error"].value == pytest.approx(error, abs=1e-4)
