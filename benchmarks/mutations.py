@@ -61,26 +61,91 @@ class Mutation:
 
 _TUNED = "tests/pipeline/test_tuned.py"
 _FROZEN = "tests/pipeline/test_frozen.py"
+_ASSEMBLED = "tests/pipeline/test_assemble.py"
+_OTHERS = "tests/evaluation/test_out_of_sample.py"
 MUTATIONS = (
+    Mutation(
+        "val judged by what was fitted on it",
+        "src/binsight/pipeline/calibrate.py",
+        "fitted = calibrate(scores.take(fit), labels[fit], targets, groups=None if groups is None else groups[fit])",
+        "fitted = calibrate(scores, labels, targets, groups=groups)",
+        (f"{_OTHERS}::test_no_photo_and_no_copy_of_it_fits_what_judges_it",),
+    ),
+    Mutation(
+        "evaluate judges val by what was fitted on it",
+        "src/binsight/evaluation/evaluate.py",
+        "fitted = calibrate(scores.network.take(fit), seen.labels[fit], targets, groups=seen.copies[fit])",
+        "fitted = calibrate(scores.network, seen.labels, targets, groups=seen.copies)",
+        (f"{_ASSEMBLED}::test_evaluating_on_val_gives_the_figures_of_the_manifest",),
+    ),
+    Mutation(
+        "cross-fitted temperature fitted on all",
+        "src/binsight/evaluation/reliability.py",
+        "fit_temperature(logits[fit], labels[fit])",
+        "fit_temperature(logits, labels)",
+        (f"{_OTHERS}::test_no_photo_and_no_copy_of_it_fits_its_own_temperature",),
+    ),
+    Mutation(
+        "cross-fitted thresholds chosen on all",
+        "src/binsight/evaluation/selective.py",
+        "found = reasons(choose(fit).threshold)",
+        "found = reasons(chosen.threshold)",
+        (f"{_OTHERS}::test_no_photo_chooses_the_threshold_that_judges_it",),
+    ),
+    Mutation(
+        "no correction of the calibration error's bias",
+        "src/binsight/evaluation/figures.py",
+        "resamples=resamples, biased=BIASED)",
+        "resamples=resamples)",
+        (f"{_OTHERS}::test_the_interval_of_a_calibration_error_is_not_that_of_its_resamples",),
+    ),
+    Mutation(
+        "folds that ignore copies",
+        "src/binsight/probability/folds.py",
+        "np.arange(len(labels)) if groups is None else groups, folds=folds, seed=seed",
+        "np.arange(len(labels)), folds=folds, seed=seed",
+        (_OTHERS, "tests/probability/test_folds.py"),
+    ),
     Mutation(
         "test recalibrated on itself",
         "src/binsight/pipeline/assemble.py",
-        'measure(seen["test"], run.data.splits["test"].labels, targets, calibration=calibration)',
-        'measure(seen["test"], run.data.splits["test"].labels, targets)',
-        ("tests/pipeline/test_assemble.py",),
+        "    split = run.data.splits[name]\n    fitted_for",
+        "    split = run.data.splits[name]\n    calibration = calibrate(scores, split.labels, targets)\n    fitted_for",
+        (f"{_ASSEMBLED}::test_test_is_measured_with_what_was_fitted_on_val",),
     ),
     Mutation(
         "subspace fitted on val",
         "src/binsight/pipeline/assemble.py",
         'fit_subspace(model.fitted.source.of_split("train"))',
         'fit_subspace(model.fitted.source.of_split("val"))',
-        ("tests/pipeline/test_assemble.py",),
+        (f"{_ASSEMBLED}::test_known_features_are_those_of_the_photos_that_were_learnt_from",),
+    ),
+    Mutation(
+        "copies of val count as evidence for the threshold",
+        "src/binsight/pipeline/assemble.py",
+        'calibrate(seen["val"], val.labels, targets, groups=val.groups)',
+        'calibrate(seen["val"], val.labels, targets)',
+        (f"{_ASSEMBLED}::test_copies_in_val_are_no_further_evidence",),
+    ),
+    Mutation(
+        "copies of val narrow the intervals",
+        "src/binsight/pipeline/assemble.py",
+        "calibration, groups=split.groups, fitted_for=fitted_for)",
+        "calibration, fitted_for=fitted_for)",
+        (f"{_ASSEMBLED}::test_copies_in_val_are_no_further_evidence",),
+    ),
+    Mutation(
+        "copies judge the backbones that are compared",
+        "src/binsight/pipeline/compare_backbones.py",
+        "cross_fit_folds(labels, photos.copies, folds=_FOLDS, seed=seed)",
+        "cross_fit_folds(labels, None, folds=_FOLDS, seed=seed)",
+        ("tests/pipeline/test_compare_backbones.py::test_copies_are_kept_in_one_part_and_counted_once",),
     ),
     Mutation(
         "copies judge the heads that learnt from them",
         "src/binsight/pipeline/frozen.py",
-        "train.groups.tolist(), folds=number",
-        "list(range(len(train.labels))), folds=number",
+        "train.labels, train.groups, folds=number",
+        "train.labels, np.arange(len(train)), folds=number",
         (_FROZEN,),
     ),
     Mutation(

@@ -41,7 +41,7 @@ def copied(tmp_path):
     groups = np.tile(np.arange(50), 4)
     labels = generator.permutation(np.arange(50) % 2)[groups]
     features = generator.normal(size=(50, 60))[groups] + 0.01 * generator.normal(size=(200, 60))
-    split = Split((Path("x.png"),) * 200, labels, groups)
+    split = Split((Path("x.png"),) * 200, labels, groups, ("",) * 200)
     data = PreparedData(TWO, True, tmp_path, {"train": split}, "", {})
     run = Run(resolve_config(flags=FLAGS), data, Work.open(tmp_path / "w"), SilentReporter(), 1)
     return run, Source(features.astype(np.float32), labels)
