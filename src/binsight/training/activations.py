@@ -106,8 +106,8 @@ class ActivationCache:
         digest = hashlib.sha256(self._key)
         for photo in photos:
             digest.update(hashlib.sha256(photo.read_bytes()).digest())
-        if number and len(others) < len(photos):
-            digest.update(json.dumps(list(others)).encode())
+        if number and [*others] != [*range(len(photos))]:
+            digest.update(json.dumps([*others]).encode())
         return f"{digest.hexdigest()[:16]}-{number}"
 
     def _compute(
