@@ -172,7 +172,9 @@ class Training:
         front = cut_graph(whole, f"_blocks.{block}._project_conv.sum.residual")
         workers = available_cores()
         self.cache = ActivationCache(front, self.spec, AUGMENT, folder=arguments.cache, seed=0, workers=workers)
-        self.views = [self._activations(self.all.paths, f"train, view {k}", k) for k in range(VIEWS)]
+        self.views = [
+            self._activations(self.all.paths, f"train, view {k}", k, self.rows.tolist()) for k in range(VIEWS)
+        ]
         self.seen = self._activations(val.paths, "val")
         self.model = self.backbone.build(size=size)
         tail = split_backbone(self.model, self.last_frozen)
@@ -284,9 +286,11 @@ class Training:
         out = write_bundle(self.arguments.out, manifest, files, overwrite=self.arguments.overwrite)
         check_bundle(out, self.val, self.taxonomy, expected=chosen.metrics["val"].values["accuracy"].value)
 
-    def _activations(self, photos: list[Path], what: str, number: int = 0) -> Activations:
+    def _activations(
+        self, photos: list[Path], what: str, number: int = 0, backgrounds: Sequence[int] | None = None
+    ) -> Activations:
         ticks = iter(track(range(len(photos)), description=f"Activations of {what}"))
-        return self.cache.view(photos, number, progress=lambda: next(ticks, None) and None)
+        return self.cache.view(photos, number, backgrounds=backgrounds, progress=lambda: next(ticks, None) and None)
 
     def _elsewhere(self) -> tuple[Photos, Activations] | None:
         """Photos by others, without those that are among the training photos too."""

@@ -11,7 +11,7 @@ from tests.pipeline.tiny import COLOURS, FAST, SIZE, CollectingReporter, make_ph
 
 from binsight.bundle import load_bundle, photo_key, read_calibration, verify_bundle
 from binsight.dataset import scan
-from binsight.errors import OutputError, WeightsError
+from binsight.errors import LeakageError, OutputError, WeightsError
 from binsight.pipeline import assemble, frozen
 from binsight.pipeline.presets import resolve_config
 from binsight.pipeline.train import places_beside, train
@@ -132,6 +132,14 @@ def test_without_taxonomy_one_is_written(run, reporter):
     assert names == []
 
 
+def test_a_taxonomy_that_was_filled_in_is_left_alone(run, tmp_path, reporter):
+    """Trained again without it: hours of filling in are not written over."""
+    (tmp_path / "mine.taxonomy.toml").write_text("# mine")
+    assert run(taxonomy=None).taxonomy is None
+    assert (tmp_path / "mine.taxonomy.toml").read_text() == "# mine"
+    assert any("left alone; to use it, train with --taxonomy" in line for line in reporter.lines)
+
+
 def test_a_zip_a_report_and_unknown_photos(run, tmp_path):
     """All lie beside the zip; the unknown photos are a split of their own in the manifest."""
     make_photos(tmp_path / "strange", each=3, start=50)
@@ -159,6 +167,17 @@ def test_a_backbone_that_does_not_exist_is_named_at_once(run, tmp_path):
     with pytest.raises(WeightsError, match="did you mean"):
         run(flags={"backbone": "efficientnet_lite9"})
     assert not (tmp_path / "mine.work").exists()
+
+
+def test_a_run_that_failed_does_not_block_the_corrected_one(run, tmp_path):
+    """Copies on both sides of the split stop it; once that is accepted, the same command trains."""
+    root = make_photos(tmp_path / "given", each=8, split="train")
+    make_photos(root, each=6, split="val", start=20)
+    for name in ("red", "green", "blue"):
+        shutil.copy(root / "train" / name / "0.png", root / "val" / name / "copy.png")
+    with pytest.raises(LeakageError):
+        run(root=root)
+    assert run(root=root, flags={"allow-leakage": "yes"}).bundle.is_dir()
 
 
 def test_an_interrupted_run_goes_on(run, trained, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 import numpy as np
@@ -82,6 +83,50 @@ def test_a_trial_that_was_broken_off_does_not_count(photos, url, monkeypatch):
     _search(study, photos, 6)
     assert len(trial_records(study)) == 6
     assert len(calls) == 7
+
+
+def test_a_trial_whose_process_was_killed_is_tried_anew(photos, url, monkeypatch):
+    """Where nobody else is at work: as if it had not been killed."""
+    whole = open_study("whole", url)
+    _search(whole, photos, 5)
+
+    def killed(*_args, **_options):
+        raise KeyboardInterrupt
+
+    study = open_study("parts", url)
+    _search(study, photos, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "fit_small_network", killed)
+        patch.setattr(tuning, "_give_up", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            _search(study, photos, 3)
+    again = open_study("parts", url, alone=True)
+    _search(again, photos, 5)
+    assert [r.params for r in trial_records(again)] == [r.params for r in trial_records(whole)]
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_parallel_workers_try_different_settings(photos, url, monkeypatch, interrupted):
+    """While one is in its first trial, another does three; the first may be broken off, and begin anew."""
+    fit, calls = tuning.fit_small_network, []
+
+    def meanwhile(*args, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            _search(open_study("a", url), photos, 3)
+            if interrupted:
+                raise KeyboardInterrupt
+        return fit(*args, **options)
+
+    monkeypatch.setattr(tuning, "fit_small_network", meanwhile)
+    with pytest.raises(KeyboardInterrupt) if interrupted else contextlib.nullcontext():
+        _search(open_study("a", url), photos, 8)
+    study = open_study("a", url)
+    _search(study, photos, 8)
+    tried = [tuple(r.params.values()) for r in trial_records(study)]
+    assert len(set(tried)) == len(tried) == 8
+    (first,) = [t.params for t in study.get_trials() if t.number == 0]
+    assert tuple(first.values()) in tried
 
 
 def test_bad_trials_are_stopped_early(photos, url):

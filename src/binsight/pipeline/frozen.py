@@ -112,7 +112,7 @@ def search_inner(run: Run, source: FeatureSource) -> tuple[dict[str, Any], Featu
     )
     rate, dropout = tuning.learning_rate, tuning.dropout
     space = SearchSpace((rate[0], rate[1]), tuning.inner_sizes, (dropout[0], dropout[1]))
-    study = open_study(study_name(run, source), run.study_url, prune=tuning.prune)
+    study = open_study(study_name(run, source), run.study_url, prune=tuning.prune, alone=tuning.storage is None)
     with one_blas_thread():
         best = search_small_network(
             study,

@@ -156,7 +156,11 @@ def _check_target(out: Path, *, overwrite: bool) -> None:
 def _write_taxonomy(data: PreparedData, path: Path, reporter: Reporter) -> Path | None:
     if not data.is_open:
         return None
-    write_whole(path, data.taxonomy.to_toml().encode())
+    text = data.taxonomy.to_toml().encode()
+    if path.exists() and path.read_bytes() != text:
+        reporter.say(f"{path} is not as it would be written, and left alone; to use it, train with --taxonomy {path}")
+        return None
+    write_whole(path, text)
     if data.taxonomy.has_biodegradability:
         reporter.say(f"the photos have no taxonomy: one was written to {path}; streams and advice are left for you")
     else:

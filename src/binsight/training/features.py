@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.bundle.runtime import import_onnxruntime
+from binsight.bundle.runtime import open_graph
 from binsight.errors import ImageError
 from binsight.imaging import PreprocessSpec, decode_image, prepare_photo, read_photo
 from binsight.notes import Note
@@ -71,10 +71,7 @@ class FeatureExtractor:
     """
 
     def __init__(self, backbone: bytes, spec: PreprocessSpec, *, cache: Path | None, workers: int) -> None:
-        ort = import_onnxruntime()
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = ort.InferenceSession(backbone, options, providers=["CPUExecutionProvider"])
+        self._session = open_graph(backbone)
         self._spec = spec
         self._cache = cache
         self._workers = workers

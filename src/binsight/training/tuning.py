@@ -1,8 +1,9 @@
 """Searches for the settings of heads on cached features: stored, so that a search can go on, or be shared.
 
 A study lives in a database, by default an SQLite file; several processes, also on several machines, may work on one.
-Every trial's draws depend on the seed and on how many trials were finished before it, so a search that was
-interrupted goes on as it would have without.
+Every trial has a turn of its own, counted from 0 in the order in which trials begin, and draws by the seed and its
+turn: so parallel workers try different settings. A trial that was broken off leaves its turn to one that is tried
+anew: so a search that was interrupted goes on as it would have without.
 
 References:
     Bergstra et al. 2011, Algorithms for Hyper-Parameter Optimization (tree-structured Parzen estimator).
@@ -29,6 +30,7 @@ from binsight.training.small_network import SmallNetworkSettings
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
 __all__ = [
     "SearchSpace",
@@ -45,6 +47,7 @@ __all__ = [
 _STARTUP_TRIALS: Final = 5  # before anything is stopped early
 _WARMUP_EPOCHS: Final = 3  # of each trial, likewise
 _BEST_EPOCH: Final = "epoch"
+_TURN: Final = "turn"  # kept with trials that repeat one that was broken off
 
 Steps = Callable[[int, int], None]
 """Called with how many trials are finished and how many are wanted."""
@@ -94,13 +97,15 @@ class TrialRecord:
         }
 
 
-def open_study(name: str, storage: str, *, prune: bool = True) -> optuna.Study:
+def open_study(name: str, storage: str, *, prune: bool = True, alone: bool = False) -> optuna.Study:
     """The study of that name, made when it is new; it looks for the largest value.
 
     Args:
         name: unique in the database.
         storage: a database URL, such as `sqlite:///study.sqlite`.
         prune: stop a trial that is below the median of the others at the same step.
+        alone: no other process is at work on it, so a trial that is under way is one of a process that was killed: it
+            will be tried anew.
 
     Raises:
         InputError: the database cannot be opened.
@@ -114,9 +119,12 @@ def open_study(name: str, storage: str, *, prune: bool = True) -> optuna.Study:
     with study_faults(storage, ImportError, ValueError):  # no driver for it, no database URL
         database = optuna.storages.RDBStorage(storage)
         _hurry_sqlite(database.engine)
-        return optuna.create_study(
+        study = optuna.create_study(
             study_name=name, storage=database, direction="maximize", pruner=stopper, load_if_exists=True
         )
+        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)) if alone else ():
+            _give_up(study, trial)
+        return study
 
 
 @contextmanager
@@ -229,10 +237,10 @@ def search_penalty(
     wanted: dict[str, Any] = {
         "inverse_penalty": optuna.distributions.FloatDistribution(min(penalties), max(penalties), log=True)
     }
-    known = {record.params["inverse_penalty"] for record in trial_records(study)}
     for done, penalty in enumerate(penalties):
         progress(done, len(penalties))
-        if penalty not in known:
+        # Asked anew each time: another process may have tried it by now.
+        if penalty not in {record.params["inverse_penalty"] for record in trial_records(study)}:
             value = _cross_validate(views, labels, folds, penalty, workers)
             trial = optuna.create_trial(params={"inverse_penalty": penalty}, distributions=wanted, value=value)
             study.add_trial(trial)
@@ -299,18 +307,34 @@ def _run(
         progress(done, trials)
         if done and end is not None and time.monotonic() >= end:
             break
-        study.sampler = optuna.samplers.TPESampler(seed=seed + done)
         trial = study.ask()
+        # Trials that others have under way count as bad ones: nobody else need look there.
+        study.sampler = optuna.samplers.TPESampler(seed=seed + _turn_of(study, trial), constant_liar=True)
         try:
             value = score(trial)
         except optuna.TrialPruned:
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED, skip_if_finished=True)
         except BaseException:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            _give_up(study, trial)
             raise
         else:
-            study.tell(trial, value)
+            study.tell(trial, value, skip_if_finished=True)
     progress(trials, trials)
+
+
+def _turn_of(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> int:
+    """How many trials began before; of one that repeats another, the turn of that."""
+    kept: int | None = trial.user_attrs.get(_TURN)
+    before = study.get_trials(deepcopy=False)[: trial.number]
+    return sum(_TURN not in other.user_attrs for other in before) if kept is None else kept
+
+
+def _give_up(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> None:
+    """Let a trial count as failed, and the next one take its turn."""
+    from optuna.trial import TrialState  # noqa: PLC0415 - loaded already
+
+    study.enqueue_trial({}, user_attrs={_TURN: _turn_of(study, trial)})
+    study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
 
 def _suggest(trial: optuna.Trial, space: SearchSpace, base: SmallNetworkSettings) -> SmallNetworkSettings:
