@@ -72,6 +72,8 @@ class Bridge:
         self.service = service
         self._application = application
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="binsight-http")
+        # Few: when a thousand uploads begin at once, probes must not wait behind all of the questions.
+        self._asking = ThreadPoolExecutor(2, thread_name_prefix="binsight-ask")
         self._receiving: set[asyncio.Timeout] = set()
         self._cut_at = float("inf")
         self._cut = 0
@@ -110,13 +112,14 @@ class Bridge:
     def close(self) -> None:
         """Take no more requests."""
         self._pool.shutdown(wait=False)
+        self._asking.shutdown(wait=False)
 
     async def _answer(self, environ: dict[str, Any], receive: Receive, holding: Holding) -> RawAnswer:
         loop, body = asyncio.get_running_loop(), b""
         size = 0 if REFUSED in environ else int(environ.get("CONTENT_LENGTH") or 0)
         is_chunked = "HTTP_TRANSFER_ENCODING" in environ and REFUSED not in environ
         if size > _SMALL or is_chunked or "HTTP_EXPECT" in environ:
-            early = await loop.run_in_executor(self._pool, self._run, {**environ, "wsgi.input": _Awaited()})
+            early = await loop.run_in_executor(self._asking, self._run, {**environ, "wsgi.input": _Awaited()})
             if isinstance(early, RawAnswer):
                 return early
             environ[ADMITTED], size = True, early
