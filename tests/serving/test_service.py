@@ -15,8 +15,8 @@ from binsight.serving.settings import Settings
 
 def test_one_worker_more_than_cores_unless_told_otherwise():
     """So that a core has work while a photo is between decoder, network and answer."""
-    assert Service.create(Settings()).batcher.workers == available_cores() + 1
-    assert Service.create(Settings(workers=3)).batcher.workers == 3
+    assert Service.create(Settings()).queue.workers == available_cores() + 1
+    assert Service.create(Settings(workers=3)).queue.workers == 3
 
 
 def test_a_lone_photo_gets_no_more_threads_than_workers(shared_bundle, monkeypatch):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TypeVar
+from typing import TypeVar, cast
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 from pydantic import BaseModel, ValidationError
 
 from binsight.errors import BinsightError, ImageError
@@ -57,18 +57,16 @@ def parse_query(values: Mapping[str, str], kind: type[Query]) -> Query:
 
 def _predict() -> Response:
     service = current_service()
-    service.check_ready()
+    service.check_ready(g.start)
     query = parse_query(request.args, PredictQuery)
     model = service.model(query.model)
     service.check_room()
-    with service.budget.hold() as holding:
-        start = time.perf_counter()
-        upload = read_photos(request, service.settings, holding)
-        service.telemetry.stage("read", time.perf_counter() - start)
-        results = _classify(service, model, upload.photos, query)
+    upload = read_photos(request, service.settings)
+    service.telemetry.stage("read", time.perf_counter() - g.start)
+    results = _classify(service, model, upload.photos, query)
     if not upload.many:
         if isinstance(results[0], ProblemError):
-            raise results[0]
+            raise cast("ProblemError", results.pop())  # in no variable: it would keep this frame, and so the photo
         return json_response(answer(results[0], query).to_json())
     pairs = zip(upload.photos, results, strict=True)
     return json_response(b"[" + b",".join(_entry(photo.source, r, query).to_json() for photo, r in pairs) + b"]")

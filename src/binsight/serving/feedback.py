@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, g, request
-from werkzeug.exceptions import HTTPException
-from werkzeug.formparser import MultiPartParser
 
 from binsight.errors import OutputError
 from binsight.serving.corrections import FeedbackBusyError, FeedbackError, FeedbackFullError, FeedbackStore
+from binsight.serving.forms import read_form
 from binsight.serving.problems import ProblemError
 from binsight.serving.service import current_service
 from binsight.serving.uploads import read_body
@@ -44,19 +42,20 @@ def feedback_blueprint(store: FeedbackStore) -> Blueprint:
     def correct() -> ResponseReturnValue:
         """Keep a correction."""
         service = current_service()
-        service.check_ready()
-        with service.budget.hold() as holding:
-            body = read_body(request, service.settings.max_photo_bytes + _FORM_ROOM, holding)
-            photo, fields = _parse_form(body, request.mimetype_params.get("boundary", ""))
-            model = service.model(fields["model_name"])
-            try:
-                correction, outcome = store.add(
-                    photo, taxonomy=model.bundle.manifest.taxonomy, limits=service.limits, **fields
-                )
-            except FeedbackError as error:
-                raise ProblemError("bad_parameter", str(error)) from None
-            except OutputError as error:
-                raise _not_stored(error) from error
+        service.check_ready(g.start)
+        body = read_body(request, service.settings.max_photo_bytes + _FORM_ROOM)
+        parts = read_form(body, request.mimetype_params.get("boundary", ""), max_parts=_MAX_PARTS)
+        values = {part.name: part.data for part in parts}
+        fields = {key: values.get(key, b"").decode(errors="replace") for key in _FIELDS}
+        model = service.model(fields["model_name"])
+        try:
+            correction, outcome = store.add(
+                values.get("file", b""), taxonomy=model.bundle.manifest.taxonomy, limits=service.limits, **fields
+            )
+        except FeedbackError as error:
+            raise ProblemError("bad_parameter", str(error)) from None
+        except OutputError as error:
+            raise _not_stored(error) from error
         return {"outcome": outcome, **correction.to_dict()}, 201 if outcome == "stored" else 200
 
     return blueprint
@@ -69,21 +68,3 @@ def _not_stored(error: OutputError) -> ProblemError:
         return ProblemError("feedback_full", _FULL)
     retry_after_s = _BUSY_RETRY_S if isinstance(error, FeedbackBusyError) else None
     return ProblemError("feedback_unavailable", _UNAVAILABLE, retry_after_s=retry_after_s)
-
-
-def _parse_form(body: bytes, boundary: str) -> tuple[bytes, dict[str, str]]:
-    """The photo and the text fields of a multipart form; missing ones come out empty.
-
-    Raises:
-        ProblemError: 400, the form is malformed.
-    """
-    # The body is in memory and bounded: its parts need no bound of their own.
-    parser = MultiPartParser(
-        stream_factory=lambda *_, **__: io.BytesIO(), max_form_memory_size=None, max_form_parts=_MAX_PARTS
-    )
-    try:
-        form, files = parser.parse(io.BytesIO(body), boundary.encode("ascii"), len(body))
-    except (ValueError, HTTPException) as error:
-        raise ProblemError("bad_request", f"expected multipart/form-data: {str(error)[:100]}") from None
-    photo = files["file"].read() if "file" in files else b""
-    return photo, {key: form.get(key, "") for key in _FIELDS}

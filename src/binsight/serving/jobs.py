@@ -14,8 +14,8 @@ from PIL import Image, PngImagePlugin  # noqa: F401 - the plug-in registers the 
 from binsight.imaging import ImageLimits, decode_photo, overlay_heatmap, prepare_photo
 from binsight.imaging.heatmap import class_evidence
 from binsight.predictor import Outputs, Prediction
-from binsight.serving.batching import Job
 from binsight.serving.models import LoadedModel
+from binsight.serving.photo_queue import Job
 from binsight.serving.schemas import PredictionAnswer, PredictQuery
 
 __all__ = ["Classified", "answer", "photo_job"]

@@ -37,6 +37,7 @@ KINDS: Mapping[str, Kind] = {
     "unknown_model": Kind(404, "There is no such model"),
     "method_not_allowed": Kind(405, "This address does not know the method"),
     "slow_upload": Kind(408, "The request took too long to arrive"),
+    "length_required": Kind(411, "The request does not say how long it is"),
     "conflict": Kind(409, "The model is not in a state for that"),
     "reload_busy": Kind(409, "Another model is being loaded"),
     "rolled_back": Kind(409, "The bundle was rolled back; the present model stays"),
@@ -49,11 +50,13 @@ KINDS: Mapping[str, Kind] = {
     "bundle": Kind(422, "The model bundle is not sound; the old model stays"),
     "queue_full": Kind(429, "The server has as much work as it can do in time"),
     "rate_limited": Kind(429, "This client sends too many requests"),
+    "headers_too_large": Kind(431, "The request's headers are too large"),
     "internal": Kind(500, "The server made a mistake"),
     "loading": Kind(503, "The model is not loaded yet"),
     "draining": Kind(503, "The server is shutting down"),
     "deadline": Kind(503, "The photo waited too long"),
     "feedback_unavailable": Kind(503, "The store for corrections cannot be written now"),
+    "http_version": Kind(505, "This version of HTTP is not spoken"),
     "feedback_full": Kind(507, "The store for corrections is full"),
 }
 

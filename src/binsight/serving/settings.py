@@ -50,7 +50,6 @@ class Settings:
     workers: int = setting(
         0, "Photos in work at a time, each on a core; 0: one more than cores.", low=0, high=1024, group=_WORK
     )
-    max_batch: int = setting(1, "Photos in one run of the network.", low=1, high=64, group=_WORK)
     queue_size: int = setting(
         128, "Photos that may wait; what comes on top is refused at once.", low=1, high=100_000, flag="queue",
         group=_WORK,
@@ -69,7 +68,7 @@ class Settings:
         256 * _MB, "All requests together that are being received or wait.", flag="max-pending-mb", group=_LIMITS
     )
     max_connections: int = setting(
-        512, "Connections open at a time; more are closed at once.", low=1, high=1_000_000, group=_LIMITS
+        4096, "Connections open at a time; more are closed at once.", low=1, high=1_000_000, group=_LIMITS
     )
     header_timeout_s: float = _seconds(
         10.0, "Seconds for a request's line and headers.", flag="header-timeout", group=_LIMITS

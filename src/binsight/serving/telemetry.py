@@ -31,7 +31,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 _REQUEST_BUCKETS = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _STAGE_BUCKETS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0)
-_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32)
 
 
 class Telemetry:
@@ -57,7 +56,6 @@ class Telemetry:
             buckets=_STAGE_BUCKETS,
             **options,
         )
-        self._batch = Histogram("batch_size", "Photos in one run of the network.", buckets=_BATCH_BUCKETS, **options)
         self._rejects = Counter("rejects", "Photos and requests refused, by code.", ("code",), **options)
         self._decisions = Counter(
             "decisions", "Decisions, with the reason for review.", ("model", "decision", "reason"), **options
@@ -87,10 +85,6 @@ class Telemetry:
     def stage(self, name: str, seconds: float) -> None:
         """A photo spent `seconds` in a stage."""
         self._time_stage(name).observe(seconds)
-
-    def batch(self, size: int) -> None:
-        """The network ran on `size` photos at once."""
-        self._batch.observe(size)
 
     def reject(self, code: str) -> None:
         """A photo or request was refused."""
