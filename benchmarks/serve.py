@@ -2,12 +2,12 @@
 
     python benchmarks/serve.py [--seconds S] [--rounds N] [PART ...]
 
-Parts: latency, memory, rivals, overload, hostile, batches, wsgi; by default the first five. The issue's full sizes are
+Parts: latency, memory, rivals, overload, hostile, wsgi, slow; by default the first five. The issue's full sizes are
 `--seconds 10 --rounds 5 --requests 10000 --uploads 10000 --overload-seconds 60`.
 
 Beside binsight[serve] the rivals need packages that nothing else here does; a missing one is left out:
 
-    pip install litserve python-multipart waitress granian gunicorn
+    pip install litserve python-multipart waitress granian gunicorn cheroot hypercorn
 
 Every figure is a ratio of things measured in turn in this run, so a slow or busy machine changes it little. All load
 stays on this machine.
@@ -23,6 +23,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ from rich.table import Table
 from binsight.imaging import prepare_photo
 from binsight.predictor import Predictor, available_cores
 from serve_load import Client, Load, closed_load, form, open_load, request, run_threads
-from serve_processes import binsight, family_mb, resident_mb, rivals, started, wsgi_servers
+from serve_processes import binsight, family_cpu_s, family_mb, resident_mb, rivals, started, wsgi_servers
+from serve_slow import measure_slow
 
 ROOT = Path(__file__).parent.parent
 SHARED_PHOTOS = ROOT.parent / "shared" / "data" / "waste8" / "val"
@@ -138,11 +140,26 @@ def measure_wsgi(console: Console, photos: list[bytes], options: argparse.Namesp
     _compare(console, "The same application under other WSGI servers", wsgi_servers(), photos, CLIENTS, options)
 
 
-def measure_batches(console: Console, photos: list[bytes], options: argparse.Namespace) -> None:
-    """Photos in one run of the network: what the default was chosen by."""
-    commands = {f"--max-batch {size}": ["--max-batch", str(size)] for size in (1, 2, 4, 8, 16)}
-    commands |= {"--workers 1 --max-batch 8": ["--workers", "1", "--max-batch", "8"]}
-    _compare(console, "Batches", commands, photos, (8, 32), options)
+def measure_trickle(console: Console, photos: list[bytes], options: argparse.Namespace) -> None:
+    """Each WSGI server, with many clients that send a byte every few seconds beside four that behave."""
+    requests, count = [form(photo) for photo in photos], options.slow_clients
+    table = Table(
+        *("server", "answers/s alone", "beside slow ones", "kept", "CPU ms an answer, alone / beside"),
+        *("probes p50 / p99 / max, ms", "MB"),
+        title=f"{count:,} clients that trickle headers or bodies",
+    )
+    for name, command in wsgi_servers().items():
+        with started(command) as (port, process):
+            closed_load(port, requests, 4, 1)
+            cpu_s = partial(family_cpu_s, process)
+            run = measure_slow(port, requests, count=count, clients=4, seconds=options.seconds, cpu_s=cpu_s)
+            memory = family_mb(process)
+        probes = " / ".join(f"{run.probe(percent):,.0f}" for percent in (50, 99, 100))
+        cpu = " / ".join(f"{ms:.1f}" for ms in run.cpu_ms)
+        table.add_row(
+            name, f"{run.before.rate:.0f}", f"{run.during.rate:.0f}", f"{run.kept:.2f}", cpu, probes, f"{memory:.0f}"
+        )
+    console.print(table)
 
 
 def _compare(
@@ -315,13 +332,13 @@ def main() -> None:
             single[part]()
     if table.rows:
         console.print(table)
-    for part, measure in (("rivals", measure_rivals), ("batches", measure_batches), ("wsgi", measure_wsgi)):
+    for part, measure in (("rivals", measure_rivals), ("wsgi", measure_wsgi), ("slow", measure_trickle)):
         if part in options.parts:
             measure(console, photos, options)
 
 
 def _arguments() -> argparse.Namespace:
-    parts = ("latency", "memory", "rivals", "overload", "hostile", "batches", "wsgi")
+    parts = ("latency", "memory", "rivals", "overload", "hostile", "wsgi", "slow")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", default=parts[:5], help=", ".join(parts))
     parser.add_argument("--photos", type=Path, help="folder with .jpg photos")
@@ -330,6 +347,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=1000, help="for the memory")
     parser.add_argument("--uploads", type=int, default=1000, help="mutated ones")
     parser.add_argument("--overload-seconds", type=float, default=10.0, help="of twice the capacity")
+    parser.add_argument("--slow-clients", type=int, default=1000, help="that trickle")
     options = parser.parse_args()
     if unknown := sorted(set(options.parts) - set(parts)):
         parser.error(f"unknown parts {', '.join(unknown)}; there are {', '.join(parts)}")

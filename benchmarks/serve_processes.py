@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -73,7 +73,19 @@ if __name__ == "__main__":
 WSGI = {
     "waitress": """
 import waitress
-waitress.serve(make(), host="127.0.0.1", port=port, threads=162, _quiet=True)""",
+waitress.serve(make(), host="127.0.0.1", port=port, threads=162, _quiet=True, connection_limit=5000,
+               asyncore_use_poll=True, inbuf_overflow=100_000_000)""",
+    "cheroot": """
+from cheroot.wsgi import Server
+Server(("127.0.0.1", port), make(), numthreads=162, max=162, request_queue_size=1024).safe_start()""",
+    "hypercorn": """
+import asyncio
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+config = Config()
+config.bind, config.backlog, config.loglevel = [f"127.0.0.1:{port}"], 1024, "ERROR"
+config.wsgi_max_body_size = 64_000_000
+asyncio.run(serve(make(), config, mode="wsgi"))""",
     "gunicorn": """
 from gunicorn.app.base import BaseApplication
 class Run(BaseApplication):
@@ -115,7 +127,7 @@ def rivals() -> dict[str, list[str]]:
 
 def wsgi_servers() -> dict[str, list[str]]:
     """Name → command of each WSGI server that is installed, our own first."""
-    commands: dict[str, list[str]] = {"binsight (cheroot)": []}
+    commands: dict[str, list[str]] = {"binsight": []}
     for name, text in WSGI.items():
         if importlib.util.find_spec(name):
             body = "".join(f"    {line}\n" for line in text.strip().splitlines())
@@ -200,12 +212,21 @@ def started(command: list[str]) -> Iterator[tuple[int, subprocess.Popen[bytes]]]
 
 def family_mb(process: subprocess.Popen[bytes]) -> float:
     """Memory of a process and its children; what they share counts once (proportional set size)."""
-    group = os.getpgid(process.pid)
-    total = 0
+    texts = _family(process, "smaps_rollup")
+    return sum(int(text.split("Pss:")[1].split()[0]) for text in texts) / 1024
+
+
+def family_cpu_s(process: subprocess.Popen[bytes]) -> float:
+    """Processor time of a process and its children, in seconds."""
+    ticks = sum(sum(map(int, text.rpartition(")")[2].split()[11:13])) for text in _family(process, "stat"))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _family(process: subprocess.Popen[bytes], name: str) -> list[str]:
+    """What the system says of a process and its children."""
+    group, texts = os.getpgid(process.pid), []
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError):
             if os.getpgid(int(folder.name)) == group:
-                total += int((folder / "smaps_rollup").read_text().split("Pss:")[1].split()[0])
-        except (OSError, IndexError):
-            continue
-    return total / 1024
+                texts.append((folder / name).read_text())
+    return texts

@@ -83,3 +83,10 @@ def test_bundles_are_read_without_the_runtime(names: dict[str, str]) -> None:
     """Describing a bundle loads no ONNX Runtime."""
     code = f"from binsight.bundle import load_bundle\nprint(load_bundle({names['bundle']!r}).label)"
     assert not modules_after(code) & {*HEAVY, "onnxruntime", "rich", "click"}
+
+
+def test_statistics_need_numpy_alone() -> None:
+    """Temperatures, thresholds, folds and intervals can be had where only predicting is installed."""
+    modules = ", ".join(f"binsight.probability.{name}" for name in ("calibration", "folds", "intervals", "thresholds"))
+    loaded = modules_after(f"import {modules}")
+    assert not loaded & {*HEAVY, "onnxruntime", "PIL", "rich", "click"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from binsight.errors import TaxonomyError
-from binsight.taxonomy import Taxonomy, WasteClass, builtin_taxonomy, name_key
+from binsight.taxonomy import Taxonomy, WasteClass, builtin_taxonomy, folder_name_fault, name_key
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from binsight.taxonomy import Taxonomy, WasteClass, builtin_taxonomy, name_key
     ["ewaste", "E-waste", "e_waste", "EWASTE", " e waste ", "Electronic waste", "\uff45\uff57\uff41\uff53\uff54\uff45"],
 )
 def test_spelling(name):
-    """Case, spaces, punctuation and width do not tell names apart, and the title counts as a name."""
+    """Case, spaces, hyphens, underscores and width do not tell names apart, and the title counts as a name."""
     assert builtin_taxonomy().match(name) == "ewaste"
 
 
@@ -48,6 +48,36 @@ def test_ambiguous():
     with pytest.raises(TaxonomyError, match="may mean any of a-b, a_b"):
         taxonomy.match("AB")
     assert [taxonomy.match(c.id) for c in classes] == ["a-b", "a_b"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        *(("कील", "केला"), ("PP", "PP+"), ("C", "C++"), ("<5 mm", ">5 mm"), ("A-", "A"), ("1.5", "15"), ("1-5", "15")),
+        *(("1 5", "15"), ("PE/PP", "PEPP"), ("glass (clear)", "glass clear"), ("#1", "1"), ("♻️", "♳"), ("5", "-5")),
+    ],
+)
+def test_names_that_differ(one, other):
+    """The marks of any script, and signs that say something, tell names apart."""
+    assert name_key(one) != name_key(other)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("..", ".", "", "../x", "a/b", "/a", "a\\b", "C:", "C:x", "con", "CON.txt", "lpt1", "a ", " a", "a.", "a\0b"),
+        *("a\nb", "a*", "what?", "a|b", "<b>", 'a"b'),
+    ],
+)
+def test_no_folder_names(name):
+    """A name that leads elsewhere, or that some system does not take, says why."""
+    assert folder_name_fault(name)
+
+
+@pytest.mark.parametrize("name", ["cans", "Métal", "कील", "PP+", "a b", "नमक\u200d", ".hidden", "console"])
+def test_folder_names(name):
+    """Names in any script are fine, those with joiners as well."""
+    assert folder_name_fault(name) is None
 
 
 @given(st.text(max_size=40))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from binsight.bundle import builtin_bundles, load_bundle, resolve_bundle, verify_bundle
+from binsight.bundle import builtin_bundles, load_bundle, read_calibration, resolve_bundle, verify_bundle
 from binsight.imaging import decode_image, prepare_photo, read_photo
 from binsight.predictor import Prediction, Predictor, predict_files
 from binsight.taxonomy import builtin_taxonomy
@@ -42,8 +42,33 @@ def test_its_taxonomy_is_the_built_in_one():
 def test_its_card_states_the_accuracy_of_its_manifest():
     """The figure a person reads is the one a program reads."""
     bundle = load_bundle(resolve_bundle("waste8"))
-    stated = bundle.manifest.metrics["val"].values["accuracy"].value
-    assert f"| val | 752 | accuracy | {stated:.4f} |" in bundle.read("card.md").decode()
+    stated = bundle.manifest.metrics["test"].values["accuracy"].value
+    assert f"| test | 1236 | accuracy | {stated:.4f} |" in bundle.read("card.md").decode()
+
+
+def test_its_thresholds_are_those_that_were_measured(predictor):
+    """One for all classes; on the photos it was chosen on the manifest states what it accepts, and another figure."""
+    manifest = predictor.bundle.manifest
+    assert len(set(manifest.review.confidence)) == 1
+    stated = manifest.metrics["val"].values
+    assert stated["accepted_accuracy"].value > stated["accepted_accuracy_cross_fitted"].value
+
+
+def test_it_records_the_photos_it_has_seen(predictor):
+    """Those of train and val, files of the same bytes once; and that val chose it."""
+    record = read_calibration(predictor.bundle)
+    assert [len(record.photos[role]) for role in ("trained", "calibrated", "chosen")] == [4842, 747, 747]
+    assert record.shown_precision == record.targets.precision == 0.993
+
+
+@needs_photos
+def test_the_share_it_accepts_is_the_one_it_states(predictor):
+    """README once stated a share that other thresholds accept: all photos of val, by the thresholds in the bundle."""
+    photos = sorted(VAL.glob("*/*.jpg"))
+    outcomes = list(predict_files(predictor, photos, workers=os.cpu_count() or 1))
+    accepted = np.mean([isinstance(outcome, Prediction) and outcome.decision == "accept" for outcome in outcomes])
+    stated = predictor.bundle.manifest.metrics["val"].values["accepted_share"].value
+    assert accepted == pytest.approx(stated, abs=0.004)
 
 
 def test_it_is_small_enough_to_ship():

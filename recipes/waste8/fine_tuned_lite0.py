@@ -35,7 +35,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
@@ -48,16 +48,33 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import load_from_string
 from onnx.numpy_helper import to_array
-from photos import Photos, digest, held_out, list_photos, read_folders, read_split, twins_of_val, write_noise
-from report import check_bundle, seed_rows
+from photos import (
+    Photos,
+    copies_among,
+    digest,
+    held_out,
+    list_photos,
+    read_folders,
+    read_split,
+    twins_of_val,
+    write_noise,
+)  # fmt: skip
+from report import Judged, check_bundle, flat_metrics, record_calibration, say_epoch, seed_rows
 from rich.progress import track
 
-from binsight.bundle import Manifest, Metric, SplitMetrics, load_bundle, resolve_bundle, write_bundle
+from binsight.bundle import (
+    CalibrationRecord,
+    Manifest,
+    load_bundle,
+    resolve_bundle,
+    write_bundle,
+)  # fmt: skip
+from binsight.bundle.container import CALIBRATION_NAME
 from binsight.evaluation.metrics import accuracy
 from binsight.export.onnx_graph import attach_heads
 from binsight.imaging import PreprocessSpec
-from binsight.pipeline.calibrate import Calibration, ReviewTargets, Scores, calibrate
-from binsight.pipeline.card import class_rows, metric_rows
+from binsight.pipeline.calibrate import ReviewTargets, Scores, calibrate
+from binsight.pipeline.card import class_rows, metric_rows, shown_precision
 from binsight.pipeline.measure import measure, measure_unknown
 from binsight.predictor import available_cores
 from binsight.taxonomy import Taxonomy, builtin_taxonomy
@@ -70,7 +87,6 @@ from binsight.training.familiarity import FeatureSubspace, fit_subspace
 from binsight.training.fine_tune_settings import FineTuneSettings
 from binsight.training.fine_tune_tail import fine_tune_tail, predict_activations, split_backbone
 from binsight.training.heads import LinearModel, fit_biodegradable, fit_categories
-from binsight.training.history import EpochRecord
 from binsight.training.network import build_network
 
 BACKBONES = {"efficientnet_lite0": (256, 10), "efficientnet_lite2": (260, 14)}  # pixels, the last block that is frozen
@@ -94,6 +110,7 @@ TUNED_SHARE = 0.5
 TARGETS = ReviewTargets(precision=0.993, disagreement_share=0.01, unfamiliar_share=0.02)
 TWIN_COSINE = 0.9  # photos elsewhere as near as this to a training photo are not counted
 HERE = Path(__file__).parent
+_NEW_NAMES = {"calibration_error": "calibration_error_cross_fitted"}
 
 
 def main() -> None:
@@ -129,7 +146,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("src/binsight/models/waste8"))
     parser.add_argument("--overwrite", action="store_true", help="replace the bundle at --out")
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="where activations and checkpoints are kept")
-    parser.add_argument("--version", default="1.1.0", help="version of the bundle")
+    parser.add_argument("--version", default="1.2.0", help="version of the bundle")
     return parser.parse_args()
 
 
@@ -155,7 +172,9 @@ class Training:
         front = cut_graph(whole, f"_blocks.{block}._project_conv.sum.residual")
         workers = available_cores()
         self.cache = ActivationCache(front, self.spec, AUGMENT, folder=arguments.cache, seed=0, workers=workers)
-        self.views = [self._activations(self.all.paths, f"train, view {k}", k) for k in range(VIEWS)]
+        self.views = [
+            self._activations(self.all.paths, f"train, view {k}", k, self.rows.tolist()) for k in range(VIEWS)
+        ]
         self.seen = self._activations(val.paths, "val")
         self.model = self.backbone.build(size=size)
         tail = split_backbone(self.model, self.last_frozen)
@@ -198,7 +217,7 @@ class Training:
             seed=seed,
             rows=self.rows,
             resume=True,
-            on_epoch_end=_say,
+            on_epoch_end=say_epoch,
         )
         self.network.set_weights(result.start)
         return result.last
@@ -221,24 +240,34 @@ class Training:
         for name in ("logits", "biodegradable_logit"):
             self.network.get_layer(name).set_weights([constants[f"{name}.weight"], constants[f"{name}.bias"]])
         weights: Weights = self.network.get_weights()
-        return weights, loaded.manifest.training["seeds"]
+        seeds = loaded.manifest.training["seeds"]
+        if loaded.manifest.version == "1.1.0":  # where this name meant the cross-fitted one
+            seeds = {s: {_NEW_NAMES.get(name, name): v for name, v in row.items()} for s, row in seeds.items()}
+        return weights, seeds
 
     def write(self, weights: Weights, seeds: Mapping[str, Mapping[str, float]]) -> None:
         """Calibrate and measure the network, and write its bundle."""
         chosen = self.judge(weights, self.unknown())
-        for name, metric in _flat(chosen.metrics).items():
+        test = read_split(self.arguments.data, "test", self.taxonomy)
+        scores = self._scores(chosen.known, self._activations(test.paths, "test"))
+        copies = copies_among(test, self.taxonomy)
+        metrics = {
+            "test": measure(scores, test.labels, self.taxonomy, chosen.calibration, groups=copies), **chosen.metrics,
+        }  # fmt: skip
+        record = record_calibration(TARGETS, chosen.calibration, self.train, self.val)
+        for name, metric in flat_metrics(metrics).items():
             print(f"{name}: {metric.value:.4f} ({metric.low} to {metric.high})")
-        calibration = chosen.calibration
+        fitted = chosen.calibration.fitted
         manifest = Manifest(
             name="waste8",
             version=self.arguments.version,
             created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             taxonomy=self.taxonomy,
             preprocess=self.spec,
-            temperature=calibration.temperature,
-            biodegradable_temperature=calibration.biodegradable_temperature,
-            review=calibration.review,
-            metrics=chosen.metrics,
+            temperature=fitted.temperature,
+            biodegradable_temperature=fitted.biodegradable_temperature,
+            review=fitted.review,
+            metrics=metrics,
             training=self._record(seeds),
         )
         self.network.set_weights(weights)
@@ -246,19 +275,22 @@ class Training:
             self.backbone.to_onnx(self.model),
             self._head("logits"),
             biodegradable=self._head("biodegradable_logit"),
-            known=None if calibration.scale is None else (chosen.known, calibration.scale),
+            known=None if chosen.calibration.scale is None else (chosen.known, chosen.calibration.scale),
         )
         files = {
             "model.onnx": graph.SerializeToString(),
-            "card.md": self._card(manifest, chosen.scores.logits).encode(),
+            "card.md": self._card(manifest, record, class_rows(self.taxonomy.ids, scores.logits, test.labels)).encode(),
+            CALIBRATION_NAME: record.to_bytes(),
             BACKBONE_FILE: write_backbone_safetensors(self.backbone.name, self.model),
         }
         out = write_bundle(self.arguments.out, manifest, files, overwrite=self.arguments.overwrite)
         check_bundle(out, self.val, self.taxonomy, expected=chosen.metrics["val"].values["accuracy"].value)
 
-    def _activations(self, photos: list[Path], what: str, number: int = 0) -> Activations:
+    def _activations(
+        self, photos: list[Path], what: str, number: int = 0, backgrounds: Sequence[int] | None = None
+    ) -> Activations:
         ticks = iter(track(range(len(photos)), description=f"Activations of {what}"))
-        return self.cache.view(photos, number, progress=lambda: next(ticks, None) and None)
+        return self.cache.view(photos, number, backgrounds=backgrounds, progress=lambda: next(ticks, None) and None)
 
     def _elsewhere(self) -> tuple[Photos, Activations] | None:
         """Photos by others, without those that are among the training photos too."""
@@ -299,10 +331,11 @@ class Training:
         self.network.set_weights(weights)
         known = fit_subspace(self.features(self.views[0])[self.rows])
         scores, labels = self._scores(known, self.seen), self.val.labels
-        calibration = calibrate(scores, labels, TARGETS)
-        metrics = {"val": measure(scores, labels, TARGETS)}
+        copies = copies_among(self.val, self.taxonomy)
+        calibration = calibrate(scores, labels, TARGETS, groups=copies)
+        metrics = {"val": measure(scores, labels, self.taxonomy, calibration, groups=copies, fitted_for=TARGETS)}
         metrics |= {name: measure_unknown(self._scores(known, seen), calibration) for name, seen in unknown.items()}
-        return Judged(known, scores, calibration, metrics)
+        return Judged(known, calibration, metrics)
 
     def _scores(self, known: FeatureSubspace, seen: Activations) -> Scores:
         found = {name: values.astype(np.float64) for name, values in predict_activations(self.scored, seen).items()}
@@ -316,7 +349,7 @@ class Training:
     def measure_seeds(self, candidates: Sequence[Weights]) -> dict[str, dict[str, float]]:
         """Every metric of each seed by itself."""
         unknown = self.unknown()
-        measured = [_flat(self.judge(weights, unknown).metrics) for weights in candidates]
+        measured = [flat_metrics(self.judge(weights, unknown).metrics) for weights in candidates]
         return {
             str(seed): {name: round(metric.value, 4) for name, metric in metrics.items()}
             for seed, metrics in zip(self.arguments.seeds, measured, strict=True)
@@ -336,7 +369,7 @@ class Training:
             "licences": "mixed, partly unknown; see card.md: for research and evaluation",
         }
 
-    def _card(self, manifest: Manifest, logits: NDArray[np.float64]) -> str:
+    def _card(self, manifest: Manifest, record: CalibrationRecord, rows: Sequence[str]) -> str:
         seeds = manifest.training["seeds"]
         template = Template((HERE / "card.md").read_text(encoding="utf-8"))
         return template.substitute(
@@ -345,40 +378,15 @@ class Training:
             number=self.backbone.name[-1],
             size=self.spec.size[0],
             block=BACKBONES[self.backbone.name][1],
-            classes="\n".join(class_rows(self.taxonomy.ids, logits, self.val.labels)),
+            classes="\n".join(rows),
+            shown=shown_precision(record),
             metrics="\n".join(metric_rows(manifest)),
             seeds="\n".join(seed_rows(list(seeds.values()))),
             train=len(self.train),
             val=len(self.val),
+            test=manifest.metrics["test"].photos,
             digest=manifest.training["data_sha256"],
         )
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What was fitted to a network, and how good it is."""
-
-    known: FeatureSubspace
-    scores: Scores
-    calibration: Calibration
-    metrics: dict[str, SplitMetrics]
-
-
-def _flat(metrics: Mapping[str, SplitMetrics]) -> dict[str, Metric]:
-    """All metrics by name; those of `val` have none of the split before them."""
-    return {
-        name if split == "val" else f"{split}: {name}": metric
-        for split, measured in metrics.items()
-        for name, metric in measured.values.items()
-    }
-
-
-def _say(record: EpochRecord) -> None:
-    print(
-        f"  epoch {record.epoch}: loss {record.train_loss:.3f}, val {record.val_loss:.3f}, "
-        f"val accuracy {record.val_accuracy:.2%}, {record.seconds:.0f} s",
-        flush=True,
-    )
 
 
 def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:

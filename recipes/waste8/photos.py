@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from binsight.dataset import Dataset
+from binsight.dataset.duplicates import duplicate_groups
+from binsight.dataset.samples import Sample
 from binsight.taxonomy import Taxonomy
 from binsight.training.photos import LabelledPhotos
 
@@ -46,7 +49,7 @@ class Photos:
 
 
 def read_split(data: Path, split: str, taxonomy: Taxonomy) -> Photos:
-    """The photos of `train` or `val`, in the order of `manifest.csv`."""
+    """The photos of a split, in the order of `manifest.csv`."""
     with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == split]
     return Photos(
@@ -91,6 +94,15 @@ def write_noise(folder: Path) -> list[Path]:
             paths.append(folder / f"{kind}-{number}.png")
             Image.fromarray(picture.astype(np.uint8)).save(paths[-1])
     return sorted(paths)
+
+
+def copies_among(photos: Photos, taxonomy: Taxonomy) -> NDArray[np.intp]:
+    """Which photos are copies of each other, `(n,)`: those of one number."""
+    samples = (
+        Sample(path=str(p.resolve()), class_id=taxonomy.ids[c])
+        for p, c in zip(photos.paths, photos.labels, strict=True)
+    )
+    return np.asarray(duplicate_groups(Dataset(Path(), taxonomy.ids, tuple(samples))), np.intp)
 
 
 def twins_of_val(photos: Photos) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ Nothing in binsight hard-codes the eight classes of the built-in one.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 import unicodedata
 from collections import Counter
@@ -18,12 +19,14 @@ from typing import Any
 
 from binsight.errors import TaxonomyError
 
-__all__ = ["Taxonomy", "WasteClass", "builtin_taxonomy", "name_key"]
+__all__ = ["Taxonomy", "WasteClass", "builtin_taxonomy", "folder_name_fault", "name_key"]
 
 _CLASS_KEYS = ("id", "title", "biodegradable", "stream", "advice")
 _MAX_CLASSES = 1000
 _MAX_TEXT = 1000
 _MAX_ID_BYTES = 200
+# Spaces, hyphens, dashes and underscores, which people use for one another.
+_SEPARATORS = re.compile(r"[\s_\-\u058a\u2010-\u2015\u2212]+")
 _FORBIDDEN_IN_ID = set('/\\:*?"<>|')
 _RESERVED_ON_WINDOWS = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))]
@@ -95,7 +98,7 @@ class Taxonomy:
             raise TaxonomyError(f"no class {class_id!r} in {self.name!r}; it has {', '.join(self.ids)}") from None
 
     def match(self, name: str) -> str:
-        """The id of the class that `name` means: its id or title, whatever the case, spaces and punctuation.
+        """The id of the class that `name` means: its id or title, whatever the case, spaces, hyphens and underscores.
 
         Raises:
             TaxonomyError: no class, or several, go by that name; the message says which come closest.
@@ -165,8 +168,26 @@ class Taxonomy:
 
 
 def name_key(name: str) -> str:
-    """What is left of a class name when case, spaces and punctuation do not count: `E-waste` gives `ewaste`."""
-    return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if c.isalnum())
+    """What is left of a class name when case, spaces, hyphens and underscores do not count: `E-waste` gives `ewaste`.
+
+    Only what stands between two words goes: `A-`, `1-5`, `PP+` and the marks of any script tell names apart.
+    """
+    text = _fold(name).strip(" \t\n\r\f\v_")
+    return _fold(_SEPARATORS.sub(_without_separator, text))
+
+
+def folder_name_fault(name: str) -> str | None:
+    """Why not every common operating system takes `name` as the name of a folder or file; None when all do.
+
+    Such a name cannot lead out of the folder that it is put into either.
+    """
+    if not name or name[-1] in ". " or name[0] == " ":
+        return "is empty, or begins or ends with a space or dot"
+    if _FORBIDDEN_IN_ID & set(name) or not _is_printable(name):
+        return f"has a character that file names cannot have everywhere ({' '.join(sorted(_FORBIDDEN_IN_ID))})"
+    if name.partition(".")[0].rstrip().casefold() in _RESERVED_ON_WINDOWS:
+        return "is a name that Windows keeps for itself"
+    return None
 
 
 def builtin_taxonomy(name: str = "waste8") -> Taxonomy:
@@ -235,11 +256,34 @@ def _is_folder_name(value: object) -> bool:
         isinstance(value, str)
         and _is_text(value)
         and len(value.encode()) <= _MAX_ID_BYTES
-        and not {value[0], value[-1]} & set(". ")
-        and not _FORBIDDEN_IN_ID & set(value)
-        and value.partition(".")[0].casefold() not in _RESERVED_ON_WINDOWS
+        and value[0] != "."
+        and folder_name_fault(value) is None
     )
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _MAX_TEXT and value.isprintable() and value.strip() != ""
+    return isinstance(value, str) and 0 < len(value) <= _MAX_TEXT and _is_printable(value) and value.strip() != ""
+
+
+def _is_printable(text: str) -> bool:
+    # Words of Indic scripts and Persian are not spelled without joiners.
+    return text.replace("\u200c", "").replace("\u200d", "").isprintable()
+
+
+def _fold(text: str) -> str:
+    """Without case and without other ways to write the same characters.
+
+    References:
+        Unicode Standard, section 3.13, definition D146 (compatibility caseless match).
+    """
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", text).casefold())
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", folded.casefold()).casefold())
+
+
+def _without_separator(match: re.Match[str]) -> str:
+    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+    hyphen = "-" if any(not c.isspace() and c != "_" for c in match[0]) else ""
+    if before.isdecimal() and after.isdecimal():
+        return hyphen or " "
+    between_words = all(side and unicodedata.category(side)[0] in "LMN" for side in (before, after))
+    return "" if between_words else hyphen

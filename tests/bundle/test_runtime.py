@@ -6,6 +6,11 @@ import os
 import subprocess
 import sys
 
+import onnxruntime
+import pytest
+
+from binsight.bundle.runtime import open_graph
+
 PROGRAM = """
 import os, sys
 from binsight.predictor import Predictor
@@ -37,3 +42,15 @@ def test_a_loaded_model_leaves_no_trace_in_the_users_home(shared_bundle, tmp_pat
 def test_whoever_chose_otherwise_is_left_alone(shared_bundle, tmp_path):
     """A variable that is set already stays as it is."""
     assert run(shared_bundle, tmp_path, ORT_DISABLE_TELEMETRY="0") == "0"
+
+
+@pytest.mark.parametrize("gpus", [["CUDAExecutionProvider"], []])
+def test_what_training_computes_once_is_computed_on_a_gpu_where_there_is_one(monkeypatch, gpus):
+    """In full precision, and what the GPU cannot do on the processor."""
+    asked = []
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["Azure", *gpus, "CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda _graph, _options, providers: asked.append(providers))
+    open_graph(b"")
+    (providers,) = asked
+    assert [name for name, _ in providers] == [*gpus, "CPUExecutionProvider"]
+    assert dict(providers).get("CUDAExecutionProvider", {"use_tf32": "0"}) == {"use_tf32": "0"}

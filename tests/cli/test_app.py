@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import subprocess
 import sys
@@ -173,3 +174,14 @@ def test_installed_command_and_module_are_the_same(tmp_path: Path) -> None:
         pytest.skip("binsight is not installed beside this Python")
     run = subprocess.run([script, "--version"], capture_output=True, check=True, text=True, timeout=60, cwd=tmp_path)
     assert run.stdout == run_process("--version").stdout == f"binsight {__version__}\n"
+
+
+def test_warnings_are_notes(photos, tmp_path):
+    """A cache that cannot be used is one plain line, said once, and the work is done."""
+    (tmp_path / "file").write_text("x")
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "file")}
+    run = run_process("data", "audit", photos.parent, "--taxonomy", "none", "--model", "none", env=environment)
+    notes = [line for line in run.stderr.splitlines() if "going on" in line]
+    assert len(notes) == 1
+    assert notes[0].startswith("note: going on without")
+    assert "photos" in run.stdout

@@ -9,6 +9,9 @@ import pytest
 from tests.evaluation.photos import save
 from tests.tiny_bundle import tiny_bundle, tiny_manifest
 
+from binsight.bundle import CalibrationRecord, photo_key
+from binsight.probability.calibration import ReviewTargets
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -79,3 +82,14 @@ def test_help_teaches(binsight: RunBinsight) -> None:
     run = binsight("compare", "--help")
     assert "binsight compare waste8 my.zip --data photos/" in run.out
     assert max(map(len, run.lines())) <= 120
+
+
+def test_photos_that_were_seen_are_warned_of(binsight: RunBinsight, shared_bundle: Path, tmp_path: Path) -> None:
+    """A model that was trained on the photos wins unfairly."""
+    photo = save(tmp_path / "photos" / "red" / "1.png", "red")
+    record = CalibrationRecord.of(ReviewTargets(), 0.9, {"trained": [photo_key(photo.read_bytes())]})
+    seeing = tiny_bundle(tmp_path / "seeing", calibration__json=record.to_bytes())
+    run = binsight("compare", seeing, shared_bundle, "--data", tmp_path / "photos", "-q", "--json")
+    assert run.code == 0
+    assert run.err.count("1 of 1 photos were trained on") == 1
+    assert len(json.loads(run.out)["seen"]) == 1

@@ -17,6 +17,7 @@ from tests.dataset.web import serve
 
 from binsight.cli.app import root
 from binsight.errors import DatasetError, InputError, OutputError, TaxonomyError
+from binsight.notes import Note
 
 COMMANDS = ["scan", "split", "clean", "explore", "fetch"]
 
@@ -94,7 +95,80 @@ def test_scan_uses_the_cache(photos, cache):
     run("scan", photos, "--cache", cache / "mine")
     assert [p.name for p in cache.iterdir()] == ["mine"]
     run("scan", photos)
-    assert (cache / "binsight/scan.sqlite").is_file()
+    assert (cache / "binsight/photos.sqlite").is_file()
+
+
+def test_a_cache_that_is_something_else(photos, tmp_path, cache):
+    """A file of the user's is refused and left alone; what lies at the default place is ours and made anew."""
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"thesis\.txt is no cache of binsight"):
+        run("scan", photos, "--cache", tmp_path / "thesis.txt")
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+    (cache / "binsight").mkdir()
+    (cache / "binsight/photos.sqlite").write_bytes(b"rubbish" * 999)
+    run("scan", photos)
+    assert (cache / "binsight/photos.sqlite").read_bytes().startswith(b"SQLite format 3")
+
+
+def test_one_cache_for_all(photos, cache, tmp_path):
+    """What a split measures is kept in the file that was asked for, and nowhere else."""
+    run("split", photos, "--cache", cache / "mine", "--out", tmp_path / "s.csv")
+    assert [p.name for p in cache.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "file"])
+def test_no_place_for_a_cache(photos, tmp_path, monkeypatch, place):
+    """A cache that nobody asked for and that cannot be made does not stop the work."""
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / place))
+    with pytest.warns(Note, match="going on without"):
+        assert json.loads(run("scan", photos, "--json"))["photos"] == 20
+
+
+def test_predict_and_scan_agree(photos, tmp_path, shared_bundle):
+    """Both find the same photos in a folder, and both list the same files as passed over."""
+    folder = photos / "paper_waste"
+    for name in ("a.jfif", "b", "c.jpg_large"):
+        write_photo(folder / name)
+    (folder / "notes.txt").write_text("x")
+    (folder / ".hidden.jpg").write_text("x")
+    os.mkfifo(folder / "pipe")
+    write_photo(tmp_path / "other/d.jpg")
+    (folder / "link").symlink_to(tmp_path / "other")
+    scanned = json.loads(run("scan", photos, "--json"))
+    done = CliRunner().invoke(root, ["predict", str(photos), "--json", "--model", str(shared_bundle)])
+    assert done.exit_code == 0
+    assert len(done.stdout.splitlines()) == scanned["photos"] == 24
+    passed_over = [line.removeprefix(f"note: {photos}/") for line in done.stderr.splitlines()]
+    assert passed_over == [f"{i['path']} passed over: {i['reason']}" for i in scanned["ignored"]]
+    assert [line.split()[0] for line in passed_over] == [
+        *("paper_waste/.hidden.jpg", "paper_waste/notes.txt", "paper_waste/pipe")
+    ]
+
+
+def test_unreadable_folder(photos, monkeypatch):
+    """A folder that cannot be read is said, and the exit code is 1: photos may be missing."""
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("paper_waste"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = json.loads(run("scan", photos, "--json", exit_code=1))
+    assert (found["photos"], found["ignored"][0]["path"]) == (10, "paper_waste")
+
+
+def test_notes(photos):
+    """What a person should know is said on standard error, however quiet the command is to be."""
+    write_photo(photos / "metal cans/1.jpg")
+    (photos / "wood").mkdir()
+    done = CliRunner().invoke(root, ["data", "scan", str(photos), "-q", "--taxonomy", "none"])
+    assert done.stderr.splitlines() == [
+        "note: no photos in wood",
+        "note: Metal-Cans, metal cans are taken for one class, Metal-Cans",
+    ]
 
 
 def test_taxonomies(photos, tmp_path):
@@ -233,3 +307,31 @@ def test_program(photos, tmp_path):
     assert missing.stderr.count("\n") == 1
     sound = program("scan", photos, "--json")
     assert (sound.returncode, sound.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_text_as_windows_writes_it(photos, tmp_path, encoding):
+    """Every text file that a command takes may be as Windows writes it; another encoding is refused in one line."""
+    texts = {
+        "own.toml": "name='é'\n"
+        + "".join(f"[[classes]]\nid='{i}'\ntitle='{i}'\nstream='x'\n" for i in ("metal_cans", "paper_waste")),
+        "catalogue.toml": "# é\n",
+        "audit.json": json.dumps(
+            {"format": 1, "root": f"{photos}", "findings": [], "duplicate_groups": [], "é": 1}, ensure_ascii=False
+        ),
+        "manifest.csv": f"path,class\n{photos}/paper_waste/01.jpg,é\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    commands = (
+        ("scan", photos, "--taxonomy", tmp_path / "own.toml"),
+        ("fetch", "--list", "--catalogue", tmp_path / "catalogue.toml"),
+        ("clean", photos, tmp_path / "audit.json", "--out", tmp_path / "o.csv"),
+        ("scan", tmp_path / "manifest.csv"),
+    )
+    for command in commands:
+        if encoding == "cp1252":
+            with pytest.raises(InputError, match=r"expected UTF-8 text, got other bytes.*cp1252"):
+                run(*command)
+        else:
+            run(*command)

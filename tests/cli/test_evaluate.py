@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.evaluation.photos import save
+from tests.tiny_bundle import tiny_bundle
+
+from binsight.bundle import CalibrationRecord, photo_key
+from binsight.probability.calibration import ReviewTargets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,3 +174,49 @@ def test_help_teaches(binsight: RunBinsight) -> None:
     run = binsight("evaluate", "--help")
     assert "binsight evaluate waste8 photos/ --html report.html" in run.out
     assert max(map(len, run.lines())) <= 120
+
+
+@pytest.fixture
+def seeing(data: Path, tmp_path: Path) -> Path:
+    """Return a bundle that was trained on the red photos of val, which are the same, and calibrated on the others."""
+    paths = sorted((data / "val").rglob("*.png"))
+    keys = [photo_key(path.read_bytes()) for path in paths]
+    record = CalibrationRecord.of(ReviewTargets(), 0.9, {"trained": keys[-1:], "calibrated": keys[:-1]})
+    return tiny_bundle(tmp_path / "seeing", calibration__json=record.to_bytes())
+
+
+def test_photos_that_were_seen_are_warned_of(binsight: RunBinsight, seeing: Path, data: Path) -> None:
+    """On standard error, and in the JSON."""
+    run = binsight("evaluate", seeing, data, *QUICK, "--json")
+    assert run.code == 0
+    assert "warning: tiny has seen these photos: 3 of 5 photos were trained on" in run.err
+    assert json.loads(run.out)["overlap"]["trained"] == 3
+
+
+def test_requirements_on_training_photos_are_wrong_use(binsight: RunBinsight, seeing: Path, data: Path) -> None:
+    """Exit code 2 and what to do, before anything is measured."""
+    run = binsight("evaluate", seeing, data, *QUICK, "--require", "accuracy=0.5")
+    assert (run.code, run.out) == (2, "")
+    assert "were trained on" in run.err
+    assert "--unseen" in run.err
+
+
+def test_seen_photos_are_left_out(binsight: RunBinsight, seeing: Path, data: Path) -> None:
+    """Of test the photo that is new, of val nothing."""
+    save(data / "test" / "green" / "new.png", "green", size=(31, 32))
+    run = binsight("evaluate", seeing, data, *QUICK, "--split", "test", "--unseen", "--require", "accuracy=1")
+    assert run.code == 0, run.err
+    assert "met  accuracy" in run.out
+    run = binsight("evaluate", seeing, data, *QUICK, "--unseen")
+    assert run.code == 2
+    assert "expected photos that the model has not seen" in run.err
+
+
+def test_copies_count_as_one(binsight: RunBinsight, shared_bundle: Path, tmp_path: Path) -> None:
+    """Five copies of one photo, all right, are as sure as one: 1 / (1 + z^2) = 0.2065."""
+    for i in range(5):
+        photo = save(tmp_path / "d" / "red" / f"{i}.png", "red")
+        photo.write_bytes(photo.read_bytes())
+    found = json.loads(binsight("evaluate", shared_bundle, tmp_path / "d", *QUICK, "--json").out)
+    assert found["values"]["accuracy"]["value"] == 1
+    assert found["values"]["accuracy"]["low"] == pytest.approx(0.2065, abs=1e-4)

@@ -49,6 +49,20 @@ def test_list(kept: Path) -> None:
     assert lines[-1].startswith("3 corrections")
 
 
+@pytest.mark.parametrize("command", ["list", "export"])
+@pytest.mark.parametrize("damage", ["all", "pages"])
+def test_damaged_index(kept: Path, tmp_path: Path, command: str, damage: str) -> None:
+    """An index that is damaged is one line, and nothing is exported."""
+    index = kept / "feedback.sqlite3"
+    data = index.read_bytes()
+    index.write_bytes((b"" if damage == "all" else data[:4096]).ljust(len(data), b"\x5a"))
+    arguments = ["--to", str(tmp_path / "out")] if command == "export" else []
+    with pytest.raises(InputError, match=r"cannot read the index of corrections \S+feedback\.sqlite3") as caught:
+        run(command, kept, *arguments)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
 def test_list_json(kept: Path) -> None:
     """With `--json` each correction is one JSON object on a line of its own."""
     entries = [json.loads(line) for line in run("list", kept, "--json").splitlines()]

@@ -89,7 +89,7 @@ def test_serve_takes_the_bundle_of_the_environment_whole(
     binsight: RunBinsight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A path with spaces is one model, and what is wrong with TLS is told by the file's name."""
-    pytest.importorskip("cheroot")
+    pytest.importorskip("uvicorn")
     monkeypatch.setenv("BINSIGHT_MODEL", str(tmp_path / "no such model"))
     missing = binsight("serve", "--port", "0")
     assert (missing.code, missing.err.count("\n")) == (2, 1)

@@ -74,7 +74,10 @@ class TestJson:
         assert list(answers[1]) == ["source", "error"]
         assert answers[1]["error"].keys() == {"code", "message"}
         assert answers[1]["error"]["code"] == "truncated"
-        assert (run.code, run.err) == (2, "")
+        assert run.code == 2
+        assert [line.rsplit("/")[-1] for line in run.err.splitlines()] == [
+            *(".hidden passed over: hidden", ".x.png passed over: hidden", "notes.txt passed over: not a photo")
+        ]
 
     @pytest.mark.parametrize(
         ("name", "content", "code", "words"),
@@ -258,7 +261,7 @@ class TestSources:
         """A folder without photos is an error row that says what was looked for, and exit code 2."""
         (tmp_path / "empty").mkdir()
         run = binsight("predict", tmp_path / "empty", "--json")
-        assert "no photos in this folder; looked for .bmp" in run.objects()[0]["error"]["message"]
+        assert "no photos in this folder; looked for .avif, .bmp" in run.objects()[0]["error"]["message"]
         assert run.code == 2
 
     def test_name_that_is_not_unicode(self, tmp_path: Path, shared_bundle: Path) -> None:

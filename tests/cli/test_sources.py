@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.cli.conftest import save_photo
 
-from binsight.cli.sources import PHOTO_SUFFIXES, STDIN, Source, find_sources
+from binsight.cli.sources import STDIN, Source, find_sources
+from binsight.dataset.folder import PHOTO_SUFFIXES
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_folder_without_photos_is_a_fault(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "work" / "empty").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "work")
     [fault] = faults(folder)
-    assert fault.startswith("no photos in this folder; looked for .bmp, .gif, ")
+    assert fault.startswith("no photos in this folder; looked for .avif, .bmp, ")
 
 
 def test_link_to_nowhere_is_a_photo_that_cannot_be_read(here: Path) -> None:

@@ -54,5 +54,5 @@ def test_a_database_that_is_not_there(binsight, photos):
     """One line, without a password."""
     run = binsight("tune", photos, *FLAGS, "--study-storage", "postgresql://me:secret@nowhere/db")
     assert run.code == 2
-    assert run.err.splitlines()[-1].startswith("binsight: the study's database postgresql://me@nowhere/db cannot")
+    assert run.err.splitlines()[-1].startswith("binsight: cannot use the study's database postgresql://me@nowhere/db: ")
     assert "secret" not in run.err

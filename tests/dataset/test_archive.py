@@ -54,7 +54,9 @@ def test_tar(tmp_path):
     assert (tmp_path / "out/x/1.jpg").read_bytes() == b"one"
 
 
-@pytest.mark.parametrize("name", ["../evil", "x/../../evil", "/evil", "C:/evil", "x\\..\\..\\evil", "a\nb", "evil?"])
+@pytest.mark.parametrize(
+    "name", ["../evil", "x/../../evil", "/evil", "C:/evil", "x\\..\\..\\evil", "a\nb", "evil?", "x/NUL.txt", "x /a"]
+)
 def test_names(tmp_path, name):
     """An entry that would lie elsewhere, or has a name that not every system allows, is refused."""
     refused(tmp_path, zip_of(tmp_path / "a.zip", ("ok", b"x"), (name, b"evil")), "refused")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from binsight.dataset.crops import cut_objects
 from binsight.errors import DatasetError, InputError
+from binsight.taxonomy import folder_name_fault
 
 
 def write_coco(folder, objects, *, size=(200, 100), name="batch_1/1.jpg", categories=("Can",)):
@@ -69,12 +70,20 @@ def test_photos(tmp_path, options, reason):
     assert cut_objects(annotations, tmp_path / "out") == {reason: 1}
 
 
-@pytest.mark.parametrize("category", ["../../evil", "..", "a/b", "a\\b", ""])
+@pytest.mark.parametrize("category", ["../../evil", "..", "a/b", "a\\b", "", "nul", "C:", "/a", "a\0b"])
 def test_odd_categories(tmp_path, category):
     """A category never leads out of the folder."""
     cut_objects(write_coco(tmp_path / "in", [box(50, 20, 60, 60)], categories=(category,)), tmp_path / "out")
     (crop,) = (p for p in tmp_path.rglob("*.jpg") if "in" not in p.relative_to(tmp_path).parts)
     assert crop.parent.parent == tmp_path / "out"
+    assert folder_name_fault(crop.parent.name) is None
+
+
+def test_categories_that_become_alike(tmp_path):
+    """Categories that differ in signs that no folder name has stay different classes."""
+    objects = [box(50, 20, 60, 60, number=i, category=i) for i in range(3)]
+    cut_objects(write_coco(tmp_path / "in", objects, categories=("PE/PP", "PE:PP", "PE_PP")), tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 3
 
 
 @pytest.mark.parametrize("objects", [[{}], [box(1, 2, 3)], [box(0, 0, float("nan"), 9)], [box(0, 0, 9, 9, category=5)]])

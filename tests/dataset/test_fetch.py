@@ -139,6 +139,15 @@ def test_offline(tmp_path):
     assert fetch(unreachable, tmp_path, sleep=no_wait).photos == 3
 
 
+def test_a_file_put_there_by_hand(tmp_path, web):
+    """A file that somebody put there is never deleted, also when it is another than expected."""
+    (tmp_path / ".download").mkdir()
+    (tmp_path / ".download/a.zip").write_bytes(b"another")
+    with pytest.raises(InputError, match=r"move \S+/a.zip away"):
+        fetch(set_of(web, sha256="0" * 64), tmp_path)
+    assert (tmp_path / ".download/a.zip").read_bytes() == b"another"
+
+
 def test_keep_archives(tmp_path, web):
     """On request the archives stay, hidden from a scan."""
     fetch(set_of(web), tmp_path, keep_archives=True)

@@ -79,6 +79,63 @@ def test_csv_dialects(tmp_path, text):
     assert (sample.path, sample.class_id) == ("1.jpg", "cans")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,class,,\r\na/1.jpg,cans,,\r\n,,,\r\n",
+        "sep=;\r\npath;class\r\na/1.jpg;cans\r\n",
+        "Path,CLASS\na\\1.jpg,cans\n",
+        "path,class\n\na/1.jpg,cans,,,\n",
+    ],
+    ids=["empty columns and rows", "sep", "header and path", "cells too many"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_as_spreadsheets_write_it(tmp_path, text, encoding):
+    """What Excel adds does not count, and paths may be written as on Windows."""
+    write_photos(tmp_path, "a/1.jpg")
+    (tmp_path / "m.csv").write_bytes(text.encode(encoding))
+    (sample,) = scan(tmp_path / "m.csv")
+    assert (sample.path, sample.class_id, sample.error) == ("a/1.jpg", "cans", None)
+
+
+@pytest.mark.parametrize("row", ["1.jpg,Métal,train", "1.jpg,x,entraîné", "é/1.jpg,x,train"])
+def test_another_encoding(tmp_path, row):
+    """Windows-1252 in class, split or path is refused in one line; names never become escapes."""
+    (tmp_path / "m.csv").write_bytes(f"path,class,split\n{row}\n".encode("cp1252"))
+    with pytest.raises(InputError, match=r"m\.csv: expected UTF-8 text.*Windows-1252"):
+        scan(tmp_path / "m.csv")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such names")
+def test_names_that_are_no_text(tmp_path):
+    """A file that exists under a name that is not UTF-8 is found by the manifest that a scan writes."""
+    photo = write_photos(tmp_path, "cans/1.jpg") / "cans/1.jpg"
+    photo.rename(photo.with_name(os.fsdecode(b"caf\xe9.jpg")))
+    write_manifest(scan(tmp_path), tmp_path / "m.csv")
+    assert [s.error for s in scan(tmp_path / "m.csv")] == [None]
+
+
+def test_spellings(tmp_path):
+    """Spellings of one class or one split are said to be taken for one."""
+    found = read(tmp_path, "path,class,split\n1.jpg,E-waste,TRAIN\n2.jpg,e_waste,train\n3.jpg,cans,UNASSIGNED\n")
+    assert [s.split for s in found] == ["train", "train", "UNASSIGNED"]
+    assert found.notes == (
+        "E-waste, e_waste are taken for one class, E-waste",
+        "TRAIN, train are taken for one split, train",
+    )
+
+
+@pytest.mark.parametrize(
+    "rows", ["path,class,subset\n1.jpg,x,train\n2.jpg,x,Test", "path,class\ntrain/1.jpg,x\ntest/2.jpg,x"]
+)
+def test_splits_that_are_said_elsewhere(tmp_path, rows):
+    """A column of another name, or the paths, may say the splits: they are not used, and a note says so."""
+    found = read(tmp_path, rows)
+    assert found.splits == ()
+    (note,) = found.notes
+    assert "is not used; if these are splits, write a column split" in note
+
+
 def test_jsonl(tmp_path):
     """One object per line; numbers may be numbers."""
     rows = [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from tests.dataset.folders import write_photos
 
-from binsight.dataset import scan
+from binsight.dataset import read_manifest, scan
 from binsight.dataset.materialise import materialise
 from binsight.dataset.split import split
 from binsight.errors import DatasetError, OutputError
@@ -53,6 +55,18 @@ def test_existing_folder(tmp_path, divided):
     (tmp_path / "mine").mkdir()
     with pytest.raises(OutputError, match="was not made by binsight"):
         materialise(divided, tmp_path / "mine", overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["../../../ESC", "/ESC", "C:\\ESC", "..", "nul", "a\0b", "x/y"])
+@pytest.mark.parametrize("column", ["class", "split"])
+def test_names_that_lead_elsewhere(tmp_path, name, column):
+    """A manifest's class or split that is no folder name is refused before anything is written."""
+    write_photos(tmp_path / "deep/data", "cans/1.jpg")
+    row = {"path": "cans/1.jpg", "class": "cans", "split": "train"} | {column: name}
+    (tmp_path / "deep/data/m.jsonl").write_text(json.dumps(row))
+    with pytest.raises(DatasetError, match="classes and splits become folders here"):
+        materialise(read_manifest(tmp_path / "deep/data/m.jsonl"), tmp_path / "deep/out")
+    assert {p.name for p in tmp_path.rglob("*")} == {"deep", "data", "cans", "1.jpg", "m.jsonl"}
 
 
 def test_into_itself(tmp_path, divided):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 import tracemalloc
 
 import numpy as np
@@ -15,6 +14,7 @@ from tests.dataset.folders import photo_bytes, write_photo, write_photos
 from binsight.dataset import Dataset, Sample, scan
 from binsight.errors import DatasetError, InputError, OutputError, TaxonomyError
 from binsight.imaging import ImageLimits
+from binsight.notes import Note
 from binsight.taxonomy import builtin_taxonomy
 
 
@@ -111,6 +111,15 @@ def test_same_class_by_other_spellings(tmp_path):
     found = scan(tmp_path)
     assert found.classes == ("E-waste",)
     assert found.counts() == {("train", "E-waste"): 1, ("val", "E-waste"): 1}
+    assert found.notes == ("E-waste, e_waste are taken for one class, E-waste",)
+
+
+def test_names_in_other_scripts(tmp_path):
+    """Names that differ in vowel signs or in a plus stay different classes."""
+    write_photos(tmp_path, "कील/1.jpg", "केला/2.jpg", "PP/3.jpg", "PP+/4.jpg")
+    found = scan(tmp_path)
+    assert set(found.classes) == {"कील", "केला", "PP", "PP+"}
+    assert found.notes == ()
 
 
 def test_taxonomy(tmp_path):
@@ -210,21 +219,22 @@ def test_cache_and_limits(tmp_path):
     assert strict.samples[0].error_code == "too_large"
 
 
-def test_damaged_cache(tmp_path):
-    """A cache that is no SQLite file is made anew."""
+def test_foreign_file_as_cache(tmp_path):
+    """A file that is no cache is refused in one line and stays what it was."""
     write_photos(tmp_path / "data", "cans/1.jpg")
-    (tmp_path / "cache").write_bytes(b"not a database" * 100)
-    scan(tmp_path / "data", cache=tmp_path / "cache")
-    with sqlite3.connect(tmp_path / "cache") as connection:
-        assert connection.execute("SELECT COUNT(*) FROM photos_1").fetchone() == (1,)
-    connection.close()
+    mine = tmp_path / "thesis.txt"
+    mine.write_bytes(b"not a database" * 100)
+    with pytest.raises(OutputError, match=r"thesis\.txt is no cache of binsight and is left as it is"):
+        scan(tmp_path / "data", cache=mine)
+    assert mine.read_bytes() == b"not a database" * 100
 
 
 def test_unusable_cache(tmp_path):
-    """A cache that cannot be made is an error that says what to do."""
+    """A cache that cannot be made is a warning, and the photos are scanned."""
     write_photos(tmp_path / "data", "cans/1.jpg")
-    with pytest.raises(OutputError, match="name another or scan without one"):
-        scan(tmp_path / "data", cache=tmp_path / "data/cans/1.jpg/cache")
+    with pytest.warns(Note, match="going on without the cache"):
+        found = scan(tmp_path / "data", cache=tmp_path / "data/cans/1.jpg/cache")
+    assert [s.error for s in found] == [None]
 
 
 def test_memory(tmp_path):

@@ -38,7 +38,6 @@ def test_file(tmp_path):
         ("[costs.compost]\ncompost = 1", "the right stream costs 0"),
         ("price = 1", "unknown key price"),
         ("[", "not valid TOML"),
-        ("\udcff", "not valid TOML"),
     ],
 )
 def test_faults_are_named(tmp_path, text, expected):
@@ -49,6 +48,14 @@ def test_faults_are_named(tmp_path, text, expected):
         read_costs(path, streams=STREAMS)
     assert expected in str(raised.value)
     assert str(path) in str(raised.value)
+
+
+def test_another_encoding(tmp_path):
+    """A file that is not UTF-8 is refused as every text is."""
+    path = tmp_path / "costs.toml"
+    path.write_bytes("# Kosten für Müll".encode("cp1252"))
+    with pytest.raises(InputError, match=r"expected UTF-8 text, got other bytes on line 1 \(Windows-1252"):
+        read_costs(path, streams=STREAMS)
 
 
 def test_missing_file(tmp_path):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from binsight.evaluation.metrics import expected_calibration_error
 from binsight.evaluation.reliability import (
     brier_scores,
     calibration_errors,
@@ -14,17 +13,22 @@ from binsight.evaluation.reliability import (
     log_losses,
     reliability_bins,
 )
+from binsight.probability import softmax
+from binsight.probability.calibration import fit_temperature
+from binsight.probability.folds import cross_fit_folds
 
 CONFIDENCE = np.array([0.3, 0.3, 0.7, 0.9])
 CORRECT = np.array([True, False, True, True])
 
 
 def test_error_with_equal_weights_is_the_known_metric():
-    """The weighted form agrees with `expected_calibration_error` on random data."""
+    """The weighted form agrees with the definition on random data: sum_b (n_b / n) |accuracy_b - confidence_b|."""
     generator = np.random.default_rng(0)
     confidence, correct = generator.random(200), generator.random(200) < 0.7
     found = calibration_errors(np.ones((1, 200)), confidence, correct, equal_width_bins(confidence, 15))
-    assert found[0] == pytest.approx(expected_calibration_error(confidence, correct))
+    which = np.minimum((confidence * 15).astype(int), 14)
+    gaps = [abs((correct - confidence)[which == b].sum()) for b in range(15)]
+    assert found[0] == pytest.approx(sum(gaps) / 200)
 
 
 def test_a_photo_drawn_twice_counts_twice():
@@ -83,3 +87,13 @@ def test_cross_fitted_confidence_undoes_a_wrong_temperature():
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     labels = np.array([generator.choice(3, p=row) for row in p])
     assert cross_fitted_confidence(10 * logits, labels) == pytest.approx(p.max(axis=1), abs=0.1)
+
+
+def test_cross_fitted_confidence_is_by_the_temperature_of_the_other_folds():
+    """Not by one fitted on the photo itself, nor on a copy of it."""
+    generator = np.random.default_rng(6)
+    logits, labels, copies = generator.normal(0, 2, (60, 3)), generator.integers(0, 3, 60), np.arange(60) // 4
+    found = cross_fitted_confidence(logits, labels, copies=copies)
+    for fit, judge in cross_fit_folds(labels, copies):
+        temperature = fit_temperature(logits[fit], labels[fit])
+        assert found[judge] == pytest.approx(softmax(logits[judge], temperature=temperature).max(axis=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from tests.evaluation.photos import labelled, save
@@ -12,10 +13,11 @@ from binsight.errors import MissingExtraError, OutputError
 from binsight.evaluation import EvaluationSettings, LabelledSet, evaluate_bundle, render_report, write_report
 from binsight.evaluation import page as page_module
 from binsight.evaluation.measures import measure_of
-from binsight.evaluation.metrics import Interval
+from binsight.evaluation.overlap import OverlapCounts
 from binsight.evaluation.page import format_interval, format_value, percent, render_page
 from binsight.evaluation.requirements import check_requirements, parse_requirement
 from binsight.files import write_whole
+from binsight.probability.intervals import Interval
 from binsight.taxonomy import Taxonomy, WasteClass
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e'.png"
@@ -157,3 +159,20 @@ def test_bytes_that_are_no_text_are_written(tmp_path):
     """A file name may hold them."""
     write_whole(tmp_path / "x.html", "a\udcff")
     assert (tmp_path / "x.html").read_text() == "a\\udcff"
+
+
+def test_on_photos_it_was_calibrated_on_the_headline_is_cross_fitted(found):
+    """What was seen is said, and the large figures are those to judge by."""
+    crossed = Interval(0.4321, 0.4, 0.5)
+    seen = replace(
+        found,
+        overlap=OverlapCounts(4, 0, 3, 0),
+        values={**found.values, "accepted_accuracy_cross_fitted": crossed},
+    )
+    page = render_report(seen)
+    assert "The model has seen these photos" in page
+    assert "3 of 4 photos were used to fit" in page
+    tiles = page[page.index('class="tiles"') : page.index("<main>")]
+    assert "43.2&nbsp;%" in tiles
+    assert "Accuracy of accepted, cross-fitted" in tiles
+    assert "has seen these photos" not in render_report(found)

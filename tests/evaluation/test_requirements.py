@@ -4,8 +4,8 @@ import pytest
 
 from binsight.errors import DatasetError
 from binsight.evaluation.measures import ALIASES, MEASURES, known_names, measure_of
-from binsight.evaluation.metrics import Interval
 from binsight.evaluation.requirements import check_requirements, parse_requirement
+from binsight.probability.intervals import Interval
 
 CLASSES = ("red", "green")
 

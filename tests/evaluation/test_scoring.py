@@ -68,5 +68,5 @@ def test_a_model_without_second_head_and_unfamiliarity(tmp_path, photos):
     predictor = Predictor.load(tiny_bundle(tmp_path / "b", model, manifest), threads=1)
     scores, _, _ = score_photos(predictor, photos.paths)
     assert scores.biodegradable is None
-    assert scores.unfamiliarity is None
+    assert scores.network.unfamiliarity is None
     assert np.array_equal(scores.predicted, photos.labels)

@@ -39,6 +39,14 @@ def test_many_differences_do_not_overflow():
     assert 0 < _pair(2000, 2200).p_value < 0.01
 
 
+def test_copies_count_once_for_who_has_more_of_them_right():
+    """Three copies won by the first are one throw; a photo with a copy for each is none."""
+    first = np.array([True, True, True, True, False])
+    second = np.array([False, False, False, False, True])
+    found = mcnemar_exact(first, second, np.array([0, 0, 0, 1, 1]))
+    assert (found.only_first, found.only_second, found.p_value) == (1, 0, 1)
+
+
 def test_holm_multiplies_the_smallest_by_their_number_and_keeps_the_order():
     """0.01 * 3, then 0.02 * 2, then 0.03 * 1 raised to what came before."""
     assert adjust_holm([0.03, 0.01, 0.02]) == pytest.approx((0.04, 0.03, 0.04))

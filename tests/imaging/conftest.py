@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,8 @@ def samples(photo: NDArray[np.uint8]) -> dict[str, bytes]:
         "tiff-jpeg": _encode(photo, "TIFF", compression="jpeg"),
         "tiff-pages": _encode(grey, "TIFF", save_all=True, append_images=[second]),
     }
+    if features.check("avif"):
+        files["avif"] = _encode(photo, "AVIF", quality=90)
     if find_spec("pillow_heif"):
         files["heic"] = _encode_heic(photo)
     return files

@@ -30,7 +30,7 @@ class TestNoPicture:
             (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "a PDF"),
             (b"PK\x03\x04\x14\x00\x00\x00", "a zip archive"),
             (b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2mp41", "of type 'isom'"),
-            (b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00avifmif1", "of type 'avif'"),
+            (b"\x00\x00\x00\x1cftypmp42\x00\x00\x00\x00isommp42", "of type 'mp42'"),
             (b"\x00\x01\x02", "3 bytes that begin with 00 01 02"),
             (b"\x7fELF\x02\x01\x01\x00\x00\x00", "10 bytes that begin with 7f 45 4c 46 02 01 01 00"),
             (b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00", "bytes that begin with 52 49 46 46"),
@@ -86,7 +86,7 @@ class TestTruncated:
         with pytest.raises(TruncatedImageError, match=r"expected at least [\d,]+ bytes, got 400"):
             decode_image(samples[name][:400])
 
-    @pytest.mark.parametrize("name", ["webp", "webp-lossless", "webp-animated"])
+    @pytest.mark.parametrize("name", ["webp", "webp-animated"])
     def test_last_byte_of_webp(self, samples, name):
         """A WebP that lacks its very last byte is called truncated, with both sizes."""
         data = samples[name]
@@ -105,12 +105,66 @@ class TestTruncated:
                 with pytest.raises(ImageError):
                     decode_image(data[:length], min_size=(8, 8))
 
-    def test_no_half_pictures(self, samples):
-        """A JPEG that lacks a little of its end is refused, not filled up with grey."""
-        data = samples["jpeg"]
+    @pytest.mark.parametrize("name", ["jpeg", "jpeg-grey", "jpeg-cmyk", "jpeg-progressive"])
+    @pytest.mark.parametrize("buffer", [b"", bytes(500), b"\xff", b"\xff\xff\xff"])
+    def test_no_end_marker(self, samples, name, buffer):
+        """A JPEG all of whose pixels are there is read without its end marker, as small cameras send it."""
+        data = samples[name]
         assert data.endswith(b"\xff\xd9")
-        with pytest.raises(TruncatedImageError):
-            decode_image(data[:-2])
+        np.testing.assert_array_equal(decode_image(data[:-2] + buffer), decode_image(data))
+
+    @pytest.mark.parametrize("name", ["jpeg", "jpeg-grey", "jpeg-cmyk", "jpeg-progressive"])
+    @pytest.mark.parametrize("missing", [5, 40, 100])
+    @pytest.mark.parametrize("behind", [b"", bytes(500)])
+    def test_no_half_pictures(self, samples, name, missing, behind):
+        """A JPEG that lacks a little of its pixels is refused, not filled up with grey."""
+        with pytest.raises(TruncatedImageError, match=r"pixels are missing|ends inside"):
+            decode_image(samples[name][: -2 - missing] + behind)
+
+    @pytest.mark.parametrize("name", ["jpeg", "jpeg-grey", "jpeg-cmyk"])
+    @pytest.mark.parametrize("min_size", [None, (12, 18)])
+    def test_end_marker_before_the_end(self, samples, name, min_size):
+        """A JPEG that was closed before all of its pixels were there is refused too."""
+        data = samples[name]
+        with pytest.raises(TruncatedImageError, match=r"pixels are missing|ends inside"):
+            decode_image(data[: round(0.7 * len(data))] + b"\xff\xd9", min_size=min_size)
+
+    def test_scans_that_never_came(self, encode, photo):
+        """A progressive JPEG that ends between two scans lacks what the others would have brought."""
+        data = encode(photo, "JPEG", progressive=True)
+        for number in range(1, data.count(b"\xff\xda")):
+            cut = _nth(data, b"\xff\xda", number)
+            with pytest.raises(TruncatedImageError):
+                decode_image(data[:cut])
+
+    def test_flat_corner(self, encode):
+        """A photo whose last corner is of one colour is no less whole for it."""
+        sheet = np.full((64, 64, 3), 250, np.uint8)
+        sheet[:30, :30] = _noise((30, 30, 3))
+        for options in ({}, {"progressive": True}, {"restart_marker_blocks": 1}):
+            assert decode_image(encode(sheet, "JPEG", **options)).shape == (64, 64, 3)
+
+    def test_metadata_cut_off(self, samples):
+        """A WebP that lacks nothing but metadata is read; it then stands as it is stored."""
+        data = samples["webp-lossless"]
+        whole = decode_image(data)
+        np.testing.assert_array_equal(decode_image(data[:-1]), np.rot90(whole))
+
+    def test_png_without_its_end(self, samples):
+        """A PNG that ends behind its pixels is whole."""
+        data = samples["png"]
+        np.testing.assert_array_equal(decode_image(data[: data.rindex(b"IEND") - 4]), decode_image(data))
+
+
+def _nth(data, part, number):
+    place = -1
+    for _ in range(number + 1):
+        place = data.index(part, place + 1)
+    return place
+
+
+def _noise(shape):
+    return np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
 
 
 class TestBroken:

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image, features
 
 from binsight.errors import UnsupportedImageError
-from binsight.imaging import SUPPORTED_FORMATS, decode_image
-from binsight.imaging.decode import decode_to_pil, sniff_format
+from binsight.imaging import SUPPORTED_FORMATS, decode_image, decode_photo, read_header, sniff_format
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 
@@ -95,8 +94,8 @@ class TestPixelTypes:
 
     def test_sixteen_bit_grey_with_transparent_value(self, encode_png):
         """The one transparent grey of a 16-bit PNG turns white, its 8-bit neighbour does not."""
-        rows = b"\x00" + struct.pack(">2H", 257 * 7, 257 * 7 + 1)
-        assert pixels_of(encode_png((2, 1), 16, 0, rows, tRNS=struct.pack(">H", 257 * 7))) == [WHITE, (7, 7, 7)]
+        rows = b"\x00" + struct.pack(">3H", 257 * 7, 257 * 7 + 1, 65535)
+        assert pixels_of(encode_png((3, 1), 16, 0, rows, tRNS=struct.pack(">H", 257 * 7))) == [WHITE, (7, 7, 7), WHITE]
 
     # 65535 / 257 = 255, rounded to the nearest: 128 / 257 < 0.5 < 129 / 257.
     SIXTEEN = (0, 128, 129, 32896, 65535)
@@ -122,6 +121,48 @@ class TestPixelTypes:
     def test_sixteen_bit_values_in_32_bits(self, encode):
         """32-bit grey that holds 16-bit values is read as 16 bits."""
         assert pixels_of(encode(picture("I", *self.SIXTEEN), "TIFF")) == [(v, v, v) for v in self.EIGHT]
+
+    @pytest.mark.parametrize(
+        ("mode", "format_name"), [("I;16", "PNG"), ("I;16", "TIFF"), ("I;16B", "TIFF"), ("I", "TIFF")]
+    )
+    @pytest.mark.parametrize("bits", [8, 10, 12])
+    def test_fewer_bits_than_are_stored(self, encode, mode, format_name, bits):
+        """Pixels of 16 or 32 bits that hold 8, 10 or 12 are read as these, not as a black sheet."""
+        white = 2**bits - 1
+        data = encode(picture(mode, 0, white // 3, white), format_name)
+        assert pixels_of(data) == [BLACK, (85, 85, 85), WHITE]
+
+    def test_black_stays_black(self, encode):
+        """A picture that is black all over says nothing of its depth."""
+        assert pixels_of(encode(picture("I;16", 0, 0), "PNG")) == [BLACK, BLACK]
+
+    def test_fewer_bits_in_several_channels(self, encode_png):
+        """Of several channels only the upper bits are read: where there is nothing in them, the picture is refused."""
+        rows = b"\x00" + struct.pack(">6H", 4095, 0, 0, 100, 200, 300)
+        with pytest.raises(UnsupportedImageError, match="16-bit pixels, got values of fewer bits"):
+            decode_image(encode_png((2, 1), 16, 2, rows))
+
+    @pytest.mark.parametrize("format_name", ["PNG", "TIFF", "WEBP"])
+    @pytest.mark.parametrize("alpha", [0, 1])
+    def test_transparent_all_over(self, encode, photo, format_name, alpha):
+        """Alpha that would leave a white sheet is no part of the picture."""
+        rgba = np.dstack([photo, np.full(photo.shape[:2], alpha, np.uint8)])
+        options = {"lossless": True, "exact": True} if format_name == "WEBP" else {}
+        np.testing.assert_array_equal(decode_image(encode(rgba, format_name, **options)), photo)
+
+    def test_bmp_whose_alpha_is_zero(self, photo):
+        """A BMP with a mask for alpha and nothing in it has the colours it would have without."""
+        height, width = photo.shape[:2]
+        pixels = np.dstack([photo[::-1, :, ::-1], np.zeros((height, width), np.uint8)]).tobytes()
+        masks = 0xFF0000, 0xFF00, 0xFF, 0xFF000000
+        header = struct.pack("<IiiHHIIiiII4I", 56, width, height, 1, 32, 3, len(pixels), 0, 0, 0, 0, *masks)
+        data = b"BM" + struct.pack("<IHHI", 70 + len(pixels), 0, 0, 70) + header + pixels
+        np.testing.assert_array_equal(decode_image(data), photo)
+
+    def test_nothing_but_transparency(self, encode):
+        """A picture that is transparent all over and has no other content is refused."""
+        with pytest.raises(UnsupportedImageError, match="transparent all over"):
+            decode_image(encode(Image.new("RGBA", (8, 8), (0, 0, 0, 0)), "PNG"))
 
     @pytest.mark.parametrize("value", [-1, 65536, 2**31 - 1, -(2**31)])
     def test_32_bit(self, encode, value):
@@ -206,6 +247,20 @@ class TestFormats:
         assert decoded.shape == (64, 64, 3)
         np.testing.assert_allclose(decoded[[16, 16, 48, 48], [16, 48, 16, 48]], [RED, GREEN, BLUE, WHITE], atol=12)
 
+    @pytest.mark.skipif(not features.check("avif"), reason="Pillow was built without AVIF")
+    @pytest.mark.parametrize("orientation", [1, 6])
+    def test_avif(self, encode, orientation):
+        """An AVIF photo gives back nearly the same pixels, upright."""
+        blocks = np.repeat(np.repeat(np.uint8([[RED, GREEN], [BLUE, WHITE]]), 32, axis=0), 48, axis=1)
+        stored = np.ascontiguousarray(np.rot90(blocks)) if orientation == 6 else blocks
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = encode(stored, "AVIF", quality=90, exif=exif)
+        assert read_header(data) == ("AVIF", 96, 64)
+        decoded = decode_image(data)
+        assert decoded.shape == (64, 96, 3)
+        np.testing.assert_allclose(decoded[[16, 16, 48, 48], [24, 72, 24, 72]], [RED, GREEN, BLUE, WHITE], atol=16)
+
     @pytest.mark.parametrize(
         ("format_name", "options"),
         [("GIF", {}), ("TIFF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("MPO", {"quality": 95})],
@@ -257,6 +312,18 @@ class TestFormats:
         assert sniff_format(samples[name]) == expected
         assert expected in SUPPORTED_FORMATS
 
+    @pytest.mark.parametrize(
+        ("brands", "expected"),
+        [
+            (b"avif\x00\x00\x00\x00avifmif1", "AVIF"),
+            (b"mif1\x00\x00\x00\x00mif1avif", "AVIF"),
+            (b"mif1\x00\x00\x00\x00mif1heic", "HEIC"),
+        ],
+    )
+    def test_sniffing_by_further_brands(self, brands, expected):
+        """Where the first brand names the container only, the further ones tell what is in it."""
+        assert sniff_format(b"\x00\x00\x00\x18ftyp" + brands) == expected
+
     @pytest.mark.parametrize("brand", [b"heic", b"heix", b"hevc", b"mif1", b"msf1"])
     def test_sniffing_heic(self, brand):
         """HEIC is told by the brand of its first box."""
@@ -268,7 +335,7 @@ class TestFormats:
             decoded = decode_image(data)
             assert decoded.dtype == np.uint8, name
             assert decoded.shape in {(24, 36, 3), (36, 24, 3)}, name
-            assert decode_to_pil(data).mode == "RGB", name
+            assert decode_photo(data).picture.mode == "RGB", name
 
     def test_threads(self, samples):
         """Threads that decode the same bytes at the same time get the same pixels."""

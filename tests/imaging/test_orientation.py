@@ -67,7 +67,7 @@ def test_tiff(encode, compression, min_size, orientation):
 @pytest.mark.parametrize("order", [b"II", b"MM"])
 def test_sixteen_bit_tiff(encode, order, orientation):
     """Turning works for pixels of 16 bits, of either byte order, too."""
-    upright = np.arange(6).reshape(2, 3) * 257
+    upright = np.arange(6).reshape(2, 3) * 51 * 257
     mode = "I;16" if order == b"II" else "I;16B"
     stored = np.ascontiguousarray(STORE[orientation](upright)).astype("<u2" if order == b"II" else ">u2")
     picture = Image.frombytes(mode, stored.shape[::-1], stored.tobytes())

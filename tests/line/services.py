@@ -10,6 +10,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +44,7 @@ def _find(name: str, *folders: str) -> str:
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         assert process.poll() is None, f"it ended with {process.returncode}"
         with socket.socket() as client:
@@ -73,8 +74,14 @@ def mosquitto(folder: Path, *, port: int | None = None, nodelay: bool = True) ->
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """Run a PostgreSQL of its own and give the address of an empty database in it."""
+    # Not below the test's own folder: other users, as whom it must run here, may not enter that one.
+    with tempfile.TemporaryDirectory(prefix="binsight-postgres-", ignore_cleanup_errors=True) as folder:
+        yield from _run_postgres(Path(folder))
+
+
+def _run_postgres(folder: Path) -> Iterator[str]:
     programs = "/usr/lib/postgresql/*/bin"
     initdb, server = _find("initdb", programs), _find("postgres", programs)
     data, port = folder / "postgres", free_port()
@@ -82,10 +89,7 @@ def postgres(folder: Path) -> Iterator[str]:
     if os.geteuid() == 0:
         # It refuses to run as root. The package's user owns the folder, and must be able to reach it.
         as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-        data.mkdir()
-        os.chown(data, pwd.getpwnam("postgres").pw_uid, pwd.getpwnam("postgres").pw_gid)
-        for parent in data.parents[:-2]:
-            parent.chmod(parent.stat().st_mode | 0o011)
+        os.chown(folder, pwd.getpwnam("postgres").pw_uid, pwd.getpwnam("postgres").pw_gid)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([*as_user, initdb, "-D", data, "-A", "trust", "-U", "binsight", "-N"], check=True, cwd="/", **quiet)
     options = ["-p", str(port), "-k", "", "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]

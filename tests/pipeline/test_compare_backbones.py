@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from tests.evaluation.photos import labelled
 from tests.tiny_bundle import SIZE, tiny_model
@@ -121,3 +122,19 @@ def test_classes_to_judge_must_be_among_those_to_fit(tmp_path):
     val = labelled(tmp_path / "val", [("blue", "blue")])
     with pytest.raises(DatasetError, match="none of class 2"):
         compare_backbones(["seeing", "blind"], train, val)
+
+
+@pytest.mark.usefixtures("fakes")
+def test_copies_are_kept_in_one_part_and_counted_once(tmp_path, monkeypatch):
+    """Of 15 photos in val, each there three times, only five can tell; the folds are dealt by the copies of train."""
+    train = labelled(tmp_path / "train", [(c, c) for c in COLOURS * 4])
+    val = labelled(tmp_path / "val", [(c, c) for c in COLOURS * 5])
+    train = replace(train, copies=np.arange(12) // 2)
+    val = replace(val, copies=np.arange(15) // 3)
+    dealt = []
+    folds = module.cross_fit_folds
+    monkeypatch.setattr(module, "cross_fit_folds", lambda *a, **k: dealt.append(a[1]) or folds(*a, **k))
+    found = compare_backbones(["seeing", "blind"], train, val)
+    assert all(np.array_equal(copies, train.copies) for copies in dealt)
+    assert found.entries[0].accuracy.low == pytest.approx(5 / (5 + 1.96**2), abs=1e-3)
+    assert found.pairs[0].test.only_first == 5

@@ -64,6 +64,33 @@ def test_a_split_without_train_is_refused(tmp_path, prepare):
         prepare(tmp_path / "photos")
 
 
+def test_photos_in_other_splits_are_counted_aloud(tmp_path, prepare, reporter):
+    """Photos in no split, or in one that is not used, are left out, and a line says how many."""
+    root = make_photos(tmp_path / "photos", each=20)
+    splits = ["train"] * 28 + ["VALIDATE"] * 12 + ["UNASSIGNED"] * 15 + [""] * 5
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
+    files = [files[20 * (i % 3) + i // 3] for i in range(60)]
+    rows = [f"{file},{file.split('/')[0]},{split}" for file, split in zip(files, splits, strict=True)]
+    (root / "m.csv").write_text("\n".join(["path,class,split", *rows]))
+    data = prepare(root / "m.csv")
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 28, "val": 12}
+    line = "20 photos are not used, for they are not in train, val, test: 15 in UNASSIGNED, 5 in no split"
+    assert line in reporter.lines
+
+
+def test_thin_classes_are_named(tmp_path, prepare, reporter):
+    """Classes with few photos or none in a split are named, with their number."""
+    make_photos(tmp_path / "photos", each=12, split="train")
+    make_photos(tmp_path / "photos", each=12, split="val", start=100)
+    for number, path in enumerate(sorted((tmp_path / "photos/val/red").iterdir())):
+        if number >= 2:
+            path.unlink()
+    shutil.rmtree(tmp_path / "photos/val/green")
+    prepare(tmp_path / "photos")
+    (line,) = (text for text in reporter.lines if text.startswith("few photos"))
+    assert line == "few photos to learn from or to judge by: val: green none, red 2"
+
+
 def test_copies_stay_on_one_side_and_share_a_group(tmp_path, prepare):
     """Each photo twice, the second time brighter: never one in train and one in val."""
     root = make_photos(tmp_path / "photos")

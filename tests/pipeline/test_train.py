@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tests.pipeline.tiny import COLOURS, FAST, SIZE, CollectingReporter, make_photos
 
-from binsight.bundle import load_bundle, verify_bundle
+from binsight.bundle import load_bundle, photo_key, read_calibration, verify_bundle
 from binsight.dataset import scan
-from binsight.errors import OutputError, WeightsError
-from binsight.pipeline import frozen
+from binsight.errors import LeakageError, OutputError, WeightsError
+from binsight.pipeline import assemble, frozen
 from binsight.pipeline.presets import resolve_config
 from binsight.pipeline.train import places_beside, train
 from binsight.predictor import Predictor
@@ -60,6 +60,50 @@ def test_the_manifest_says_how_it_was_made(trained):
     assert training["versions"]["binsight"]
 
 
+def test_the_bundle_records_the_photos_it_has_seen(trained, photos):
+    """Those of train and val, and none of test; what it was calibrated for too."""
+    bundle = load_bundle(trained.result.bundle)
+    record = read_calibration(bundle)
+    counts = bundle.manifest.training["photos"]
+    assert [len(record.photos[role]) for role in ("trained", "calibrated", "chosen")] == [
+        counts["train"], counts["val"], 0,
+    ]  # fmt: skip
+    keys = np.array([photo_key(path.read_bytes()) for path in photos.rglob("*.png")], np.uint64)
+    assert (~record.used("trained", keys) & ~record.used("calibrated", keys)).sum() == counts["test"] > 0
+    assert record.targets == resolve_config(flags=FAST).review.targets()
+
+
+def test_val_is_stated_as_it_is_and_cross_fitted(trained):
+    """`test` is not: nothing was fitted there."""
+    metrics = trained.result.manifest.metrics
+    assert "accepted_share_cross_fitted" in metrics["val"].values
+    assert not [name for name in metrics["test"].values if name.endswith("_cross_fitted")]
+
+
+def test_copies_are_known_to_calibration_and_measures(run, monkeypatch):
+    """The groups of the split reach both."""
+    told = []
+    for name in ("calibrate", "measure"):
+        inner = getattr(assemble, name)
+
+        def spy(scores, *args, inner=inner, **options):
+            told.append(len(scores) == len(options["groups"]))
+            return inner(scores, *args, **options)
+
+        monkeypatch.setattr(assemble, name, spy)
+    run()
+    assert told == [True] * 3  # fitted on val; measured on val and test
+
+
+def test_what_so_few_photos_cannot_show_is_said(trained):
+    """99.3 % takes 427 accepted photos; the card and the one who trains are told what was shown."""
+    record = read_calibration(load_bundle(trained.result.bundle))
+    assert 0 < record.shown_precision < 0.993
+    (told,) = [line for line in trained.reporter.lines if "99.3% of what is accepted is right" in line]
+    assert f"what is shown is {record.shown_precision:.1%}" in told
+    assert f"{record.shown_precision:.1%} could be shown" in load_bundle(trained.result.bundle).read("card.md").decode()
+
+
 def test_the_same_command_gives_the_same_network(run, trained):
     """Byte for byte."""
     first, second = load_bundle(trained.result.bundle), load_bundle(run().bundle)
@@ -86,6 +130,14 @@ def test_without_taxonomy_one_is_written(run, reporter):
     assert any("biodegradable left open" in line for line in reporter.lines)
     names = [metric for metric in result.manifest.metrics["val"].values if metric.startswith("biodegradable")]
     assert names == []
+
+
+def test_a_taxonomy_that_was_filled_in_is_left_alone(run, tmp_path, reporter):
+    """Trained again without it: hours of filling in are not written over."""
+    (tmp_path / "mine.taxonomy.toml").write_text("# mine")
+    assert run(taxonomy=None).taxonomy is None
+    assert (tmp_path / "mine.taxonomy.toml").read_text() == "# mine"
+    assert any("left alone; to use it, train with --taxonomy" in line for line in reporter.lines)
 
 
 def test_a_zip_a_report_and_unknown_photos(run, tmp_path):
@@ -115,6 +167,17 @@ def test_a_backbone_that_does_not_exist_is_named_at_once(run, tmp_path):
     with pytest.raises(WeightsError, match="did you mean"):
         run(flags={"backbone": "efficientnet_lite9"})
     assert not (tmp_path / "mine.work").exists()
+
+
+def test_a_run_that_failed_does_not_block_the_corrected_one(run, tmp_path):
+    """Copies on both sides of the split stop it; once that is accepted, the same command trains."""
+    root = make_photos(tmp_path / "given", each=8, split="train")
+    make_photos(root, each=6, split="val", start=20)
+    for name in ("red", "green", "blue"):
+        shutil.copy(root / "train" / name / "0.png", root / "val" / name / "copy.png")
+    with pytest.raises(LeakageError):
+        run(root=root)
+    assert run(root=root, flags={"allow-leakage": "yes"}).bundle.is_dir()
 
 
 def test_an_interrupted_run_goes_on(run, trained, monkeypatch):

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 from tests.pipeline.tiny import COLOURS, FAST, CollectingReporter, make_small
 
 from binsight.bundle import load_bundle, verify_bundle
 from binsight.dataset import scan
+from binsight.imaging import prepare_photo
 from binsight.pipeline import tuned
 from binsight.pipeline.backbone import choose_backbone
 from binsight.pipeline.presets import resolve_config
 from binsight.pipeline.tail import find_cut
 from binsight.pipeline.train import places_beside, train
+from binsight.training import fine_tune, fine_tune_tail
 from binsight.training.activations import cut_graph
 from binsight.training.backbones import BACKBONE_FILE
+from binsight.training.batches import TrainingBatches
 
 FLAGS = {
     **FAST,
@@ -28,6 +32,9 @@ FLAGS = {
     "fine-tune-frozen-share": "0",
     "heads-inverse-penalties": "0.1",
 }
+
+
+WITH_AUGMENTATION = {name: value for name, value in FLAGS.items() if name != "augment"}
 
 
 @pytest.fixture
@@ -83,6 +90,32 @@ def test_what_comes_after_a_finished_fine_tuning_is_not_trained_again(run, finis
     assert "did not make it more accurate" in frozen.manifest.training["fine_tuning"]["summary"]
 
 
+def test_another_average_is_only_averaged(run, finished, tmp_path, monkeypatch):
+    """Nothing is trained, no photo looked at twice, and the average is what it would have been from the beginning."""
+    whole = load_bundle(finished[0] / "mine").manifest.training["fine_tuning"]
+    shutil.copytree(finished[0] / "mine.work", tmp_path / "mine.work")
+    monkeypatch.setattr(tuned, "_train", lambda *_args: pytest.fail("trained again"))
+    averaged, average = [], tuned._average
+    monkeypatch.setattr(tuned, "_average", lambda *args: (averaged.append(args[3]), average(*args)))
+    record = run(resume=True, flags={"fine-tune-average": "1,0.25"}).manifest.training["fine_tuning"]
+    assert averaged == [0.25]
+    assert list(record["val_accuracy_by_share"]) == ["0", "1", "0.25"]
+    assert record["history"] == whole["history"]
+    (graph,) = (tmp_path / "mine.work" / "graphs").glob("tuned-*-1.onnx")
+    first = graph.read_bytes()
+    graph.unlink()
+    run(resume=True, flags={"fine-tune-average": "1"})
+    assert averaged == [0.25, 1.0]
+    assert graph.read_bytes() == first
+
+
+def test_what_the_heads_were_chosen_among_does_not_matter(run, finished, tmp_path, monkeypatch):
+    """The same heads: the backbone is not trained from them again."""
+    shutil.copytree(finished[0] / "mine.work", tmp_path / "mine.work")
+    monkeypatch.setattr(tuned, "_train", lambda *_args: pytest.fail("trained again"))
+    run(resume=True, flags={"heads-folds": "3"})
+
+
 def test_an_interrupted_fine_tuning_goes_on(run, finished, monkeypatch):
     """Stopped after its first epoch: that is not trained again, and the network is the same."""
     whole = load_bundle(finished[0] / "mine")
@@ -129,11 +162,29 @@ def test_there_is_no_cut_where_nothing_is_frozen_or_names_are_not_ours():
     assert find_cut(choose_backbone(resolve_config(flags={"backbone": "xception"})), 0.7) is None
 
 
+def _spy(monkeypatch, module, name):
+    """What a function is called with."""
+    calls, function = [], getattr(module, name)
+    monkeypatch.setattr(module, name, lambda *args, **options: (calls.append(args), function(*args, **options))[1])
+    return calls
+
+
+def _drops(network, shape):
+    """Whether the network gives something else each time it is trained on the same."""
+    seen = np.random.default_rng(0).uniform(0, 255, (4, *shape)).astype(np.float32)
+    first, second = (np.asarray(network(seen, training=True)["logits"]) for _ in range(2))
+    return bool((first != second).any())
+
+
 def test_the_last_part_is_trained_on_views(photos, tmp_path, reporter, monkeypatch):
-    """The real backbone, but for one block frozen; the views are gone afterwards, the weights are in the bundle."""
+    """The real backbone, but for one block frozen; the views are gone afterwards, the weights are in the bundle.
+
+    The preset alters photos, and drops some of what the heads see.
+    """
     monkeypatch.setattr(tuned, "_accuracy", lambda _run, fitted: float("tuned" in fitted.source.path.name))
+    calls = _spy(monkeypatch, fine_tune_tail, "fine_tune_tail")
     flags = {"fine-tune-views": "2", "fine-tune-frozen-share": "1", "epochs": "1", "fine-tune-average": "0.5"}
-    config = resolve_config(flags={**FLAGS, **flags})
+    config = resolve_config(flags={**WITH_AUGMENTATION, **flags})
     places = places_beside(tmp_path / "mine")
     result = train(scan(photos, taxonomy=COLOURS), config, places, workers=2, reporter=reporter)
     assert BACKBONE_FILE in result.manifest.files
@@ -141,3 +192,24 @@ def test_the_last_part_is_trained_on_views(photos, tmp_path, reporter, monkeypat
     assert not (tmp_path / "mine.work" / "activations").exists()
     assert "First layers: train, view 3" in reporter.stages
     assert verify_bundle(result.bundle) == []
+    ((network, _, (plain, *altered), *_),) = calls
+    assert len(altered) == 2
+    for view in altered:
+        assert (np.abs(view - plain).max(axis=(1, 2, 3)) > 0).mean() > 0.9
+    assert _drops(network, plain.shape[1:])
+
+
+def test_the_whole_backbone_is_trained_on_altered_photos(run, monkeypatch):
+    """As the preset has it: hardly a photo is seen as it is, and some of what the heads see is dropped."""
+    calls, seen, epoch = _spy(monkeypatch, fine_tune, "fine_tune"), [], TrainingBatches.epoch
+    monkeypatch.setattr(
+        TrainingBatches, "epoch", lambda self, n: ((seen.append(batch.images), batch)[1] for batch in epoch(self, n))
+    )
+    run(flags={"augment": "strong", "epochs": "1"})
+    ((network, train_photos, *_),) = calls
+    spec = choose_backbone(resolve_config(flags=FLAGS)).spec
+    plain = {prepare_photo(path.read_bytes(), spec).tobytes() for path in train_photos.paths}
+    pictures = [picture.tobytes() for batch in seen for picture in batch]
+    assert len(pictures) >= 32
+    assert sum(picture in plain for picture in pictures) < 0.1 * len(pictures)
+    assert _drops(network, (*spec.size, 3))

@@ -50,13 +50,21 @@ def test_a_damaged_file_is_no_result(work, damage):
 def test_an_earlier_run_is_neither_mixed_in_nor_lost(work):
     """Without --resume it is refused; with --overwrite it is emptied."""
     work.remember("data", "k", 1)
-    (work.folder("features") / "f.npz").write_bytes(b"x")
+    work.remember_arrays("heads-k", "k", {"w": np.zeros(1)})
     with pytest.raises(OutputError, match="--resume to continue it, or --overwrite"):
         Work.open(work.root)
     assert work.recall("data", "k") == 1
     emptied = Work.open(work.root, overwrite=True)
     assert emptied.recall("data", "k") is None
     assert [entry.name for entry in emptied.root.iterdir()] == [".binsight-work.json"]
+
+
+def test_a_run_that_trained_nothing_is_not_in_the_way(work):
+    """It failed before: what it found out of the photos is kept, as it is for whoever comes with the same ones."""
+    work.remember("data", "k", 1)
+    (work.folder("features") / "f.npz").write_bytes(b"x")
+    assert Work.open(work.root).recall("data", "k") == 1
+    assert Work.open(work.root, overwrite=True).recall("data", "k") is None
 
 
 @pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}])

@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from PIL import Image
 from tests.dataset.duplicates.pictures import picture
 
-from binsight.evaluation.metrics import bootstrap_interval
+from binsight.evaluation.figures import measure_scores
 from binsight.pipeline import measure
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.taxonomy import Taxonomy, WasteClass
@@ -122,7 +122,7 @@ def make_small(patch: pytest.MonkeyPatch) -> None:
         "to_onnx",
         lambda self, model=None: tiny_backbone(self.size) if model is None else convolution_to_onnx(model),
     )
-    patch.setattr(measure, "bootstrap_interval", partial(bootstrap_interval, resamples=40))
+    patch.setattr(measure, "measure_scores", partial(measure_scores, resamples=40))
 
 
 @dataclass

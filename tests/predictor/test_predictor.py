@@ -120,10 +120,12 @@ class TestByHand:
         assert prediction.biodegradable_probability == pytest.approx(1 / (1 + math.e), abs=1e-6)
 
     def test_transparency_is_white(self, predictor: Predictor) -> None:
-        """A photo that is all transparent is a white one: three equal scores."""
+        """Red, with its left half transparent: on average (1, 1/2, 1/2), so the logits are 4, 2, 2."""
         buffer = io.BytesIO()
-        Image.new("RGBA", (20, 20), (255, 0, 0, 0)).save(buffer, "PNG")
-        assert list(predictor.predict_bytes(buffer.getvalue()).scores.values()) == pytest.approx([1 / 3] * 3)
+        photo = Image.new("RGBA", (20, 20), (255, 0, 0, 255))
+        photo.paste((255, 0, 0, 0), (0, 0, 10, 20))
+        photo.save(buffer, "PNG")
+        assert predictor.predict_bytes(buffer.getvalue()).confidence == pytest.approx(math.exp(2) / (math.exp(2) + 2))
 
     def test_letterbox_pads_what_the_network_sees(self, tmp_path: Path) -> None:
         """With `letterbox`, a photo twice as wide as high fills half of the input; the rest is the pad value."""

@@ -160,7 +160,7 @@ def test_a_full_queue_is_429_with_retry_after(make_app, monkeypatch, gate):
     first.start()
     assert gate.entered.acquire(timeout=20)
     second.start()
-    while service_of(app).batcher.depth == 0 and second.is_alive():
+    while service_of(app).queue.depth == 0 and second.is_alive():
         second.join(0.01)
     refused = app.test_client().post("/predict", **upload(photo()))
     gate.opened.set()
@@ -225,7 +225,7 @@ def test_models_are_listed_and_described(client):
 
 def test_a_batch_of_photos_agrees_with_each_alone(make_app):
     """Whatever is run together, the scores do not change."""
-    client = make_app(max_batch=8).test_client()
+    client = make_app().test_client()
     rng = np.random.default_rng(5)
     photos = []
     for _ in range(8):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import select
 import socket
 import ssl
 import threading
+import time
 from urllib.parse import urlsplit
 
 import pytest
 from tests.serving.conftest import photo
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from binsight.serving.connections import Connection
 from binsight.serving.server import RunningServer
 from binsight.serving.settings import Settings
 
@@ -60,6 +65,16 @@ def test_a_connection_serves_one_request_after_another(url):
         for request, expected in ((WHOLE, 200), (WHOLE.replace(b"/predict", b"/nothing"), 404), (WHOLE, 200)):
             sock.sendall(request)
             assert receive(sock)[0] == expected
+
+
+def test_answers_do_not_wait_for_acknowledgements(url):
+    """Forty milliseconds each, where headers and body are sent apart and the system holds back the second."""
+    with connect(url) as sock:
+        begun = time.perf_counter()
+        for _ in range(20):
+            sock.sendall(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert receive(sock)[0] == 200
+        assert time.perf_counter() - begun < 0.6
 
 
 def test_requests_sent_at_once_are_answered_in_order(url):
@@ -122,14 +137,15 @@ def test_chunks_beyond_the_limit_are_413_before_they_are_held(serve):
         (HEAD + b"Content-Length: -1\r\n\r\n", 400),
         (HEAD + b"Content-Length: +3\r\n\r\nabc", 400),
         (HEAD + b"Content-Length: 1_0\r\n\r\nabcdefghij", 400),
-        (HEAD + b"Content-Length: " + b"9" * 30 + b"\r\n\r\n", 413),
-        (HEAD + b"Content-Length: 999999999\r\n\r\n", 413),
-        (b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\n\r\n", 414),
-        (b"GET / HTTP/1.1\r\n" + b"X-Filler: " + b"x" * 40_000 + b"\r\n\r\n", 413),
-        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 10_000 + b"\r\n", 413),
+        (HEAD + b"Content-Length: " + b"9" * 30 + b"\r\n\r\n", 400),
+        (b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431),
+        (b"GET /?" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X-Filler: " + b"x" * 400_000, 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 10_000 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"nonsense\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
-        (b"GET / HTTP/9.9\r\n\r\n", 505),
+        (b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", 505),
     ],
 )
 def test_what_http_forbids_is_a_problem_and_ends_the_connection(url, request_bytes, status):
@@ -138,6 +154,95 @@ def test_what_http_forbids_is_a_problem_and_ends_the_connection(url, request_byt
     assert found == status
     assert headers["connection"] == "close"
     assert json.loads(body)["status"] == status
+
+
+def test_what_is_no_request_is_logged_and_counted_too(shared_bundle):
+    """With the id that the client got."""
+    log = io.StringIO()
+    server = RunningServer(Settings(models=(str(shared_bundle),), port=0, header_timeout_s=0.2), log_stream=log)
+    try:
+        with connect(server.url) as silent:
+            assert silent.recv(100) == b""
+        answers = [exchange(server.url, data) for data in (b"nonsense\r\n\r\n", b"GET / HTT")]
+        metrics = exchange(server.url, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")[2].decode()
+    finally:
+        server.stop()
+    entries = [json.loads(line) for line in log.getvalue().splitlines()]
+    for (status, headers, body), entry in zip(answers, entries, strict=False):
+        document = json.loads(body)
+        assert document["type"] == f"/docs#problem-{document['code']}"
+        assert (entry["status"], entry["code"], entry["client"]) == (status, document["code"], "127.0.0.1")
+        assert entry["request_id"] == headers["x-request-id"] == document["request_id"]
+    assert [entry["code"] for entry in entries[:2]] == ["bad_request", "slow_upload"]
+    assert 'binsight_rejects_total{code="bad_request"} 1.0' in metrics
+    assert 'binsight_requests_total{method="other",route="none",status="408"} 1.0' in metrics
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"POST http://other.example/predict HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n", 200),
+        (b"POST http://other.example/predict?top=1 HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n", 200),
+        (b"POST HTTP://other.example/predict?tpo=1 HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n", 400),
+        (b"POST /predict HTTP/1.0\r\nContent-Length: %d\r\n", 200),
+        (b"POST /predict HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: %d\r\n", 100),
+        (b"POST /predict HTTP/1.1\r\nHost: test\r\nConnection: close\r\n", 411),
+        (b"POST /predict HTTP/1.1\r\nHost: test\r\n", 411),
+        (b"POST /predict HTTP/1.0\r\n", 411),
+        (b"POST /predict HTTP/1.1\r\nHost: test\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n", 415),
+        (b"POST /predict HTTP/1.1\r\nHost: test\r\nContent-Encoding: identity\r\nContent-Length: %d\r\n", 200),
+        (b"POST /predict HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: gzip, chunked\r\n", 415),
+        (b"OPTIONS * HTTP/1.1\r\nHost: test\r\n", 404),
+    ],
+)
+def test_requests_as_clients_and_proxies_send_them(url, head, expected):
+    """In absolute form, without a length, compressed, waiting for leave."""
+    head = head % len(BODY) if b"%d" in head else head
+    status, _, body = exchange(url, head + b"Content-Type: image/png\r\n\r\n" + BODY)
+    assert status == expected
+    if expected == 415:
+        assert "-Encoding" in json.loads(body)["detail"]
+
+
+def test_a_client_that_stops_sending_still_gets_its_answer(url):
+    """As `nc -N` does: it has said all that it had to say."""
+    with connect(url) as sock:
+        sock.sendall(WHOLE)
+        sock.shutdown(socket.SHUT_WR)
+        assert receive(sock)[0] == 200
+
+
+def test_slow_clients_hold_up_nobody(serve):
+    """Several times more than there are threads, with half a header or a body that does not come."""
+    server = serve(queue_size=1, max_files=1, workers=1)
+    slow = [connect(server.url) for _ in range(200)]
+    try:
+        for number, sock in enumerate(slow):
+            sock.sendall(WHOLE[:30] if number % 2 else HEAD + b"Content-Length: 1000000\r\n\r\nx")
+        for path in ("/health/live", "/health/ready", "/metrics"):
+            assert exchange(server.url, f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())[0] == 200
+        assert exchange(server.url, WHOLE)[0] == 200
+        assert server.service.budget.held < 1000  # what came, not what was announced
+    finally:
+        for sock in slow:
+            sock.close()
+
+
+def test_uploads_together_hold_no_more_than_they_may(serve):
+    """The one that would go beyond is refused while the other goes on."""
+    server = serve(max_photo_bytes=200_000, max_body_bytes=200_000, max_pending_bytes=200_000)
+    head = HEAD + b"Content-Length: 190000\r\n\r\n"
+    with connect(server.url) as first, connect(server.url) as second:
+        for sock in (first, second):
+            sock.sendall(head + bytes(120_000))
+        refused, _, body = receive_any(first, second)
+        assert (refused, json.loads(body)["code"]) == (429, "queue_full")
+
+
+def receive_any(*socks: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """The first answer on any of the connections."""
+    readable, _, _ = select.select(socks, [], [], 20)
+    return receive(readable[0])
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_received(serve):
@@ -266,3 +371,9 @@ def test_eight_clients_at_once_over_real_connections(serve):
     for thread in threads:
         thread.join(60)
     assert wrong == []
+
+
+def test_nothing_private_of_the_library_is_overridden():
+    """What has no underscore there may be extended; the rest changes without notice."""
+    own = {name for name in vars(Connection) if name.startswith("_") and not name.startswith("__")}
+    assert own.isdisjoint(dir(H11Protocol))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +21,10 @@ from PIL import ExifTags, Image
 from tests.tiny_bundle import tiny_taxonomy
 
 from binsight.errors import BrokenImageError, EmptyImageError, InputError, OutputError
+from binsight.serving import corrections
 from binsight.serving.app import create_app
 from binsight.serving.corrections import (
+    FeedbackBusyError,
     FeedbackError,
     FeedbackFullError,
     FeedbackStore,
@@ -58,6 +64,25 @@ def kept(tmp_path: Path) -> list[str]:
 def add(store: FeedbackStore, data: bytes, **changes: Any) -> Any:
     """Return what the store answers to `data`, said to be green unless changed."""
     return store.add(data, taxonomy=tiny_taxonomy(), **SAID | changes)
+
+
+def no_room(*_: Any) -> None:
+    """Fail as every write does on a full disk."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def fill_up(monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
+    """Let SQLite have no room for a statement that begins so."""
+
+    class Full(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql.startswith(statement):
+                error = sqlite3.OperationalError("database or disk is full")
+                error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                raise error
+            return super().execute(sql, *values)
+
+    monkeypatch.setattr(corrections.sqlite3, "connect", partial(sqlite3.connect, factory=Full))
 
 
 class TestStore:
@@ -157,6 +182,47 @@ class TestStore:
             add(store, photo())
         assert kept(tmp_path) == ["green"]
         assert read_corrections(store.directory) == []
+
+    @pytest.mark.parametrize("statement", ["INSERT", "COMMIT"])
+    def test_index_is_full(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
+        """When the row cannot be kept the photo is not kept either, and one that moves stays where it was."""
+        store = store_in(tmp_path)
+        add(store, photo((9, 90, 9)))
+        before = kept(tmp_path), read_corrections(store.directory)
+        fill_up(monkeypatch, statement)
+        for data, corrected in ((photo(), "green"), (photo((9, 90, 9)), "blue")):
+            with pytest.raises(FeedbackFullError, match="the disk is full"):
+                add(store, data, corrected=corrected)
+        assert (kept(tmp_path), read_corrections(store.directory)) == before
+
+    def test_disk_is_full(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A photo for which the disk has no room leaves neither a draft nor a row."""
+        store = store_in(tmp_path)
+        monkeypatch.setattr(os, "fsync", no_room)
+        with pytest.raises(FeedbackFullError, match="no space left on its disk"):
+            add(store, photo())
+        assert (kept(tmp_path), read_corrections(store.directory)) == ([], [])
+
+    def test_locked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An index that another program holds is an error of its own, and nothing is kept."""
+        monkeypatch.setattr(corrections, "_LOCK_TIMEOUT_S", 0.01)
+        store = store_in(tmp_path)
+        with closing(sqlite3.connect(store.directory / "feedback.sqlite3", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(FeedbackBusyError, match="another program holds it"):
+                add(store, photo())
+        assert kept(tmp_path) == []
+        assert add(store, photo())[1] == "stored"
+
+    def test_start_on_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A store can be opened while its disk is full: its server starts, and takes corrections when there is room."""
+        add(store_in(tmp_path), photo())
+        with monkeypatch.context() as patch:
+            fill_up(patch, "BEGIN")
+            store = store_in(tmp_path)
+            with pytest.raises(FeedbackFullError):
+                add(store, photo((1, 99, 1)))
+        assert add(store, photo((1, 99, 1)))[1] == "stored"
 
     def test_threads(self, tmp_path: Path) -> None:
         """Eight threads with a store each keep all their photos, and the one they share only once."""
@@ -332,6 +398,36 @@ class TestEndpoint:
         answer = send(client, photo((5, 5, 200)))
         assert (answer.status_code, answer.json["code"]) == (507, "feedback_full")
         assert "binsight feedback export" in answer.json["detail"]
+        assert answer.json["request_id"] == answer.headers["X-Request-ID"]
+        assert 'binsight_rejects_total{code="feedback_full"} 1.0' in client.get("/metrics").text
+
+    def test_disk_is_full(self, client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So does a full disk, and nothing is kept."""
+        monkeypatch.setattr(os, "fsync", no_room)
+        answer = send(client)
+        assert (answer.status_code, answer.json["code"]) == (507, "feedback_full")
+        assert kept(tmp_path) == []
+
+    def test_unwritable(self, client: FlaskClient, tmp_path: Path) -> None:
+        """A store that cannot be written is 503 and counted; the answer names no path of the server."""
+        (tmp_path / "kept" / "photos" / "green").write_text("in the way")
+        answer = send(client)
+        assert (answer.status_code, answer.json["code"]) == (503, "feedback_unavailable")
+        assert str(tmp_path) not in answer.text
+        assert "Retry-After" not in answer.headers
+        assert 'binsight_rejects_total{code="feedback_unavailable"} 1.0' in client.get("/metrics").text
+
+    def test_locked(self, client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that another program holds is 503, with the time to come back."""
+        monkeypatch.setattr(corrections, "_LOCK_TIMEOUT_S", 0.01)
+        with closing(sqlite3.connect(tmp_path / "kept" / "feedback.sqlite3", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            answer = send(client)
+        assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (
+            503,
+            "feedback_unavailable",
+            "5",
+        )
 
     def test_other_site(self, client: FlaskClient, tmp_path: Path) -> None:
         """Another site's page cannot have a visitor's browser store anything."""

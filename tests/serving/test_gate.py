@@ -144,3 +144,26 @@ def test_a_wrong_method_is_405_and_names_the_right_ones(client):
     answer = client.get("/predict")
     assert (answer.status_code, answer.json["code"]) == (405, "method_not_allowed")
     assert "POST" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("modle=lab", "did you mean model?"),
+        ("Top=3", "did you mean top?"),
+        ("x=1", "top, heatmap, model"),
+        ("top=1&top=2", "2 times"),
+    ],
+)
+def test_a_parameter_without_effect_is_refused(client, query, message):
+    """Misspelled, unknown or given twice: the answer would be another than was asked for."""
+    answer = client.post(f"/predict?{query}", **upload(photo()))
+    assert (answer.status_code, answer.json["code"]) == (400, "bad_parameter")
+    assert message in answer.json["detail"]
+
+
+def test_calls_without_parameters_say_so(client):
+    """A page may still be asked for with whatever a cache or a campaign adds."""
+    assert "none here" in client.get("/models?modle=lab").json["detail"]
+    assert client.get("/health?x=1").status_code == 200
+    assert client.get("/?utm_source=x").status_code == 200

@@ -47,7 +47,6 @@ def test_metrics_count_requests_photos_decisions_and_refusals(make_app):
     assert found['binsight_categories_total{category="red",model="tiny"}'] == 1
     assert found['binsight_decisions_total{decision="accept",model="tiny",reason="none"}'] == 2
     assert found['binsight_rejects_total{code="not_an_image"}'] == 2
-    assert found["binsight_batch_size_count"] == 2
     assert found["binsight_queue_depth"] == 0
     assert found["binsight_pending_bytes"] == 0
     for stage in ("read", "queue", "decode", "infer", "render"):

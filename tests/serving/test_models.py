@@ -13,7 +13,14 @@ from tests.tiny_bundle import tiny_bundle, tiny_files, tiny_manifest, tiny_model
 
 from binsight.bundle import write_bundle
 from binsight.errors import BinsightError, BundleError, InputError
-from binsight.serving.models import LoadedModel, ModelStore, NoRollbackError, ReloadBusyError, UnknownModelError
+from binsight.serving.models import (
+    LoadedModel,
+    ModelStore,
+    NoRollbackError,
+    ReloadBusyError,
+    RolledBackError,
+    UnknownModelError,
+)
 
 
 def replace(path: Path, version: str) -> None:
@@ -67,6 +74,29 @@ def test_a_new_version_is_put_in_place_and_can_be_rolled_back(store, bundle):
     assert store.get().version == "2.0.0"
     assert [store.rollback("tiny"), store.get().version] == ["rolled_back", "1.0.0"]
     assert [store.rollback("tiny"), store.get().version] == ["rolled_back", "2.0.0"]
+
+
+def test_a_rollback_sticks_until_there_is_another_bundle(store, bundle):
+    """The same files are not loaded again, wherever they are copied from; others are, and may be rolled back too."""
+    for version in ("2.0.0", "3.0.0"):
+        replace(bundle, version)
+        store.reload("tiny")
+        store.rollback("tiny")
+    for version in ("2.0.0", "3.0.0"):
+        replace(bundle, version)
+        with pytest.raises(RolledBackError, match=rf"{version} was rolled back and version 1\.0\.0 stays"):
+            store.reload("tiny")
+    assert store.get().version == "1.0.0"
+
+
+def test_a_rolled_back_bundle_is_loaded_by_force_and_then_counts_as_any(store, bundle):
+    """Likewise after a second rollback, which is as explicit."""
+    replace(bundle, "2.0.0")
+    store.reload("tiny")
+    store.rollback("tiny")
+    assert (store.reload("tiny", force=True), store.reload("tiny")) == ("loaded", "unchanged")
+    store.rollback("tiny")
+    assert (store.rollback("tiny"), store.reload("tiny")) == ("rolled_back", "unchanged")
 
 
 def test_the_same_bundle_is_not_loaded_again(store):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from flask import Flask
 
 from binsight import errors
 from binsight.serving.problems import KINDS, ProblemError, image_problem, problem_response
+
+DOCS = Path(__file__).parents[2] / "docs" / "http-api.md"
 
 
 @pytest.mark.parametrize(
@@ -52,3 +56,13 @@ def test_the_answer_has_the_members_of_rfc_9457():
 def test_a_detail_is_cut_to_a_length():
     """No answer grows with what was sent."""
     assert len(ProblemError("bad_request", "x" * 10_000).detail) == 500
+
+
+@pytest.mark.skipif(not DOCS.is_file(), reason="not in the source tree")
+def test_the_table_in_the_docs_has_every_code_under_its_status():
+    """And none that does not exist."""
+    section = DOCS.read_text(encoding="utf-8").partition("## Errors")[2].partition("## Under load")[0]
+    rows = re.findall(r"^\| ([0-9, ]+) \| ([^|]+) \|", section, re.MULTILINE)
+    listed = {code: numbers for numbers, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+    assert set(listed) == set(KINDS)
+    assert {code for code, kind in KINDS.items() if str(kind.status) not in listed[code]} == set()

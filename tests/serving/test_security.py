@@ -10,6 +10,7 @@ from binsight.serving.security import (
     client_network,
     cors_headers,
     find_key,
+    is_own_page,
     new_key,
     presented_key,
 )
@@ -69,6 +70,51 @@ def test_one_customer_s_ipv6_addresses_are_one_client():
     assert client_network("2001:db8::1") == client_network("2001:db8::ffff:1") != client_network("2001:db8:0:1::1")
     assert client_network("192.0.2.1") != client_network("192.0.2.2")
     assert len(client_network("x" * 1000)) == 64
+
+
+def test_ipv4_clients_of_a_socket_for_both_are_told_apart():
+    """They come as IPv4-mapped addresses, all of which lie in one /64."""
+    assert client_network("::ffff:192.0.2.1") == client_network("192.0.2.1")
+    assert client_network("::ffff:192.0.2.1") != client_network("::ffff:192.0.2.2")
+
+
+def test_link_local_clients_are_told_apart():
+    """All of a network's machines have theirs in fe80::/64."""
+    assert client_network("fe80::1%eth0") != client_network("fe80::2%eth0")
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [("192.0.2.1:5000", "192.0.2.1"), ("[2001:db8::1]:5000", "2001:db8::1"), ("[2001:db8::1]", "2001:db8::1")],
+)
+def test_a_port_does_not_make_another_client(forwarded, address):
+    """Some proxies forward it; each connection would have a bucket of its own."""
+    assert client_network(forwarded) == client_network(address)
+
+
+@pytest.mark.parametrize(
+    ("site", "origin", "host", "expected"),
+    [
+        (None, None, "a.example", True),  # no browser
+        (None, "https://a.example", "a.example", True),
+        (None, "http://a.example:81", "a.example:81", True),
+        (None, "https://A.example", "a.example", True),
+        (None, "https://b.example", "a.example", False),
+        (None, "null", "a.example", False),
+        (None, "http://[", "a.example", False),
+        (None, "http://", "", True),
+        (None, "", "", False),
+        ("same-origin", "https://a.example", "127.0.0.1:9696", True),  # a proxy that does not pass Host
+        ("none", None, "a.example", True),  # typed in by the user
+        ("same-site", "https://b.a.example", "a.example", False),
+        ("cross-site", "https://b.example", "b.example", False),
+        ("nonsense", "https://a.example", "a.example", False),
+        ("cross-site", "https://listed.example", "a.example", True),
+    ],
+)
+def test_only_own_and_listed_pages_may_change_something(site, origin, host, expected):
+    """The browser's word goes before a comparison with Host."""
+    assert is_own_page(site, origin, host, ("https://listed.example",)) is expected
 
 
 def test_only_listed_origins_may_read_answers():

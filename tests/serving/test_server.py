@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -149,16 +150,6 @@ def test_a_wrong_start_is_one_line_and_exit_code_2(arguments, text):
     assert "Traceback" not in done.stderr
 
 
-def test_a_new_key_is_printed_with_its_line():
-    """The key appears once, for the client; its hash is for the file."""
-    done = subprocess.run(
-        [*COMMAND, "--new-key", "phone"], capture_output=True, text=True, timeout=60, check=True
-    ).stdout
-    key, line = (row.split()[-1] for row in done.splitlines())
-    assert len(key) >= 43
-    assert line.startswith("phone:")
-
-
 def test_the_help_explains_every_setting_and_its_variable():
     """Each flag can be set in the environment, and says so."""
     done = subprocess.run(
@@ -171,7 +162,7 @@ def test_the_help_explains_every_setting_and_its_variable():
     ).stdout
     for name in Settings.__dataclass_fields__:
         assert name.split("_")[0] in done
-    assert done.count("BINSIGHT_") >= 28
+    assert done.count("BINSIGHT_") >= 27
 
 
 def test_an_address_that_is_taken_is_an_error(shared_bundle):
@@ -201,3 +192,38 @@ def test_photos_wait_for_a_model_that_still_loads(serve, monkeypatch):
     thread.join(20)
     assert (status, json.loads(body)["code"]) == (503, "loading")
     assert headers["retry-after"]
+
+
+def test_an_upload_that_is_cut_off_gets_503_and_the_exit_code_says_so(start, bundle: Path):
+    """Until then the port is open, and says to probes and to others that nothing more is taken."""
+    server = start("--model", str(bundle), "--drain-timeout", "1.5", "--no-access-log")
+    with connect(server.url) as cut, connect(server.url) as finished:
+        cut.sendall(WHOLE[:-5])
+        finished.sendall(WHOLE[:-5])
+        assert exchange(server.url, WHOLE)[0] == 200
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("stopping")
+        status, _, body = exchange(server.url, b"GET /health/ready HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (status, json.loads(body)["code"]) == (503, "draining")
+        assert exchange(server.url, b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n")[0] == 200
+        status, headers, body = exchange(server.url, WHOLE)
+        assert (status, json.loads(body)["code"]) == (503, "draining")
+        assert headers["retry-after"]
+        finished.sendall(WHOLE[-5:])
+        assert receive(finished)[0] == 200
+        status, headers, body = receive(cut)
+    assert (status, json.loads(body)["code"]) == (503, "draining")
+    assert headers["x-request-id"]
+    assert server.wait() == 1
+
+
+def test_sigterm_does_not_wait_for_those_who_have_asked_nothing(start, bundle: Path):
+    """Idle connections, and headers that never end."""
+    server = start("--model", str(bundle), "--drain-timeout", "30", "--no-access-log")
+    with connect(server.url) as idle, connect(server.url) as slow:
+        idle.sendall(WHOLE)
+        assert receive(idle)[0] == 200
+        slow.sendall(WHOLE[:30])
+        begun = time.monotonic()
+        assert server.stop() == 0
+    assert time.monotonic() - begun < 20

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from binsight.serving.settings import Settings, SettingsError, split_model
+from binsight.errors import SettingsError
+from binsight.serving.settings import Settings, split_model
 
 
 def test_defaults_listen_on_this_machine_only_with_nothing_optional_turned_on():

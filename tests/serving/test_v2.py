@@ -163,3 +163,11 @@ def test_faults_have_the_statuses_of_predict(client):
     assert client.post(INFER, json=images(RED, outputs=[{"name": "none"}])).status_code == 400
     assert client.post(INFER, json=photos(*[photo()] * 33)).status_code == 413
     assert client.post(INFER, json=photos("bad"[:0].encode())).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/v2/models/none", "/v2/nothing", "/v2/models/tiny/config"])
+def test_errors_have_the_member_that_the_protocol_names(client, path):
+    """Beside those of a problem; elsewhere there is no such member."""
+    answer = client.get(path).json
+    assert answer["error"] == answer["detail"] != ""
+    assert "error" not in client.get("/models/none").json

@@ -29,6 +29,7 @@ def test_few_photos_give_few_directions():
     """One for four photos, at most 64, and none for three; then the residual is the distance from the mean."""
     features = np.random.default_rng(1).normal(size=(400, 100))
     assert [fit_subspace(features[:n]).directions.shape[1] for n in (3, 4, 100, 400)] == [0, 1, 25, 64]
+    assert fit_subspace(features[:, :9]).directions.shape[1] == 8
     bare = fit_subspace(features[:3])
     np.testing.assert_allclose(
         bare.residual(features[:3]), np.linalg.norm(features[:3] - features[:3].mean(axis=0), axis=1)

@@ -7,8 +7,9 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
-from binsight.errors import ImageError, InputError, WeightsError
+from binsight.errors import ImageError, InputError
 from binsight.imaging import PreprocessSpec
+from binsight.notes import Note
 from binsight.training import features
 from binsight.training.augment_settings import AugmentSettings
 from binsight.training.features import AugmentedView, FeatureExtractor
@@ -82,14 +83,23 @@ def test_another_preprocessing_has_a_cache_of_its_own(backbone, photo, tmp_path)
     assert len(list(cache.iterdir())) == 2
 
 
-def test_a_damaged_cache_is_reported(backbone, photo, tmp_path):
-    """The message says which file to delete."""
+def test_a_damaged_cache_is_made_anew(backbone, photo, tmp_path):
+    """The features are computed again, and kept."""
     cache = tmp_path / "cache"
-    FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract([photo])
+    whole = FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract([photo])
     (file,) = cache.iterdir()
+    size = file.stat().st_size
     file.write_bytes(file.read_bytes()[:50])
-    with pytest.raises(WeightsError, match="delete it"):
-        FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract([photo])
+    np.testing.assert_array_equal(FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract([photo]), whole)
+    assert file.stat().st_size == size
+
+
+def test_a_cache_that_cannot_be_written(backbone, photo, tmp_path):
+    """A warning says so, and the features are there."""
+    (tmp_path / "cache").write_text("a file")
+    with pytest.warns(Note, match="going on without the cache"):
+        found = FeatureExtractor(backbone, SPEC, cache=tmp_path / "cache", workers=1).extract([photo])
+    assert len(found) == 1
 
 
 def test_an_unreadable_photo_is_named(backbone, photo, tmp_path):

@@ -177,6 +177,33 @@ def test_a_run_is_not_overwritten_nor_continued_with_other_settings(whole, photo
         run(whole[2], photos, resume=True, settings=replace(SETTINGS, epochs=5))
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_failed_in_its_first_epoch_does_not_block_the_corrected_one(photos, tmp_path, resume):
+    """A rate that was too high is lowered: it begins anew, in the same folder, with the network that came along."""
+    work, settings = tmp_path / "work", replace(SETTINGS, epochs=1)
+    with pytest.raises(SettingsError, match="diverged"):
+        run(work, photos, settings=replace(settings, learning_rate=10, weight_decay=1e6, warmup_epochs=0))
+    network = small_network(seed=9)
+    before = network.get_weights()
+    _, result = run(work, photos, settings=settings, resume=resume, network=network)
+    assert_same(result.start, before)
+    assert len(result.history) == 1
+
+
+def test_the_running_mean_is_what_is_judged_and_kept(photos, tmp_path):
+    """Worked out beside the run from the weights after each step: e ← d e + (1 - d) w, d = min(0.8, t / (t + 9))."""
+    network, after = small_network(), []
+    steps = {"progress": lambda *_: after.append(network.get_weights()), "network": network}
+    _, result = run(tmp_path / "work", photos, settings=replace(SETTINGS, epochs=2, average_last=0), **steps)
+    mean = result.start
+    for step, weights in enumerate(after, start=1):
+        decay = min(SETTINGS.ema_decay, step / (step + 9))
+        mean = [decay * e + (1 - decay) * w for e, w in zip(mean, weights, strict=True)]
+    for kept, expected in zip(result.last, mean, strict=True):
+        np.testing.assert_allclose(kept, expected, rtol=1e-4, atol=1e-5)
+    assert result.validation.accuracy == result.history[result.best_epoch - 1].val_accuracy
+
+
 def test_it_stops_early(photos, tmp_path):
     """With a rate that changes nothing, the first epoch is the best, and two more are waited for."""
     settings = replace(SETTINGS, epochs=9, learning_rate=1e-12, early_stop_patience=2, ema_decay=0, average_last=0)

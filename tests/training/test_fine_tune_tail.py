@@ -9,6 +9,7 @@ from tests.training.tiny_run import SETTINGS, SPEC, small_network, write_photos
 
 from binsight.errors import SettingsError
 from binsight.imaging import prepare_photo
+from binsight.training import trainer
 from binsight.training.batches import Batch
 from binsight.training.fine_tune_tail import ViewBatches, fine_tune_tail, predict_activations, split_backbone
 from binsight.training.network import build_network
@@ -92,6 +93,17 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(parts, tmp_path):
     resumed = tune(parts, tmp_path / "stopped", resume=True)
     for a, b in zip(whole.last, resumed.last, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_on_a_gpu_the_tail_computes_in_bfloat16(parts, tmp_path, monkeypatch):
+    """Where that is asked for, and only while it is trained."""
+    monkeypatch.setattr(trainer, "find_gpus", lambda: ["gpu:0"])
+    monkeypatch.setattr(trainer, "_compiles_to_xla", lambda: False)
+    layer, seen = parts["tail"].get_layer("conv2"), []
+    settings = replace(TAIL_SETTINGS, epochs=1, mixed_precision=True)
+    tune(parts, tmp_path / "work", settings=settings, on_epoch_end=lambda _: seen.append(layer.compute_dtype))
+    assert seen == ["bfloat16"]
+    assert layer.compute_dtype == "float32"
 
 
 def test_batches_take_rows_of_the_views(parts):

@@ -8,6 +8,9 @@ import pytest
 from PIL import Image
 
 from binsight.errors import DatasetError, ImageError, InputError
+from binsight.imaging import PreprocessSpec, prepare_photo
+from binsight.training.augment import augment_photo
+from binsight.training.augment_settings import STRENGTHS
 from binsight.training.photos import LabelledPhotos, PhotoStore, decode_for_augmentation
 
 
@@ -67,3 +70,17 @@ def test_large_photos_are_kept_at_one_and_a_half_times_the_input(kind):
     """The shorter side, relative to the input's, decides; small photos stay as they are."""
     assert decode_for_augmentation(encoded(900, 1200, kind=kind), (100, 100)).shape == (150, 200, 3)
     assert decode_for_augmentation(encoded(120, 1000, kind=kind), (100, 100)).shape == (120, 1000, 3)
+
+
+@pytest.mark.parametrize(("height", "width", "most"), [(384, 380, 0.0), (1200, 1600, 2.0)])
+def test_only_large_photos_differ_from_what_predicting_sees(height, width, most):
+    """Up to 1.5 times the network's input not at all; beyond, they are shrunk twice, which shows a little."""
+    spec = PreprocessSpec(size=(256, 256), filter="bilinear")
+    cells = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(cells).resize((width, height), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    decoded = decode_for_augmentation(buffer.getvalue(), size=spec.size)
+    unaltered = augment_photo(decoded, spec, STRENGTHS["none"], np.random.default_rng(0))
+    difference = np.abs(unaltered.astype(int) - prepare_photo(buffer.getvalue(), spec)).mean()
+    assert difference <= most
+    assert (difference > 0) == (most > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 import numpy as np
@@ -17,6 +18,7 @@ from binsight.training.tuning import (
     open_study,
     search_penalty,
     search_small_network,
+    study_faults,
     trial_records,
 )
 
@@ -81,6 +83,50 @@ def test_a_trial_that_was_broken_off_does_not_count(photos, url, monkeypatch):
     _search(study, photos, 6)
     assert len(trial_records(study)) == 6
     assert len(calls) == 7
+
+
+def test_a_trial_whose_process_was_killed_is_tried_anew(photos, url, monkeypatch):
+    """Where nobody else is at work: as if it had not been killed."""
+    whole = open_study("whole", url)
+    _search(whole, photos, 5)
+
+    def killed(*_args, **_options):
+        raise KeyboardInterrupt
+
+    study = open_study("parts", url)
+    _search(study, photos, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "fit_small_network", killed)
+        patch.setattr(tuning, "_give_up", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            _search(study, photos, 3)
+    again = open_study("parts", url, alone=True)
+    _search(again, photos, 5)
+    assert [r.params for r in trial_records(again)] == [r.params for r in trial_records(whole)]
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_parallel_workers_try_different_settings(photos, url, monkeypatch, interrupted):
+    """While one is in its first trial, another does three; the first may be broken off, and begin anew."""
+    fit, calls = tuning.fit_small_network, []
+
+    def meanwhile(*args, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            _search(open_study("a", url), photos, 3)
+            if interrupted:
+                raise KeyboardInterrupt
+        return fit(*args, **options)
+
+    monkeypatch.setattr(tuning, "fit_small_network", meanwhile)
+    with pytest.raises(KeyboardInterrupt) if interrupted else contextlib.nullcontext():
+        _search(open_study("a", url), photos, 8)
+    study = open_study("a", url)
+    _search(study, photos, 8)
+    tried = [tuple(r.params.values()) for r in trial_records(study)]
+    assert len(set(tried)) == len(tried) == 8
+    (first,) = [t.params for t in study.get_trials() if t.number == 0]
+    assert tuple(first.values()) in tried
 
 
 def test_bad_trials_are_stopped_early(photos, url):
@@ -161,12 +207,34 @@ def test_a_class_in_one_fold_only_is_no_trouble(url):
     assert trial_records(study)[0].value == pytest.approx(40 / 41)
 
 
+@pytest.mark.parametrize(("fault", "reason"), [("locked", "locked"), ("damaged", "malformed|not a database")])
+def test_a_database_that_cannot_be_used(photos, url, tmp_path, fault, reason):
+    """Whatever its libraries raise in a search becomes one line that says what to do; finished trials stay."""
+    with study_faults(url):
+        _search(open_study("a", f"{url}?timeout=0.1"), photos, 2)
+    file = tmp_path / "study.sqlite"
+    with sqlite3.connect(file, isolation_level=None) as holder:
+        if fault == "locked":
+            holder.execute("BEGIN EXCLUSIVE")
+        else:
+            holder.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            data = file.read_bytes()
+            file.write_bytes(data[:4096] + b"\x5a" * (len(data) - 4096))
+        with pytest.raises(InputError, match=reason) as caught, study_faults(url):
+            _search(open_study("a", f"{url}?timeout=0.1"), photos, 3)
+    holder.close()
+    assert "--resume" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    if fault == "locked":
+        assert len(trial_records(open_study("a", url))) == 2
+
+
 def test_a_database_that_is_not_there(tmp_path):
     """One line, and no password in it."""
-    with pytest.raises(InputError, match=r"postgresql://me@host/db cannot be opened") as caught:
+    with pytest.raises(InputError, match=r"database postgresql://me@host/db: ") as caught:
         open_study("a", "postgresql://me:secret@host/db")
     assert "secret" not in str(caught.value)
-    with pytest.raises(InputError, match="cannot be opened"):
+    with pytest.raises(InputError, match="unable to open"):
         open_study("a", f"sqlite:///{tmp_path}/none/study.sqlite")
 
 

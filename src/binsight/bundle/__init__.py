@@ -1,6 +1,7 @@
 """Read, verify and write model bundles; the format is specified in `docs/bundle-format.md`."""
 
 from binsight.bundle.bundle import Bundle, builtin_bundles, load_bundle, resolve_bundle
+from binsight.bundle.calibration_record import CalibrationRecord, photo_key, read_calibration
 from binsight.bundle.container import FileEntry
 from binsight.bundle.manifest import Manifest, Metric, SplitMetrics
 from binsight.bundle.verify import Fault, verify_bundle
@@ -8,6 +9,7 @@ from binsight.bundle.write import pack_bundle, write_bundle
 
 __all__ = [
     "Bundle",
+    "CalibrationRecord",
     "Fault",
     "FileEntry",
     "Manifest",
@@ -16,6 +18,8 @@ __all__ = [
     "builtin_bundles",
     "load_bundle",
     "pack_bundle",
+    "photo_key",
+    "read_calibration",
     "resolve_bundle",
     "verify_bundle",
     "write_bundle",

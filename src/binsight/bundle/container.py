@@ -15,6 +15,7 @@ from typing import Protocol
 from binsight.errors import BundleError, InputError
 
 __all__ = [
+    "CALIBRATION_NAME",
     "CARD_NAME",
     "MANIFEST_NAME",
     "MAX_FILES",
@@ -30,6 +31,7 @@ __all__ = [
 MANIFEST_NAME = "bundle.json"
 MODEL_NAME = "model.onnx"
 CARD_NAME = "card.md"
+CALIBRATION_NAME = "calibration.json"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILE_BYTES = 512 << 20
 MAX_FILES = 64

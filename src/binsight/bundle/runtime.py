@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from types import ModuleType
+from typing import Any
 
-__all__ = ["import_onnxruntime"]
+__all__ = ["import_onnxruntime", "open_graph"]
 
 
 def import_onnxruntime() -> ModuleType:
@@ -19,3 +20,21 @@ def import_onnxruntime() -> ModuleType:
 
     module: ModuleType = onnxruntime
     return module
+
+
+def open_graph(graph: bytes) -> Any:
+    """A session for what training computes once: on a GPU where ONNX Runtime has one, else in the calling thread.
+
+    Args:
+        graph: an ONNX file's content.
+
+    Returns:
+        An `onnxruntime.InferenceSession`; its `run` may be called from several threads.
+    """
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    # In full precision: heads and thresholds are fitted on these numbers, and used with those of a processor.
+    wanted = {"CUDAExecutionProvider": {"use_tf32": "0"}, "CPUExecutionProvider": {}}
+    providers = [(name, values) for name, values in wanted.items() if name in ort.get_available_providers()]
+    return ort.InferenceSession(graph, options, providers=providers)

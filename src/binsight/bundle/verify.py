@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from binsight.bundle.bundle import Bundle, read_manifest
-from binsight.bundle.container import MANIFEST_NAME, open_container
+from binsight.bundle.calibration_record import read_calibration
+from binsight.bundle.container import CALIBRATION_NAME, MANIFEST_NAME, open_container
 from binsight.bundle.session import open_session
 from binsight.errors import BundleError
 
@@ -45,6 +46,8 @@ def _faults(path: Path) -> Iterator[Fault]:
         try:
             if name.endswith(".onnx"):
                 open_session(bundle, threads=1, model=name)
+            elif name == CALIBRATION_NAME:
+                read_calibration(bundle)
             else:
                 bundle.read(name)
         except BundleError as error:

@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,8 @@ def main() -> None:
     # Pillow warns about oddities of files that it reads all the same; what it cannot read is reported as an error.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     if not sys.warnoptions:  # or somebody wants to see them all
-        warnings.showwarning = _show_warning
+        warnings.filterwarnings("always", category=Note)
+        warnings.showwarning = partial(_show_warning, set())
     terminal = open_streams()
     try:
         sys.exit(root.main(prog_name="binsight", obj=terminal, standalone_mode=False) or 0)
@@ -152,7 +154,8 @@ def _discard_output() -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """One line on standard error; other libraries' warnings are for those who develop with them."""
-    if issubclass(category, Note):
+def _show_warning(said: set[str], message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """One line on standard error, once; other libraries' warnings are for those who develop with them."""
+    if issubclass(category, Note) and str(message) not in said:
+        said.add(str(message))
         click.echo(f"note: {plain(str(message))}", err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from binsight.cli.app import EXIT_FAULTS
-from binsight.cli.data_options import dataset_options, load_dataset, user_cache_dir
+from binsight.cli.data_options import dataset_options, load_dataset, photo_cache
 from binsight.cli.options import Command, html_option, json_option, model_option, option, seed_option
 from binsight.cli.progress import progress_bar, stages
 from binsight.cli.text import markup, new_table, open_console, plain, sign
@@ -122,7 +122,7 @@ def audit(as_json: bool, html: Path | None, fail_on: str, model: str, **options:
             found,
             settings=settings,
             predictor=_predictor(model),
-            cache=None if options["no_cache"] else user_cache_dir() / "content.sqlite",
+            cache=photo_cache(options["cache"], no_cache=options["no_cache"]),
             workers=options["workers"],
             progress=stage,
         )

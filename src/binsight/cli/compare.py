@@ -81,6 +81,8 @@ def compare(
         found = _compare_backbones(backbones, data, weights_dir, seed, options)
     else:
         found = _compare_bundles(bundles, data, seed, options)
+    for text in found.seen:
+        click.echo(f"warning: has seen these photos: {plain(text)}", err=True)
     title = "Models compared" if backbones is None else "Backbones compared"
     if html is not None:
         write_comparison(found, html, title=title)

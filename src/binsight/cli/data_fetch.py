@@ -12,8 +12,7 @@ import click
 from binsight.cli.options import FILE, FOLDER, Command, json_option, option, quiet_option
 from binsight.cli.progress import stages
 from binsight.cli.text import markup, new_table, open_console, plain
-from binsight.errors import InputError
-from binsight.system_errors import describe_os_error
+from binsight.text_files import read_text
 
 if TYPE_CHECKING:
     from binsight.dataset.catalog import Catalogue, PublicSet
@@ -89,11 +88,7 @@ def _catalogue(path: Path | None) -> Catalogue:
 
     if path is None:
         return Catalogue.builtin()
-    try:
-        return Catalogue.from_toml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = describe_os_error(error) if isinstance(error, OSError) else f"{path}: expected UTF-8 text"
-        raise InputError(f"cannot read {reason}") from error
+    return Catalogue.from_toml(read_text(path))
 
 
 def _print_catalogue(sets: Catalogue, *, as_json: bool) -> None:

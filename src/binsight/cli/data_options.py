@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +13,23 @@ import click
 
 from binsight.cli.options import FILE, PLACE, option, quiet_option, workers_option
 from binsight.cli.progress import progress_bar
-from binsight.errors import InputError, TaxonomyError
+from binsight.cli.text import plain
+from binsight.errors import TaxonomyError
+from binsight.notes import Note
+from binsight.text_files import read_text
 
 if TYPE_CHECKING:
     from binsight.dataset import Dataset
     from binsight.taxonomy import Taxonomy
 
-__all__ = ["dataset_options", "load_dataset", "load_taxonomy", "user_cache_dir"]
+__all__ = [
+    "dataset_options",
+    "load_dataset",
+    "load_taxonomy",
+    "photo_cache",
+    "print_notes",
+    "user_cache_dir",
+]
 
 _AUTO, _NONE = "auto", "none"
 
@@ -44,7 +55,7 @@ def dataset_options(command: Command) -> Command:
             envvar="BINSIGHT_SCAN_CACHE",
             show_envvar=True,
             metavar="FILE",
-            help="Where facts about photos are remembered.  [default: in your cache folder]",
+            help="Where facts about photos are remembered, an SQLite file.  [default: in your cache folder]",
         ),
         option("--no-cache", section="Photos", is_flag=True, help="Remember nothing and look at every photo again."),
         workers_option(),
@@ -70,7 +81,7 @@ def load_dataset(
     Args:
         data: a folder or a manifest.
         taxonomy: a built-in name, a file, `none`, or `auto`.
-        cache: the scan cache; by default in the user's cache folder.
+        cache: what is remembered of photos; by default in the user's cache folder.
         no_cache: use none.
         workers: threads.
         quiet: no progress bar.
@@ -78,24 +89,31 @@ def load_dataset(
     """
     from binsight.dataset import scan
     from binsight.dataset.labels import adopt_taxonomy
+    from binsight.taxonomy import builtin_taxonomy
 
     chosen = _find_taxonomy(data) if taxonomy == _AUTO else load_taxonomy(taxonomy)
     with progress_bar("Scanning", quiet=quiet) as progress:
         found = scan(
             data,
             taxonomy=chosen,
-            cache=None if no_cache else cache or user_cache_dir() / "scan.sqlite",
+            cache=photo_cache(cache, no_cache=no_cache),
             progress=progress,
             workers=workers,
             decode=decode,
         )
     if chosen is None and taxonomy == _AUTO:
-        builtin = load_taxonomy("waste8")
         try:
-            return adopt_taxonomy(found, builtin) if builtin else found
+            found = adopt_taxonomy(found, builtin_taxonomy())
         except TaxonomyError as error:
             _mention_near_miss(found, str(error), quiet=quiet)
+    print_notes(found)
     return found
+
+
+def print_notes(found: Dataset) -> None:
+    """Say on standard error what a person should know of a data set, however quiet the command is to be."""
+    for note in found.notes:
+        click.echo(f"note: {plain(note)}", err=True)
 
 
 def load_taxonomy(name: str) -> Taxonomy | None:
@@ -112,12 +130,28 @@ def load_taxonomy(name: str) -> Taxonomy | None:
     path = Path(name)
     if path.suffix != ".toml":
         return builtin_taxonomy(name)
+    return Taxonomy.from_toml(read_text(path))
+
+
+def photo_cache(cache: Path | None, *, no_cache: bool) -> Path | None:
+    """The file in which facts about photos are remembered; None where none is wanted, or there is no place for it.
+
+    Args:
+        cache: as asked for; by default in the user's cache folder.
+        no_cache: remember nothing.
+    """
+    from binsight.dataset.cache import is_cache
+
+    if no_cache or cache is not None:
+        return None if no_cache else cache
     try:
-        return Taxonomy.from_toml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise TaxonomyError(f"{path}: expected UTF-8 text: {error}") from error
+        own = user_cache_dir() / "photos.sqlite"
+        if not is_cache(own):
+            own.unlink()  # what is in our own folder under our own name is ours, however damaged
+    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home
+        warnings.warn(Note(f"going on without a cache: {error}"), stacklevel=2)
+        return None
+    return own
 
 
 def user_cache_dir() -> Path:

@@ -40,7 +40,7 @@ def scan(manifest: Path | None, overwrite: bool, as_json: bool, **options: Any) 
     """Count the photos in DATA by class and split, and list those that cannot be used.
 
     A photo that cannot be read is listed with the reason, never left out silently; so is every file that is no photo.
-    Exits with 1 when a photo cannot be read.
+    Exits with 1 when a photo or a folder cannot be read.
 
     \b
     Examples:
@@ -58,7 +58,7 @@ def scan(manifest: Path | None, overwrite: bool, as_json: bool, **options: Any) 
         click.echo(json.dumps(describe(found), indent=2))
     else:
         _print(found)
-    if any(s.error for s in found):
+    if any(s.error for s in found) or any(i.hides_photos for i in found.ignored):
         sys.exit(EXIT_FAULTS)
 
 
@@ -77,6 +77,7 @@ def describe(found: Dataset) -> dict[str, Any]:
         "formats": dict(Counter(s.format for s in found if s.format).most_common()),
         "errors": [{"path": s.path, "code": s.error_code, "message": s.error} for s in found if s.error],
         "ignored": [{"path": i.path, "reason": i.reason} for i in found.ignored],
+        "notes": list(found.notes),
     }
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.data_options import dataset_options, load_dataset, user_cache_dir
+from binsight.cli.data_options import dataset_options, load_dataset, photo_cache
 from binsight.cli.data_scan import print_counts
-from binsight.cli.options import FILE, FOLDER, Command, json_option, option, seed_option
+from binsight.cli.options import FILE, FOLDER, Command, NumberRange, json_option, option, seed_option
 from binsight.cli.progress import progress_bar
 from binsight.cli.text import open_console, plain
 from binsight.errors import DatasetError
@@ -27,8 +27,8 @@ __all__ = ["split"]
     cls=Command, renamed={"--to": "--folders"}, short_help="Divide into train, val and test, twins on one side."
 )
 @dataset_options
-@option("--val", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True, help="Share for val.")
-@option("--test", type=click.FloatRange(0, 1, max_open=True), default=0.15, show_default=True, help="Share for test.")
+@option("--val", type=NumberRange(0, 1, max_open=True), default=0.1, show_default=True, help="Share for val.")
+@option("--test", type=NumberRange(0, 1, max_open=True), default=0.15, show_default=True, help="Share for test.")
 @seed_option("Another seed gives another split.")
 @option(
     "--duplicates",
@@ -108,7 +108,7 @@ def _near_duplicates(found: Dataset, options: dict[str, Any]) -> Any:
     with progress_bar("Looking for copies", quiet=options["quiet"]) as progress:
         return duplicate_groups(
             found,
-            cache=None if options["no_cache"] else user_cache_dir() / "content.sqlite",
+            cache=photo_cache(options["cache"], no_cache=options["no_cache"]),
             workers=options["workers"],
             progress=progress,
         )

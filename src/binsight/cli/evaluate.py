@@ -12,7 +12,17 @@ import click
 
 from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.labelled import labelled_options, load_labelled
-from binsight.cli.options import BUNDLE, FILE, PLACE, Command, html_option, json_option, option, seed_option
+from binsight.cli.options import (
+    BUNDLE,
+    FILE,
+    PLACE,
+    Command,
+    NumberRange,
+    html_option,
+    json_option,
+    option,
+    seed_option,
+)
 from binsight.cli.progress import stages
 from binsight.cli.sources import find_sources
 from binsight.cli.text import markup, new_table, open_console, plain
@@ -27,7 +37,8 @@ __all__ = ["evaluate", "photos_below"]
 _SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy", "biodegradable_accuracy",
           "biodegradable_sum_accuracy", "biodegradable_head_accuracy", "stream_accuracy", "stream_cost",
           "stream_cost_with_review", "calibration_error", "calibration_error_cross_fitted", "brier_score", "log_loss",
-          "aurc", "accepted_share", "accepted_accuracy", "unknown_reviewed_share", "unknown_auroc",
+          "aurc", "accepted_share", "accepted_share_cross_fitted", "accepted_accuracy",
+          "accepted_accuracy_cross_fitted", "unknown_reviewed_share", "unknown_auroc",
           "unknown_auroc_confidence", "robust_accuracy", "decode_ms", "engine_ms", "model_mb")  # fmt: skip
 _FAULTS_SHOWN = 20
 
@@ -52,6 +63,12 @@ _FAULTS_SHOWN = 20
     help="Photos of things that are none of the classes.",
 )
 @option(
+    "--unseen",
+    section="What is measured",
+    is_flag=True,
+    help="Leave out photos that the model was trained, calibrated or chosen on.",
+)
+@option(
     "--by",
     section="What is measured",
     metavar="COLUMN",
@@ -67,7 +84,7 @@ _FAULTS_SHOWN = 20
 @option(
     "--target-precision",
     section="What is measured",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=NumberRange(0, 1, min_open=True),
     default=0.993,
     show_default=True,
     metavar="P",
@@ -91,6 +108,7 @@ def evaluate(
     data: Path,
     required: tuple[str, ...],
     unknown: Path | None,
+    unseen: bool,
     by: str | None,
     cost_matrix: Path | None,
     html: Path | None,
@@ -104,6 +122,9 @@ def evaluate(
     accepting and reviewing costs; unknown things; degraded photos; speed and size. A photo that cannot be read is
     listed and not counted.
 
+    The model records which photos it has seen. On those it was calibrated on, figures that depend on it are given
+    cross-fitted too, and judged so by --require; on those it was trained on, --require is refused.
+
     Exits with 1 when a requirement is missed, and names it with its value and bound.
 
     \b
@@ -116,13 +137,15 @@ def evaluate(
     """
     from binsight.bundle import load_bundle, resolve_bundle
     from binsight.evaluation import EvaluationSettings, evaluate_bundle, write_report
+    from binsight.evaluation.overlap import find_overlap, judged_requirements, leave_out_seen
     from binsight.evaluation.page import require_libraries
     from binsight.evaluation.requirements import check_requirements
 
     if html is not None:
         require_libraries()
     path = resolve_bundle(bundle)
-    taxonomy = load_bundle(path).manifest.taxonomy
+    loaded = load_bundle(path)
+    taxonomy = loaded.manifest.taxonomy
     requirements = _requirements(required, taxonomy)
     settings = EvaluationSettings(
         target_precision=options.pop("target_precision"),
@@ -133,10 +156,15 @@ def evaluate(
     )
     strange = photos_below(unknown) if unknown else []
     labelled = load_labelled(data, taxonomy, by=by, **options)
+    photos, overlap = labelled.photos, find_overlap(loaded, labelled.photos, workers=options["workers"])
+    if unseen:
+        photos = leave_out_seen(photos, overlap)
+    else:
+        requirements = judged_requirements(requirements, overlap)
     with stages(quiet=options["quiet"]) as stage:
         found = evaluate_bundle(
             path,
-            labelled.photos,
+            photos,
             unknown=strange,
             robustness=not no_robustness,
             split=labelled.split,
@@ -144,6 +172,10 @@ def evaluate(
             workers=options["workers"],
             stage=stage,
         )
+    if found.overlap is not None and (seen := found.overlap.describe()):
+        click.echo(f"warning: {plain(found.model.name)} has seen these photos: {seen}", err=True)
+        if any(name.startswith("accepted_share_") for name in found.values):
+            click.echo("note: judge by the figures named …_cross_fitted; --require does", err=True)
     verdicts = check_requirements(requirements, found.values)
     if html is not None:
         write_report(found, html, verdicts=verdicts, group_by=by or "group")

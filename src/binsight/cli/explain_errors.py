@@ -76,7 +76,7 @@ def explain_errors(
     if html is not None or out is not None:
         require_libraries(plots=False)
     path = resolve_bundle(bundle)
-    labelled = load_labelled(data, load_bundle(path).manifest.taxonomy, **options)
+    labelled = load_labelled(data, load_bundle(path).manifest.taxonomy, find_copies=False, **options)
     with stages(quiet=options["quiet"]) as stage:
         found = explain_mistakes(
             path,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from binsight.cli.data_options import print_notes
 from binsight.cli.options import option, quiet_option, workers_option
 from binsight.cli.progress import progress_bar
 from binsight.cli.text import plain
@@ -75,6 +76,7 @@ def load_labelled(
     workers: int | None,
     quiet: bool,
     by: str | None = None,
+    find_copies: bool = True,
 ) -> Labelled:
     """The photos of one split of DATA, labelled in the model's taxonomy. Photos that cannot be read are among them.
 
@@ -86,6 +88,7 @@ def load_labelled(
         workers: threads.
         quiet: no progress bar and no notes.
         by: the column of a manifest to group by.
+        find_copies: whether to look for copies among the photos, so that these count as one observation.
 
     Raises:
         InputError: DATA cannot be read.
@@ -97,10 +100,12 @@ def load_labelled(
     meanings = _parse_renamed(renamed)
     with progress_bar("Scanning", quiet=quiet) as progress:
         found = scan(data, taxonomy=None if meanings else taxonomy, progress=progress, workers=workers)
+    print_notes(found)
     if meanings:
         found = _rename(found, meanings, taxonomy, quiet=quiet)
     chosen, name = _choose_split(found, split)
-    return Labelled(_labelled(chosen, None if by is None else _groups(chosen, by)), name)
+    copies = _find_copies(chosen, workers=workers, quiet=quiet) if find_copies else range(len(chosen))
+    return Labelled(_labelled(chosen, copies, None if by is None else _groups(chosen, by)), name)
 
 
 def load_own_classes(
@@ -126,12 +131,15 @@ def load_own_classes(
         raise click.BadParameter(f"{named[0]}: only NAME=, which leaves a class out, goes here", param_hint="--class")
     with progress_bar("Scanning", quiet=quiet) as progress:
         found = scan(data, progress=progress, workers=workers)
+    print_notes(found)
     left_out = {_find_class(name, found) for name in meanings}
     classes = tuple(name for name in found.classes if name not in left_out)
     samples = tuple(s for s in found if s.class_id not in left_out)
     found = replace(found, classes=classes, samples=samples)
     parts = [_choose_split(found, name) for name in ("train", split or "val")]
-    fit, judge = (Labelled(_labelled(part), name) for part, name in parts)
+    fit, judge = (
+        Labelled(_labelled(part, _find_copies(part, workers=workers, quiet=quiet)), name) for part, name in parts
+    )
     return fit, judge
 
 
@@ -163,7 +171,7 @@ def _rename(found: Dataset, meanings: Mapping[str, str], taxonomy: Taxonomy, *, 
 
 
 def _find_class(name: str, found: Dataset) -> str:
-    """The class of the data set that `name` means, whatever the case, spaces and punctuation."""
+    """The class of the data set that `name` means, whatever the case, spaces, hyphens and underscores."""
     from binsight.taxonomy import name_key
 
     for class_id in found.classes:
@@ -172,10 +180,21 @@ def _find_class(name: str, found: Dataset) -> str:
     raise DatasetError(f"{found.root}: no class {name!r}{_hint(name, found.classes)}")
 
 
-def _labelled(found: Dataset, groups: tuple[str, ...] | None = None) -> LabelledSet:
+def _labelled(found: Dataset, copies: Sequence[int], groups: tuple[str, ...] | None = None) -> LabelledSet:
+    import numpy as np
+
     from binsight.evaluation import LabelledSet
 
-    return LabelledSet(tuple(found.file(s) for s in found), found.labels.astype("intp"), found.root, groups)
+    paths = tuple(found.file(s) for s in found)
+    return LabelledSet(paths, found.labels.astype("intp"), found.root, groups, np.asarray(copies, np.intp))
+
+
+def _find_copies(found: Dataset, *, workers: int | None, quiet: bool) -> Sequence[int]:
+    """Which photos are copies of each other: these count as one observation."""
+    from binsight.dataset.duplicates import duplicate_groups
+
+    with progress_bar("Looking for copies", quiet=quiet) as progress:
+        return duplicate_groups(found, workers=workers, progress=progress)
 
 
 def _choose_split(found: Dataset, split: str | None) -> tuple[Dataset, str]:

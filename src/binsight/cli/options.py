@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -20,6 +21,7 @@ __all__ = [
     "Command",
     "Group",
     "LocalPath",
+    "NumberRange",
     "Option",
     "bundle_argument",
     "download_advice",
@@ -97,6 +99,17 @@ class Group(click.Group):
     """A group of such commands."""
 
     command_class = Command
+
+
+class NumberRange(click.FloatRange):
+    """A range of numbers; unlike click's it refuses `nan`, which is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
 
 
 class LocalPath(click.Path):

@@ -17,10 +17,12 @@ from binsight.cli.app import EXIT_USAGE
 from binsight.cli.options import FOLDER, Command, model_option, option, quiet_option, workers_option
 from binsight.cli.progress import progress_bar
 from binsight.cli.sources import STDIN, Source, find_sources
+from binsight.cli.text import plain
 from binsight.errors import BinsightError, InputError
 
 if TYPE_CHECKING:
     from binsight.cli.results import Result, Writer
+    from binsight.dataset import Ignored
     from binsight.imaging import ImageLimits
     from binsight.predictor import Prediction, Predictor
 
@@ -28,6 +30,7 @@ __all__ = ["predict"]
 
 _BATCH = 4  # photos per run of the network, measured in benchmarks/predict.py
 _BAR_FROM = 20  # photos; fewer are done before a bar could be read
+_PASSED_OVER_SHOWN = 20
 
 
 def _millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
@@ -54,8 +57,8 @@ def _millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
 @model_option("A model bundle (folder or .zip), or the name of one in the package.")
 @workers_option()
 @option("--max-mb", type=float, callback=_millions, default=20, show_default=True, help="Refuse larger files.")
-@option("--max-megapixels", type=float, callback=_millions, default=50, show_default=True, help="Refuse larger photos.")
-@quiet_option()
+@option("--max-megapixels", type=float, callback=_millions, default=65, show_default=True, help="Refuse larger photos.")
+@quiet_option("No progress bar, no notes.")
 def predict(
     photos: tuple[str, ...],
     form: str | None,
@@ -69,9 +72,9 @@ def predict(
 ) -> None:
     """Say what the waste on each PHOTO is.
 
-    A FOLDER is searched for photos at any depth; a GLOB in quotes is expanded here ("photos/**/*.jpg"); - reads one
-    photo from standard input. A photo that cannot be read gets an error row, the others are still classified, and the
-    exit code is 2.
+    A FOLDER is searched for photos at any depth, as binsight data scan does it; a GLOB in quotes is expanded here
+    ("photos/**/*.jpg"); - reads one photo from standard input. A photo that cannot be read gets an error row, the
+    others are still classified, and the exit code is 2.
 
     \b
     Examples:
@@ -84,7 +87,8 @@ def predict(
     from binsight.imaging import ImageLimits
     from binsight.predictor import Predictor, available_cores
 
-    sources = find_sources(photos)
+    passed_over: list[Ignored] = []
+    sources = find_sources(photos, on_passed_over=passed_over.append)
     limits = ImageLimits(max_bytes=max_mb, max_pixels=max_megapixels)
     cores = workers or available_cores()
     # One photo: all cores share it. Several: one core each, which classifies more of them a second.
@@ -107,8 +111,20 @@ def predict(
             writer.add(result)
             advance(done, len(sources))
     writer.close(time.perf_counter() - start)
+    if not quiet:
+        _print_passed_over(passed_over)
     if failed:
         sys.exit(EXIT_USAGE)
+
+
+def _print_passed_over(entries: Sequence[Ignored]) -> None:
+    """On standard error, so that results stay results."""
+    for entry in entries[:_PASSED_OVER_SHOWN]:
+        click.echo(f"note: {plain(entry.path)} passed over: {plain(entry.reason)}", err=True)
+    if len(entries) > _PASSED_OVER_SHOWN:
+        click.echo(
+            f"note: and {len(entries) - _PASSED_OVER_SHOWN:,} more passed over; binsight data scan --json", err=True
+        )
 
 
 def _without_heatmaps(

@@ -2,105 +2,117 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from binsight.cli.options import BUNDLE
-from binsight.errors import InputError, MissingExtraError
-
-if TYPE_CHECKING:
-    from binsight.serving.security import ApiKey
+from binsight.cli.options import BUNDLE, FILE, FOLDER, Command, Option, option
+from binsight.errors import InputError, MissingExtraError, SettingsError
+from binsight.serving.security import ApiKey, new_key
+from binsight.serving.settings import Settings, server_options
+from binsight.settings import Option as Setting
+from binsight.settings import read_toml, suggest
+from binsight.text_files import read_text
 
 __all__ = ["serve"]
 
-_PATH = click.Path(dir_okay=False, path_type=Path)
-_DIR = click.Path(file_okay=False, path_type=Path)
-_MEGA = 1_000_000
+_SETTINGS = {setting.name: setting for setting in server_options()}
 
 
-def _option(name: str, *names: str, **options: Any) -> Any:
-    """An option that can also be given as `BINSIGHT_…` in the environment; the help says so."""
-    variable = "BINSIGHT_" + name.lstrip("-").split("/")[0].upper().replace("-", "_")
-    return click.option(name, *names, envvar=variable, show_envvar=True, show_default="default" in options, **options)
+class ServeCommand(Command):
+    """A command with a flag, and a variable `BINSIGHT_…`, for each of a server's settings."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += map(_flag, _SETTINGS.values())
 
 
-_SERVED = (
-    _option(
-        "--model",
-        "models",
-        multiple=True,
-        default=("waste8",),
-        type=BUNDLE,
-        metavar="[NAME=]BUNDLE",
-        help="A bundle to serve, by path or by name from the package; may be repeated, the first is the default one.",
-    ),
-    _option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 lets other machines in."),
-    _option("--port", type=click.IntRange(0, 65535), default=9696, help="Port to listen on; 0 takes a free one."),
-    _option("--tls-certificate", type=_PATH, help="PEM file with the certificate chain; turns TLS on."),
-    _option("--tls-key", type=_PATH, help="PEM file with the certificate's private key."),
-    _option("--feedback", "feedback_dir", type=_DIR, metavar="DIR", help="Store corrections and their photos here."),
-    _option("--feedback-max-mb", type=click.FloatRange(min=1), default=1000, help="The most that they may take."),
+def _flag(setting: Setting) -> Option:
+    names = f"--{setting.flag}/--no-{setting.flag}" if setting.kind is bool else f"--{setting.flag}"
+    default = setting.default // setting.unit if setting.unit > 1 else setting.default
+    is_file = setting.kind is ApiKey
+    return Option(
+        [names, setting.name],
+        type=_type(setting),
+        multiple=setting.is_tuple and not is_file,
+        default=default or None if setting.is_tuple else default,
+        show_default=setting.default not in {None, ()},
+        envvar=_variable(setting.flag),
+        show_envvar=True,
+        metavar=setting.metavar,
+        section=setting.group,
+        help=setting.text,
+    )
+
+
+def _type(setting: Setting) -> Any:
+    if setting.unit > 1:
+        return float
+    by_metavar = {"FILE": FILE, "DIR": FOLDER, "[NAME=]BUNDLE": BUNDLE}
+    return by_metavar.get(setting.metavar or "", setting.kind)
+
+
+def _variable(flag: str) -> str:
+    return "BINSIGHT_" + flag.upper().replace("-", "_")
+
+
+def _read_config(ctx: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
+    """Let a file's values stand below flags and variables; click turns them into their types, as it does with those."""
+    if path is None:
+        return
+    known = {setting.flag.replace("-", "_"): setting for setting in _SETTINGS.values()}
+    values: dict[str, Any] = {}
+    faults = []
+    for key, value in read_toml(path).items():
+        if key not in known:
+            faults.append(f"no setting {key}; {suggest(key, known)}")
+        elif isinstance(value, dict) or (isinstance(value, list) and not known[key].is_tuple):
+            faults.append(f"{key}: expected one value")
+        else:
+            texts = [str(part) for part in (value if isinstance(value, list) else [value])]
+            is_several = known[key].is_tuple and known[key].kind is not ApiKey
+            values[known[key].name] = texts if is_several else texts[0]
+    if faults:
+        raise SettingsError(f"{path}: {'; '.join(faults)}")
+    ctx.default_map = values
+
+
+def _print_new_key(ctx: click.Context, parameter: click.Parameter, name: str | None) -> None:
+    if name is None or ctx.resilient_parsing:
+        return
+    try:
+        key, stored = new_key(name)
+    except ValueError:
+        raise click.BadParameter(f"{name!r} is not a plain name", ctx, parameter) from None
+    click.echo(f"The key, for the client only; it is shown this once: {key}", err=True)
+    click.echo(f"{stored.name}:{stored.sha256}")
+    ctx.exit()
+
+
+@click.command(cls=ServeCommand, short_help="Serve the HTTP API and the web page.")
+@option(
+    "--config",
+    type=FILE,
+    metavar="FILE",
+    is_eager=True,
+    expose_value=False,
+    callback=_read_config,
+    envvar="BINSIGHT_CONFIG",
+    show_envvar=True,
+    help="Settings in TOML, named as the flags are: max_photo_mb = 10. Flags and variables go before it.",
 )
-_WORK = (
-    _option(
-        "--workers", type=click.IntRange(min=0), default=0, help="Photos in work at a time; 0: one more than cores."
-    ),
-    _option("--max-batch", type=click.IntRange(1, 64), default=1, help="Photos in one run of the network."),
-    _option("--queue", "queue_size", type=click.IntRange(min=1), default=128, help="Photos that may wait."),
-    _option("--deadline", "deadline_s", type=float, default=5.0, help="Seconds that a photo may wait."),
-    _option("--drain-timeout", "drain_timeout_s", type=float, default=30.0, help="Seconds to finish after SIGTERM."),
+@option(
+    "--new-key",
+    metavar="NAME",
+    is_eager=True,
+    expose_value=False,
+    callback=_print_new_key,
+    help="Make a key for NAME: print the line for the key file, show the key on standard error, and exit.",
 )
-_LIMITS = (
-    _option("--max-photo-mb", type=click.FloatRange(min=0.001), default=20, help="The largest photo's file."),
-    _option("--max-megapixels", type=click.FloatRange(min=0.001), default=50, help="The largest photo."),
-    _option("--max-body-mb", type=click.FloatRange(min=0.001), default=64, help="The largest request."),
-    _option("--max-files", type=click.IntRange(min=1), default=32, help="Photos in one request."),
-    _option("--max-pending-mb", type=click.FloatRange(min=0.001), default=256, help="All requests together."),
-    _option("--max-connections", type=click.IntRange(min=1), default=512, help="Connections open at a time."),
-    _option("--header-timeout", "header_timeout_s", type=float, default=10.0, help="Seconds for a request's headers."),
-    _option("--body-timeout", "body_timeout_s", type=float, default=60.0, help="Seconds for its body."),
-    _option("--idle-timeout", "idle_timeout_s", type=float, default=30.0, help="Seconds between two requests."),
-)
-_ACCESS = (
-    _option("--api-keys", type=_PATH, metavar="FILE", help="Who may classify: one name:sha256 per line."),
-    _option("--admin-keys", type=_PATH, metavar="FILE", help="Who may reload models; without it nobody can."),
-    _option(
-        "--cors-origin",
-        "cors_origins",
-        multiple=True,
-        metavar="ORIGIN",
-        help="A web origin whose pages may call the API, such as https://example.org; may be repeated.",
-    ),
-    _option("--rate-limit", type=click.FloatRange(min=0), default=0, help="Requests a second and client; 0: no limit."),
-    _option("--rate-burst", type=click.IntRange(min=1), default=20, help="Requests at once before the rate counts."),
-    _option("--trusted-proxies", type=click.IntRange(min=0), default=0, help="Proxies whose X-Forwarded-* to believe."),
-    _option("--access-log/--no-access-log", default=True, help="One JSON line per request on standard error."),
-    click.option("--new-key", metavar="NAME", help="Print a new key for NAME and the line for the key file, and exit."),
-)
-
-
-def _options(function: Any) -> Any:
-    for option in reversed((*_SERVED, *_WORK, *_LIMITS, *_ACCESS)):
-        function = option(function)
-    return function
-
-
-@click.command(short_help="Serve the HTTP API and the web page.")
-@_options
-def serve(
-    new_key: str | None,
-    api_keys: Path | None,
-    admin_keys: Path | None,
-    max_photo_mb: float,
-    max_megapixels: float,
-    max_body_mb: float,
-    max_pending_mb: float,
-    feedback_max_mb: float,
-    **values: Any,
-) -> None:
+def serve(**values: Any) -> None:
     """Serve the HTTP API and the web page; docs/http-api.md teaches the API, /docs on the server lists it.
 
     SIGHUP loads new versions of the bundles without an interruption; SIGTERM finishes what was received and exits.
@@ -110,59 +122,39 @@ def serve(
       binsight serve                                  http://localhost:9696, for this machine only
       binsight serve --host 0.0.0.0 --rate-limit 5    for everyone who can reach it
       binsight serve --model waste8 --model lab=my.zip
-      binsight serve --new-key phone-app              a key, and its line for --api-keys
+      binsight serve --new-key phone-app >> keys      a key, and its line for --api-keys
+      binsight serve --config server.toml --api-keys keys
       curl -F file=@can.jpg http://localhost:9696/predict
     """
-    import logging
-
-    if new_key is not None:
-        _print_new_key(new_key)
-        return
+    settings = Settings(**{name: _value(_SETTINGS[name], value) for name, value in values.items()})
     try:
         from binsight.serving.server import run_server
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "binsight":
             raise
         raise MissingExtraError("serving", "serve") from error
-    from binsight.serving.settings import Settings
-
-    settings = Settings(
-        api_keys=_read_keys(api_keys),
-        admin_keys=_read_keys(admin_keys),
-        max_photo_bytes=round(max_photo_mb * _MEGA),
-        max_pixels=round(max_megapixels * _MEGA),
-        max_body_bytes=round(max_body_mb * _MEGA),
-        max_pending_bytes=round(max_pending_mb * _MEGA),
-        feedback_max_bytes=round(feedback_max_mb * _MEGA),
-        **values,
-    )
     logging.basicConfig(format="binsight: %(message)s", level=logging.WARNING)
     if not run_server(settings, announce=lambda url: click.echo(f"binsight: taking photos at {url}", err=True)):
         sys.exit(1)
 
 
-def _print_new_key(name: str) -> None:
-    from binsight.serving.security import new_key
-
+def _value(setting: Setting, given: Any) -> Any:
+    """A setting's value from that of its flag."""
+    if setting.kind is ApiKey:
+        return _read_keys(given)
+    if setting.unit == 1:
+        return given
     try:
-        key, stored = new_key(name)
-    except ValueError:
-        raise click.BadParameter(f"{name!r} is not a plain name", param_hint="--new-key") from None
-    click.echo(f"key, for the client only:  {key}")
-    click.echo(f"line for the key file:     {stored.name}:{stored.sha256}")
+        return round(given * setting.unit)
+    except (ValueError, OverflowError):
+        return given  # not a number, or infinity: `Settings` says what is expected
 
 
 def _read_keys(path: Path | None) -> tuple[ApiKey, ...]:
-    from binsight.serving.security import ApiKey
-
     if path is None:
         return ()
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
     keys = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if line.strip() and not line.startswith("#"):
             try:
                 keys.append(ApiKey.parse(line))

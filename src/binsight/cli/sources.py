@@ -5,16 +5,19 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from binsight.cli.options import download_advice
 from binsight.errors import InputError
 
-__all__ = ["PHOTO_SUFFIXES", "STDIN", "Source", "find_sources"]
+if TYPE_CHECKING:
+    from binsight.dataset import Ignored
+
+__all__ = ["STDIN", "Source", "find_sources"]
 
 STDIN = "-"
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +36,27 @@ class Source:
     fault: InputError | None = None
 
 
-def find_sources(arguments: Iterable[str]) -> list[Source]:
+def find_sources(
+    arguments: Iterable[str], *, on_passed_over: Callable[[Ignored], None] = lambda _ignored: None
+) -> list[Source]:
     """The photos that `arguments` mean, in their order; those of a folder sorted by path.
 
-    A folder gives all photos below it, told by their suffix; hidden files and folders are passed over. An argument with
-    `*`, `?` or `[` that names no file is a pattern, in which `**` matches any number of folders.
+    A folder gives all photos below it, as `binsight.dataset.folder` finds them for a data set. An argument with `*`,
+    `?` or `[` that names no file is a pattern, in which `**` matches any number of folders.
+
+    Args:
+        arguments: files, folders, patterns, or `-`.
+        on_passed_over: called with every file and folder below a folder that is no photo, its path as it is shown.
     """
-    return [source for argument in arguments for source in _expand(argument)]
+    return [source for argument in arguments for source in _expand(argument, on_passed_over)]
 
 
-def _expand(argument: str) -> Iterator[Source]:
+def _expand(argument: str, on_passed_over: Callable[[Ignored], None]) -> Iterator[Source]:
     # Unlike those of `Path`, these tests also answer for a name that no file can have.
     if argument == STDIN:
         yield Source(STDIN, Path("stdin"))
     elif os.path.isdir(argument):  # noqa: PTH112
-        yield from _folder(Path(argument))
+        yield from _folder(Path(argument), on_passed_over)
     elif os.path.lexists(argument):
         yield Source(argument, Path(Path(argument).name))
     elif advice := download_advice(argument, command="curl -sL {} | binsight predict -"):
@@ -58,23 +67,25 @@ def _expand(argument: str) -> Iterator[Source]:
         yield _fault(argument, "no such file or folder")
 
 
-def _folder(folder: Path) -> Iterator[Source]:
-    unreadable: list[OSError] = []
-    found = sorted(_photos_below(folder, unreadable.append))
-    for path in found:
-        yield Source(str(path), path.relative_to(folder))
-    for error in unreadable:
-        yield _fault(str(error.filename), f"cannot read this folder: {error.strerror}")
-    if not found and not unreadable:
-        yield _fault(str(folder), f"no photos in this folder; looked for {', '.join(sorted(PHOTO_SUFFIXES))}")
+def _folder(folder: Path, on_passed_over: Callable[[Ignored], None]) -> Iterator[Source]:
+    from binsight.dataset.folder import PHOTO_SUFFIXES, find_photos
 
-
-def _photos_below(folder: Path, onerror: Callable[[OSError], None]) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder, onerror=onerror):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in PHOTO_SUFFIXES:
-                yield Path(parent, name)
+    try:
+        found, ignored = find_photos(folder)
+    except InputError as error:
+        yield Source(str(folder), Path(folder.name), error)
+        return
+    for parts in found:
+        yield Source(str(folder.joinpath(*parts)), Path(*parts))
+    hidden = [entry for entry in ignored if entry.hides_photos]
+    for entry in hidden:
+        yield _fault(str(folder / entry.path), entry.reason)
+    for entry in ignored:
+        if not entry.hides_photos:
+            on_passed_over(replace(entry, path=str(folder / entry.path)))
+    if not found and not hidden:
+        suffixes = ", ".join(sorted(PHOTO_SUFFIXES))
+        yield _fault(str(folder), f"no photos in this folder; looked for {suffixes} and what begins like a photo")
 
 
 def _pattern(pattern: str) -> Iterator[Source]:

@@ -10,7 +10,7 @@ import click
 
 from binsight.cli.options import Command, Option
 from binsight.pipeline.presets import PRESETS, read_config_file, resolve_config
-from binsight.pipeline.settings import Option as Setting
+from binsight.settings import Option as Setting
 
 if TYPE_CHECKING:
     from binsight.pipeline.config import TrainConfig

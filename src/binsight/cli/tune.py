@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from binsight.cli.app import EXIT_FAULTS
-from binsight.cli.data_options import dataset_options, load_dataset, user_cache_dir
+from binsight.cli.data_options import dataset_options, load_dataset, photo_cache
 from binsight.cli.options import FILE, FOLDER, json_option, option
 from binsight.cli.progress import reporter
 from binsight.cli.text import markup, new_table, open_console, plain
@@ -81,7 +81,7 @@ def tune(
                 work=work or out.with_name(f"{out.name}.work"),
                 resume=resume,
                 overwrite=overwrite,
-                content_cache=None if options["no_cache"] else user_cache_dir() / "content.sqlite",
+                content_cache=photo_cache(options["cache"], no_cache=options["no_cache"]),
                 workers=options["workers"],
                 reporter=shown,
             )

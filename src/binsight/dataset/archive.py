@@ -13,11 +13,11 @@ from typing import IO
 
 from binsight.dataset.samples import Progress
 from binsight.errors import DatasetError, OutputError
+from binsight.taxonomy import folder_name_fault
 
 __all__ = ["ArchiveLimits", "unpack"]
 
 _CHUNK = 1 << 20
-_FORBIDDEN = set('\\:\0*?"<>|')
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,7 @@ def _name_fault(name: str) -> str | None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         return "would lie outside the folder"
-    if _FORBIDDEN & set(name) or not name.isprintable():
-        return "has a character that file names cannot have everywhere"
-    return None
+    return next((fault for part in path.parts if (fault := folder_name_fault(part))), None)
 
 
 def _type_fault(info: zipfile.ZipInfo | tarfile.TarInfo) -> str | None:

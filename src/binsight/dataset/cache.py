@@ -1,126 +1,149 @@
 """What was found out about photos before, so that it is not found out again: one SQLite file.
 
-A photo is the same as before when its path, size and time of change are. Only sound photos are remembered: whether an
-error goes away may depend on more than the file.
+It is never needed: where it cannot be read or written, a warning says so once and the work goes on without. A damaged
+one is made anew; a file that is something else is left alone.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import stat
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
-from binsight.dataset.samples import Facts
 from binsight.errors import OutputError
+from binsight.notes import Note
 
-__all__ = ["FileKey", "ScanCache"]
+__all__ = ["PhotoCache", "is_cache"]
 
-# The number is the format of the rows: another one starts afresh.
-_CREATE = """
-CREATE TABLE IF NOT EXISTS photos_1 (
-    path BLOB NOT NULL, limits TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    sha256 TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, format TEXT NOT NULL,
-    decoded INTEGER NOT NULL, PRIMARY KEY (path, limits)
-) WITHOUT ROWID
+# Either tells which files are ours, also damaged ones: SQLite keeps the comment as it is on the first page.
+_APPLICATION_ID = int.from_bytes(b"bsig", "big")
+_MARK = "binsight photo cache 6c1f9ad27e"
+# The number is the format of the values: another one starts afresh.
+_CREATE = f"""
+CREATE TABLE IF NOT EXISTS photos_1 (/* {_MARK} */ kind TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+PRIMARY KEY (kind, key)) WITHOUT ROWID
 """
-_SELECT = """
-SELECT sha256, width, height, format, size, decoded FROM photos_1
-WHERE path = ? AND limits = ? AND size = ? AND mtime_ns = ?
-"""
-_INSERT = "INSERT OR REPLACE INTO photos_1 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_BUSY_TIMEOUT_S = 30
+_LARGEST_PAGE = 65536
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_BUSY_TIMEOUT_S = 2.0
+_AT_ONCE = 500  # SQLite takes at most 999 parameters in old builds
+_CHECK_BYTES = 4
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class FileKey:
-    """What a remembered photo is recognised by.
-
-    Attributes:
-        path: absolute.
-        size: in bytes.
-        mtime_ns: time of the last change, in nanoseconds.
-        limits: the limits it was checked against, as text.
-    """
-
-    path: str
-    size: int
-    mtime_ns: int
-    limits: str
-
-    @classmethod
-    def of(cls, path: Path, limits: str) -> FileKey | None:
-        """The key of a file as it is now; None when it cannot be looked at."""
-        try:
-            status = path.stat()
-        except OSError:
-            return None
-        return cls(str(path), status.st_size, status.st_mtime_ns, limits)
-
-
-class ScanCache:
-    """Facts about photos in an SQLite file. Use it from one thread.
+class PhotoCache:
+    """Values by kind and key, each with a checksum. Use it from one thread.
 
     Args:
-        connection: to the file; `ScanCache.open` makes it.
+        path: the file; None remembers nothing.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path) -> Iterator[ScanCache]:
-        """Open or make the cache at `path`; a damaged file is thrown away, for all in it can be found out again.
+    def open(cls, path: str | Path | None) -> Iterator[PhotoCache]:
+        """The cache at `path`, which is made when it is missing; with None, one that remembers nothing.
 
         Raises:
-            OutputError: it can be neither opened nor made.
+            OutputError: there is something at `path` that is no cache.
         """
+        cache = cls(None if path is None else Path(path))
+        if path is not None and not is_cache(Path(path)):
+            raise OutputError(f"{path} is no cache of binsight and is left as it is; name another file")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = _connect(path)
-        except (OSError, sqlite3.Error) as error:
-            raise OutputError(f"cannot use the cache {path}: {error}; name another or scan without one") from error
-        with contextlib.closing(connection):
-            yield cls(connection)
+            yield cache
+        finally:
+            cache._close()
 
-    def get(self, key: FileKey) -> Facts | None:
-        """What is remembered of the file, if it has not changed since."""
-        row = self._connection.execute(_SELECT, (os.fsencode(key.path), key.limits, key.size, key.mtime_ns)).fetchone()
-        if row is None:
-            return None
-        sha256, width, height, name, size, decoded = row
-        return Facts(sha256=sha256, width=width, height=height, format=name, bytes=size, decoded=bool(decoded))
+    def get(self, kind: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values that are there."""
+        return self._try(lambda connection: dict(_select(connection, kind, keys))) or {}
 
-    def put(self, found: Iterable[tuple[FileKey, Facts]]) -> None:
-        """Remember all at once, or none."""
-        rows = [
-            (os.fsencode(k.path), k.limits, k.size, k.mtime_ns, f.sha256, f.width, f.height, f.format, f.decoded)
-            for k, f in found
-            if f.error is None and f.bytes == k.size
-        ]
-        with self._connection:
-            self._connection.executemany(_INSERT, rows)
+    def put(self, kind: str, values: Mapping[bytes, bytes]) -> None:
+        """Keep all at once, or none."""
+        if values:
+            self._try(lambda connection: _insert(connection, kind, values))
+
+    def _try(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """What `work` gives; None where the cache cannot be used."""
+        for is_last in (False, True):
+            if self._path is None:
+                break
+            try:
+                self._connection = self._connection or _connect(self._path)
+                return work(self._connection)
+            except (OSError, sqlite3.Error) as error:
+                self._close()
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED and not is_last:
+                    _remove(self._path)
+                    continue
+                warnings.warn(Note(f"going on without the cache {self._path}: {error}"), stacklevel=3)
+                self._path = None
+        return None
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+def is_cache(path: Path) -> bool:
+    """Whether the file is a cache, sound or damaged, or may become one: it is missing, or empty."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        with path.open("rb") as file:
+            head = file.read(_LARGEST_PAGE)
+    except OSError:  # whoever goes on to use it says why not
+        return True
+    return not head or head[68:72] == _APPLICATION_ID.to_bytes(4, "big") or _MARK.encode() in head
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        return _connect_once(path)
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError:  # not an SQLite file, or no longer
-        path.unlink()
-        return _connect_once(path)
-
-
-def _connect_once(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)
     try:
+        if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(_CREATE)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+def _select(connection: sqlite3.Connection, kind: str, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    for start in range(0, len(keys), _AT_ONCE):
+        some = keys[start : start + _AT_ONCE]
+        places = ",".join("?" * len(some))
+        query = f"SELECT key, value FROM photos_1 WHERE kind = ? AND key IN ({places})"  # noqa: S608 - only question marks are put in
+        for key, value in connection.execute(query, (kind, *some)):
+            # SQLite does not notice when bytes inside a value change.
+            if isinstance(value, bytes) and value[:_CHECK_BYTES] == _check(value[_CHECK_BYTES:]):
+                yield key, value[_CHECK_BYTES:]
+
+
+def _insert(connection: sqlite3.Connection, kind: str, values: Mapping[bytes, bytes]) -> None:
+    with connection:
+        rows = ((kind, key, _check(value) + value) for key, value in values.items())
+        connection.executemany("INSERT OR REPLACE INTO photos_1 VALUES (?, ?, ?)", rows)
+
+
+def _check(value: bytes) -> bytes:
+    return zlib.crc32(value).to_bytes(_CHECK_BYTES, "big")

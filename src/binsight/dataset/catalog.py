@@ -7,11 +7,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
 from binsight.errors import DatasetError
-from binsight.taxonomy import name_key
+from binsight.taxonomy import folder_name_fault, name_key
 
 __all__ = ["Catalogue", "PublicSet", "RemoteFile"]
 
@@ -142,6 +143,12 @@ def _set_faults(position: int, table: Mapping[str, Any]) -> list[str]:
         faults.append(f"{where}: expected a table of classes")
     if bool(table.get("kaggle")) == bool(table.get("files")):
         faults.append(f"{where}: expected either kaggle or files")
+    for key in ("folders", "only", "crops"):
+        named = table.get(key, [])
+        for name in [named] if isinstance(named, str) else named:
+            # The photos are moved out of there.
+            if not isinstance(name, str) or any(map(folder_name_fault, PurePosixPath(name).parts)) or name[:1] == "/":
+                faults.append(f"{where}: {key} {name!r}: expected a path below the unpacked files")
     for file in table.get("files", []):
         faults += [f"{where}: {fault}" for fault in _file_faults(file)]
     return faults
@@ -150,7 +157,7 @@ def _set_faults(position: int, table: Mapping[str, Any]) -> list[str]:
 def _file_faults(file: Mapping[str, Any]) -> list[str]:
     name, urls, sha256 = file.get("name", ""), file.get("urls", []), file.get("sha256")
     faults = [f"file {name}: unknown key {key}" for key in sorted(set(file) - _FILE_KEYS)]
-    if not _text(file, "name") or "/" in name or "\\" in name or name.startswith("."):
+    if not _text(file, "name") or folder_name_fault(name) or name.startswith("."):
         faults.append(f"file {name!r}: expected a plain file name")
     elif not name.endswith(_ARCHIVE_SUFFIXES):
         faults.append(f"file {name}: expected one of {', '.join(_ARCHIVE_SUFFIXES)}")

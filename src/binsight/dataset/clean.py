@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from binsight.dataset.samples import Dataset, Sample
-from binsight.errors import DatasetError, InputError
+from binsight.errors import DatasetError
+from binsight.text_files import read_text
 
 __all__ = ["DROPPED_ALWAYS", "Cleaned", "Dropped", "NearPolicy", "clean", "read_audit"]
 
@@ -64,9 +65,7 @@ def read_audit(path: str | Path) -> dict[str, Any]:
         DatasetError: it is no audit, or one of another format.
     """
     try:
-        found = json.loads(Path(path).read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        found = json.loads(read_text(path))
     except ValueError as error:
         raise DatasetError(f"{path}: expected the JSON of binsight data audit --json: {error}") from error
     lists = ("findings", "duplicate_groups")

@@ -15,6 +15,8 @@ from PIL import Image, JpegImagePlugin  # noqa: F401 - the plug-in registers the
 from binsight.dataset.samples import Progress
 from binsight.errors import BinsightError, DatasetError, InputError
 from binsight.imaging import decode_image, read_photo
+from binsight.taxonomy import folder_name_fault
+from binsight.text_files import read_text
 
 __all__ = ["cut_objects"]
 
@@ -58,15 +60,13 @@ def cut_objects(annotations: Path, out: Path, *, progress: Progress | None = Non
 def _read_coco(path: Path) -> tuple[dict[Any, Any], dict[Any, list[tuple[str, int, list[float]]]]]:
     """Photos by id, and for each photo's id the objects on it: category, number and box `(x, y, width, height)`."""
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_text(path))
         images = {image["id"]: image for image in data["images"]}
-        categories = {c["id"]: _folder_name(str(c["name"])) for c in data["categories"]}
+        categories = _folder_names({c["id"]: str(c["name"]) for c in data["categories"]})
         objects: dict[Any, list[tuple[str, int, list[float]]]] = defaultdict(list)
         for entry in data["annotations"]:
             # All of it is looked at here, so that a broken file is refused before anything is written.
             objects[entry["image_id"]].append((categories[entry["category_id"]], int(entry["id"]), _box(entry["bbox"])))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: expected COCO annotations: {type(error).__name__} {error}") from error
     return images, dict(objects)
@@ -79,15 +79,28 @@ def _box(values: list[Any]) -> list[float]:
     return box
 
 
+def _folder_names(names: dict[Any, str]) -> dict[Any, str]:
+    """For each key a folder name; names that differ get folders that do."""
+    folders: dict[str, str] = {}
+    for name in names.values():
+        wanted, count = _folder_name(name), 1
+        taken = {folder.casefold() for other, folder in folders.items() if other != name}
+        while (folder := f"{wanted}-{count}" if count > 1 else wanted).casefold() in taken:
+            count += 1
+        folders.setdefault(name, folder)
+    return {key: folders[name] for key, name in names.items()}
+
+
 def _folder_name(text: str) -> str:
     """`text` as one plain name; what could lead elsewhere is replaced."""
-    return re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", text).strip(". ") or "_"
+    name = re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", text).strip(". ") or "_"
+    return f"_{name}" if folder_name_fault(name) else name
 
 
 def _photo(folder: Path, image: Any) -> NDArray[np.uint8] | str:
     """The photo that the annotations are of, or why there is none."""
     name = "" if image is None else str(image.get("file_name", ""))
-    if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+    if any(map(folder_name_fault, PurePosixPath(name).parts or ("",))):
         return "photo missing"
     try:
         photo = decode_image(read_photo(folder / name))

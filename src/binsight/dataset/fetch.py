@@ -150,13 +150,15 @@ def _get_files(
     shutil.rmtree(work / "unpacked", ignore_errors=True)
     for file in public_set.files:
         archive = work / file.name
-        if not archive.exists():
+        is_ours = not archive.exists()
+        if is_ours:
             _download(public_set, file, archive, report, sleep)
         found = file_sha256(archive)
         known = lock["files"].get(file.name, {}).get("sha256")
         if (file.sha256 or known or found) != found:
-            archive.unlink()
-            raise InputError(_other_file(file, found, known, to))
+            if is_ours:
+                archive.unlink()
+            raise InputError(_other_file(file, found, known, to, archive, is_ours=is_ours))
         lock["files"][file.name] = {"sha256": found, "bytes": archive.stat().st_size}
         _write_lock(to, lock)
         folder = work / "unpacked" if len(public_set.files) == 1 else work / "unpacked" / file.name.split(".")[0]
@@ -184,11 +186,11 @@ def _download(
     )
 
 
-def _other_file(file: RemoteFile, found: str, known: str | None, to: Path) -> str:
+def _other_file(file: RemoteFile, found: str, known: str | None, to: Path, archive: Path, *, is_ours: bool) -> str:
     where = "the catalogue" if file.sha256 else str(to / LOCK_NAME)
     return (
         f"{file.name}: expected the SHA-256 {file.sha256 or known} of {where}, got {found}: it was damaged on the way "
-        "or changed at its source; it was deleted. Run this again"
+        f"or changed at its source; {'it was deleted' if is_ours else f'move {archive} away'}. Run this again"
         + ("" if file.sha256 else f", or remove its entry from {LOCK_NAME} to accept the new one")
     )
 

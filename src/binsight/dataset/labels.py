@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from binsight.dataset.samples import Dataset
 from binsight.errors import TaxonomyError
 from binsight.taxonomy import Taxonomy, name_key
 
-__all__ = ["adopt_taxonomy", "biodegradability_name", "is_split", "resolve_classes", "split_name"]
+__all__ = [
+    "adopt_taxonomy",
+    "biodegradability_name",
+    "is_split",
+    "looks_like_split",
+    "resolve_classes",
+    "spelling_notes",
+    "split_name",
+]
 
 _SPLIT_KEYS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "dev", "development"), "val"),
+    **dict.fromkeys(("test", "tests", "testing", "tst"), "test"),
 }
+# What people add: `train_images`, `images-train`, `TrainSet`, `val2017`.
+_ADDED = "images|image|imgs|img|photos|photo|pictures|pics|dataset|data|set|split|samples|folder"
+_SPLIT = re.compile(rf"(?:the)?(?:{_ADDED})?({'|'.join(_SPLIT_KEYS)})(?:{_ADDED})?(?:20\d\d)?")
+_SPLIT_WORDS = re.compile(rf"\b(?:{'|'.join(_SPLIT_KEYS)}|trainval|eval|evaluation|holdout|hold out|fold)(?:\b|(?=\d))")
+_WORD_ENDS = re.compile(r"(?<=[a-z])(?=[A-Z])|[\W_]+")
 _BIODEGRADABILITY_KEYS = {"biodegradable": True, "nonbiodegradable": False, "notbiodegradable": False}
 
 
 def split_name(text: str) -> str | None:
     """The split that `text` means: `valid` and `Validation` give `val`; other words are kept, none gives None."""
     text = text.strip()
-    return _SPLIT_KEYS.get(name_key(text), text or None)
+    match = _SPLIT.fullmatch(name_key(text))
+    return _SPLIT_KEYS[match[1]] if match else text or None
 
 
 def is_split(name: str) -> bool:
     """Whether a folder of this name holds a split."""
-    return name_key(name) in _SPLIT_KEYS
+    return _SPLIT.fullmatch(name_key(name)) is not None
+
+
+def looks_like_split(name: str) -> bool:
+    """Whether a folder of this name may hold a split, such as `train_2` or `eval`; which one is not for us to say."""
+    return is_split(name) or _SPLIT_WORDS.search(_WORD_ENDS.sub(" ", name).lower()) is not None
 
 
 def biodegradability_name(name: str) -> bool | None:
@@ -45,8 +61,8 @@ def resolve_classes(names: Iterable[str], taxonomy: Taxonomy | None, *, where: s
 
     Args:
         names: as written; may repeat.
-        taxonomy: what they are matched to. Without one, names that differ only in case, spaces and punctuation are the
-            same class, called by the first of them.
+        taxonomy: what they are matched to. Without one, names that differ only in case, spaces, hyphens and underscores
+            are the same class, called by the first of them.
         where: named in the message.
 
     Raises:
@@ -68,6 +84,16 @@ def resolve_classes(names: Iterable[str], taxonomy: Taxonomy | None, *, where: s
     return found
 
 
+def spelling_notes(found: Mapping[str, str], *, what: str = "class") -> Iterator[str]:
+    """For each class, or split, that several spellings were taken for, a line that says so."""
+    spellings = defaultdict(set)
+    for name, meant in found.items():
+        spellings[meant].add(name.strip())
+    for meant, names in spellings.items():
+        if len(names) > 1:
+            yield f"{', '.join(sorted(names))} are taken for one {what}, {meant}"
+
+
 def adopt_taxonomy(dataset: Dataset, taxonomy: Taxonomy) -> Dataset:
     """The data set with its classes matched to those of `taxonomy`.
 
@@ -76,4 +102,5 @@ def adopt_taxonomy(dataset: Dataset, taxonomy: Taxonomy) -> Dataset:
     """
     names = resolve_classes(dataset.classes, taxonomy, where=str(dataset.root))
     samples = tuple(replace(s, class_id=names[s.class_id]) for s in dataset)
-    return replace(dataset, classes=taxonomy.ids, samples=samples, taxonomy=taxonomy)
+    notes = (*dataset.notes, *spelling_notes(names))
+    return replace(dataset, classes=taxonomy.ids, samples=samples, taxonomy=taxonomy, notes=notes)

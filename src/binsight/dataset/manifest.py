@@ -10,25 +10,30 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from binsight.dataset.labels import resolve_classes, split_name
+from binsight.dataset.labels import is_split, resolve_classes, spelling_notes, split_name
 from binsight.dataset.samples import Dataset, Sample
 from binsight.errors import DatasetError, InputError, OutputError
 from binsight.files import write_whole
 from binsight.taxonomy import Taxonomy
+from binsight.text_files import read_text, wrong_encoding
 
-__all__ = ["MANIFEST_SUFFIXES", "read_manifest", "write_manifest"]
+__all__ = ["MANIFEST_SUFFIXES", "check_encoding", "read_manifest", "write_manifest"]
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 _TEXTS = ("sha256", "format", "error", "error_code")
 _NUMBERS = ("width", "height", "bytes")
 _MEASURED = ("sha256", "width", "height", "format", "bytes", "error", "error_code")
+_UNDERSTOOD = {"path", "class", "split", "group"}
 _KNOWN = {"path", "class", "split", *_MEASURED}
 _FAULTS_SHOWN = 10
+_TOLD_DELIMITER = re.compile(r"\s*sep=([,;\t])\s*?\r?\n")
 
 Row = Mapping[str, str]
 
@@ -36,13 +41,15 @@ Row = Mapping[str, str]
 def read_manifest(path: str | Path, *, taxonomy: Taxonomy | None = None) -> Dataset:
     """The data set that a manifest describes. No photo is opened; `scan` does that.
 
+    A file name may hold bytes that are not UTF-8; they come through unchanged. Anything else may not.
+
     Paths are relative to the manifest's folder; where all of them begin with that folder's own name, and it has no
     subfolder of that name, to the folder above.
 
     Args:
-        path: `.csv`, `.tsv`, `.jsonl` or `.ndjson`, UTF-8.
-        taxonomy: what the class names are matched to; without one they are kept, and those that differ only in case
-            and punctuation are taken for the same.
+        path: `.csv`, `.tsv`, `.jsonl` or `.ndjson`, in UTF-8, or in UTF-16 with a byte-order mark.
+        taxonomy: what the class names are matched to; without one they are kept, and those that differ only in case,
+            spaces, hyphens and underscores are taken for the same.
 
     Raises:
         InputError: the file cannot be read.
@@ -51,14 +58,30 @@ def read_manifest(path: str | Path, *, taxonomy: Taxonomy | None = None) -> Data
     """
     path = Path(path)
     rows = _read_rows(path)
+    for line, row in rows:
+        if not _is_unicode("".join((*row, row.get("class", ""), row.get("split", "")))):
+            raise InputError(wrong_encoding(str(path), line))
     faults = list(_faults(rows))
     if faults:
         more = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
         raise DatasetError(f"{path}: " + "; ".join(faults[:_FAULTS_SHOWN]) + more)
     names = resolve_classes((row["class"] for _, row in rows), taxonomy, where=str(path))
+    splits = {word: str(split_name(word)) for _, row in rows if (word := row.get("split", "").strip())}
     samples = tuple(_sample(row, names[row["class"]]) for _, row in rows)
     classes = taxonomy.ids if taxonomy else tuple(sorted(set(names.values())))
-    return Dataset(_root(path, samples), classes, samples, taxonomy)
+    notes = (*spelling_notes(names), *spelling_notes(splits, what="split"), *_unused_split_notes(samples))
+    return _with_native_paths(Dataset(_root(path, samples), classes, samples, taxonomy, notes=notes))
+
+
+def check_encoding(dataset: Dataset, path: Path) -> None:
+    """Refuse a manifest with bytes that are not UTF-8 of which none are in the name of a file that exists.
+
+    Raises:
+        InputError: it is in another encoding.
+    """
+    odd = [s for s in dataset if not _is_unicode("".join((s.path, *s.extra.values())))]
+    if odd and not any(os.path.lexists(dataset.file(s)) for s in odd if not _is_unicode(s.path)):
+        raise InputError(wrong_encoding(str(path)))
 
 
 def write_manifest(dataset: Dataset, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -91,30 +114,30 @@ def _read_rows(path: Path) -> list[tuple[int, Row]]:
     """The rows with their line numbers."""
     if path.suffix.lower() not in MANIFEST_SUFFIXES:
         raise DatasetError(f"{path}: expected a manifest that ends in {', '.join(MANIFEST_SUFFIXES)}")
-    try:
-        # A file name may hold bytes that are not UTF-8; they come through unchanged.
-        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    text = read_text(path, keep_bytes=True)
     return _json_rows(path, text) if path.suffix.lower() in {".jsonl", ".ndjson"} else _csv_rows(path, text)
 
 
 def _csv_rows(path: Path, text: str) -> list[tuple[int, Row]]:
-    header = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=header.count)
+    # A first line that says how the others are separated, as Excel writes and reads it.
+    told = _TOLD_DELIMITER.match(text)
+    text = text[told.end() :] if told else text
+    delimiter = told[1] if told else max(",;\t", key=text.split("\n", 1)[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        lines = [(reader.line_num, cells) for cells in reader]
+        lines = [(reader.line_num + bool(told), cells) for cells in reader if any(cells)]
     except csv.Error as error:
         raise DatasetError(f"{path}: line {reader.line_num}: {error}") from error
     if not lines:
         raise DatasetError(f"{path}: expected a header with path and class, got an empty file")
-    columns = [name.strip() for name in lines[0][1]]
+    columns = list(map(_column, lines[0][1]))
+    while columns and not columns[-1] and not any("".join(cells[len(columns) - 1 :]) for _, cells in lines):
+        columns.pop()  # spreadsheets write such columns for cells that were filled once
     _check_columns(path, columns)
     for line, cells in lines[1:]:
-        if cells and len(cells) != len(columns):
+        if len(cells) < len(columns) or any(cells[len(columns) :]):
             raise DatasetError(f"{path}: line {line}: expected {len(columns)} columns, got {len(cells)}")
-    return [(line, dict(zip(columns, cells, strict=True))) for line, cells in lines[1:] if cells]
+    return [(line, dict(zip(columns, cells, strict=False))) for line, cells in lines[1:]]
 
 
 def _json_rows(path: Path, text: str) -> list[tuple[int, Row]]:
@@ -129,11 +152,17 @@ def _json_rows(path: Path, text: str) -> list[tuple[int, Row]]:
             raise DatasetError(f"{path}: line {line}: not JSON: {error}") from error
         if not isinstance(values, dict):
             raise DatasetError(f"{path}: line {line}: expected an object, got {content[:40]}")
-        rows.append((line, {key: _text(value) for key, value in values.items() if value is not None}))
+        rows.append((line, {_column(key): _text(value) for key, value in values.items() if value is not None}))
     if not rows:
         raise DatasetError(f"{path}: expected one JSON object per line, got an empty file")
     _check_columns(path, list(rows[0][1]))
     return rows
+
+
+def _column(name: str) -> str:
+    """The column's name; those that are understood are, in whatever case."""
+    name = name.strip()
+    return name.lower() if name.lower() in _UNDERSTOOD else name
 
 
 def _text(value: object) -> str:
@@ -181,6 +210,37 @@ def _root(path: Path, samples: tuple[Sample, ...]) -> Path:
     folder = Path(os.path.abspath(path.parent))  # noqa: PTH100 - a link to the folder keeps its own name
     inside = (PurePosixPath(s.path).parts[:1] == (folder.name,) for s in samples)
     return folder.parent if folder.name and all(inside) and not (folder / folder.name).exists() else folder
+
+
+def _unused_split_notes(samples: tuple[Sample, ...]) -> Iterator[str]:
+    """Where no photo has a split, what looks as if it said one."""
+    if any(s.split for s in samples):
+        return
+    columns = {name for s in samples for name in s.extra}
+    told = {f"the column {name}": {s.extra.get(name, "") for s in samples} for name in columns}
+    told["the folder in every path"] = {s.path.replace("\\", "/").partition("/")[0] for s in samples}
+    for place, words in told.items():
+        if len(words) > 1 and all(map(is_split, words)):
+            yield f"{place} says {', '.join(sorted(words))} and is not used; if these are splits, write a column split"
+
+
+def _with_native_paths(dataset: Dataset) -> Dataset:
+    r"""The data set with `a\b.jpg`, as Windows writes paths, as `a/b.jpg` where that is the one that exists."""
+
+    def native(sample: Sample) -> Sample:
+        other = replace(sample, path=sample.path.replace("\\", "/"))
+        is_other = not os.path.lexists(dataset.file(sample)) and os.path.lexists(dataset.file(other))
+        return other if is_other else sample
+
+    return replace(dataset, samples=tuple(native(s) if "\\" in s.path else s for s in dataset))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _path_from(manifest: Path, photo: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Literal
 from binsight.dataset.manifest import write_manifest
 from binsight.dataset.samples import Dataset, Progress, Sample
 from binsight.errors import DatasetError, OutputError
+from binsight.taxonomy import folder_name_fault
 
 __all__ = ["Mode", "materialise"]
 
@@ -43,13 +44,14 @@ def materialise(
         `out`.
 
     Raises:
-        DatasetError: no sample has a split.
+        DatasetError: no sample has a split, or a class or split cannot be the name of a folder.
         OutputError: `out` exists, or a file cannot be read or written.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100 - a link to the folder keeps its own name
     samples = [s for s in dataset if s.split is not None]
     if not samples:
         raise DatasetError(f"{dataset.root}: no sample has a split; split the data set first")
+    _check_names(samples)
     _check_target(out, dataset, overwrite=overwrite)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +64,13 @@ def materialise(
     except OSError as error:
         raise OutputError(f"cannot make {out}: {error.filename or ''} {error.strerror or error}") from error
     return out
+
+
+def _check_names(samples: list[Sample]) -> None:
+    names = dict.fromkeys(str(name) for s in samples for name in (s.split, s.class_id))
+    faults = [f"{name!r} {fault}" for name in names if (fault := folder_name_fault(name))]
+    if faults:
+        raise DatasetError(f"classes and splits become folders here; rename these: {'; '.join(faults)}")
 
 
 def _check_target(out: Path, dataset: Dataset, *, overwrite: bool) -> None:

@@ -72,10 +72,12 @@ class Ignored:
     Attributes:
         path: as for a sample.
         reason: why it is not a sample.
+        hides_photos: whether photos may be missing because of it, such as a folder that cannot be read.
     """
 
     path: str
     reason: str
+    hides_photos: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Dataset:
         samples: the rows, in a fixed order.
         taxonomy: what the classes mean, where that is known; its ids are then `classes`.
         ignored: files that were found and are no samples.
+        notes: what a person should be told: spellings taken for one class, photos in no class folder, and the like.
 
     Raises:
         DatasetError: a sample has a class that is not among `classes`.
@@ -98,6 +101,7 @@ class Dataset:
     samples: tuple[Sample, ...]
     taxonomy: Taxonomy | None = None
     ignored: tuple[Ignored, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if unknown := sorted({s.class_id for s in self.samples} - set(self.classes)):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
-from binsight.dataset.cache import FileKey, ScanCache
-from binsight.dataset.labels import resolve_classes
-from binsight.dataset.layout import Placed, find_photos, place_photos
-from binsight.dataset.manifest import read_manifest
+from binsight.dataset.cache import PhotoCache
+from binsight.dataset.folder import find_photos, folder_notes
+from binsight.dataset.labels import resolve_classes, spelling_notes
+from binsight.dataset.layout import Placed, place_photos
+from binsight.dataset.manifest import check_encoding, read_manifest
 from binsight.dataset.photo import inspect_photo
 from binsight.dataset.samples import Dataset, Facts, Progress, Sample
 from binsight.errors import InputError
@@ -44,7 +45,8 @@ def scan(
     Args:
         path: a folder (see `binsight.dataset.layout`) or a manifest (see `binsight.dataset.manifest`).
         taxonomy: what folder names are matched to; without one, the classes are the folders' names, sorted.
-        cache: an SQLite file that remembers photos by path, size and time of change; made when it is missing.
+        cache: an SQLite file that remembers photos by path, size and time of change; made when it is missing. Only
+            sound ones are remembered: whether an error goes away may depend on more than the file.
         progress: called in the caller's thread as photos are done.
         workers: threads; by default one per core.
         decode: decode every photo, to find those that are truncated or damaged behind a sound header.
@@ -54,7 +56,8 @@ def scan(
         Samples sorted by path; those of a manifest in its order, with its columns.
 
     Raises:
-        InputError: `path` does not exist or cannot be read.
+        InputError: `path` does not exist, cannot be read, or is a manifest in another encoding.
+        OutputError: there is something at `cache` that is no cache.
         DatasetError: it is not laid out as a data set.
         TaxonomyError: a folder's name is no class of the taxonomy.
     """
@@ -63,11 +66,12 @@ def scan(
         dataset = _read_folder(path, taxonomy)
     elif path.is_file():
         dataset = read_manifest(path, taxonomy=taxonomy)
+        check_encoding(dataset, path)
     else:
         raise InputError(f"{path}: no such folder or manifest")
     facts = _inspect_all(
         [dataset.file(s) for s in dataset],
-        cache=None if cache is None else Path(cache),
+        cache=cache,
         progress=progress or (lambda _done, _total: None),
         workers=workers or available_cores(),
         decode=decode,
@@ -79,11 +83,13 @@ def scan(
 
 def _read_folder(root: Path, taxonomy: Taxonomy | None) -> Dataset:
     photos, passed_over = find_photos(root)
-    placed, loose = place_photos(photos, taxonomy, where=str(root))
-    names = resolve_classes((p.class_name for p in placed), taxonomy, where=str(root))
-    samples = tuple(_sample(p, names[p.class_name]) for p in placed)
+    placement = place_photos(photos, taxonomy, where=str(root))
+    names = resolve_classes((p.class_name for p in placement.placed), taxonomy, where=str(root))
+    samples = tuple(_sample(p, names[p.class_name]) for p in placement.placed)
     classes = taxonomy.ids if taxonomy else tuple(sorted(set(names.values())))
-    return Dataset(root, classes, samples, taxonomy, tuple(sorted([*passed_over, *loose], key=lambda i: i.path)))
+    ignored = sorted([*passed_over, *placement.loose], key=lambda i: i.path)
+    notes = (*folder_notes(passed_over), *placement.notes, *spelling_notes(names))
+    return Dataset(root, classes, samples, taxonomy, tuple(ignored), notes)
 
 
 def _sample(placed: Placed, class_id: str) -> Sample:
@@ -99,33 +105,48 @@ def _with_facts(sample: Sample, facts: Facts) -> Sample:
 def _inspect_all(
     files: Sequence[Path],
     *,
-    cache: Path | None,
+    cache: str | Path | None,
     progress: Progress,
     workers: int,
     decode: bool,
     limits: ImageLimits,
 ) -> list[Facts]:
-    settings = f"{limits.max_bytes}/{limits.max_pixels}/{limits.max_side}"
+    kind = f"{','.join(_FACTS)} within {limits.max_bytes}/{limits.max_pixels}/{limits.max_side}"
     inspect = partial(inspect_photo, decode=decode, limits=limits)
-    with nullcontext(None) if cache is None else ScanCache.open(cache) as memory:
-        known: dict[int, Facts] = {}
-        keys: dict[int, FileKey] = {}
-        if memory is not None:
-            keys = {i: key for i, file in enumerate(files) if (key := FileKey.of(file, settings))}
-            known = {i: f for i, key in keys.items() if (f := memory.get(key)) and (f.decoded or not decode)}
+    with PhotoCache.open(cache) as memory:
+        kept = {} if cache is None else memory.get(kind, [os.fsencode(file) for file in files])
+        known = {i: facts for i, file in enumerate(files) if (facts := _recall(file, kept, decode=decode))}
         unknown = [i for i in range(len(files)) if i not in known]
-        done = len(known)
-        progress(done, len(files))
-        fresh: list[tuple[FileKey, Facts]] = []
+        # Before the photos are read: one that is changed meanwhile is looked at again next time.
+        states = {} if cache is None else {i: _state(files[i]) for i in unknown}
+        progress(len(known), len(files))
+        fresh: dict[bytes, bytes] = {}
         for i, facts in zip(unknown, run_in_order(inspect, (files[i] for i in unknown), workers=workers), strict=True):
             known[i] = facts
-            done += 1
-            progress(done, len(files))
-            if memory is not None and i in keys:
-                fresh.append((keys[i], facts))
-                if len(fresh) >= _REMEMBERED_AT_ONCE:
-                    memory.put(fresh)
-                    fresh.clear()
-        if memory is not None:
-            memory.put(fresh)
+            progress(len(known), len(files))
+            state = states.get(i)
+            if state is not None and facts.error is None and facts.bytes == state[0]:
+                fresh[os.fsencode(files[i])] = json.dumps([state, [getattr(facts, name) for name in _FACTS]]).encode()
+            if len(fresh) >= _REMEMBERED_AT_ONCE:
+                memory.put(kind, fresh)
+                fresh.clear()
+        memory.put(kind, fresh)
     return [known[i] for i in range(len(files))]
+
+
+def _recall(file: Path, kept: Mapping[bytes, bytes], *, decode: bool) -> Facts | None:
+    """What is remembered of a file, if it has not changed since and says enough."""
+    if (packed := kept.get(os.fsencode(file))) is None:
+        return None
+    state, values = json.loads(packed)
+    facts = Facts(**dict(zip(_FACTS, values, strict=True)))
+    return facts if state == _state(file) and (facts.decoded or not decode) else None
+
+
+def _state(file: Path) -> list[int] | None:
+    """Size and time of change, in nanoseconds."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]

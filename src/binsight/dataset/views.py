@@ -5,13 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["FEW_SIDE", "Views"]
+from binsight.imaging import ImageLimits, Photo, decode_photo
+
+__all__ = ["CHECKED_SIZE", "FEW_SIDE", "Views", "decode_for_checks"]
+
+CHECKED_SIZE: Final = 512, 512
+"""A large JPEG is looked at in 1/2, 1/4 or 1/8 of its size, but no side is smaller than this: ten times what the checks
+average it down to."""
 
 FEW_SIDE: Final = 128
+
+
+def decode_for_checks(data: bytes, *, limits: ImageLimits | None = None) -> Photo:
+    """A photo in the size that checks look at it; of a large JPEG that takes a fifth of the time of all pixels."""
+    return decode_photo(data, limits=limits, min_size=CHECKED_SIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +28,18 @@ class Views:
     """One photo.
 
     Attributes:
-        pixels: `(h, w, 3)` uint8, upright RGB.
-        grey: its luminance (ITU-R 601), a Pillow image of mode L and full size.
+        photo: as `decode_for_checks` gives it.
+        grey: its luminance (ITU-R 601), a Pillow image of mode L and as large.
         few: a Pillow image of mode RGB, 128 x 128: each pixel is one of the photo's. Enough to average colours over
             regions, and several times faster than all.
     """
 
-    pixels: NDArray[np.uint8]
+    photo: Photo
     grey: Image.Image
     few: Image.Image
 
     @classmethod
-    def of(cls, picture: Image.Image) -> Views:
-        """The views of an upright picture of mode RGB."""
-        few = picture.resize((FEW_SIDE, FEW_SIDE), Image.Resampling.NEAREST)
-        return cls(np.asarray(picture), picture.convert("L"), few)
+    def of(cls, photo: Photo) -> Views:
+        """The views of a photo."""
+        few = photo.picture.resize((FEW_SIDE, FEW_SIDE), Image.Resampling.NEAREST)
+        return cls(photo, photo.picture.convert("L"), few)

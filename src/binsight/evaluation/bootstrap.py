@@ -11,21 +11,20 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.evaluation.metrics import Interval
+from binsight.probability.intervals import Interval
 
-__all__ = ["Figures", "bootstrap_intervals", "draw_weights", "wilson_interval"]
+__all__ = ["Figures", "bootstrap_intervals", "draw_weights"]
 
 Figures = Callable[[NDArray[np.float64]], Mapping[str, NDArray[np.float64]]]
 """Takes weights `(r, n)`, gives for each name the figure on each of the r resamples `(r,)`; not-a-number: undefined."""
 
 _RESAMPLES = 2000
 _WEIGHTS_AT_ONCE = 4_000_000  # 32 MB
-_Z = 1.959963984540054  # 97.5 % of a normal distribution lie below
 
 
 def bootstrap_intervals(
     figures: Figures,
-    sizes: int | Sequence[int],
+    groups: Sequence[NDArray[np.intp]],
     *,
     seed: int = 0,
     resamples: int = _RESAMPLES,
@@ -39,7 +38,8 @@ def bootstrap_intervals(
 
     Args:
         figures: see `Figures`.
-        sizes: how many photos there are; several numbers are groups that are drawn from separately.
+        groups: for each part that is drawn from separately the group of every photo, `(n_part,)`: copies of one photo
+            have the same number, and are drawn together or not at all.
         seed: of the draws; the same seed gives the same intervals.
         resamples: how many draws.
         biased: the names of figures whose percentiles are moved so.
@@ -50,15 +50,14 @@ def bootstrap_intervals(
     References:
         Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
     """
-    groups = [sizes] if isinstance(sizes, int) else list(sizes)
-    total = sum(groups)
+    total = sum(map(len, groups))
     values = figures(np.ones((1, total)))
     generator = np.random.default_rng(seed)
     rows = max(1, _WEIGHTS_AT_ONCE // total)
     drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in values}
     for first in range(0, resamples, rows):
         count = min(rows, resamples - first)
-        weights = np.concatenate([draw_weights(n, count, generator) for n in groups], axis=1)
+        weights = np.concatenate([draw_weights(part, count, generator) for part in groups], axis=1)
         for name, found in figures(weights).items():
             drawn[name].append(found)
     return {
@@ -67,24 +66,22 @@ def bootstrap_intervals(
     }
 
 
-def draw_weights(n: int, rows: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """How often each of n photos is drawn in n draws with replacement, for each of `rows` resamples: `(rows, n)`."""
-    draws = generator.integers(0, n, (rows, n)) + n * np.arange(rows)[:, None]
-    return np.bincount(draws.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+def draw_weights(groups: NDArray[np.intp], rows: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    """How often each photo is drawn when as many groups are drawn with replacement as there are: `(rows, n)`.
 
-
-def wilson_interval(count: int, total: int) -> Interval:
-    """The share `count / total` with its 95 % score interval; it suits few photos and shares near 0 or 1.
+    Args:
+        groups: `(n,)`, copies of one photo have the same number, and are drawn together.
+        rows: how many resamples.
+        generator: of the draws.
 
     References:
-        Wilson 1927, Probable Inference, the Law of Succession, and Statistical Inference.
+        Davison and Hinkley 1997, Bootstrap Methods and their Application, section 3.8 (clusters drawn whole).
     """
-    if total == 0:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    share, z2 = count / total, _Z**2
-    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = _Z / (1 + z2 / total) * np.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-    return Interval(share, float(max(0.0, middle - half)), float(min(1.0, middle + half)))
+    numbers, group_of = np.unique(groups, return_inverse=True)
+    size = len(numbers)
+    draws = generator.integers(0, size, (rows, size)) + size * np.arange(rows)[:, None]
+    drawn = np.bincount(draws.ravel(), minlength=rows * size).reshape(rows, size)
+    return drawn[:, group_of].astype(np.float64)
 
 
 def _interval(value: float, drawn: NDArray[np.float64], *, is_biased: bool) -> Interval:

@@ -15,9 +15,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
-from binsight.evaluation.metrics import Interval
 from binsight.evaluation.results import Calibration, Review
 from binsight.evaluation.unknown import UnknownPhotos
+from binsight.probability.intervals import Interval
 
 __all__ = ["PALETTE", "ParetoPoint", "draw_pareto", "draw_reliability", "draw_risk_coverage", "draw_unknown"]
 
@@ -72,7 +72,7 @@ def draw_risk_coverage(review: Review) -> Figure:
     """The share of wrong ones among the accepted, against the share accepted, with where the bundle stands."""
     figure, axes = _figure()
     axes.plot(review.curve.coverage, review.curve.risk, color=_BLUE, linewidth=1.6, label="by confidence alone")
-    target = 1 - review.per_class.target_precision
+    target = 1 - review.overall.target_precision
     axes.axhline(target, color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
     axes.annotate(
         f"wanted: {100 * target:.2g} %", (0.01, target), xycoords=("axes fraction", "data"), xytext=(0, 3),
@@ -81,7 +81,7 @@ def draw_risk_coverage(review: Review) -> Figure:
     axes.scatter(
         [review.point.coverage], [review.point.risk], s=52, color=_ORANGE, marker="D", zorder=4, label="this bundle"
     )
-    crossed = review.per_class.cross_fitted
+    crossed = review.overall.cross_fitted
     axes.scatter(
         [crossed.coverage], [crossed.risk], s=44, color=_GREEN, marker="s", zorder=3, label="thresholds for the target"
     )

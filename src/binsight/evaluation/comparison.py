@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from binsight.bundle import Bundle, load_bundle
 from binsight.bundle.container import MODEL_NAME
 from binsight.errors import DatasetError, TaxonomyError
-from binsight.evaluation.bootstrap import bootstrap_intervals, wilson_interval
+from binsight.evaluation.bootstrap import bootstrap_intervals
 from binsight.evaluation.evaluate import Stage, check_labels
-from binsight.evaluation.figures import class_means
+from binsight.evaluation.figures import class_means, edge_interval
 from binsight.evaluation.labelled import LabelledSet
-from binsight.evaluation.metrics import Interval
+from binsight.evaluation.overlap import find_overlap
 from binsight.evaluation.results import json_ready
 from binsight.evaluation.scoring import Unreadable, score_photos
 from binsight.evaluation.significance import PairedTest, adjust_holm, mcnemar_exact
 from binsight.evaluation.speed import time_in_turn
 from binsight.imaging import prepare_photo, read_photo
 from binsight.predictor import Predictor
+from binsight.probability.intervals import Interval, share_interval
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["Comparison", "Contestant", "Pair", "compare_bundles", "compare_contestants", "is_on_front"]
@@ -102,6 +103,7 @@ class Comparison:
         entries: the models in the order given.
         pairs: every two of them.
         unreadable: photos that were left out.
+        seen: of each model that has seen some of the photos its name and what for, a sentence.
     """
 
     split: str
@@ -109,6 +111,7 @@ class Comparison:
     entries: tuple[Entry, ...]
     pairs: tuple[Pair, ...]
     unreadable: tuple[Unreadable, ...] = ()
+    seen: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form; what is undefined is null."""
@@ -165,7 +168,14 @@ def compare_bundles(
     stage("Timing")
     times = time_in_turn([_one_run(bundle, seen.paths[0]) for bundle in loaded])
     timed = [replace(c, engine_ms=ms) for c, ms in zip(contestants, times, strict=True)]
-    return compare_contestants(timed, seen.labels, split=split, unreadable=unreadable, seed=seed)
+    found = compare_contestants(timed, seen.labels, split=split, copies=seen.copies, unreadable=unreadable, seed=seed)
+    overlaps = [find_overlap(bundle, seen, workers=workers) for bundle in loaded]
+    told = [
+        f"{c.name}: {text}"
+        for c, overlap in zip(timed, overlaps, strict=True)
+        if overlap is not None and (text := overlap.counts().describe())
+    ]
+    return replace(found, seen=tuple(told))
 
 
 def compare_contestants(
@@ -173,6 +183,7 @@ def compare_contestants(
     labels: NDArray[np.intp],
     *,
     split: str,
+    copies: NDArray[np.intp] | None = None,
     unreadable: tuple[Unreadable, ...] = (),
     seed: int = 0,
 ) -> Comparison:
@@ -182,12 +193,14 @@ def compare_contestants(
         contestants: with the predictions for the n photos.
         labels: `(n,)`.
         split: what the photos are called.
+        copies: `(n,)`, copies of one photo have the same number and count as one observation; None: there are none.
         unreadable: photos that were left out.
         seed: of the bootstrap; all models are judged on the same resamples.
     """
+    copies = np.arange(len(labels)) if copies is None else copies
     correct = [c.predicted == labels for c in contestants]
     pairs = list(combinations(range(len(contestants)), 2))
-    tests = [mcnemar_exact(correct[a], correct[b]) for a, b in pairs]
+    tests = [mcnemar_exact(correct[a], correct[b], copies) for a, b in pairs]
     adjusted = adjust_holm([test.p_value for test in tests])
     right = [float(c.mean()) for c in correct]
     times, sizes = [c.engine_ms for c in contestants], [float(c.model_bytes) for c in contestants]
@@ -196,7 +209,7 @@ def compare_contestants(
         photos=len(labels),
         entries=tuple(
             Entry(
-                c.name, *_intervals(c.predicted, labels, seed), c.engine_ms, c.model_bytes,
+                c.name, *_intervals(c.predicted, labels, copies, seed), c.engine_ms, c.model_bytes,
                 is_on_front(i, right, times), is_on_front(i, right, sizes), c.notes,
             )
             for i, c in enumerate(contestants)
@@ -222,20 +235,14 @@ def _one_run(bundle: Bundle, photo: Path) -> Callable[[], object]:
     return lambda: predictor.run(prepared)
 
 
-def _intervals(predicted: NDArray[np.intp], labels: NDArray[np.intp], seed: int) -> tuple[Interval, Interval]:
+def _intervals(
+    predicted: NDArray[np.intp], labels: NDArray[np.intp], copies: NDArray[np.intp], seed: int
+) -> tuple[Interval, Interval]:
     """Accuracy and macro F1."""
     size = int(max(labels.max(), predicted.max())) + 1
     true, named = np.eye(size)[labels], np.eye(size)[predicted]
-    correct = (predicted == labels).astype(np.float64)
-
-    def figures(w: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        return {"accuracy": w @ correct / w.sum(axis=1), **class_means(w @ (true * named), w @ true, w @ named)}
-
-    found = bootstrap_intervals(figures, len(labels), seed=seed)
-    accuracy = found["accuracy"]
-    if accuracy.low == accuracy.high:  # all or none: no resample differs
-        accuracy = wilson_interval(int(correct.sum()), len(labels))
-    return accuracy, found["macro_f1"]
+    found = bootstrap_intervals(lambda w: class_means(w @ (true * named), w @ true, w @ named), [copies], seed=seed)
+    return share_interval(predicted == labels, copies), edge_interval(found["macro_f1"], labels, copies)
 
 
 def _class_order(bundle: Bundle, taxonomy: Taxonomy) -> NDArray[np.intp]:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.errors import DatasetError, InputError
+from binsight.errors import DatasetError
+from binsight.text_files import read_text
 
 __all__ = ["StreamCosts", "default_costs", "read_costs"]
 
@@ -70,10 +71,8 @@ def read_costs(path: str | Path, *, streams: Sequence[str]) -> StreamCosts:
     """
     path = Path(path)
     try:
-        data = tomllib.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, nested too deep
+        data = tomllib.loads(read_text(path))
+    except (ValueError, RecursionError) as error:  # not TOML, nested too deep
         raise DatasetError(f"{path}: not valid TOML: {error}") from error
     if faults := _faults(data, streams):
         raise DatasetError(f"{path}: " + "; ".join(faults))

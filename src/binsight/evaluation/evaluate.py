@@ -13,23 +13,24 @@ from numpy.typing import NDArray
 
 from binsight.bundle import Bundle, load_bundle
 from binsight.errors import DatasetError
-from binsight.evaluation.bootstrap import bootstrap_intervals, wilson_interval
-from binsight.evaluation.calibration import fit_temperature
 from binsight.evaluation.costs import StreamCosts, default_costs
-from binsight.evaluation.figures import BIASED, all_figures, stream_positions
+from binsight.evaluation.figures import measure_scores, stream_positions
 from binsight.evaluation.labelled import LabelledSet
-from binsight.evaluation.measures import MEASURES
-from binsight.evaluation.metrics import Interval, confusion_matrix
+from binsight.evaluation.measures import CROSS_FITTED
+from binsight.evaluation.metrics import confusion_matrix
 from binsight.evaluation.mistakes import Mistake, add_pictures, find_mistakes
+from binsight.evaluation.overlap import Overlap, find_overlap
 from binsight.evaluation.reliability import equal_width_bins, expected_error_if_calibrated, reliability_bins
 from binsight.evaluation.results import Calibration, Evaluation, Group, Model, Review, Streams, TwoHeads
 from binsight.evaluation.robustness import Robustness, measure_robustness
-from binsight.evaluation.scoring import Progress, Scores, score_photos
+from binsight.evaluation.scoring import Progress, Scores, cross_fit, score_photos
 from binsight.evaluation.selective import operating_point, risk_coverage, target_thresholds
 from binsight.evaluation.significance import mcnemar_exact
 from binsight.evaluation.speed import Speed, measure_speed
 from binsight.evaluation.unknown import measure_unknown
 from binsight.predictor import Predictor, available_cores
+from binsight.probability.calibration import calibrate, fit_temperature
+from binsight.probability.intervals import Interval, share_interval
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["EvaluationSettings", "Stage", "check_labels", "evaluate_bundle"]
@@ -38,6 +39,7 @@ Stage = Callable[[str], Progress]
 """Called with the name of what begins; gives the function to report its progress to."""
 
 _SIGNIFICANT = 0.05
+_LEAST_CROSS_FITTED = 10  # photos
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,9 @@ def evaluate_bundle(
 ) -> Evaluation:
     """Measure everything about a bundle that labelled photos can tell.
 
+    On photos that the bundle's temperatures and thresholds were fitted on, as it records them, the figures that depend
+    on these are given a second time, cross-fitted, as `…_cross_fitted`.
+
     Args:
         bundle: a folder or zip.
         photos: labelled with positions in the bundle's taxonomy.
@@ -114,11 +119,14 @@ def evaluate_bundle(
         predictor, photos.paths, names=photos.name, workers=workers, progress=stage("Classifying")
     )
     seen = photos.take(kept)
-    values = _values(scores, seen, predictor.taxonomy, settings)
+    values = _values(scores, seen, predictor.taxonomy, settings) | _class_values(scores, seen, predictor.taxonomy)
+    overlap = find_overlap(loaded, seen, workers=workers)
+    values |= _cross_fitted(scores, seen, overlap, predictor.taxonomy, settings)
     strange = None
     if unknown:
         strange, found = measure_unknown(
-            predictor, unknown, scores, resamples=settings.resamples, seed=settings.seed, workers=workers,
+            predictor, unknown, scores, copies=seen.copies,
+            resamples=settings.resamples, seed=settings.seed, workers=workers,
             name=_below_common_folder(unknown), progress=stage("Unknown photos"),
         )  # fmt: skip
         values |= found
@@ -135,10 +143,11 @@ def evaluate_bundle(
         unreadable=unreadable,
         values={name: value for name, value in values.items() if not math.isnan(value.value)},
         confusion=_counts(seen.labels, scores.predicted, len(predictor.taxonomy)),
-        biodegradable=_two_heads(scores, seen.labels, predictor.taxonomy),
+        biodegradable=_two_heads(scores, seen, predictor.taxonomy),
         streams=_streams(scores, seen.labels, predictor.taxonomy, settings.costs or default_costs()),
+        overlap=None if overlap is None else overlap.counts(),
         calibration=_calibration(scores, seen.labels, loaded, settings),
-        review=_review(scores, seen.labels, loaded, settings),
+        review=_review(scores, seen, loaded, settings),
         unknown=strange,
         robustness=table,
         speed=speed,
@@ -171,31 +180,44 @@ def _model(bundle: Bundle) -> Model:
 
 
 def _values(scores: Scores, seen: LabelledSet, taxonomy: Taxonomy, settings: EvaluationSettings) -> dict[str, Interval]:
-    costs = settings.costs or default_costs()
-    figures = all_figures(scores, seen.labels, taxonomy, costs, bins=settings.bins, seed=settings.seed)
-    found = bootstrap_intervals(figures, len(seen), seed=settings.seed, resamples=settings.resamples, biased=BIASED)
-    accepted = int(np.count_nonzero(scores.accepted))
-    for name, value in found.items():
-        # All or none: no resample differs, and the bootstrap would be certain.
-        if name in MEASURES and MEASURES[name].unit == "share" and value.value in {0.0, 1.0}:
-            total = accepted if name == "accepted_accuracy" else len(seen)
-            found[name] = wilson_interval(round(value.value * total), total)
-    return found | _class_values(_counts(seen.labels, scores.predicted, len(taxonomy)), taxonomy)
+    return measure_scores(
+        scores, seen.labels, taxonomy, seen.copies,
+        costs=settings.costs, bins=settings.bins, resamples=settings.resamples, seed=settings.seed,
+    )  # fmt: skip
 
 
-def _class_values(confusion: Sequence[Sequence[int]], taxonomy: Taxonomy) -> dict[str, Interval]:
+def _cross_fitted(
+    scores: Scores, seen: LabelledSet, overlap: Overlap | None, taxonomy: Taxonomy, settings: EvaluationSettings
+) -> dict[str, Interval]:
+    """The figures that depend on what was fitted on some of these photos, these judged by what is fitted on others."""
+    if overlap is None or not overlap.calibrated.any() or len(seen) < _LEAST_CROSS_FITTED:
+        return {}
+    targets = overlap.targets
+
+    def judge(fit: NDArray[np.intp], fold: NDArray[np.intp]) -> Scores:
+        fitted = calibrate(scores.network.take(fit), seen.labels[fit], targets, groups=seen.copies[fit])
+        return Scores.of(scores.network.take(fold), fitted)
+
+    crossed = cross_fit(scores, seen.labels, judge, chosen=overlap.calibrated, copies=seen.copies, seed=settings.seed)
+    if crossed is None:
+        return {}
+    found = _values(crossed, seen, taxonomy, settings)
+    return {other: found[name] for name, other in CROSS_FITTED.items() if name in found}
+
+
+def _class_values(scores: Scores, seen: LabelledSet, taxonomy: Taxonomy) -> dict[str, Interval]:
     """Recall, precision and F1 of each class with score intervals, which hold for few photos and no mistakes.
 
     `F1 = 2 J / (1 + J)`, where J is the share of right ones among the photos that are of the class or taken for it.
     """
-    counts = np.array(confusion)
     found: dict[str, Interval] = {}
     for c, name in enumerate(taxonomy.ids):
-        right, true, named = int(counts[c, c]), int(counts[c].sum()), int(counts[:, c].sum())
-        overlap = wilson_interval(right, true + named - right)
+        true, named = seen.labels == c, scores.predicted == c
+        recall, precision, overlap = (
+            share_interval((true & named)[whole], seen.copies[whole]) for whole in (true, named, true | named)
+        )
         f1 = (2 * share / (1 + share) for share in (overlap.value, overlap.low, overlap.high))
-        found |= {f"recall.{name}": wilson_interval(right, true), f"precision.{name}": wilson_interval(right, named)}
-        found[f"f1.{name}"] = Interval(*f1)
+        found |= {f"recall.{name}": recall, f"precision.{name}": precision, f"f1.{name}": Interval(*f1)}
     return found
 
 
@@ -229,12 +251,13 @@ def _counts(labels: NDArray[np.intp], predicted: NDArray[np.intp], size: int) ->
     return tuple(map(tuple, confusion_matrix(labels, predicted, size).tolist()))
 
 
-def _two_heads(scores: Scores, labels: NDArray[np.intp], taxonomy: Taxonomy) -> TwoHeads | None:
+def _two_heads(scores: Scores, seen: LabelledSet, taxonomy: Taxonomy) -> TwoHeads | None:
     if scores.biodegradable is None:
         return None
     mask = np.asarray(taxonomy.biodegradable_mask)
     by_sum = scores.probabilities[:, mask].sum(axis=1) > 0.5
-    test = mcnemar_exact((scores.biodegradable > 0.5) == mask[labels], by_sum == mask[labels])
+    truth = mask[seen.labels]
+    test = mcnemar_exact((scores.biodegradable > 0.5) == truth, by_sum == truth, seen.copies)
     winner = "head" if test.only_first > test.only_second else "sum"
     return TwoHeads(winner if test.p_value < _SIGNIFICANT else "neither", test)
 
@@ -250,23 +273,20 @@ def _calibration(scores: Scores, labels: NDArray[np.intp], bundle: Bundle, setti
     bin_of = equal_width_bins(scores.confidence, settings.bins)
     return Calibration(
         temperature=bundle.manifest.temperature,
-        fitted_temperature=fit_temperature(scores.logits, labels),
+        fitted_temperature=fit_temperature(scores.network.logits, labels),
         bins=reliability_bins(scores.confidence, scores.predicted == labels, bin_of, bins=settings.bins),
         expected=expected_error_if_calibrated(scores.confidence, bin_of, seed=settings.seed),
     )
 
 
-def _review(scores: Scores, labels: NDArray[np.intp], bundle: Bundle, settings: EvaluationSettings) -> Review:
-    review, mask = bundle.manifest.review, bundle.manifest.taxonomy.biodegradable_mask
-    correct = scores.predicted == labels
-    per_class, overall = (
-        target_thresholds(
-            scores, labels, review, mask, target_precision=settings.target_precision, per_class=each, seed=settings.seed
-        )
-        for each in (True, False)
-    )
+def _review(scores: Scores, seen: LabelledSet, bundle: Bundle, settings: EvaluationSettings) -> Review:
+    review, correct = bundle.manifest.review, scores.predicted == seen.labels
+    target = target_thresholds(
+        scores, seen.labels, review,
+        target_precision=settings.target_precision, copies=seen.copies, seed=settings.seed,
+    )  # fmt: skip
     curve = risk_coverage(scores.confidence, correct)
-    return Review(curve, operating_point(scores, correct), review.confidence, per_class, overall)
+    return Review(curve, operating_point(scores, correct), review.confidence, target)
 
 
 def _groups(scores: Scores, seen: LabelledSet) -> tuple[Group, ...]:
@@ -277,7 +297,7 @@ def _groups(scores: Scores, seen: LabelledSet) -> tuple[Group, ...]:
     found = []
     for name in sorted(set(seen.groups)):
         own = names == name
-        right = wilson_interval(int(np.count_nonzero(correct[own])), int(np.count_nonzero(own)))
+        right = share_interval(correct[own], seen.copies[own])
         passed = own & accepted
         precision = float(correct[passed].mean()) if passed.any() else float("nan")
         found.append(Group(name, int(np.count_nonzero(own)), right, float(accepted[own].mean()), precision))

@@ -1,14 +1,15 @@
-"""All figures of the classified photos as one function of how often each photo counts."""
+"""All figures of the classified photos as one function of how often each photo counts, and their intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.evaluation.bootstrap import Figures
-from binsight.evaluation.costs import StreamCosts
+from binsight.evaluation.bootstrap import Figures, bootstrap_intervals
+from binsight.evaluation.costs import StreamCosts, default_costs
 from binsight.evaluation.reliability import (
     brier_scores,
     calibration_errors,
@@ -20,20 +21,79 @@ from binsight.evaluation.reliability import (
 from binsight.evaluation.scoring import Scores
 from binsight.evaluation.selective import risk_areas
 from binsight.probability import top_k
+from binsight.probability.intervals import Interval, share_interval, wilson_interval
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["BIASED", "all_figures", "class_means", "stream_positions"]
+__all__ = ["BIASED", "all_figures", "class_means", "edge_interval", "measure_scores", "stream_positions"]
 
 BIASED = ("calibration_error", "adaptive_calibration_error", "calibration_error_cross_fitted")
 """The figures whose resamples are larger than the sample: see `bootstrap_intervals`."""
 
-_LEAST_CROSS_FITTED = 50  # photos; of fewer, a fold may have nothing to fit on
+_LEAST_CROSS_FITTED = 50  # photos without copies; of fewer, a fold may have nothing to fit on
+_BINS, _RESAMPLES = 15, 2000
 
 _Array = NDArray[np.float64]
 
 
+def measure_scores(
+    scores: Scores,
+    labels: NDArray[np.intp],
+    taxonomy: Taxonomy,
+    copies: NDArray[np.intp],
+    *,
+    costs: StreamCosts | None = None,
+    bins: int = _BINS,
+    resamples: int = _RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Every figure named in `binsight.evaluation.measures` that photos decide, but for those of a class.
+
+    Shares of photos have Wilson's interval, for as many photos as there are without copies (`share_interval`); the
+    others have the bootstrap's, which draws copies together.
+
+    Args:
+        scores: of n photos.
+        labels: `(n,)`.
+        taxonomy: of the model.
+        copies: `(n,)`, copies of one photo have the same number.
+        costs: of sending an item to a wrong stream; None: the default ones.
+        bins: of the calibration errors.
+        resamples: of the bootstrap.
+        seed: of folds and draws.
+    """
+    costs = costs or default_costs()
+    figures = all_figures(scores, labels, taxonomy, costs, bins=bins, seed=seed, copies=copies)
+    found = bootstrap_intervals(figures, [copies], seed=seed, resamples=resamples, biased=BIASED)
+    for name, values in _per_photo(scores, labels, taxonomy, costs).items():
+        if values.dtype == np.bool_:
+            found[name] = share_interval(values, copies)
+    accepted = scores.accepted
+    found["accepted_accuracy"] = share_interval((scores.predicted == labels)[accepted], copies[accepted])
+    return found | {name: edge_interval(found[name], labels, copies) for name in ("balanced_accuracy", "macro_f1")}
+
+
+def edge_interval(found: Interval, labels: NDArray[np.intp], copies: NDArray[np.intp]) -> Interval:
+    """A mean over classes with an interval that is not certain where no resample differs: where all or none are right.
+
+    Then it is Wilson's, for the number of photos n whose share of right ones would vary as much as the mean over C
+    classes of n_c photos without copies each does: `n = C^2 / sum_c (1 / n_c)`.
+    """
+    if found.value not in {0.0, 1.0}:
+        return found
+    sizes = np.array([len(np.unique(copies[labels == c])) for c in np.unique(labels)])
+    total = len(sizes) ** 2 / float((1 / sizes).sum())
+    return wilson_interval(found.value * total, total)
+
+
 def all_figures(
-    scores: Scores, labels: NDArray[np.intp], taxonomy: Taxonomy, costs: StreamCosts, *, bins: int, seed: int = 0
+    scores: Scores,
+    labels: NDArray[np.intp],
+    taxonomy: Taxonomy,
+    costs: StreamCosts,
+    *,
+    bins: int,
+    copies: NDArray[np.intp],
+    seed: int = 0,
 ) -> Figures:
     """What `bootstrap_intervals` needs for every figure named in `binsight.evaluation.measures` that photos decide.
 
@@ -43,20 +103,21 @@ def all_figures(
         taxonomy: of the model.
         costs: of sending an item to a wrong stream.
         bins: of the calibration errors.
+        copies: `(n,)`, copies of one photo have the same number: they share a fold.
         seed: of the folds of the cross-fitted calibration error.
     """
     predicted, confidence = scores.predicted, scores.confidence
     correct = predicted == labels
     means = _per_photo(scores, labels, taxonomy, costs)
-    table = np.stack(list(means.values()), axis=1)
+    table = np.stack(list(means.values()), axis=1).astype(np.float64)
     right_and_accepted = (correct & scores.accepted).astype(np.float64)
     true, named = np.eye(len(taxonomy))[labels], np.eye(len(taxonomy))[predicted]
     gaps = {
         "calibration_error": (confidence, equal_width_bins(confidence, bins)),
         "adaptive_calibration_error": (confidence, equal_mass_bins(confidence, bins)),
     }
-    if len(labels) >= _LEAST_CROSS_FITTED:
-        crossed = cross_fitted_confidence(scores.logits, labels, seed=seed)
+    if len(np.unique(copies)) >= _LEAST_CROSS_FITTED:
+        crossed = cross_fitted_confidence(scores.network.logits, labels, copies=copies, seed=seed)
         gaps["calibration_error_cross_fitted"] = (crossed, equal_width_bins(crossed, bins))
 
     def figures(w: _Array) -> Mapping[str, _Array]:
@@ -93,12 +154,14 @@ def stream_positions(taxonomy: Taxonomy) -> tuple[tuple[str, ...], NDArray[np.in
     return streams, np.array([streams.index(c.stream) for c in taxonomy.classes], np.intp)
 
 
-def _per_photo(scores: Scores, labels: NDArray[np.intp], taxonomy: Taxonomy, costs: StreamCosts) -> dict[str, _Array]:
-    """The figures that are means over photos: name → `(n,)`."""
+def _per_photo(
+    scores: Scores, labels: NDArray[np.intp], taxonomy: Taxonomy, costs: StreamCosts
+) -> dict[str, NDArray[Any]]:
+    """The figures that are means over photos: name → `(n,)`, truth values where the mean is a share."""
     predicted = scores.predicted
     streams, stream_of = stream_positions(taxonomy)
     cost = costs.matrix(streams)[stream_of[labels], stream_of[predicted]]
-    found = {
+    found: dict[str, NDArray[Any]] = {
         "accuracy": predicted == labels,
         "top2_accuracy": (top_k(scores.probabilities, 2) == labels[:, None]).any(axis=1),
         "stream_accuracy": stream_of[labels] == stream_of[predicted],
@@ -114,7 +177,7 @@ def _per_photo(scores: Scores, labels: NDArray[np.intp], taxonomy: Taxonomy, cos
         found["biodegradable_sum_accuracy"] = mask[labels] == (scores.probabilities[:, mask].sum(axis=1) > 0.5)
         if scores.biodegradable is not None:
             found["biodegradable_head_accuracy"] = mask[labels] == (scores.biodegradable > 0.5)
-    return {name: values.astype(np.float64) for name, values in found.items()}
+    return found
 
 
 def _ratio(part: _Array, whole: _Array) -> _Array:

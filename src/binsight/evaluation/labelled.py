@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,8 @@ class LabelledSet:
         labels: `(n,)`, positions in the taxonomy of the model that is evaluated.
         root: what paths are shown relative to; None shows them as they are.
         groups: for each photo a word to count it by, such as where it comes from; None: not counted by anything.
+        copies: `(n,)`, copies of one photo have the same number, so that they count as one observation; by default no
+            photo is a copy of another.
 
     Raises:
         DatasetError: there are no photos, or not as many labels or groups as photos, or a label below 0.
@@ -32,6 +34,7 @@ class LabelledSet:
     labels: NDArray[np.intp]
     root: Path | None = None
     groups: tuple[str, ...] | None = None
+    copies: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
 
     def __post_init__(self) -> None:
         if not self.paths:
@@ -40,6 +43,12 @@ class LabelledSet:
             raise DatasetError(f"expected one label for each of {len(self.paths)} photos, got {self.labels.shape}")
         if self.groups is not None and len(self.groups) != len(self.paths):
             raise DatasetError(f"expected one group for each of {len(self.paths)} photos, got {len(self.groups)}")
+        if not len(self.copies):
+            object.__setattr__(self, "copies", np.arange(len(self.paths)))
+        if self.copies.shape != self.labels.shape:
+            raise DatasetError(
+                f"expected one copy number for each of {len(self.paths)} photos, got {self.copies.shape}"
+            )
         if int(self.labels.min()) < 0:
             raise DatasetError("expected labels from 0 on, got one below")
 
@@ -56,7 +65,9 @@ class LabelledSet:
         """The photos at `positions`, in that order."""
         chosen = [int(i) for i in positions]
         groups = None if self.groups is None else tuple(self.groups[i] for i in chosen)
-        return LabelledSet(tuple(self.paths[i] for i in chosen), self.labels[chosen], self.root, groups)
+        return LabelledSet(
+            tuple(self.paths[i] for i in chosen), self.labels[chosen], self.root, groups, self.copies[chosen]
+        )
 
     def spread(self, count: int) -> NDArray[np.intp]:
         """Positions of at most `count` photos, evenly spread, each class with about its share; sorted."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from binsight.evaluation.corruption import CORRUPTIONS
 
-__all__ = ["ALIASES", "MEASURES", "Measure", "known_names", "measure_of"]
+__all__ = ["ALIASES", "CROSS_FITTED", "MEASURES", "Measure", "known_names", "measure_of"]
 
 Better = Literal["higher", "lower"]
 Unit = Literal["share", "number", "ms", "MB"]
@@ -56,19 +56,26 @@ _TRUST = (
     Measure(
         "adaptive_calibration_error", "Calibration error, adaptive", "ECE, bins of equally many.", "lower", "number"
     ),
-    Measure(
-        "calibration_error_cross_fitted",
-        "Calibration error, cross-fitted",
-        "ECE with a temperature that was fitted on other photos of these.",
-        "lower",
-        "number",
-    ),
     Measure("brier_score", "Brier score", "Mean squared error of the probabilities, 0 to 2.", "lower", "number"),
     Measure("log_loss", "Log loss", "Mean of -ln p of the true class (NLL).", "lower", "number"),
     Measure("aurc", "Risk-coverage area", "AURC: mean risk over all shares accepted.", "lower", "number"),
     Measure("accepted_share", "Accepted", "Share of photos not sent to review."),
     Measure("accepted_accuracy", "Accuracy of accepted", "Share of right ones among those accepted."),
 )
+_FITTED = ("biodegradable_sum_accuracy", "stream_cost_with_review", *(m.name for m in _TRUST))
+_CROSS_FITTED = tuple(
+    replace(
+        m,
+        name=f"{m.name}_cross_fitted",
+        title=f"{m.title}, cross-fitted",
+        meaning=f"{m.meaning} With temperatures and thresholds fitted on others of these photos.",
+    )
+    for m in (*_OVERALL, *_TRUST)
+    if m.name in _FITTED
+)
+CROSS_FITTED: Mapping[str, str] = {m.name.removesuffix("_cross_fitted"): m.name for m in _CROSS_FITTED}
+"""The figures that depend on what is fitted on labelled photos: on those very photos the other name is to be judged."""
+
 _UNKNOWN = (
     Measure("unknown_reviewed_share", "Unknown sent to review", "Share of the unknown photos sent to review."),
     Measure("unknown_auroc", "Unknown told by unfamiliarity", "AUROC: 1 is perfect, 0.5 is chance.", unit="number"),
@@ -88,7 +95,7 @@ _SPEED = (
     Measure("engine_ms", "Network", "Median time of one run of the network.", "lower", "ms"),
     Measure("model_mb", "Model file", "Size of the network's file.", "lower", "MB"),
 )
-MEASURES = {m.name: m for m in (*_OVERALL, *_TRUST, *_UNKNOWN, *_ROBUST, *_SPEED)}
+MEASURES = {m.name: m for m in (*_OVERALL, *_TRUST, *_CROSS_FITTED, *_UNKNOWN, *_ROBUST, *_SPEED)}
 """Name → measure, for those that do not belong to a class."""
 
 ALIASES: Mapping[str, str] = {

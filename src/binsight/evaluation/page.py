@@ -9,7 +9,7 @@ from typing import Any
 from binsight import __version__
 from binsight.errors import MissingExtraError
 from binsight.evaluation.measures import Measure
-from binsight.evaluation.metrics import Interval
+from binsight.probability.intervals import Interval
 
 __all__ = [
     "REASONS",

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.evaluation.bootstrap import wilson_interval
-from binsight.evaluation.calibration import cross_fit_folds, fit_temperature
-from binsight.evaluation.metrics import Interval
 from binsight.probability import softmax
+from binsight.probability.calibration import fit_temperature
+from binsight.probability.folds import cross_fit_folds
+from binsight.probability.intervals import Interval, wilson_interval
 
 __all__ = [
     "ReliabilityBin",
@@ -144,12 +144,14 @@ def reliability_bins(
 
 
 def cross_fitted_confidence(
-    logits: NDArray[np.float64], labels: NDArray[np.intp], *, seed: int = 0
+    logits: NDArray[np.float64], labels: NDArray[np.intp], *, copies: NDArray[np.intp] | None = None, seed: int = 0
 ) -> NDArray[np.float64]:
-    """The confidence of each photo with a temperature that was fitted on other photos, in five folds: `(n,)`."""
-    confidence = np.empty(len(labels))
-    for fit, judge in cross_fit_folds(labels, seed=seed):
-        if len(judge):
-            temperature = fit_temperature(logits[fit], labels[fit])
-            confidence[judge] = softmax(logits[judge], temperature=temperature).max(axis=1)
+    """The confidence of each photo with a temperature that was fitted on other photos, in five folds: `(n,)`.
+
+    Not-a-number where all photos are copies of each other.
+    """
+    confidence = np.full(len(labels), np.nan)
+    for fit, judge in cross_fit_folds(labels, copies, seed=seed):
+        temperature = fit_temperature(logits[fit], labels[fit])
+        confidence[judge] = softmax(logits[judge], temperature=temperature).max(axis=1)
     return confidence

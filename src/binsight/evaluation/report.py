@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from binsight.evaluation.measures import Measure, measure_of
+from binsight.evaluation.measures import CROSS_FITTED, Measure, measure_of
 from binsight.evaluation.mistakes import Mistake
 from binsight.evaluation.page import (
     format_interval,
@@ -33,7 +33,8 @@ _TILES = ("accuracy", "macro_f1", "calibration_error", "accepted_share", "accept
 _FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy", "stream_accuracy", "stream_cost",
             "stream_cost_with_review", "calibration_error", "adaptive_calibration_error",
             "calibration_error_cross_fitted", "brier_score", "log_loss", "aurc", "accepted_share",
-            "accepted_accuracy", "unknown_reviewed_share", "unknown_auroc", "unknown_auroc_confidence")  # fmt: skip
+            "accepted_share_cross_fitted", "accepted_accuracy", "accepted_accuracy_cross_fitted",
+            "unknown_reviewed_share", "unknown_auroc", "unknown_auroc_confidence")  # fmt: skip
 _BIODEGRADABLE = ("biodegradable_accuracy", "biodegradable_sum_accuracy", "biodegradable_head_accuracy")
 
 
@@ -67,7 +68,8 @@ def render_report(evaluation: Evaluation, *, verdicts: Sequence[Verdict] = (), g
         split=printable(evaluation.split),
         photos=evaluation.photos,
         unreadable=_faults(evaluation.unreadable),
-        tiles=_rows(evaluation, _TILES),
+        overlap="" if evaluation.overlap is None else evaluation.overlap.describe(),
+        tiles=_rows(evaluation, _fair(evaluation, _TILES)),
         figures=_rows(evaluation, _FIGURES),
         verdicts=verdicts,
         classes=_classes(evaluation),
@@ -105,6 +107,13 @@ def mistake_card(mistake: Mistake, taxonomy: Taxonomy) -> dict[str, Any]:
         "others": [(title[name], share) for name, share in mistake.top if name not in shown and share >= 0.01],
         "neighbours": [],
     }
+
+
+def _fair(evaluation: Evaluation, names: Sequence[str]) -> list[str]:
+    """The names of the figures to judge by: cross-fitted ones, where the model was calibrated on these photos."""
+    if evaluation.overlap is None or not evaluation.overlap.calibrated:
+        return list(names)
+    return [CROSS_FITTED.get(n, n) if CROSS_FITTED.get(n, n) in evaluation.values else n for n in names]
 
 
 def _rows(evaluation: Evaluation, names: Sequence[str]) -> list[dict[str, str]]:
@@ -168,13 +177,13 @@ def _review(evaluation: Evaluation) -> dict[str, Any]:
     from binsight.evaluation.svg import inline_svg  # noqa: PLC0415
 
     review = evaluation.review
-    columns = zip(review.thresholds, review.per_class.thresholds, review.overall.thresholds, strict=True)
-    targets = (review.per_class, review.overall)
-    same, crossed = [t.on_same_photos for t in targets], [t.cross_fitted for t in targets]
+    columns = zip(review.thresholds, review.overall.thresholds, strict=True)
+    same, crossed = review.overall.on_same_photos, review.overall.cross_fitted
     return {
         "verdict": f"The bundle accepts {_point(review.point)}.",
         "reasons": list(review.point.reasons.items()),
-        "target": review.per_class.target_precision,
+        "target": review.overall.target_precision,
+        "shown": review.overall.shown_precision,
         "chart": inline_svg(
             draw_risk_coverage(review), name="risk", label="Share of wrong ones among the accepted, by share accepted"
         ),
@@ -182,10 +191,10 @@ def _review(evaluation: Evaluation) -> dict[str, Any]:
             {"title": c.title, "cells": cells} for c, cells in zip(evaluation.taxonomy.classes, columns, strict=True)
         ],
         "outcomes": [
-            {"title": "accepted", "cells": [percent(p.coverage) for p in (review.point, *same)]},
-            {"title": "of these right", "cells": [percent(1 - p.risk) for p in (review.point, *same)]},
-            {"title": "accepted, on other photos", "cells": [None, *(percent(p.coverage) for p in crossed)]},
-            {"title": "of these right, on other photos", "cells": [None, *(percent(1 - p.risk) for p in crossed)]},
+            {"title": "accepted", "cells": [percent(p.coverage) for p in (review.point, same)]},
+            {"title": "of these right", "cells": [percent(1 - p.risk) for p in (review.point, same)]},
+            {"title": "accepted, on other photos", "cells": [None, percent(crossed.coverage)]},
+            {"title": "of these right, on other photos", "cells": [None, percent(1 - crossed.risk)]},
         ],
     }
 

@@ -6,11 +6,11 @@ import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from binsight.errors import DatasetError
 from binsight.evaluation.measures import ALIASES, known_names, measure_of
-from binsight.evaluation.metrics import Interval
+from binsight.probability.intervals import Interval
 
 __all__ = ["Requirement", "Verdict", "check_requirements", "parse_requirement"]
 
@@ -30,6 +30,10 @@ class Requirement:
     name: str
     is_minimum: bool
     bound: float
+
+    def named(self, name: str) -> Requirement:
+        """The same bound on another figure."""
+        return replace(self, name=name)
 
     def __str__(self) -> str:
         return f"{self.name} {'>=' if self.is_minimum else '<='} {self.bound:g}"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from binsight.bundle import Metric, SplitMetrics
-from binsight.evaluation.metrics import Interval
 from binsight.evaluation.mistakes import Mistake, confusions
+from binsight.evaluation.overlap import OverlapCounts
 from binsight.evaluation.reliability import ReliabilityBin
 from binsight.evaluation.robustness import Robustness
 from binsight.evaluation.scoring import Unreadable
@@ -17,6 +17,7 @@ from binsight.evaluation.selective import OperatingPoint, RiskCoverage, TargetTh
 from binsight.evaluation.significance import PairedTest
 from binsight.evaluation.speed import Speed
 from binsight.evaluation.unknown import UnknownPhotos
+from binsight.probability.intervals import Interval
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["Calibration", "Evaluation", "Group", "Model", "Review", "Streams", "TwoHeads", "json_ready"]
@@ -102,14 +103,12 @@ class Review:
         curve: risk and coverage for every confidence.
         point: what the bundle's thresholds accept.
         thresholds: the bundle's, for each class.
-        per_class: what a target precision asks for, with a threshold for each class.
-        overall: the same with one threshold for all.
+        overall: what a target precision asks for, by the rule that bundles are calibrated by: one threshold for all.
     """
 
     curve: RiskCoverage
     point: OperatingPoint
     thresholds: tuple[float, ...]
-    per_class: TargetThresholds
     overall: TargetThresholds
 
 
@@ -127,6 +126,7 @@ class Evaluation:
         confusion: true class (row) and predicted class (column), photos.
         biodegradable: which way is better; None for a model with one or none.
         streams: where items went.
+        overlap: how many of the photos the bundle has seen, and what for; None where it does not record them.
         calibration: whether confidences mean what they say.
         review: accepting and reviewing.
         unknown: photos of nothing that the model knows, where some were given.
@@ -146,6 +146,7 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     biodegradable: TwoHeads | None
     streams: Streams
+    overlap: OverlapCounts | None
     calibration: Calibration
     review: Review
     unknown: UnknownPhotos | None

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.evaluation.bootstrap import wilson_interval
 from binsight.evaluation.corruption import CORRUPTIONS, corrupt, working_copy
-from binsight.evaluation.metrics import Interval
 from binsight.evaluation.scoring import Progress, collect_scores
 from binsight.imaging import read_photo, resize_image
 from binsight.predictor import Outputs, Predictor, available_cores, run_in_order
+from binsight.probability.intervals import Interval, wilson_interval
 
 __all__ = ["Robustness", "RobustnessCell", "RobustnessRow", "measure_robustness"]
 

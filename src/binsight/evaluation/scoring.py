@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from binsight.errors import BinsightError, DatasetError, ImageError, InputError
 from binsight.imaging import prepare_photo, read_photo
 from binsight.predictor import Outputs, Predictor, available_cores, run_in_order
-from binsight.probability import Decision, ReviewThresholds, decide, sigmoid, softmax
+from binsight.probability import Decision, ReviewThresholds, decide_each, sigmoid, softmax
+from binsight.probability.calibration import Calibration, NetworkScores
+from binsight.probability.folds import cross_fit_folds
 
-__all__ = ["Progress", "Scores", "Unreadable", "collect_scores", "score_photos"]
+__all__ = ["Progress", "Scores", "Unreadable", "collect_scores", "cross_fit", "score_photos"]
 
 Progress = Callable[[int, int], None]
 """Called with how many photos are done and how many there are."""
@@ -42,21 +44,29 @@ class Scores:
     """What one model says of n photos.
 
     Attributes:
-        logits: `(n, C)` float64.
-        probabilities: `(n, C)`, with the bundle's temperature.
+        network: what its network gives.
+        probabilities: `(n, C)`, with the temperature.
         biodegradable: `(n,)`, the second head's probability; None for a model without it.
-        unfamiliarity: `(n,)`; None for a model without it.
-        verdicts: accept or review, and why, with the bundle's thresholds.
+        verdicts: accept or review, and why, by the thresholds.
     """
 
-    logits: NDArray[np.float64]
+    network: NetworkScores
     probabilities: NDArray[np.float64]
     biodegradable: NDArray[np.float64] | None
-    unfamiliarity: NDArray[np.float64] | None
     verdicts: tuple[Decision, ...]
 
+    @classmethod
+    def of(cls, network: NetworkScores, calibration: Calibration) -> Scores:
+        """The scores under certain temperatures and thresholds."""
+        probabilities = softmax(network.logits, temperature=calibration.temperature)
+        biodegradable = None
+        if network.biodegradable is not None and calibration.biodegradable_temperature is not None:
+            biodegradable = sigmoid(network.biodegradable, temperature=calibration.biodegradable_temperature)
+        bare = cls(network, probabilities, biodegradable, ())
+        return replace(bare, verdicts=bare.decide(calibration.review))
+
     def __len__(self) -> int:
-        return len(self.logits)
+        return len(self.network)
 
     @property
     def predicted(self) -> NDArray[np.intp]:
@@ -75,9 +85,58 @@ class Scores:
         """`(n,)`, whether the prediction is accepted rather than sent to review."""
         return np.array([v.decision == "accept" for v in self.verdicts], bool)
 
-    def decide(self, review: ReviewThresholds, mask: Sequence[bool]) -> tuple[Decision, ...]:
-        """The verdicts with other thresholds; `mask` says which classes are biodegradable."""
-        return _decide(self.probabilities, self.biodegradable, self.unfamiliarity, review, mask)
+    def decide(self, review: ReviewThresholds) -> tuple[Decision, ...]:
+        """The verdicts with other thresholds."""
+        return decide_each(
+            self.probabilities,
+            review,
+            biodegradable_mask=() if self.network.mask is None else self.network.mask.tolist(),
+            biodegradable=self.biodegradable,
+            unfamiliarity=self.network.unfamiliarity,
+        )
+
+    def replaced(self, positions: NDArray[np.intp], other: Scores) -> Scores:
+        """The scores with those of the photos at `positions` taken from `other`, which is of these photos alone."""
+        probabilities = self.probabilities.copy()
+        probabilities[positions] = other.probabilities
+        biodegradable = self.biodegradable
+        if biodegradable is not None and other.biodegradable is not None:
+            biodegradable = biodegradable.copy()
+            biodegradable[positions] = other.biodegradable
+        verdicts = list(self.verdicts)
+        for position, verdict in zip(positions, other.verdicts, strict=True):
+            verdicts[position] = verdict
+        return Scores(self.network, probabilities, biodegradable, tuple(verdicts))
+
+
+def cross_fit(
+    scores: Scores,
+    labels: NDArray[np.intp],
+    judge: Callable[[NDArray[np.intp], NDArray[np.intp]], Scores],
+    *,
+    chosen: NDArray[np.bool_] | None = None,
+    copies: NDArray[np.intp] | None = None,
+    seed: int = 0,
+) -> Scores | None:
+    """The scores with each photo judged by what was fitted on other photos, in five folds, copies in one.
+
+    Args:
+        scores: of n photos.
+        labels: `(n,)`.
+        judge: given positions to fit on and others to judge, gives the scores of the latter.
+        chosen: `(n,)`, which photos to judge so; None: all.
+        copies: `(n,)`, copies of one photo have the same number.
+        seed: of the folds.
+
+    Returns:
+        None where all photos are copies of each other.
+    """
+    folds = list(cross_fit_folds(labels, copies, seed=seed))
+    for fit, fold in folds:
+        judged = fold if chosen is None else fold[chosen[fold]]
+        if len(judged):
+            scores = scores.replaced(judged, judge(fit, judged))
+    return scores if folds else None
 
 
 def score_photos(
@@ -132,16 +191,14 @@ def score_photos(
 def collect_scores(predictor: Predictor, outputs: Sequence[Outputs]) -> Scores:
     """The outputs of several runs of the network as the scores of all their photos."""
     manifest = predictor.bundle.manifest
-    logits = np.concatenate([o.logits for o in outputs]).astype(np.float64)
-    second = _column([o.biodegradable_logit for o in outputs])
-    strangeness = _column([o.unfamiliarity for o in outputs])
-    probabilities = softmax(logits, temperature=manifest.temperature)
-    biodegradable = None
-    if second is not None and manifest.biodegradable_temperature is not None:
-        biodegradable = sigmoid(second, temperature=manifest.biodegradable_temperature)
-    mask = manifest.taxonomy.biodegradable_mask
-    verdicts = _decide(probabilities, biodegradable, strangeness, manifest.review, mask)
-    return Scores(logits, probabilities, biodegradable, strangeness, verdicts)
+    has_second = manifest.taxonomy.has_biodegradability
+    network = NetworkScores(
+        np.concatenate([o.logits for o in outputs]).astype(np.float64),
+        _column([o.biodegradable_logit for o in outputs]),
+        np.asarray(manifest.taxonomy.biodegradable_mask) if has_second else None,
+        _column([o.unfamiliarity for o in outputs]),
+    )
+    return Scores.of(network, Calibration(manifest.temperature, manifest.biodegradable_temperature, manifest.review))
 
 
 @dataclass(frozen=True)
@@ -166,22 +223,3 @@ def _run_chunk(predictor: Predictor, paths: Sequence[Path], chunk: range) -> _Ch
 def _column(values: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float64] | None:
     present = [v[:, 0] for v in values if v is not None]
     return np.concatenate(present).astype(np.float64) if present else None
-
-
-def _decide(
-    probabilities: NDArray[np.float64],
-    biodegradable: NDArray[np.float64] | None,
-    unfamiliarity: NDArray[np.float64] | None,
-    review: ReviewThresholds,
-    mask: Sequence[bool],
-) -> tuple[Decision, ...]:
-    return tuple(
-        decide(
-            probabilities[i],
-            review,
-            biodegradable_mask=mask,
-            biodegradable_probability=None if biodegradable is None else float(biodegradable[i]),
-            unfamiliarity=None if unfamiliarity is None else float(unfamiliarity[i]),
-        )
-        for i in range(len(probabilities))
-    )

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.evaluation.calibration import confidence_thresholds, cross_fit_folds
 from binsight.evaluation.scoring import Scores
 from binsight.probability import ReviewThresholds
+from binsight.probability.folds import cross_fit_folds
+from binsight.probability.thresholds import ThresholdChoice, choose_threshold
 
 __all__ = ["OperatingPoint", "RiskCoverage", "TargetThresholds", "operating_point", "risk_areas", "risk_coverage",
            "target_thresholds"]  # fmt: skip
@@ -54,16 +55,18 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class TargetThresholds:
-    """The review thresholds that a wanted precision asks for.
+    """The review threshold that a wanted precision asks for.
 
     Attributes:
         target_precision: the wanted share of right ones among the accepted.
-        thresholds: for each class, chosen on all the photos.
+        shown_precision: what is shown of it with 95 % confidence; see `binsight.probability.thresholds`.
+        thresholds: for each class the same, chosen on all the photos.
         on_same_photos: what they accept on the photos they were chosen on.
         cross_fitted: what thresholds chosen on four fifths of the photos accept in the fifth: to be expected of others.
     """
 
     target_precision: float
+    shown_precision: float
     thresholds: tuple[float, ...]
     on_same_photos: OperatingPoint
     cross_fitted: OperatingPoint
@@ -120,46 +123,46 @@ def target_thresholds(
     scores: Scores,
     labels: NDArray[np.intp],
     review: ReviewThresholds,
-    mask: Sequence[bool],
     *,
     target_precision: float,
-    per_class: bool,
+    copies: NDArray[np.intp],
     seed: int = 0,
 ) -> TargetThresholds:
-    """The confidence thresholds that reach a precision; the other two reasons for review stay as the bundle has them.
+    """The confidence threshold that reaches a precision; the other two reasons for review stay as the bundle has them.
 
     Args:
         scores: of n photos.
         labels: `(n,)`.
         review: the bundle's thresholds.
-        mask: which classes are biodegradable.
         target_precision: in (0, 1].
-        per_class: a threshold for each class, where it has mistakes enough, or the same for all.
+        copies: `(n,)`, copies of one photo have the same number.
         seed: of the folds.
     """
-    correct = scores.predicted == labels
+    correct, classes = scores.predicted == labels, len(review.confidence)
+    lax = scores.decide(replace(review, confidence=(0.0,) * classes))
+    passes = np.array([verdict.decision == "accept" for verdict in lax])
 
-    def choose(positions: NDArray[np.intp]) -> ReviewThresholds:
-        predicted = scores.predicted[positions]
-        found = confidence_thresholds(
-            scores.confidence[positions],
-            predicted if per_class else np.zeros_like(predicted),
-            correct[positions],
-            classes=len(review.confidence) if per_class else 1,
-            target_precision=target_precision,
+    def choose(positions: NDArray[np.intp]) -> ThresholdChoice:
+        fit = positions[passes[positions]]
+        return choose_threshold(
+            scores.confidence[fit], correct[fit], target_precision=target_precision, groups=copies[fit]
         )
-        return replace(review, confidence=found if per_class else found * len(review.confidence))
+
+    def reasons(threshold: float) -> list[str | None]:
+        return [v.reason for v in scores.decide(replace(review, confidence=(threshold,) * classes))]
 
     chosen = choose(np.arange(len(labels)))
-    crossed: list[str | None] = [None] * len(labels)
-    for fit, judge in cross_fit_folds(labels, seed=seed):
-        verdicts = scores.decide(choose(fit), mask) if len(judge) else ()
+    same = reasons(chosen.threshold)
+    crossed = list(same)
+    for fit, judge in cross_fit_folds(labels, copies, seed=seed):
+        found = reasons(choose(fit).threshold)
         for i in judge:
-            crossed[i] = verdicts[i].reason
+            crossed[i] = found[i]
     return TargetThresholds(
         target_precision,
-        chosen.confidence,
-        _point([v.reason for v in scores.decide(chosen, mask)], correct),
+        chosen.shown_precision,
+        (chosen.threshold,) * classes,
+        _point(same, correct),
         _point(crossed, correct),
     )
 

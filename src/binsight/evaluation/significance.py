@@ -27,7 +27,9 @@ class PairedTest:
     p_value: float
 
 
-def mcnemar_exact(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
+def mcnemar_exact(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], copies: NDArray[np.intp] | None = None
+) -> PairedTest:
     """Compare which of the same n photos two models have right.
 
     Of the photos on which they differ, each is won by either with probability 1/2 when the models are equally good:
@@ -36,12 +38,16 @@ def mcnemar_exact(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Paired
     Args:
         first: `(n,)`, whether the first is right.
         second: `(n,)`, whether the second is right.
+        copies: `(n,)`, copies of one photo have the same number and count once, for the model that has more of them
+            right; None: there are no copies.
 
     References:
         McNemar 1947; the exact form: Fagerland, Lydersen and Laake 2013, BMC Medical Research Methodology 13:91.
     """
-    only_first = int(np.count_nonzero(first & ~second))
-    only_second = int(np.count_nonzero(second & ~first))
+    lead = first.astype(np.intp) - second.astype(np.intp)
+    if copies is not None:
+        lead = np.bincount(np.unique(copies, return_inverse=True)[1], lead)
+    only_first, only_second = int(np.count_nonzero(lead > 0)), int(np.count_nonzero(lead < 0))
     throws = only_first + only_second
     tail = sum(comb(throws, k) for k in range(min(only_first, only_second) + 1))
     # Whole numbers of any size: no float overflows before the division.

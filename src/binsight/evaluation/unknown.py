@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from binsight.evaluation.bootstrap import bootstrap_intervals
 from binsight.evaluation.detection import detection_areas, miss_rate_at
-from binsight.evaluation.metrics import Interval
 from binsight.evaluation.pictures import Pictures, draw_pictures
 from binsight.evaluation.scoring import Progress, Scores, Unreadable, score_photos
 from binsight.predictor import Predictor
+from binsight.probability.intervals import Interval, share_interval
 
 __all__ = ["AcceptedUnknown", "UnknownPhotos", "measure_unknown"]
 
@@ -67,6 +67,7 @@ def measure_unknown(
     paths: Sequence[Path],
     known: Scores,
     *,
+    copies: NDArray[np.intp],
     resamples: int,
     seed: int = 0,
     workers: int | None = None,
@@ -79,6 +80,7 @@ def measure_unknown(
         predictor: loaded with `threads=1`.
         paths: the photos.
         known: the scores of the evaluated photos.
+        copies: `(n,)`, which of the evaluated photos are copies of each other.
         resamples: of the bootstrap.
         seed: of the bootstrap.
         workers: as in `score_photos`.
@@ -95,8 +97,8 @@ def measure_unknown(
         predictor, paths, names=lambda i: name(paths[i]), workers=workers, progress=progress
     )
     strangeness = {"confidence": -np.concatenate([known.confidence, scores.confidence])}
-    if known.unfamiliarity is not None and scores.unfamiliarity is not None:
-        strangeness["unfamiliarity"] = np.concatenate([known.unfamiliarity, scores.unfamiliarity])
+    if known.network.unfamiliarity is not None and scores.network.unfamiliarity is not None:
+        strangeness["unfamiliarity"] = np.concatenate([known.network.unfamiliarity, scores.network.unfamiliarity])
     measure = "unfamiliarity" if "unfamiliarity" in strangeness else "confidence"
     edges, shares = _histogram(strangeness[measure], len(known))
     if measure == "confidence":  # back to what is read as a confidence, from small to large
@@ -114,20 +116,25 @@ def measure_unknown(
         threshold=review.unfamiliarity if measure == "unfamiliarity" else None,
         miss_rate_at_95=miss_rate_at(strangeness[measure], len(known)),
     )
-    return section, _figures(strangeness, scores, len(known), resamples=resamples, seed=seed)
+    return section, _figures(strangeness, scores, copies, resamples=resamples, seed=seed)
 
 
 def _figures(
-    strangeness: Mapping[str, NDArray[np.float64]], unknown: Scores, known: int, *, resamples: int, seed: int
+    strangeness: Mapping[str, NDArray[np.float64]],
+    unknown: Scores,
+    copies: NDArray[np.intp],
+    *,
+    resamples: int,
+    seed: int,
 ) -> dict[str, Interval]:
-    reviewed = np.concatenate([np.zeros(known), ~unknown.accepted])
     names = {"unfamiliarity": "unknown_auroc", "confidence": "unknown_auroc_confidence"}
 
     def figures(w: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        found = {"unknown_reviewed_share": w @ reviewed / w[:, known:].sum(axis=1)}
-        return found | {names[m]: detection_areas(w, score, known) for m, score in strangeness.items()}
+        return {names[m]: detection_areas(w, score, len(copies)) for m, score in strangeness.items()}
 
-    return bootstrap_intervals(figures, (known, len(unknown)), seed=seed, resamples=resamples)
+    parts = [copies, np.arange(len(unknown))]
+    found = {"unknown_reviewed_share": share_interval(~unknown.accepted)}
+    return found | bootstrap_intervals(figures, parts, seed=seed, resamples=resamples)
 
 
 def _histogram(score: NDArray[np.float64], known: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,18 +1,22 @@
 """From the bytes of a photo to the array a network sees.
 
-`decode` turns bytes into upright RGB, safely; `preprocess` holds the one implementation of what a network's input looks
+`decode` turns bytes into upright RGB, safely, with what `formats`, `jpeg`, `container`, `tiff` and `pixels` know;
+`preprocess` holds the one implementation of what a network's input looks
 like, for training and predicting alike; `heatmap` draws what the network looked at back onto the photo.
 """
 
-from binsight.imaging.decode import SUPPORTED_FORMATS, ImageLimits, decode_image, read_header, read_photo, sniff_format
+from binsight.imaging.decode import ImageLimits, Photo, decode_image, decode_photo, read_header, read_photo
+from binsight.imaging.formats import SUPPORTED_FORMATS, sniff_format
 from binsight.imaging.heatmap import overlay_heatmap
 from binsight.imaging.preprocess import PreprocessSpec, normalise, prepare_photo, resize_image
 
 __all__ = [
     "SUPPORTED_FORMATS",
     "ImageLimits",
+    "Photo",
     "PreprocessSpec",
     "decode_image",
+    "decode_photo",
     "normalise",
     "overlay_heatmap",
     "prepare_photo",

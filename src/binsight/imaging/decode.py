@@ -1,7 +1,7 @@
-"""Bytes → upright 8-bit RGB, refusing what is too large, broken or no picture before memory is spent on it.
+"""Bytes → upright 8-bit RGB, refusing what is too large, broken or no picture before memory or time is spent on it.
 
-Pillow decodes; this module chooses the decoder by the bytes themselves (never by a file name), checks the sizes written
-in the header first, and makes one kind of picture out of every pixel type.
+Pillow decodes; this module chooses the decoder by the bytes themselves (never by a file name), gives it what decides
+about the pixels and nothing else, and checks the sizes written in the header, and the work asked for, first.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile
+from PIL import Image, ImageChops, ImageFile, ImageOps
 
 from binsight.errors import (
     BrokenImageError,
@@ -30,18 +30,14 @@ from binsight.errors import (
     TruncatedImageError,
     UnsupportedImageError,
 )
+from binsight.imaging.avif import check_avif
+from binsight.imaging.container import Contents, read_gif, read_png, read_webp
+from binsight.imaging.formats import sniff_format
+from binsight.imaging.jpeg import JpegStream, read_jpeg
+from binsight.imaging.pixels import to_rgb
+from binsight.imaging.tiff import check_tiff, read_orientation
 
-__all__ = [
-    "SUPPORTED_FORMATS",
-    "ImageLimits",
-    "decode_image",
-    "decode_to_pil",
-    "read_header",
-    "read_photo",
-    "sniff_format",
-]
-
-SUPPORTED_FORMATS = ("JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "HEIC")
+__all__ = ["ImageLimits", "Photo", "decode_image", "decode_photo", "read_header", "read_photo"]
 
 # Format → the Pillow module and class that decode it. The classes are used directly: `PIL.Image.open` would import
 # every plug-in, try them one after another, and apply a process-wide pixel limit instead of the caller's.
@@ -53,20 +49,8 @@ _DECODERS = {
     "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
     "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
     "HEIC": ("pillow_heif.as_plugin", "HeifImageFile"),
+    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
 }
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"BM", "BMP"),
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
-    (b"II+\x00", "TIFF"),
-    (b"MM\x00+", "TIFF"),
-)
-_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
-_ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "RGBa"})
 
 # EXIF 2.32, tag 0x0112: how the stored picture must be turned to stand upright.
 _UPRIGHT = {
@@ -78,6 +62,14 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TURNED_BY_DECODER = frozenset({"TIFF", "HEIC"})
+# A JPEG of the largest size may have this many scans, a smaller one in proportion; encoders make about ten.
+_MAX_SCANS = 12
+_LEAST_SCAN = 1_000_000  # pixels that a scan of a small picture counts as: setting it up costs as much
+# Pillow reads run-length coded BMP byte by byte in Python: bytes and pixels together.
+_MAX_RLE = 2_000_000
+_BLOCK = 8  # pixels; what a JPEG is coded in
+_READERS = {"PNG": read_png, "GIF": read_gif, "WebP": read_webp}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +78,43 @@ class ImageLimits:
 
     Attributes:
         max_bytes: of the encoded picture.
-        max_pixels: width times height.
+        max_pixels: width times height; phones take up to 64 megapixels, few take more.
         max_side: width or height, whichever is larger, in pixels.
     """
 
     max_bytes: int = 20_000_000
-    max_pixels: int = 50_000_000
+    max_pixels: int = 65_000_000
     max_side: int = 20_000
 
     def __post_init__(self) -> None:
         if min(self.max_bytes, self.max_pixels, self.max_side) < 1:
             raise SpecError(f"image limits must be positive, got {self}")
+
+
+_DEFAULT = ImageLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A decoded photo.
+
+    Attributes:
+        picture: upright, of mode RGB; smaller than the photo where that was asked for.
+        format: one of `SUPPORTED_FORMATS`.
+        width: of the whole photo, upright, in pixels.
+        height: likewise.
+        is_animated: whether there are further pictures in it.
+        quantisation: the mean of the JPEG luminance table, 1 for the best quality; 0 for other formats.
+        damage: what the decoder passed over in silence; None where nothing was found.
+    """
+
+    picture: Image.Image
+    format: str
+    width: int
+    height: int
+    is_animated: bool = False
+    quantisation: float = 0.0
+    damage: str | None = None
 
 
 def decode_image(
@@ -105,10 +123,10 @@ def decode_image(
     """Decode one picture to upright RGB.
 
     The first frame of an animation is taken. EXIF orientation is applied; transparency is laid over white; 16-bit
-    values are scaled to 8 bits; embedded colour profiles are ignored.
+    values are scaled to 8 bits; embedded colour profiles are ignored, as is all that is no part of the picture.
 
     Args:
-        data: the encoded picture: JPEG, PNG, WebP, BMP, GIF, TIFF, or HEIC when `pillow-heif` is installed.
+        data: the encoded picture: JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, or HEIC when `pillow-heif` is installed.
         limits: the largest picture accepted; by default `ImageLimits()`.
         min_size: `(height, width)`: when given, a JPEG may come out at 1/2, 1/4 or 1/8 of its size, but no side smaller
             than this; the decoder then skips the frequencies that would be lost anyway, which is several times faster.
@@ -118,24 +136,32 @@ def decode_image(
 
     Raises:
         EmptyImageError: there are no bytes.
-        ImageTooLargeError: a limit is exceeded.
+        ImageTooLargeError: a limit is exceeded, or the picture asks for far more work than its pixels need.
         UnsupportedImageError: not a picture, or of a format or pixel type that is not supported.
         TruncatedImageError: the data end too early.
         BrokenImageError: the data are damaged.
     """
-    return np.asarray(decode_to_pil(data, limits=limits, min_size=min_size))
+    return np.asarray(decode_photo(data, limits=limits, min_size=min_size).picture)
 
 
-def decode_to_pil(
-    data: bytes, *, limits: ImageLimits | None = None, min_size: tuple[int, int] | None = None
-) -> Image.Image:
-    """`decode_image`, as a Pillow image of mode RGB: spares a copy where Pillow goes on to resize."""
-    name, picture = _open(data, limits or ImageLimits())
+def decode_photo(data: bytes, *, limits: ImageLimits | None = None, min_size: tuple[int, int] | None = None) -> Photo:
+    """`decode_image` as a Pillow image, which spares a copy where it is then resized, with what else was read."""
+    opened = _open(data, limits or _DEFAULT)
+    name, (width, height) = opened.format, opened.size
     with _damage_reported(name):
-        if name == "JPEG" and min_size is not None:
-            _reduce_jpeg(picture, min_size)
-        picture.load()
-        return _to_rgb(_turn_upright(picture))
+        quantisation = _quantisation(opened.picture)
+        if opened.stream is not None:
+            _load_jpeg(opened, opened.stream, min_size)
+        else:
+            opened.picture.load()
+        method = _UPRIGHT.get(opened.orientation)
+        upright = opened.picture if method is None else opened.picture.transpose(method)
+        picture = to_rgb(upright, bits=opened.contents.bits)
+        if opened.contents.white_is_zero and upright.mode.startswith("I"):
+            picture = ImageOps.invert(picture)
+    animated = opened.contents.is_animated or bool(getattr(opened.picture, "is_animated", False))
+    damage = None if opened.stream is None else opened.stream.fault
+    return Photo(picture, name, width, height, animated, quantisation, damage)
 
 
 def read_header(data: bytes, *, limits: ImageLimits | None = None) -> tuple[str, int, int]:
@@ -144,29 +170,56 @@ def read_header(data: bytes, *, limits: ImageLimits | None = None) -> tuple[str,
     Raises:
         ImageError: as `decode_image`, as far as the header shows it.
     """
-    name, picture = _open(data, limits or ImageLimits())
-    width, height = picture.size
-    # Pillow gives the size of a TIFF, and pillow-heif that of a HEIC, as it will be once upright.
-    lying = name not in {"TIFF", "HEIC"} and _orientation(picture) >= 5
-    return (name, height, width) if lying else (name, width, height)
+    opened = _open(data, limits or _DEFAULT)
+    return opened.format, *opened.size
 
 
-def _open(data: bytes, limits: ImageLimits) -> tuple[str, ImageFile.ImageFile]:
-    """The format and the picture, its header read and all its sizes checked, no pixel decoded."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A picture whose header was read and whose sizes and work were checked; no pixel is decoded yet."""
+
+    format: str
+    picture: ImageFile.ImageFile
+    contents: Contents
+    stream: JpegStream | None
+    orientation: int
+    size: tuple[int, int]
+
+
+def _open(data: bytes, limits: ImageLimits) -> _Opened:
     _check_bytes(data, limits)
     name = sniff_format(data)
     decoder = _decoder(name)
-    _check_complete(name, data)
+    contents, stream = _read_contents(name, data, limits)
     if name == "WebP":
         # libwebp allocates the whole canvas when it opens a file.
-        _check_size(_webp_size(data), limits)
+        _check_size(_webp_size(contents.data), limits)
     with _damage_reported(name):
-        picture = decoder(io.BytesIO(data))
+        picture = decoder(io.BytesIO(contents.data))
         _check_size(picture.size, limits)
-        if name == "TIFF":
-            # libtiff allocates whole tiles, however small the picture.
-            _check_size(_tile_size(picture), limits)
-    return name, picture
+        _check_work(picture, data, stream, limits)
+        orientation = 1
+        if name not in _TURNED_BY_DECODER:
+            exif, xmp = (picture.info.get(key, b"") for key in ("exif", "xmp"))
+            orientation = read_orientation(contents.exif or exif, contents.xmp or xmp)
+    width, height = picture.size
+    return _Opened(name, picture, contents, stream, orientation, (height, width) if orientation >= 5 else picture.size)
+
+
+def _read_contents(name: str, data: bytes, limits: ImageLimits) -> tuple[Contents, JpegStream | None]:
+    """What is given to the decoder; of a JPEG its structure too."""
+    if name == "JPEG":
+        stream = read_jpeg(data)
+        return Contents(stream.data, stream.exif, stream.xmp), stream
+    if name in _READERS:
+        return _READERS[name](data), None
+    if name == "TIFF":
+        directory = check_tiff(data, limits.max_pixels, _MAX_SCANS)
+        white_is_zero = directory.white_is_zero
+        return Contents(data, is_animated=directory.has_next, bits=directory.bits, white_is_zero=white_is_zero), None
+    if name == "AVIF":  # libheif bounds the same for HEIC
+        check_avif(data, limits.max_pixels)
+    return Contents(data), None
 
 
 @contextmanager
@@ -182,6 +235,50 @@ def _damage_reported(name: str) -> Iterator[None]:
         raise _broken(name, error) from error
 
 
+def _load_jpeg(opened: _Opened, stream: JpegStream, min_size: tuple[int, int] | None) -> None:
+    """Decode a JPEG, and make sure that no pixel of it was made up.
+
+    libjpeg goes on with zeros where the data end too early, so that all blocks from there on are flat. A photo that
+    ends so, or has no end marker, is decoded again with other bits behind its data: they change what was made up.
+
+    Raises:
+        TruncatedImageError: pixels are missing.
+    """
+    missing = TruncatedImageError("JPEG picture ends too early (pixels are missing); copy or download it again")
+    if not (stream.has_end or stream.brings_all):
+        raise missing
+    _reduce(opened, min_size)
+    opened.picture.load()
+    if stream.has_end and not _ends_flat(opened.picture):
+        return
+    other = _decoder("JPEG")(io.BytesIO(stream.with_other_bits()))
+    _reduce(replace(opened, picture=other), min_size)
+    other.load()
+    if ImageChops.difference(opened.picture, other).getbbox():
+        raise missing
+
+
+def _reduce(opened: _Opened, min_size: tuple[int, int] | None) -> None:
+    if min_size is not None:
+        height, width = min_size
+        if opened.orientation >= 5:  # stored lying on its side
+            height, width = width, height
+        opened.picture.draft(None, (max(1, width), max(1, height)))
+
+
+def _ends_flat(picture: ImageFile.ImageFile) -> bool:
+    """Whether the last few pixels, of 8 x 8 before they were reduced, are all the same."""
+    scale = picture.decoderconfig[0] if picture.decoderconfig else 1
+    side = max(2, _BLOCK // scale)
+    box = max(0, picture.width - side), max(0, picture.height - side), picture.width, picture.height
+    return bool(picture.crop(box).getcolors(1))
+
+
+def _quantisation(picture: ImageFile.ImageFile) -> float:
+    tables = getattr(picture, "quantization", None)
+    return sum(table := tables[min(tables)]) / len(table) if tables else 0.0
+
+
 def read_photo(path: str | Path, *, limits: ImageLimits | None = None) -> bytes:
     """The bytes of a photo's file, if they are not too many.
 
@@ -189,7 +286,7 @@ def read_photo(path: str | Path, *, limits: ImageLimits | None = None) -> bytes:
         InputError: the file is missing, not a regular file, or cannot be read.
         ImageTooLargeError: it has more bytes than `limits` allow; they are not read.
     """
-    limits = limits or ImageLimits()
+    limits = limits or _DEFAULT
     path = Path(path)
     try:
         status = path.stat()
@@ -205,42 +302,9 @@ def read_photo(path: str | Path, *, limits: ImageLimits | None = None) -> bytes:
     return data
 
 
-def sniff_format(data: bytes) -> str:
-    """The format of a picture by its first bytes, one of `SUPPORTED_FORMATS`.
-
-    Raises:
-        UnsupportedImageError: none of them.
-    """
-    for signature, name in _SIGNATURES:
-        if data.startswith(signature):
-            return name
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WebP"
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
-        return "HEIC"
-    raise UnsupportedImageError(f"expected a picture ({', '.join(SUPPORTED_FORMATS)}), got {_describe(data)}")
-
-
 def _is_readable(status: os.stat_result, limits: ImageLimits) -> bool:
     # Opening a pipe or a device could wait for ever, and what is too large is not worth reading.
     return stat.S_ISREG(status.st_mode) and status.st_size <= limits.max_bytes
-
-
-def _describe(data: bytes) -> str:
-    head = data[:256].lstrip().lower()
-    if head.startswith((b"<!doctype html", b"<html")):
-        return "a web page"
-    if head.startswith((b"<?xml", b"<svg")):
-        return "XML or SVG"
-    if head.startswith(b"%pdf"):
-        return "a PDF"
-    if data.startswith(b"PK\x03\x04"):
-        return "a zip archive"
-    if data[4:8] == b"ftyp":
-        return f"a video or other media file of type {data[8:12].decode('ascii', 'replace').strip()!r}"
-    if all(byte in b"\t\n\r" or 0x20 <= byte < 0x7F for byte in data[:256]):
-        return f"{len(data):,} bytes of text"
-    return f"{len(data):,} bytes that begin with {data[:8].hex(' ')}"
 
 
 def _check_bytes(data: bytes, limits: ImageLimits) -> None:
@@ -262,6 +326,18 @@ def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
         )
 
 
+def _check_work(picture: ImageFile.ImageFile, data: bytes, stream: JpegStream | None, limits: ImageLimits) -> None:
+    """Refuse what would keep a decoder busy for much longer than its size lets one expect."""
+    pixels = picture.width * picture.height
+    most = _MAX_SCANS * max(limits.max_pixels, _DEFAULT.max_pixels) // max(pixels, _LEAST_SCAN)
+    if stream is not None and stream.scans > most:
+        raise ImageTooLargeError(
+            f"expected a JPEG of {pixels:,} pixels to have at most {most:,} scans, got {stream.scans:,}; save it again"
+        )
+    if data.startswith(b"BM") and data[30:31] in {b"\x01", b"\x02"} and len(data) + pixels > _MAX_RLE:
+        raise ImageTooLargeError(f"expected a run-length coded BMP of at most {_MAX_RLE:,} pixels; save it as PNG")
+
+
 def _decoder(name: str) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
     module_name, class_name = _DECODERS[name]
     try:
@@ -272,20 +348,6 @@ def _decoder(name: str) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
         raise UnsupportedImageError('HEIC photos need a plug-in: pip install "binsight[heic]"') from error
     decoder: Callable[[io.BytesIO], ImageFile.ImageFile] = getattr(module, class_name)
     return decoder
-
-
-def _check_complete(name: str, data: bytes) -> None:
-    """Refuse files that are shorter than their own header says: the decoders would call them damaged."""
-    least = 0
-    if name == "WebP":
-        least = 8 + int.from_bytes(data[4:8], "little")
-    elif name == "TIFF" and 42 in data[2:4]:  # not a BigTIFF; the tags often lie behind the pixels
-        least = int.from_bytes(data[4:8], "little" if data.startswith(b"II") else "big")
-    if len(data) < least:
-        raise TruncatedImageError(
-            f"{name} picture ends too early (expected at least {least:,} bytes, got {len(data):,}); "
-            "copy or download it again"
-        )
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -305,64 +367,6 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     if chunk == b"VP8 ":
         return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
     raise BrokenImageError(f"WebP picture is damaged (expected VP8, VP8L or VP8X, got {chunk!r})")
-
-
-def _tile_size(picture: ImageFile.ImageFile) -> tuple[int, int]:
-    tags = picture.tag_v2  # type: ignore[attr-defined]
-    return tags.get(ExifTags.Base.TileWidth, 1), tags.get(ExifTags.Base.TileLength, 1)
-
-
-def _reduce_jpeg(picture: ImageFile.ImageFile, min_size: tuple[int, int]) -> None:
-    height, width = min_size
-    if _orientation(picture) >= 5:  # stored lying on its side
-        height, width = width, height
-    picture.draft(None, (max(1, width), max(1, height)))
-
-
-def _orientation(picture: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none, or where it cannot be read: the pixels are still good."""
-    try:
-        value = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # damaged EXIF raises all kinds of errors
-        return 1
-    return value if isinstance(value, int) and value in _UPRIGHT else 1
-
-
-def _turn_upright(picture: Image.Image) -> Image.Image:
-    method = _UPRIGHT.get(_orientation(picture))
-    return picture if method is None else picture.transpose(method)
-
-
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):
-        return _sixteen_bit_to_rgb(picture)
-    if picture.mode == "F":
-        raise UnsupportedImageError("expected 8 or 16 bits per channel, got floating-point pixels; save as PNG or JPEG")
-    if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    if picture.mode == "RGB":
-        return picture
-    try:
-        return picture.convert("RGB")
-    except ValueError as error:
-        raise UnsupportedImageError(
-            f"cannot turn pixels of type {picture.mode} into RGB; save as PNG or JPEG"
-        ) from error
-
-
-def _sixteen_bit_to_rgb(picture: Image.Image) -> Image.Image:
-    stored = np.asarray(picture)
-    if stored.min() < 0 or stored.max() > 0xFFFF:
-        raise UnsupportedImageError("expected 8 or 16 bits per channel, got 32-bit pixels; save as PNG or JPEG")
-    values = stored.astype(np.uint32)
-    if "transparency" in picture.info:
-        values[values == picture.info["transparency"]] = 0xFFFF
-    # 65535 / 257 = 255: the exact inverse of repeating a byte. In place, because a large picture is many megabytes.
-    values += 128
-    values //= 257
-    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
 
 
 def _broken(name: str, error: Exception) -> BrokenImageError:

@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from binsight.errors import SpecError
-from binsight.imaging.decode import ImageLimits, decode_to_pil
+from binsight.imaging.decode import ImageLimits, decode_photo
 
-__all__ = ["PreprocessSpec", "normalise", "prepare_photo", "resize_image", "resize_picture", "visible_box"]
+__all__ = [
+    "PreprocessSpec",
+    "least_size",
+    "normalise",
+    "prepare_photo",
+    "resize_image",
+    "resize_picture",
+    "visible_box",
+]
 
 Fit = Literal["stretch", "crop", "letterbox"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
@@ -92,9 +100,13 @@ def prepare_photo(data: bytes, spec: PreprocessSpec, *, limits: ImageLimits | No
     Returns:
         `(h, w, 3)` uint8 RGB of `spec.size`.
     """
+    return resize_picture(decode_photo(data, limits=limits, min_size=least_size(spec)).picture, spec)
+
+
+def least_size(spec: PreprocessSpec) -> tuple[int, int]:
+    """`(height, width)` below which a photo may not be reduced before it becomes the network's input."""
     margin = _REDUCED_DECODE_MARGIN / (spec.crop_fraction if spec.fit == "crop" else 1.0)
-    min_size = (round(spec.size[0] * margin), round(spec.size[1] * margin))
-    return resize_picture(decode_to_pil(data, limits=limits, min_size=min_size), spec)
+    return round(spec.size[0] * margin), round(spec.size[1] * margin)
 
 
 def resize_image(image: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:

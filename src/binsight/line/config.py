@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from binsight.errors import InputError, SettingsError
+from binsight.errors import SettingsError
 from binsight.taxonomy import Taxonomy
+from binsight.text_files import read_text
 
 __all__ = [
     "AlarmSettings",
@@ -319,11 +320,7 @@ def load_line_config(path: Path) -> LineConfig:
         SettingsError: it is no TOML, or its values cannot be; all faults are in the message.
     """
     try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
-    try:
-        values = tomllib.loads(text)
+        values = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: this is not TOML: {error}") from error
     return parse_line_config(values, where=str(path))

@@ -14,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight import __version__
-from binsight.bundle import Manifest, SplitMetrics, verify_bundle, write_bundle
-from binsight.bundle.container import CARD_NAME, MODEL_NAME
-from binsight.dataset.layout import find_photos
+from binsight.bundle import CalibrationRecord, Manifest, SplitMetrics, photo_key, verify_bundle, write_bundle
+from binsight.bundle.container import CALIBRATION_NAME, CARD_NAME, MODEL_NAME
+from binsight.dataset.folder import find_photos
 from binsight.errors import BundleError, InputError
 from binsight.export.onnx_graph import attach_heads
-from binsight.pipeline.calibrate import Calibration, Scores, calibrate
+from binsight.pipeline.calibrate import ReviewTargets, ScaledCalibration, Scores, calibrate
 from binsight.pipeline.card import render_card
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.measure import measure, measure_unknown
 from binsight.pipeline.run import Run
 from binsight.pipeline.unfamiliarity import UnfamiliarityScale
+from binsight.probability.calibration import Calibration
 from binsight.training.backbones import BACKBONE_FILE
 from binsight.training.familiarity import FeatureSubspace, fit_subspace
 
@@ -68,18 +69,22 @@ def assemble_bundle(run: Run, model: TrainedModel, out: Path, *, overwrite: bool
     known = fit_subspace(model.fitted.source.of_split("train"))
     seen = {name: _scores(run, model, known, name) for name in ("val", "test") if name in run.data.splits}
     targets = run.config.review.targets()
-    labels = run.data.splits["val"].labels
+    val = run.data.splits["val"]
     run.reporter.stage("Calibrating")
-    calibration = calibrate(seen["val"], labels, targets)
-    metrics = {"val": measure(seen["val"], labels, targets)}
-    if "test" in seen:
-        metrics["test"] = measure(seen["test"], run.data.splits["test"].labels, targets, calibration=calibration)
+    calibration = calibrate(seen["val"], val.labels, targets, groups=val.groups)
+    _say_what_is_shown(run, calibration.fitted, targets)
+    metrics = {name: _measure(run, scores, calibration, name, targets) for name, scores in seen.items()}
     if unknown := unknown_photos(run.config.evaluate.unknown):
         strange = _scores_of(run, model, known, model.fitted.source.of_photos(unknown, what="unknown"))
         metrics["unknown"] = measure_unknown(strange, calibration)
-    manifest = _manifest(run, model, calibration, metrics)
+    manifest = _manifest(run, model, calibration.fitted, metrics)
     network = _network(model, known, calibration.scale)
-    files = {MODEL_NAME: network, CARD_NAME: render_card(manifest, seen["val"].logits, labels).encode()}
+    record = _record(run, model, calibration.fitted, targets)
+    files = {
+        MODEL_NAME: network,
+        CARD_NAME: render_card(manifest, record, seen["val"].logits, val.labels).encode(),
+        CALIBRATION_NAME: record.to_bytes(),
+    }
     if model.weights is not None and run.config.bundle.store_weights:
         files[BACKBONE_FILE] = model.weights
     run.reporter.stage("Writing the bundle")
@@ -87,6 +92,35 @@ def assemble_bundle(run: Run, model: TrainedModel, out: Path, *, overwrite: bool
     if faults := verify_bundle(written):
         raise BundleError(f"the bundle written is not sound: {faults[0].message}", file=faults[0].file)
     return written
+
+
+def _measure(
+    run: Run, scores: Scores, calibration: ScaledCalibration, name: str, targets: ReviewTargets
+) -> SplitMetrics:
+    split = run.data.splits[name]
+    fitted_for = targets if name == "val" else None
+    return measure(scores, split.labels, run.data.taxonomy, calibration, groups=split.groups, fitted_for=fitted_for)
+
+
+def _say_what_is_shown(run: Run, found: Calibration, targets: ReviewTargets) -> None:
+    if found.shown_precision >= targets.precision:
+        return
+    wanted = f"that {targets.precision:.1%} of what is accepted is right, with {targets.certainty:.0%} confidence"
+    if not found.shown_precision:
+        run.reporter.say(f"no threshold on val reaches the precision wanted ({targets.precision:.1%}): all is reviewed")
+        return
+    run.reporter.say(
+        f"val has too few photos, or mistakes too sure of themselves, to show {wanted}; what is shown is "
+        f"{found.shown_precision:.1%}. More photos in val help, or a lower --review-precision"
+    )
+
+
+def _record(run: Run, model: TrainedModel, found: Calibration, targets: ReviewTargets) -> CalibrationRecord:
+    keys = {name: [photo_key(digest) for digest in split.digests if digest] for name, split in run.data.splits.items()}
+    chosen = keys["val"] if model.chosen_on_val else []
+    return CalibrationRecord.of(
+        targets, found.shown_precision, {"trained": keys["train"], "calibrated": keys["val"], "chosen": chosen}
+    )
 
 
 def unknown_photos(folder: str | None) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What is fitted on a validation split after the training: temperatures and review thresholds.
+"""What is fitted on a validation split after the training: temperatures, review thresholds, scale of the unfamiliarity.
 
 `n` is the number of photos, `C` of classes.
 """
@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.evaluation.calibration import confidence_thresholds, fit_binary_temperature, fit_temperature
+from binsight.evaluation.scoring import Scores as JudgedScores
+from binsight.evaluation.scoring import cross_fit
 from binsight.pipeline.unfamiliarity import UnfamiliarityScale, energy, fit_scale
-from binsight.probability import ReviewThresholds, decide, sigmoid, softmax
+from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets
+from binsight.probability.calibration import calibrate as calibrate_network
 
-__all__ = ["Calibration", "ReviewTargets", "Scores", "accept", "calibrate"]
+__all__ = ["ReviewTargets", "ScaledCalibration", "Scores", "calibrate", "judge", "judge_cross_fitted"]
 
 
 @dataclass(frozen=True)
@@ -42,106 +44,59 @@ class Scores:
         residual = None if self.residual is None else self.residual[positions]
         return Scores(self.logits[positions], second, self.mask, residual)
 
-    def unfamiliarity(self, scale: UnfamiliarityScale | None) -> NDArray[np.float64]:
-        """What the exported network gives as `unfamiliarity`, `(n,)`: the energy, where there is no scale."""
+    def exported(self, scale: UnfamiliarityScale | None) -> NetworkScores:
+        """What the exported network gives; its `unfamiliarity` is the energy, where there is no scale."""
         strange = energy(self.logits)
-        return strange if scale is None or self.residual is None else scale.of(strange, self.residual)
+        if scale is not None and self.residual is not None:
+            strange = scale.of(strange, self.residual)
+        return NetworkScores(self.logits, self.biodegradable, self.mask, strange)
 
 
 @dataclass(frozen=True, slots=True)
-class ReviewTargets:
-    """When an item goes to a person.
+class ScaledCalibration:
+    """What turns scores into confidences and decisions.
 
     Attributes:
-        precision: the share of right predictions wanted among the accepted ones, in (0, 1].
-        disagreement_share: the share of rightly classified photos that may go to review because the heads disagree.
-        unfamiliar_share: likewise, because they look unlike the training data.
-    """
-
-    precision: float = 0.993
-    disagreement_share: float = 0.005
-    unfamiliar_share: float = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """What turns scores into confidences and decisions: the manifest holds it, but for the scale.
-
-    Attributes:
-        temperature: of the categories.
-        biodegradable_temperature: of the second head; None without it.
-        review: when an item goes to a person.
+        fitted: what the manifest holds.
         scale: of the unfamiliarity; the network holds it. None: unfamiliarity is the energy.
     """
 
-    temperature: float
-    biodegradable_temperature: float | None
-    review: ReviewThresholds
+    fitted: Calibration
     scale: UnfamiliarityScale | None = None
 
 
-def calibrate(scores: Scores, labels: NDArray[np.intp], targets: ReviewTargets) -> Calibration:
-    """Fit temperatures and review thresholds.
+def calibrate(
+    scores: Scores, labels: NDArray[np.intp], targets: ReviewTargets, *, groups: NDArray[np.intp] | None = None
+) -> ScaledCalibration:
+    """Fit the scale of the unfamiliarity, temperatures and review thresholds.
 
-    Args:
-        scores: of photos that the network did not learn from.
-        labels: `(n,)`, what they show.
-        targets: what may be sent to review.
+    The parameters are those of `binsight.probability.calibration.calibrate`.
     """
-    temperature = fit_temperature(scores.logits, labels)
-    probabilities = softmax(scores.logits, temperature=temperature)
-    predicted = probabilities.argmax(axis=1)
-    correct = predicted == labels
-    confidence = confidence_thresholds(
-        probabilities.max(axis=1),
-        predicted,
-        correct,
-        classes=scores.logits.shape[1],
-        target_precision=targets.precision,
-    )
-    second, disagreement = _calibrate_second(scores, labels, probabilities, correct, targets)
-    known = scores.take(np.flatnonzero(correct))
+    known = scores.take(np.flatnonzero(scores.logits.argmax(axis=1) == labels))
     scale = None if known.residual is None else fit_scale(energy(known.logits), known.residual)
-    unfamiliarity = _upper(known.unfamiliarity(scale), targets.unfamiliar_share)
-    return Calibration(temperature, second, ReviewThresholds(confidence, disagreement, unfamiliarity), scale)
+    return ScaledCalibration(calibrate_network(scores.exported(scale), labels, targets, groups=groups), scale)
 
 
-def accept(scores: Scores, calibration: Calibration) -> NDArray[np.bool_]:
-    """Which photos are accepted, `(n,)`; the others are for review."""
-    probabilities = softmax(scores.logits, temperature=calibration.temperature)
-    heads = None
-    if scores.biodegradable is not None and calibration.biodegradable_temperature is not None:
-        heads = sigmoid(scores.biodegradable, temperature=calibration.biodegradable_temperature)
-    strange = scores.unfamiliarity(calibration.scale)
-    decisions = [
-        decide(
-            probabilities[i],
-            calibration.review,
-            biodegradable_mask=() if scores.mask is None else scores.mask.tolist(),
-            biodegradable_probability=None if heads is None else float(heads[i]),
-            unfamiliarity=float(strange[i]),
-        )
-        for i in range(len(scores))
-    ]
-    return np.array([decision.decision == "accept" for decision in decisions], dtype=bool)
+def judge(scores: Scores, calibration: ScaledCalibration) -> JudgedScores:
+    """Confidences and decisions as the bundle gives them."""
+    return JudgedScores.of(scores.exported(calibration.scale), calibration.fitted)
 
 
-def _calibrate_second(
+def judge_cross_fitted(
     scores: Scores,
     labels: NDArray[np.intp],
-    probabilities: NDArray[np.float64],
-    correct: NDArray[np.bool_],
     targets: ReviewTargets,
-) -> tuple[float | None, float | None]:
-    """The second head's temperature, and the largest disagreement that is accepted; None, None without that head."""
-    if scores.biodegradable is None or scores.mask is None:
-        return None, None
-    temperature = fit_binary_temperature(scores.biodegradable, scores.mask[labels])
-    by_class = probabilities[:, scores.mask].sum(axis=1)
-    gap = np.abs(by_class - sigmoid(scores.biodegradable, temperature=temperature))
-    return temperature, _upper(gap[correct], targets.disagreement_share)
+    calibration: ScaledCalibration,
+    *,
+    groups: NDArray[np.intp] | None = None,
+) -> JudgedScores | None:
+    """Confidences and decisions, of each photo by a calibration fitted on others, copies among neither.
 
+    None where all photos are copies of each other.
+    """
 
-def _upper(values: NDArray[np.float64], share: float) -> float | None:
-    """The value that only this share exceeds; None where there are none to tell from."""
-    return float(np.quantile(values, 1 - share)) if len(values) else None
+    def judge_fold(fit: NDArray[np.intp], fold: NDArray[np.intp]) -> JudgedScores:
+        fitted = calibrate(scores.take(fit), labels[fit], targets, groups=None if groups is None else groups[fit])
+        return judge(scores.take(fold), fitted)
+
+    return cross_fit(judge(scores, calibration), labels, judge_fold, copies=groups)

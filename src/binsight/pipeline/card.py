@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.bundle import Manifest, Metric
+from binsight.bundle import CalibrationRecord, Manifest, Metric
 
-__all__ = ["class_rows", "metric_rows", "render_card"]
+__all__ = ["class_rows", "metric_rows", "render_card", "shown_precision"]
 
 _TEMPLATE = Template("""\
 # Model card: $name $version
@@ -30,9 +30,11 @@ Split: $split.$left_out$leakage
 The licences of the photos are not known to binsight: whoever trained the model knows them.
 
 ## How good it is
-With 95 % bootstrap intervals (2,000 resamples). On `val`, `calibration_error` (expected calibration error, 15 bins),
-`accepted_share` and `accepted_accuracy` depend on parameters fitted there, so they are cross-fitted: each photo was
-judged by parameters fitted on the other folds.$chosen_on_val
+With 95 % intervals: Wilson's for shares, the bootstrap's for the others (2,000 resamples), copies counted once.
+On `val`, `calibration_error` (expected calibration error, 15 bins), `accepted_share` and `accepted_accuracy` are those
+of the temperature and thresholds in the bundle, which were fitted on these very photos and so look better than they
+are; beside them, `..._cross_fitted`, each photo is judged by what was fitted on others.$chosen_on_val
+$shown
 
 | measured on | photos | metric | value | 95 % interval |
 |---|---|---|---|---|
@@ -49,11 +51,14 @@ $rows
 """)
 
 
-def render_card(manifest: Manifest, logits: NDArray[np.float64], labels: NDArray[np.intp]) -> str:
+def render_card(
+    manifest: Manifest, record: CalibrationRecord, logits: NDArray[np.float64], labels: NDArray[np.intp]
+) -> str:
     """The card, Markdown.
 
     Args:
         manifest: complete but for its files; `training` as `binsight.pipeline.assemble` makes it.
+        record: what it was calibrated for.
         logits: of the photos of `val`, `(n, C)`.
         labels: what they show, `(n,)`.
     """
@@ -75,8 +80,23 @@ def render_card(manifest: Manifest, logits: NDArray[np.float64], labels: NDArray
         left_out=_left_out(training),
         leakage=_leakage(training),
         chosen_on_val=_chosen_on_val(training),
+        shown=shown_precision(record),
         metrics="\n".join(metric_rows(manifest)),
         rows="\n".join(class_rows(manifest.taxonomy.ids, logits, labels)),
+    )
+
+
+def shown_precision(record: CalibrationRecord) -> str:
+    """A sentence on what the review threshold is worth."""
+    certainty = f"with {record.targets.certainty:.0%} confidence"
+    if record.shown_precision >= record.targets.precision:
+        return (
+            f"The threshold was chosen so that, {certainty}, at least {record.targets.precision:.1%} of what is "
+            "accepted is right on photos like those of `val` (Clopper-Pearson bound, fixed sequence testing)."
+        )
+    return (
+        f"{record.targets.precision:.1%} right among the accepted was wanted; {certainty}, "
+        f"{record.shown_precision:.1%} could be shown on the photos of `val`."
     )
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from binsight.bundle.runtime import import_onnxruntime
 from binsight.errors import BinsightError, DatasetError, ImageError, InputError
-from binsight.evaluation.calibration import cross_fit_folds
 from binsight.evaluation.comparison import Comparison, Contestant, compare_contestants
 from binsight.evaluation.evaluate import Stage
 from binsight.evaluation.labelled import LabelledSet
@@ -22,6 +21,7 @@ from binsight.imaging import PreprocessSpec, decode_image, read_photo
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.reporting import ticker
 from binsight.predictor import available_cores, run_in_order
+from binsight.probability.folds import cross_fit_folds
 from binsight.training.backbones import find_backbone
 from binsight.training.features import FeatureExtractor
 from binsight.training.heads import fit_categories
@@ -84,21 +84,23 @@ def compare_backbones(
         for photos, what in ((train, "photos to fit on"), (val, split)):
             progress = stage(f"{name}, {what}")
             features.append(extractor.extract(photos.paths, progress=ticker(progress, len(photos))))
-        predicted, cross_validated = _fit_and_predict(features[0], train.labels, features[1], seed=seed)
+        predicted, cross_validated = _fit_and_predict(features[0], train, features[1], seed=seed)
         notes = (("cross-validation", cross_validated),)
         contestants.append(Contestant(name, predicted, len(graph), math.nan, notes))
         runs.append(_one_run(graph, backbone.spec))
     stage("Timing")
     timed = [replace(c, engine_ms=ms) for c, ms in zip(contestants, time_in_turn(runs), strict=True)]
-    return compare_contestants(timed, val.labels, split=split, unreadable=(*faults, *more), seed=seed)
+    return compare_contestants(
+        timed, val.labels, split=split, copies=val.copies, unreadable=(*faults, *more), seed=seed
+    )
 
 
 def _fit_and_predict(
-    features: NDArray[np.float32], labels: NDArray[np.intp], unseen: NDArray[np.float32], *, seed: int
+    features: NDArray[np.float32], photos: LabelledSet, unseen: NDArray[np.float32], *, seed: int
 ) -> tuple[NDArray[np.intp], float]:
-    """The classes of `unseen` by a head on `features`, and that head's accuracy in cross-validation."""
-    penalty, cross_validated = _choose_penalty(features, labels, seed=seed)
-    head = fit_categories(features, labels, inverse_penalty=penalty)
+    """The classes of `unseen` by a head on the features of photos, and that head's accuracy in cross-validation."""
+    penalty, cross_validated = _choose_penalty(features, photos, seed=seed)
+    head = fit_categories(features, photos.labels, inverse_penalty=penalty)
     predicted: NDArray[np.intp] = head.logits(unseen).argmax(axis=1)
     return predicted, cross_validated
 
@@ -127,12 +129,12 @@ def _leave_out_unreadable(
     return photos.take(kept), tuple(faults)
 
 
-def _choose_penalty(features: NDArray[np.float32], labels: NDArray[np.intp], *, seed: int) -> tuple[float, float]:
-    """The penalty with the best accuracy in cross-validation, and that accuracy."""
-    scores = {}
+def _choose_penalty(features: NDArray[np.float32], photos: LabelledSet, *, seed: int) -> tuple[float, float]:
+    """The penalty with the best accuracy in cross-validation, copies in one part, and that accuracy."""
+    labels, scores = photos.labels, {}
     for penalty in _PENALTIES:
         right = 0
-        for fit, judge in cross_fit_folds(labels, folds=_FOLDS, seed=seed):
+        for fit, judge in cross_fit_folds(labels, photos.copies, folds=_FOLDS, seed=seed):
             head = fit_categories(features[fit], labels[fit], inverse_penalty=penalty)
             right += int(np.count_nonzero(head.logits(features[judge]).argmax(axis=1) == labels[judge]))
         scores[penalty] = right / len(labels)

@@ -14,7 +14,7 @@ from binsight.errors import SettingsError
 from binsight.imaging import PreprocessSpec
 from binsight.pipeline.calibrate import ReviewTargets
 from binsight.pipeline.mirrored import mirror_fields
-from binsight.pipeline.settings import Option, section_faults, section_options, setting
+from binsight.settings import Option, section_faults, section_options, setting
 from binsight.training.augment_settings import STRENGTHS, AugmentSettings, augment_strength
 from binsight.training.backbones import backbone_names
 from binsight.training.fine_tune_settings import FineTuneSettings
@@ -144,10 +144,11 @@ class ReviewConfig:
         high=1.0,
     )
     unfamiliar_share: float = setting(0.02, "Likewise, because they look unlike the training data.", low=0.0, high=1.0)
+    certainty: float = setting(0.95, "With which the precision is to be met on other photos.", low=0.5, high=0.999)
 
     def targets(self) -> ReviewTargets:
         """The same, for `calibrate`."""
-        return ReviewTargets(self.precision, self.disagreement_share, self.unfamiliar_share)
+        return ReviewTargets(self.precision, self.disagreement_share, self.unfamiliar_share, self.certainty)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from binsight.dataset import Dataset
 from binsight.dataset.audit import Audit, audit
+from binsight.dataset.samples import SPLITS
 from binsight.dataset.split import split
 from binsight.errors import DatasetError, LeakageError
 from binsight.pipeline.config import DataConfig
@@ -26,6 +27,7 @@ __all__ = ["PreparedData", "Split", "open_taxonomy", "prepare_data"]
 
 _UNUSABLE = ("unreadable", "truncated", "damaged")
 _LEAST_VAL = 10  # calibration is cross-fitted in five parts
+_THIN = 10  # of so many, all rightly classified, one still cannot say that three in four will be
 _SHOWN = 5
 _UNSORTED = "unsorted"
 
@@ -38,11 +40,13 @@ class Split:
         paths: n files.
         labels: `(n,)`, positions in the taxonomy.
         groups: `(n,)`; photos of one number are copies of each other.
+        digests: of each the SHA-256 of its file, hexadecimal.
     """
 
     paths: tuple[Path, ...]
     labels: NDArray[np.intp]
     groups: NDArray[np.intp]
+    digests: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -122,7 +126,18 @@ def prepare_data(
         work.remember("data", key, plan)
     _speak_of(plan["record"], reporter)
     _check_leakage(plan["record"], config)
-    return _assemble(dataset, taxonomy, is_open, plan)
+    data = _assemble(dataset, taxonomy, is_open, plan)
+    if thin := list(thin_classes(data)):
+        reporter.say(f"few photos to learn from or to judge by: {'; '.join(thin)}")
+    return data
+
+
+def thin_classes(data: PreparedData) -> Iterator[str]:
+    """For each split the classes with fewer than ten photos there, and how many they have."""
+    for name, found in data.splits.items():
+        counts = np.bincount(found.labels, minlength=len(data.taxonomy))
+        if few := [f"{c} {n or 'none'}" for c, n in zip(data.taxonomy.ids, counts, strict=True) if n < _THIN]:
+            yield f"{name}: {', '.join(few)}"
 
 
 def open_taxonomy(dataset: Dataset) -> Taxonomy:
@@ -160,10 +175,12 @@ def _plan(dataset: Dataset, found: Audit, config: DataConfig, seed: int) -> dict
     rows = [
         [sample.path, sample.split, found.groups[i]]
         for i, sample in zip(kept, divided, strict=True)
-        if sample.split is not None
+        if sample.split in SPLITS
     ]
+    unused = Counter(sample.split for sample in divided if sample.split not in SPLITS)
     record = {
         "findings": found.counts(),
+        "unused": {split or "no split": count for split, count in sorted(unused.items(), key=str)},
         "leakage": [f.message for f in found.of_kind("leakage")],
         "split": how,
         "left_out": left_out,
@@ -194,6 +211,9 @@ def _speak_of(record: Mapping[str, Any], reporter: Reporter) -> None:
         names = ", ".join(entry["path"] for entry in left_out[:_SHOWN])
         more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
         reporter.say(f"{len(left_out)} photos cannot be read and are left out: {names}{more}")
+    if unused := record.get("unused"):
+        listed = ", ".join(f"{count:,} in {split}" for split, count in unused.items())
+        reporter.say(f"{sum(unused.values()):,} photos are not used, for they are not in {', '.join(SPLITS)}: {listed}")
     if conflicts := record["findings"].get("label_conflict"):
         reporter.say(f"{conflicts} groups of copies have different labels; binsight data audit lists them")
 
@@ -211,13 +231,14 @@ def _assemble(dataset: Dataset, taxonomy: Taxonomy, is_open: bool, plan: Mapping
     by_path = {s.path: s for s in dataset}
     splits: dict[str, Split] = {}
     digest = hashlib.sha256()
-    for name in ("train", "val", "test"):
+    for name in SPLITS:
         rows = [(by_path[path], group) for path, split_name, group in plan["rows"] if split_name == name]
         if not rows and name == "test":
             continue
         labels = np.array([taxonomy.index(sample.class_id) for sample, _ in rows], np.intp)
         groups = np.array([group for _, group in rows], np.intp)
-        splits[name] = Split(tuple(dataset.file(sample) for sample, _ in rows), labels, groups)
+        paths = tuple(dataset.file(sample) for sample, _ in rows)
+        splits[name] = Split(paths, labels, groups, tuple(sample.sha256 or "" for sample, _ in rows))
         for sample, _ in sorted(rows, key=lambda row: row[0].path):
             digest.update(f"{name} {sample.class_id} {sample.sha256}  {sample.path}\n".encode())
     _check_splits(splits, taxonomy, dataset.root)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.dataset.audit.discriminant import spread_folds
 from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.work import key_of
+from binsight.probability.folds import spread_folds
 from binsight.training.features import View
 from binsight.training.heads import Heads, fit_heads
 from binsight.training.small_fit import FeatureSet, fit_small_network, one_blas_thread
@@ -112,7 +112,7 @@ def search_inner(run: Run, source: FeatureSource) -> tuple[dict[str, Any], Featu
     )
     rate, dropout = tuning.learning_rate, tuning.dropout
     space = SearchSpace((rate[0], rate[1]), tuning.inner_sizes, (dropout[0], dropout[1]))
-    study = open_study(study_name(run, source), run.study_url, prune=tuning.prune)
+    study = open_study(study_name(run, source), run.study_url, prune=tuning.prune, alone=tuning.storage is None)
     with one_blas_thread():
         best = search_small_network(
             study,
@@ -140,7 +140,7 @@ def study_name(run: Run, source: FeatureSource) -> str:
 
 def _folds(run: Run, number: int) -> NDArray[np.int64]:
     train = run.data.splits["train"]
-    return spread_folds(train.labels.astype(np.int64), train.groups.tolist(), folds=number, seed=run.config.seed)
+    return spread_folds(train.labels, train.groups, folds=number, seed=run.config.seed)
 
 
 def _take(photos: FeatureSet, chosen: NDArray[np.bool_]) -> FeatureSet:

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from binsight.pipeline.settings import setting
+from binsight.settings import setting
 
 __all__ = ["mirror_fields"]
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from binsight.errors import InputError, SettingsError
+from binsight.errors import SettingsError
 from binsight.pipeline.config import TrainConfig, all_options
-from binsight.pipeline.settings import Option, parse_text, suggest
+from binsight.settings import Option, parse_text, read_toml, suggest
 
 __all__ = ["PRESETS", "read_config_file", "resolve_config"]
 
@@ -52,12 +51,7 @@ def read_config_file(path: Path) -> Values:
         InputError: the file cannot be read.
         SettingsError: it is not TOML.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+    data = read_toml(path)
     top = {key: value for key, value in data.items() if not isinstance(value, dict)}
     return {"": top} | {key: value for key, value in data.items() if isinstance(value, dict)}
 

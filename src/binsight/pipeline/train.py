@@ -20,6 +20,7 @@ from binsight.pipeline.reporting import Reporter, SilentReporter
 from binsight.pipeline.run import Run
 from binsight.pipeline.work import Work
 from binsight.predictor import available_cores
+from binsight.training.tuning import study_faults
 
 if TYPE_CHECKING:
     from binsight.evaluation.results import Evaluation
@@ -137,7 +138,8 @@ def _train_model(run: Run, chosen: ChosenBackbone) -> TrainedModel:
 
         return train_original(run, chosen)
     source = run.frozen_source(chosen)
-    fitted = fit_inner(run, source) if kind == "inner" else fit_logistic(run, source)
+    with study_faults(run.study_url):
+        fitted = fit_inner(run, source) if kind == "inner" else fit_logistic(run, source)
     if not run.config.fine_tune.enabled:
         return TrainedModel(fitted)
     from binsight.pipeline.tuned import fine_tune_backbone  # noqa: PLC0415 - needs Keras
@@ -154,7 +156,11 @@ def _check_target(out: Path, *, overwrite: bool) -> None:
 def _write_taxonomy(data: PreparedData, path: Path, reporter: Reporter) -> Path | None:
     if not data.is_open:
         return None
-    write_whole(path, data.taxonomy.to_toml().encode())
+    text = data.taxonomy.to_toml().encode()
+    if path.exists() and path.read_bytes() != text:
+        reporter.say(f"{path} is not as it would be written, and left alone; to use it, train with --taxonomy {path}")
+        return None
+    write_whole(path, text)
     if data.taxonomy.has_biodegradability:
         reporter.say(f"the photos have no taxonomy: one was written to {path}; streams and advice are left for you")
     else:
@@ -181,7 +187,7 @@ def _evaluate(run: Run, bundle: Path) -> Evaluation:
     split = run.data.splits[name]
     return evaluate_bundle(
         bundle,
-        LabelledSet(split.paths, split.labels, run.data.root),
+        LabelledSet(split.paths, split.labels, run.data.root, copies=split.groups),
         unknown=unknown_photos(run.config.evaluate.unknown),
         robustness=run.config.evaluate.robustness,
         split=name,

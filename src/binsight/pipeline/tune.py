@@ -20,7 +20,14 @@ from binsight.pipeline.reporting import Reporter, SilentReporter
 from binsight.pipeline.run import Run
 from binsight.pipeline.work import Work
 from binsight.predictor import available_cores
-from binsight.training.tuning import TrialRecord, best_trial, measure_importance, open_study, trial_records
+from binsight.training.tuning import (
+    TrialRecord,
+    best_trial,
+    measure_importance,
+    open_study,
+    study_faults,
+    trial_records,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,9 +109,10 @@ def tune(
     )
     run = Run(config, data, opened, reporter, workers)
     source = run.frozen_source(chosen)
-    search_inner(run, source)
-    study = open_study(study_name(run, source), run.study_url, prune=config.tuning.prune)
-    trials, best, importance = trial_records(study), best_trial(study), measure_importance(study)
+    with study_faults(run.study_url):
+        search_inner(run, source)
+        study = open_study(study_name(run, source), run.study_url, prune=config.tuning.prune)
+        trials, best, importance = trial_records(study), best_trial(study), measure_importance(study)
     reporter.stage("Drawing")
     files = [_write_table(out / "trials.csv", trials), _write_best(out / "best.toml", best)]
     files += [_write_figure(out / f"{name}.png", figure) for name, figure in _figures(trials, importance).items()]

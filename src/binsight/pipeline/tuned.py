@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from binsight.errors import CheckpointError
 from binsight.files import write_whole
@@ -60,71 +61,111 @@ def fine_tune_backbone(run: Run, chosen: ChosenBackbone, frozen: FittedHeads) ->
     choices = asdict(config.fine_tune)
     for name in ("average", "log_to"):  # they change what comes after, or nothing
         choices.pop(name)
-    key = key_of("tuned", frozen.source.key, frozen.record, choices, asdict(config.augmentation()), config.seed)
-    shares = tuple(dict.fromkeys(share for share in run.config.fine_tune.average if share > 0))
-    stage = f"tuned-{key}"
-    kept = run.work.recall(stage, key_of(key, shares))
-    if kept is None:
-        about = _train(run, chosen, frozen, shares, key)
-        run.work.remember(stage, key_of(key, shares), about)
-        kept = about
+    heads = {name: array.tolist() for name, array in frozen.heads.to_arrays().items()}
+    key = key_of("tuned", frozen.source.key, heads, choices, asdict(config.augmentation()), config.seed)
+    shares = tuple(dict.fromkeys(share for share in config.fine_tune.average if share > 0))
+    about = _train_and_average(run, chosen, frozen, shares, key)
     candidates = [_Candidate(0.0, frozen, _accuracy(run, frozen))]
     for share in shares:
         graph, weights = _paths(run, key, share)
         fitted = _averaged_heads(run, FeatureSource(run, graph, chosen), frozen, _heads_name(key, share), key)
         candidates.append(_Candidate(share, fitted, _accuracy(run, fitted), weights))
     best = max(candidates, key=lambda candidate: candidate.accuracy)  # of equal ones the nearer to the start
-    return _describe(run, best, candidates, kept)
+    return _describe(run, best, candidates, about)
 
 
-def _train(
+def _train_and_average(
     run: Run, chosen: ChosenBackbone, frozen: FittedHeads, shares: tuple[float, ...], key: str
 ) -> dict[str, Any]:
-    """Fine-tune, and write graph and weights of every average; gives what is to be remembered."""
-    run.reporter.stage("Building the network")
-    from binsight.training.averaging import interpolate  # noqa: PLC0415 - Keras takes seconds
-    from binsight.training.backbones import write_backbone_safetensors  # noqa: PLC0415
-    from binsight.training.devices import spread_over_devices  # noqa: PLC0415
+    """What is to be said of the training; it, and the averages, are only made where they are not there yet."""
+    stage = f"tuned-{key}"
+    about: dict[str, Any] | None = run.work.recall(stage, key)
+    ends = run.work.recall_arrays(stage, key)
+    missing = [share for share in shares if not _is_averaged(run, key, share)]
+    if about is None or ends is None or missing:
+        run.reporter.stage("Building the network")
+        from binsight.training.devices import spread_over_devices  # noqa: PLC0415 - Keras takes seconds
 
-    spread_over_devices()
-    backbone, folder = chosen.build(), run.work.folder(f"fine-tune-{key}")
-    cut = find_cut(chosen, run.config.full_fine_tune_settings().frozen_share) if run.config.fine_tune.views else None
-    if cut is None:
-        network, result = _train_on_photos(run, chosen, backbone, frozen.heads, folder)
+        spread_over_devices()
+        network = _Network(run, chosen, frozen.heads)
+        if about is None or ends is None:
+            about, ends, missing = *_train(run, network, key), list(shares)
+            run.work.remember_arrays(stage, key, ends)
+            run.work.remember(stage, key, about)
+        for share in missing:
+            _average(run, network, ends, share, key)
+    shutil.rmtree(run.work.root / "activations", ignore_errors=True)  # gigabytes that nothing needs any more
+    return about
+
+
+def _train(run: Run, network: _Network, key: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Fine-tune; gives what is to be said of it, and the weights before and after."""
+    folder = run.work.folder(f"fine-tune-{key}")
+    if (cut := network.cut) is None:
+        trained, result = "the whole backbone", _train_on_photos(run, network, folder)
     else:
-        network, result = _train_on_views(run, chosen, backbone, frozen.heads, folder, cut)
-    tuned = network.get_weights()
-    for share in shares:
-        run.reporter.stage(f"Averaging, {share:.0%} trained")
-        network.set_weights(interpolate(result.start, tuned, share))
-        run.work.remember_arrays(_heads_name(key, share), key, _heads_of(network).to_arrays())
-        graph, weights = _paths(run, key, share)
-        write_whole(weights, write_backbone_safetensors(chosen.backbone.name, backbone))
-        write_whole(graph, chosen.to_onnx(backbone).SerializeToString())
-    shutil.rmtree(run.work.folder("activations"))  # gigabytes that nothing needs any more
-    return {
-        "trained": "the whole backbone" if cut is None else f"the backbone behind {cut.layer}",
+        trained, result = f"the backbone behind {cut.layer}", _train_on_views(run, network, cut, folder)
+    about = {
+        "trained": trained,
         "epochs": len(result.history),
         "best_epoch": result.best_epoch,
         "chosen": result.chosen,
         "accuracy_before_averaging": result.validation.accuracy,
         "history": [asdict(record) for record in result.history],
     }
+    ends = {"start": result.start, "tuned": network.model.get_weights()}
+    return about, {f"{end}.{i}": array for end, weights in ends.items() for i, array in enumerate(weights)}
 
 
-def _train_on_photos(
-    run: Run, chosen: ChosenBackbone, backbone: keras.Model, heads: Heads, folder: Path
-) -> tuple[keras.Model, FineTuneResult]:
+def _average(run: Run, network: _Network, ends: dict[str, NDArray[Any]], share: float, key: str) -> None:
+    """Write graph, weights and heads of one average."""
+    from binsight.training.averaging import interpolate  # noqa: PLC0415 - Keras takes seconds
+    from binsight.training.backbones import write_backbone_safetensors  # noqa: PLC0415
+
+    run.reporter.stage(f"Averaging, {share:.0%} trained")
+    start, tuned = ([ends[f"{end}.{i}"] for i in range(len(ends) // 2)] for end in ("start", "tuned"))
+    network.model.set_weights(interpolate(start, tuned, share))
+    graph, weights = _paths(run, key, share)
+    write_whole(weights, write_backbone_safetensors(network.chosen.backbone.name, network.backbone))
+    write_whole(graph, network.chosen.to_onnx(network.backbone).SerializeToString())
+    run.work.remember_arrays(_heads_name(key, share), key, _heads_of(network.model).to_arrays())
+
+
+def _is_averaged(run: Run, key: str, share: float) -> bool:
+    files = _paths(run, key, share)
+    return all(path.is_file() for path in files) and run.work.recall_arrays(_heads_name(key, share), key) is not None
+
+
+class _Network:
+    """A backbone, and what of it is trained, with the fitted heads on it.
+
+    Args:
+        run: the training.
+        chosen: the backbone.
+        heads: fitted on its features.
+    """
+
+    def __init__(self, run: Run, chosen: ChosenBackbone, heads: Heads) -> None:
+        from binsight.training.fine_tune_tail import split_backbone  # noqa: PLC0415 - Keras takes seconds
+
+        self.chosen = chosen
+        self.backbone = chosen.build()
+        tuned = run.config.fine_tune
+        self.cut = find_cut(chosen, run.config.full_fine_tune_settings().frozen_share) if tuned.views else None
+        trained = self.backbone if self.cut is None else split_backbone(self.backbone, self.cut.layer)
+        self.model = _put_heads_on(trained, heads, classes=run.classes, dropout=tuned.dropout)
+
+
+def _train_on_photos(run: Run, network: _Network, folder: Path) -> FineTuneResult:
     """Every photo altered anew each time it is seen."""
     from binsight.training.fine_tune import fine_tune  # noqa: PLC0415 - Keras takes seconds
 
-    network = _network(run, backbone, heads)
-    result = fine_tune(
-        network,
+    return fine_tune(
+        network.model,
         run.data.labelled("train"),
         run.data.labelled("val"),
         run.config.full_fine_tune_settings(),
-        spec=chosen.spec,
+        spec=network.chosen.spec,
         work=folder,
         seed=run.config.seed,
         resume=True,
@@ -132,25 +173,21 @@ def _train_on_photos(
         progress=run.reporter.stage("Fine-tuning"),
         workers=run.workers,
     )
-    return network, result
 
 
-def _train_on_views(
-    run: Run, chosen: ChosenBackbone, backbone: keras.Model, heads: Heads, folder: Path, cut: Cut
-) -> tuple[keras.Model, FineTuneResult]:
+def _train_on_views(run: Run, network: _Network, cut: Cut, folder: Path) -> FineTuneResult:
     """A fixed number of altered views, run through the frozen layers once."""
-    from binsight.training.fine_tune_tail import fine_tune_tail, split_backbone  # noqa: PLC0415 - Keras takes seconds
+    from binsight.training.fine_tune_tail import fine_tune_tail  # noqa: PLC0415 - Keras takes seconds
 
-    views, seen = compute_views(run, chosen, cut)
-    network = _network(run, split_backbone(backbone, cut.layer), heads)
-    result = fine_tune_tail(
-        network,
+    views, seen = compute_views(run, network.chosen, cut)
+    return fine_tune_tail(
+        network.model,
         run.data.labelled("train"),
         views,
         run.data.labelled("val"),
         seen,
         replace(run.config.full_fine_tune_settings(), frozen_share=0.0),  # what is frozen was cut off
-        spec=chosen.spec,
+        spec=network.chosen.spec,
         plain_share=run.config.fine_tune.plain_share,
         work=folder,
         seed=run.config.seed,
@@ -158,19 +195,18 @@ def _train_on_views(
         on_epoch_end=_on_epoch_end(run, folder),
         progress=run.reporter.stage("Fine-tuning"),
     )
-    return network, result
 
 
-def _network(run: Run, backbone: keras.Model, heads: Heads) -> keras.Model:
+def _put_heads_on(backbone: keras.Model, heads: Heads, *, classes: int, dropout: float) -> keras.Model:
     """A backbone, or the last part of one, with the fitted heads on it."""
     from binsight.training.network import build_network  # noqa: PLC0415 - Keras takes seconds
 
     network = build_network(
         backbone,
-        classes=run.classes,
+        classes=classes,
         biodegradable=heads.biodegradable is not None,
         inner_size=None if heads.inner is None else heads.inner.weight.shape[1],
-        dropout=run.config.fine_tune.dropout,
+        dropout=dropout,
     )
     parts = {"logits": heads.categories, "biodegradable_logit": heads.biodegradable, "inner": heads.inner}
     for name, part in parts.items():

@@ -25,6 +25,8 @@ __all__ = ["Work", "key_of"]
 
 # Tells a folder made here, which may be emptied, from one of the user's.
 _MARKER: Final = ".binsight-work.json"
+# What is there before anything is trained; each part is known by what it was made from, so any run may use it.
+_PREPARED: Final = frozenset({_MARKER, "config.toml", "data.json", "features", "graphs"})
 _KEY: Final = "key"
 
 
@@ -45,7 +47,7 @@ class Work:
 
     @classmethod
     def open(cls, root: Path, *, resume: bool = False, overwrite: bool = False) -> Work:
-        """Open the folder of a training, or make it.
+        """Open the folder of a training, or make it. One whose run failed before it trained anything is as good as new.
 
         Args:
             root: where.
@@ -73,6 +75,8 @@ class Work:
         if resume:
             return
         if not overwrite:
+            if {entry.name for entry in root.iterdir()} <= _PREPARED:
+                return
             raise OutputError(
                 f"{root} holds an earlier run; pass --resume to continue it, or --overwrite to begin anew"
             )

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from binsight.errors import BinsightError, BundleError
-from binsight.serving.api import json_response
-from binsight.serving.models import Change, NoRollbackError, ReloadBusyError
+from binsight.serving.api import json_response, parse_query
+from binsight.serving.models import Change, NoRollbackError, ReloadBusyError, RolledBackError
 from binsight.serving.problems import ProblemError
-from binsight.serving.schemas import ModelChange
+from binsight.serving.schemas import ModelChange, ReloadQuery
 from binsight.serving.service import Service, current_service
 
 __all__ = ["admin_blueprint"]
-
-_log = logging.getLogger("binsight.serving")
 
 
 def admin_blueprint() -> Blueprint:
@@ -30,13 +26,12 @@ def _reload(name: str) -> Response:
     service = current_service()
     service.check_ready()
     service.model(name)
+    query = parse_query(request.args, ReloadQuery)
     try:
-        return _changed(service, name, service.store.reload(name))
-    except ReloadBusyError as error:
-        raise ProblemError("conflict", str(error), retry_after_s=1) from None
+        return _changed(service, name, service.reload(name, force=query.force))
+    except (ReloadBusyError, RolledBackError) as error:
+        raise _unchanged(error) from None
     except BinsightError as error:
-        service.telemetry.model_refused(name)
-        _log.error("model %s was not reloaded, the old version stays: %s", name, error)
         # Other errors name paths of the server; they are for its log only.
         detail = str(error) if isinstance(error, BundleError) else "the bundle cannot be read where it was"
         raise ProblemError("bundle", detail) from None
@@ -48,7 +43,11 @@ def _rollback(name: str) -> Response:
     try:
         return _changed(service, name, service.store.rollback(name))
     except (NoRollbackError, ReloadBusyError) as error:
-        raise ProblemError("conflict", str(error)) from None
+        raise _unchanged(error) from None
+
+
+def _unchanged(error: BinsightError) -> ProblemError:
+    return ProblemError(error.code, str(error), retry_after_s=1 if isinstance(error, ReloadBusyError) else None)
 
 
 def _changed(service: Service, name: str, change: Change) -> Response:

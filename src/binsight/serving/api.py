@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import TypeVar, cast
 
-from flask import Blueprint, Response, request
-from pydantic import ValidationError
+from flask import Blueprint, Response, g, request
+from pydantic import BaseModel, ValidationError
 
 from binsight.errors import BinsightError, ImageError
 from binsight.serving.jobs import Classified, answer, photo_job
@@ -27,7 +28,9 @@ from binsight.serving.schemas import (
 from binsight.serving.service import Service, current_service
 from binsight.serving.uploads import Photo, read_photos
 
-__all__ = ["api_blueprint", "json_response"]
+__all__ = ["api_blueprint", "json_response", "parse_query"]
+
+Query = TypeVar("Query", bound=BaseModel)
 
 
 def api_blueprint() -> Blueprint:
@@ -44,28 +47,26 @@ def json_response(body: bytes, status: int = 200) -> Response:
     return Response(body, status, mimetype="application/json")
 
 
-def parse_query(values: Mapping[str, str]) -> PredictQuery:
-    """The parameters of a prediction; 400 when one is not valid."""
+def parse_query(values: Mapping[str, str], kind: type[Query]) -> Query:
+    """The parameters of a call; 400 when one is not valid."""
     try:
-        return PredictQuery.model_validate(dict(values))
+        return kind.model_validate(dict(values))
     except ValidationError as error:
         raise validation_problem(error) from None
 
 
 def _predict() -> Response:
     service = current_service()
-    service.check_ready()
-    query = parse_query(request.args)
+    service.check_ready(g.start)
+    query = parse_query(request.args, PredictQuery)
     model = service.model(query.model)
     service.check_room()
-    with service.budget.hold() as holding:
-        start = time.perf_counter()
-        upload = read_photos(request, service.settings, holding)
-        service.telemetry.stage("read", time.perf_counter() - start)
-        results = _classify(service, model, upload.photos, query)
+    upload = read_photos(request, service.settings)
+    service.telemetry.stage("read", time.perf_counter() - g.start)
+    results = _classify(service, model, upload.photos, query)
     if not upload.many:
         if isinstance(results[0], ProblemError):
-            raise results[0]
+            raise cast("ProblemError", results.pop())  # in no variable: it would keep this frame, and so the photo
         return json_response(answer(results[0], query).to_json())
     pairs = zip(upload.photos, results, strict=True)
     return json_response(b"[" + b",".join(_entry(photo.source, r, query).to_json() for photo, r in pairs) + b"]")

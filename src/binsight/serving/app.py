@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import logging
-from typing import IO, Any, TextIO
+from typing import Any, TextIO
 
-from flask import Flask, Request, Response, g
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -33,19 +32,6 @@ _CODES = {
 }
 
 
-class MemoryRequest(Request):
-    """A request whose uploads never touch the disk."""
-
-    def _get_file_stream(
-        self,
-        total_content_length: int | None,  # noqa: ARG002 - Werkzeug's signature
-        content_type: str | None,  # noqa: ARG002
-        filename: str | None = None,  # noqa: ARG002
-        content_length: int | None = None,  # noqa: ARG002
-    ) -> IO[bytes]:
-        return io.BytesIO()
-
-
 def create_app(settings: Settings | None = None, *, load: bool = True, log_stream: TextIO | None = None) -> Flask:
     """A WSGI application that serves the models of `settings`.
 
@@ -59,10 +45,6 @@ def create_app(settings: Settings | None = None, *, load: bool = True, log_strea
     """
     settings = settings or Settings()
     app = Flask("binsight.serving", static_folder=None)
-    app.request_class = MemoryRequest
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    # A photo's own bytes are bounded above; this is for text fields beside it.
-    app.config["MAX_FORM_PARTS"] = settings.max_files + 32
     service = app.extensions["binsight"] = Service.create(settings)
     install_gate(app, service, log_stream)
     _register_blueprints(app, service)
@@ -100,6 +82,8 @@ def _register_blueprints(app: Flask, service: Service) -> None:
 def _answer_error(error: Exception) -> Response:
     problem = _problem(error)
     g.problem = problem
+    if f"{request.path}/".startswith("/v2/"):
+        problem.extra["error"] = problem.detail  # where clients of the Open Inference Protocol look
     return problem_response(problem, g.get("request_id", ""))
 
 
@@ -110,8 +94,6 @@ def _problem(error: Exception) -> ProblemError:
         return image_problem(error)
     if isinstance(error, HTTPException):
         return _from_werkzeug(error)
-    if isinstance(error, TimeoutError):
-        return ProblemError("slow_upload", "the request's body did not arrive in time")
     # Whatever it is, it is the server's fault: the log gets all of it, the client nothing.
     message = "a request failed" if isinstance(error, BinsightError) else "a request failed unexpectedly"
     _log.error("%s, request %s", message, g.get("request_id", ""), exc_info=error)

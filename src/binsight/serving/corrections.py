@@ -9,13 +9,14 @@ as that class from then on, one that is deleted is gone, whatever the index stil
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
-import os
+import logging
 import re
+import shutil
 import sqlite3
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -26,12 +27,14 @@ from typing import Any, Literal
 from PIL import Image, JpegImagePlugin  # noqa: F401 - the plug-in registers the format
 
 from binsight.errors import BinsightError, InputError, OutputError
+from binsight.files import write_whole
 from binsight.imaging import ImageLimits, decode_image, read_photo
 from binsight.taxonomy import Taxonomy
 
 __all__ = [
     "Copied",
     "Correction",
+    "FeedbackBusyError",
     "FeedbackError",
     "FeedbackFullError",
     "FeedbackStore",
@@ -42,6 +45,8 @@ __all__ = [
 
 Copied = Literal["new", "present", "moved"]
 Outcome = Literal["stored", "known", "moved"]
+
+_log = logging.getLogger("binsight.serving")
 
 _INDEX = "feedback.sqlite3"
 _PHOTOS = "photos"
@@ -67,10 +72,16 @@ class FeedbackError(BinsightError, ValueError):
     code = "feedback"
 
 
-class FeedbackFullError(BinsightError, OSError):
-    """The store has reached its size cap; it deletes nothing to make room."""
+class FeedbackFullError(OutputError):
+    """The store has reached its size cap, or its disk is full; it deletes nothing to make room."""
 
     code = "feedback_full"
+
+
+class FeedbackBusyError(OutputError):
+    """Another process holds the store's index for too long."""
+
+    code = "feedback_unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +139,11 @@ class FeedbackStore:
             (directory / _PHOTOS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot keep corrections in {directory}: {error.strerror or error}") from error
-        self._reconcile()
+        try:
+            self._reconcile()
+        except (FeedbackFullError, FeedbackBusyError) as error:
+            # Photos can be classified all the same; corrections are refused until there is room.
+            _log.warning("corrections in %s were not looked through: %s", directory, error)
 
     def add(
         self,
@@ -151,19 +166,25 @@ class FeedbackStore:
 
         Raises:
             FeedbackError: a class is not in the taxonomy, or the model's name or version is none.
-            FeedbackFullError: there is no room for it below the cap.
+            FeedbackFullError: there is no room for it below the cap, or on the disk.
+            FeedbackBusyError: another process holds the index.
             ImageError: the photo was refused; see `decode_image`.
-            OutputError: it cannot be written.
+            OutputError: it cannot be written. Then, as with the two before, nothing of it is kept.
         """
         if faults := _faults(taxonomy, (predicted, corrected), (model_name, model_version)):
             raise FeedbackError("; ".join(faults))
-        with self._lock:  # also around the decoder: one large photo in memory at a time
+        # Also around the decoder: one large photo in memory at a time.
+        if not self._lock.acquire(timeout=_LOCK_TIMEOUT_S):
+            raise FeedbackBusyError("others are being stored; try again")
+        try:
             data = _encode(photo, limits)
             created = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
             sha256 = hashlib.sha256(data).hexdigest()
             correction = Correction(sha256, corrected, predicted, model_name, model_version, created, len(data))
             with self._transaction() as index:
                 return self._put(index, correction, data)
+        finally:
+            self._lock.release()
 
     def _put(self, index: sqlite3.Connection, correction: Correction, data: bytes) -> tuple[Correction, Outcome]:
         target = _photo_path(self.directory / _PHOTOS, correction)
@@ -173,11 +194,21 @@ class FeedbackStore:
             return replace(rows[0], corrected=correction.corrected), "known"
         if not places:
             self._check_room(index, correction.size)
-        _write_whole(target, data)
+        _save(index, correction)
+        try:
+            write_whole(target, data)
+        except OutputError as error:
+            is_full = getattr(error.__cause__, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
+            raise (FeedbackFullError if is_full else OutputError)(str(error)) from error
+        try:
+            index.execute("COMMIT")
+        except sqlite3.Error:
+            if target not in places:
+                target.unlink(missing_ok=True)
+            raise
         for other in places:
             if other != target:
                 other.unlink(missing_ok=True)
-        _save(index, correction)
         return correction, "moved" if places else "stored"
 
     def _check_room(self, index: sqlite3.Connection, size: int) -> None:
@@ -191,7 +222,7 @@ class FeedbackStore:
     def _reconcile(self) -> None:
         # Inside the write lock, so that no other process is between writing a file and its row.
         with self._transaction() as index:
-            for draft in (self.directory / _PHOTOS).glob("*/.*.jpg.*"):
+            for draft in (self.directory / _PHOTOS).glob("*/.*"):
                 draft.unlink(missing_ok=True)
             before = _rows(index)
             after = _reconciled(before, _scan(self.directory))
@@ -213,12 +244,13 @@ class FeedbackStore:
                 try:
                     index.execute(_SCHEMA)
                     yield index
-                except BaseException:
-                    index.execute("ROLLBACK")
-                    raise
-                index.execute("COMMIT")
+                    if index.in_transaction:
+                        index.execute("COMMIT")
+                finally:
+                    if index.in_transaction:
+                        index.execute("ROLLBACK")
         except sqlite3.Error as error:
-            raise OutputError(f"cannot write the index of corrections {path}: {error}") from error
+            raise _index_error(path, error) from error
 
 
 def read_corrections(directory: Path) -> list[Correction]:
@@ -256,7 +288,7 @@ def export_corrections(directory: Path, out: Path) -> list[tuple[Correction, Cop
         target = _photo_path(out, correction)
         places = list(out.glob(f"*/{target.name}"))
         if target not in places:
-            _write_whole(target, read_photo(_photo_path(directory / _PHOTOS, correction)))
+            write_whole(target, read_photo(_photo_path(directory / _PHOTOS, correction)))
         others = [place for place in places if place != target]
         for other in others:
             other.unlink(missing_ok=True)
@@ -285,21 +317,17 @@ def _encode(photo: bytes, limits: ImageLimits | None) -> bytes:
     return buffer.getvalue()
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, and under its name only when it is on the disk."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):  # there may be no folder to look in
-            draft.unlink(missing_ok=True)
+def _index_error(path: Path, error: sqlite3.Error) -> OutputError:
+    """The error for the user: whether another process is in the way, the disk is full, or else."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells kinds of one code apart
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return FeedbackBusyError(f"cannot write the index of corrections {path}: another program holds it; try again")
+    no_room = code == sqlite3.SQLITE_FULL
+    with suppress(OSError):  # SQLite calls some writes on a full disk other names
+        no_room = no_room or shutil.disk_usage(path.parent).free < _BLOCK
+    if no_room:
+        return FeedbackFullError(f"cannot write the index of corrections {path}: the disk is full")
+    return OutputError(f"cannot write the index of corrections {path}: {error}")
 
 
 def _scan(directory: Path) -> dict[str, Path]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
+import logging
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, request
-from werkzeug.exceptions import HTTPException
-from werkzeug.formparser import MultiPartParser
+from flask import Blueprint, g, request
 
-from binsight.serving.corrections import FeedbackError, FeedbackFullError, FeedbackStore
+from binsight.errors import OutputError
+from binsight.serving.corrections import FeedbackBusyError, FeedbackError, FeedbackFullError, FeedbackStore
+from binsight.serving.forms import read_form
 from binsight.serving.problems import ProblemError
 from binsight.serving.service import current_service
 from binsight.serving.uploads import read_body
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FeedbackStore", "feedback_blueprint"]
 
+_log = logging.getLogger("binsight.serving")
+_BUSY_RETRY_S = 5.0
+_FULL = (
+    "there is no room for more corrections, and nothing of this one was kept; whoever runs the server can export what "
+    "there is with `binsight feedback export` and empty it, or allow more"
+)
+_UNAVAILABLE = "the store cannot be written, and nothing of this correction was kept; the server's log says why"
 _FORM_ROOM = 20_000  # bytes for everything in the form but the photo
 _MAX_PARTS = 16
 _FIELDS = ("predicted", "corrected", "model_name", "model_version")
@@ -35,41 +42,29 @@ def feedback_blueprint(store: FeedbackStore) -> Blueprint:
     def correct() -> ResponseReturnValue:
         """Keep a correction."""
         service = current_service()
-        service.check_ready()
-        with service.budget.hold() as holding:
-            body = read_body(request, service.settings.max_photo_bytes + _FORM_ROOM, holding)
-            photo, fields = _parse_form(body, request.mimetype_params.get("boundary", ""))
-            model = service.model(fields["model_name"])
-            try:
-                correction, outcome = store.add(
-                    photo, taxonomy=model.bundle.manifest.taxonomy, limits=service.limits, **fields
-                )
-            except FeedbackError as error:
-                raise ProblemError("bad_parameter", str(error)) from None
+        service.check_ready(g.start)
+        body = read_body(request, service.settings.max_photo_bytes + _FORM_ROOM)
+        parts = read_form(body, request.mimetype_params.get("boundary", ""), max_parts=_MAX_PARTS)
+        values = {part.name: part.data for part in parts}
+        fields = {key: values.get(key, b"").decode(errors="replace") for key in _FIELDS}
+        model = service.model(fields["model_name"])
+        try:
+            correction, outcome = store.add(
+                values.get("file", b""), taxonomy=model.bundle.manifest.taxonomy, limits=service.limits, **fields
+            )
+        except FeedbackError as error:
+            raise ProblemError("bad_parameter", str(error)) from None
+        except OutputError as error:
+            raise _not_stored(error) from error
         return {"outcome": outcome, **correction.to_dict()}, 201 if outcome == "stored" else 200
-
-    @blueprint.errorhandler(FeedbackFullError)
-    def full(error: FeedbackFullError) -> ResponseReturnValue:
-        """507, RFC 4918: the server has no room for it."""
-        problem = {"type": f"/docs#problem-{error.code}", "title": "The store for corrections is full", "status": 507}
-        return {**problem, "code": error.code, "detail": str(error)}, 507, {"Content-Type": "application/problem+json"}
 
     return blueprint
 
 
-def _parse_form(body: bytes, boundary: str) -> tuple[bytes, dict[str, str]]:
-    """The photo and the text fields of a multipart form; missing ones come out empty.
-
-    Raises:
-        ProblemError: 400, the form is malformed.
-    """
-    # The body is in memory and bounded: its parts need no bound of their own.
-    parser = MultiPartParser(
-        stream_factory=lambda *_, **__: io.BytesIO(), max_form_memory_size=None, max_form_parts=_MAX_PARTS
-    )
-    try:
-        form, files = parser.parse(io.BytesIO(body), boundary.encode("ascii"), len(body))
-    except (ValueError, HTTPException) as error:
-        raise ProblemError("bad_request", f"expected multipart/form-data: {str(error)[:100]}") from None
-    photo = files["file"].read() if "file" in files else b""
-    return photo, {key: form.get(key, "") for key in _FIELDS}
+def _not_stored(error: OutputError) -> ProblemError:
+    # What the error says may name a path of the server: it is for the log only.
+    _log.error("a correction was not stored, request %s: %s", g.get("request_id", ""), error)
+    if isinstance(error, FeedbackFullError):
+        return ProblemError("feedback_full", _FULL)
+    retry_after_s = _BUSY_RETRY_S if isinstance(error, FeedbackBusyError) else None
+    return ProblemError("feedback_unavailable", _UNAVAILABLE, retry_after_s=retry_after_s)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import time
 import uuid
 from datetime import UTC, datetime
 from typing import TextIO
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 
 from binsight.serving.problems import ProblemError
-from binsight.serving.security import RateLimiter, client_network, cors_headers, find_key, presented_key
+from binsight.serving.schemas import PredictQuery, ReloadQuery
+from binsight.serving.security import RateLimiter, client_network, cors_headers, find_key, is_own_page, presented_key
 from binsight.serving.service import Service
 from binsight.serving.telemetry import AccessLog
+from binsight.serving.uploads import ADMITTED, BEGUN, REFUSED
 
 __all__ = ["install_gate"]
 
@@ -24,6 +26,7 @@ _OPEN = frozenset({"health", "v2_health", "docs", "page"})
 _CHANGING = frozenset({"admin", "feedback"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_PATH = 200
+_PARAMETERS = {"api.predict": tuple(PredictQuery.model_fields), "admin.reload": tuple(ReloadQuery.model_fields)}
 
 
 def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> None:
@@ -34,18 +37,22 @@ def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> Non
 
     @app.before_request
     def check() -> Response | None:
-        g.start = time.perf_counter()
+        g.start = request.environ.get(BEGUN, time.perf_counter())
         given = request.headers.get("X-Request-ID", "")
         g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         g.client = client_network(request.remote_addr or "")
+        if (refused := request.environ.get(REFUSED)) is not None:
+            raise refused
         if request.method == "OPTIONS" and request.url_rule is not None and settings.cors_origins:
             return Response(status=204)
         if request.url_rule is None or request.blueprint in _OPEN:
             return None
         _authenticate(service)
+        _check_query()
         if request.blueprint in _CHANGING:
             _check_origin(service)
-        if limiter is not None and (wait_s := limiter.wait_s(g.client)):
+        is_new = ADMITTED not in request.environ  # a request with a large body comes twice
+        if limiter is not None and is_new and (wait_s := limiter.wait_s(g.client)):
             raise ProblemError("rate_limited", "this client sent too many requests", retry_after_s=wait_s)
         return None
 
@@ -81,11 +88,28 @@ def _authenticate(service: Service) -> None:
     g.client = f"key:{name}"
 
 
+def _check_query() -> None:
+    """A parameter that is misspelled or given twice must not be silently without effect."""
+    known = _PARAMETERS.get(request.endpoint or "", ())
+    for name, values in request.args.lists():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(known) or 'none here'}"
+            raise ProblemError("bad_parameter", f"unknown parameter {name[:64]!r}; {hint}")
+        if len(values) > 1:
+            raise ProblemError("bad_parameter", f"the parameter {name} was given {len(values)} times")
+
+
 def _check_origin(service: Service) -> None:
-    origin = request.headers.get("Origin")
-    if origin is None or origin in service.settings.cors_origins or urlsplit(origin).netloc == request.host:
-        return
-    raise ProblemError("forbidden", "calls that change something are not taken from other sites' pages")
+    headers = request.headers
+    if not is_own_page(
+        headers.get("Sec-Fetch-Site"), headers.get("Origin"), request.host, service.settings.cors_origins
+    ):
+        raise ProblemError(
+            "forbidden",
+            "calls that change something are taken from this server's own page and listed origins only; a reverse "
+            "proxy must pass Host (docs/deploy.md)",
+        )
 
 
 def _entry(response: Response, seconds: float, problem: ProblemError | None) -> dict[str, str | int | float | None]:

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin  # noqa: F401 - the plug-in registers the format
 
-from binsight.imaging import ImageLimits, overlay_heatmap, prepare_photo
-from binsight.imaging.decode import decode_to_pil
+from binsight.imaging import ImageLimits, decode_photo, overlay_heatmap, prepare_photo
 from binsight.imaging.heatmap import class_evidence
 from binsight.predictor import Outputs, Prediction
-from binsight.serving.batching import Job
 from binsight.serving.models import LoadedModel
+from binsight.serving.photo_queue import Job
 from binsight.serving.schemas import PredictionAnswer, PredictQuery
 
 __all__ = ["Classified", "answer", "photo_job"]
@@ -72,7 +71,7 @@ class _HeatmapDrawing:
 
     def prepare(self) -> NDArray[np.uint8]:
         """The network's input, just as without a heat map; the photo for drawing is decoded apart from it."""
-        photo = decode_to_pil(self._data, limits=self._limits, min_size=(_HEATMAP_SIDE, _HEATMAP_SIDE))
+        photo = decode_photo(self._data, limits=self._limits, min_size=(_HEATMAP_SIDE, _HEATMAP_SIDE)).picture
         photo.thumbnail((_HEATMAP_SIDE, _HEATMAP_SIDE))
         self._photo = np.asarray(photo)
         return _prepare(self._data, self._model, self._limits)

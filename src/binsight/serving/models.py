@@ -11,13 +11,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from binsight.bundle import Bundle, load_bundle, resolve_bundle, verify_bundle
+from binsight.bundle import Bundle, Manifest, load_bundle, resolve_bundle, verify_bundle
 from binsight.errors import BinsightError, BundleError
 from binsight.predictor import Predictor
 from binsight.serving.memory import release_memory
 from binsight.serving.settings import split_model
 
-__all__ = ["LoadedModel", "ModelStore", "NoRollbackError", "ReloadBusyError", "UnknownModelError"]
+__all__ = ["LoadedModel", "ModelStore", "NoRollbackError", "ReloadBusyError", "RolledBackError", "UnknownModelError"]
 
 Change = Literal["loaded", "unchanged", "rolled_back"]
 _MAX_FAULTS = 5
@@ -39,7 +39,13 @@ class NoRollbackError(BinsightError, ValueError):
 class ReloadBusyError(BinsightError, RuntimeError):
     """Another reload is under way."""
 
-    code: ClassVar[str] = "conflict"
+    code: ClassVar[str] = "reload_busy"
+
+
+class RolledBackError(BinsightError, ValueError):
+    """The bundle in place is one that was rolled back from."""
+
+    code: ClassVar[str] = "rolled_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class LoadedModel:
     Attributes:
         name: under which it is served.
         narrow: runs each call on one thread; as many calls at a time as there are cores give the most photos a second.
-        wide: shares one call among all cores; gives a lone photo the shortest wait.
+        wide: shares one call among all cores that may be used; gives a lone photo the shortest wait.
         outputs: what the network gives, the names of `predictor.Outputs`.
         loaded_at: when.
     """
@@ -79,9 +85,7 @@ class LoadedModel:
             BundleError: something is wrong with it.
         """
         if faults := verify_bundle(path):
-            raise BundleError(
-                f"{path}: " + "; ".join(f"{f.file or 'bundle'}: {f.message}" for f in faults[:_MAX_FAULTS])
-            )
+            raise BundleError("; ".join(f"{f.file or 'bundle'}: {f.message}" for f in faults[:_MAX_FAULTS]))
         bundle = load_bundle(path)
         narrow = Predictor(bundle, threads=1)
         wide = narrow if threads == 1 else Predictor(bundle, threads=threads)
@@ -113,7 +117,7 @@ class ModelStore:
 
     Args:
         specs: `PATH`, the name of a bundle in the package, or `NAME=PATH`; the first is the default model.
-        threads: of the wide engine, one per core.
+        threads: of the wide engine.
         on_change: called with name, version and what happened after a model was put in place.
     """
 
@@ -124,6 +128,7 @@ class ModelStore:
         self._on_change = on_change or (lambda _name, _version, _change: None)
         self._current: dict[str, LoadedModel] = {}
         self._previous: dict[str, LoadedModel] = {}
+        self._rolled_back: dict[str, list[Manifest]] = {}
         self._sources: dict[str, Path] = {}
         self._changing = threading.Lock()
 
@@ -143,7 +148,10 @@ class ModelStore:
             for spec in self._specs:
                 alias, place = split_model(spec)
                 path = resolve_bundle(place)
-                model = LoadedModel.load(path, name=alias, threads=self._threads)
+                try:
+                    model = LoadedModel.load(path, name=alias, threads=self._threads)
+                except BundleError as error:
+                    raise BundleError(f"{path}: {error}") from error  # clients are told of faults, but of no paths
                 if model.name in models:
                     raise BundleError(f"two models are named {model.name!r}; serve one as another NAME=PATH")
                 models[model.name] = model, path
@@ -170,22 +178,32 @@ class ModelStore:
         """The model that a rollback would bring back."""
         return self._previous.get(name)
 
-    def reload(self, name: str) -> Change:
+    def reload(self, name: str, *, force: bool = False) -> Change:
         """Load the bundle again from where it came from, and put it in place if it is sound and another.
+
+        Args:
+            name: of the model.
+            force: also when it is one that was rolled back from, by the hashes of its files.
 
         Raises:
             UnknownModelError: no such model.
             ReloadBusyError: another reload is under way.
+            RolledBackError: the bundle was rolled back from; the present model stays.
             BinsightError: the bundle is missing or not sound; the old model stays.
         """
-        old = self.get(name)
+        self.get(name)
         with _Exclusively(self._changing):
             path = self._sources[name]
-            if load_bundle(path).manifest == old.bundle.manifest:
+            old, found = self.get(name), load_bundle(path).manifest
+            if found == old.bundle.manifest:
                 return "unchanged"
+            if found in self._rolled_back.get(name, ()) and not force:
+                raise RolledBackError(
+                    f"version {found.version} was rolled back and version {old.version} stays; put another bundle in "
+                    "its place, or reload with force=1"
+                )
             new = LoadedModel.load(path, name=name, threads=self._threads)
-            self._previous[name] = old
-            self._current = {**self._current, name: new}
+            self._put(name, new, instead_of=old)
         release_memory()
         self._on_change(name, new.version, "loaded")
         return "loaded"
@@ -193,20 +211,28 @@ class ModelStore:
     def rollback(self, name: str) -> Change:
         """Put the model before the last reload back in place; a second rollback undoes the first.
 
+        It stays there: no reload brings back what was rolled back from, unless it is forced.
+
         Raises:
             UnknownModelError: no such model.
             NoRollbackError: it was never reloaded.
             ReloadBusyError: a reload is under way.
         """
-        current = self.get(name)
+        self.get(name)
         with _Exclusively(self._changing):
-            earlier = self._previous.get(name)
+            current, earlier = self.get(name), self._previous.get(name)
             if earlier is None:
                 raise NoRollbackError(f"model {name!r} was not reloaded since the start: nothing to roll back to")
-            self._previous[name] = current
-            self._current = {**self._current, name: earlier}
+            self._rolled_back.setdefault(name, []).append(current.bundle.manifest)
+            self._put(name, earlier, instead_of=current)
         self._on_change(name, earlier.version, "rolled_back")
         return "rolled_back"
+
+    def _put(self, name: str, model: LoadedModel, *, instead_of: LoadedModel) -> None:
+        rejected = self._rolled_back.get(name, [])
+        self._rolled_back[name] = [manifest for manifest in rejected if manifest != model.bundle.manifest]
+        self._previous[name] = instead_of
+        self._current = {**self._current, name: model}
 
 
 class _Exclusively:

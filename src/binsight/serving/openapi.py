@@ -115,12 +115,18 @@ _ADMIN_OPERATIONS = tuple(
         f"/admin/models/{{name}}/{action}",
         summary,
         (schemas.ModelChange,),
-        ("unauthorized", "forbidden", "unknown_model", "conflict", *problems),
+        ("unauthorized", "forbidden", "unknown_model", "reload_busy", *problems),
+        query=query,
         tag="Admin",
     )
-    for action, summary, problems in (
-        ("reload", "Load the bundle anew, verify, warm and swap it.", ("bundle", "loading", "draining")),
-        ("rollback", "Bring the version before the last reload back.", ()),
+    for action, summary, problems, query in (
+        (
+            "reload",
+            "Load the bundle anew, verify, warm and swap it.",
+            ("bad_parameter", "bundle", "rolled_back", "loading", "draining"),
+            schemas.ReloadQuery,
+        ),
+        ("rollback", "Bring the version before the last reload back.", ("conflict",), None),
     )
 )
 
@@ -131,7 +137,8 @@ _FEEDBACK = _Operation(
     "Keep a correction: 201 for a new photo, 200 for one that was there.",
     (schemas.FeedbackAnswer,),
     (
-        *("bad_request", "bad_parameter", "forbidden", "slow_upload", "too_large", "feedback_full"),
+        *("bad_request", "bad_parameter", "forbidden", "slow_upload", "too_large"),
+        *("feedback_full", "feedback_unavailable"),
         *(*_PHOTO, *_KNOWN_MODEL, *_BUSY),
     ),
     tag="Photos",

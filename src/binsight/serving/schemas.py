@@ -21,6 +21,7 @@ __all__ = [
     "PredictionList",
     "ProblemAnswer",
     "Ready",
+    "ReloadQuery",
     "Version",
 ]
 
@@ -51,6 +52,14 @@ class PredictQuery(BaseModel):
     model: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
         default=None, description="The model to use, one of `/models`; by default the first."
     )
+
+
+class ReloadQuery(BaseModel):
+    """What can be asked of a reload in the address."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    force: bool = Field(default=False, description="Also load a bundle that was rolled back.")
 
 
 class JsonPhoto(BaseModel):
@@ -141,6 +150,7 @@ class ProblemAnswer(Answer):
     detail: str
     request_id: str | None = Field(default=None, description="As in the access log and the header `X-Request-ID`.")
     errors: list[ProblemFault] | None = Field(default=None, description="All faults, where there are several.")
+    error: str | None = Field(default=None, description="Below `/v2`: `detail`, as the Open Inference Protocol has it.")
 
 
 class Health(Answer):

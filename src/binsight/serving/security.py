@@ -13,10 +13,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-__all__ = ["ApiKey", "RateLimiter", "client_network", "cors_headers", "find_key", "new_key", "presented_key"]
+__all__ = [
+    "ApiKey",
+    "RateLimiter",
+    "client_network",
+    "cors_headers",
+    "find_key",
+    "is_own_page",
+    "new_key",
+    "presented_key",
+]
 
 _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([0-9a-f]{64})")
 _KEY_BYTES = 32
+_WITH_PORT = re.compile(r"([0-9.]+):\d+|\[([^]]*)\](?::\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +75,40 @@ def presented_key(authorization: str, x_api_key: str) -> str:
 
 
 def client_network(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 an IPv6 address is in, which one customer owns."""
+    """What counts as one client: an IPv4 address, or the /64 an IPv6 address is in, which one customer owns.
+
+    A socket that takes both shows IPv4 clients as `::ffff:192.0.2.1`, and all of a network's link-local addresses are
+    in one /64: each of those counts for itself. A port behind the address, as some proxies forward it, does not count.
+    """
+    match = _WITH_PORT.fullmatch(address)
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(match[1] or match[2] if match else address)
     except ValueError:
         return address[:64]
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    if isinstance(parsed, ipaddress.IPv6Address) and not parsed.is_link_local:
+        return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
+
+
+def is_own_page(site: str | None, origin: str | None, host: str, allowed: Iterable[str]) -> bool:
+    """Whether a call that changes something may come from where it does: this server's page, or one of `allowed`.
+
+    Args:
+        site: the header `Sec-Fetch-Site`, which a browser sets over HTTPS and on this machine, and no page can forge;
+            unlike `Host` it passes every proxy unchanged.
+        origin: the header `Origin`, compared with `host` where there is no `Sec-Fetch-Site`. Without both it is no
+            browser that calls.
+        host: the header `Host`, or what a trusted proxy forwarded for it.
+        allowed: origins of other pages.
+
+    References:
+        https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
+    """
+    if origin is not None and origin in allowed:
+        return True
+    if site is not None:
+        return site in {"same-origin", "none"}
+    return origin is None or origin.lower() in {f"{scheme}://{host}".lower() for scheme in ("http", "https")}
 
 
 class RateLimiter:

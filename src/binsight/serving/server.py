@@ -1,6 +1,6 @@
 """Runs the application: listens, loads, reloads on SIGHUP, and finishes what it has on SIGTERM.
 
-The WSGI server is Cheroot; `docs/http-api.md` says what it was measured against and why it was chosen.
+The server is uvicorn, with `bridge.py` between it and the WSGI application; `docs/http-api.md` says why.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import logging
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal, TextIO
 
 from binsight.errors import BinsightError
 from binsight.serving.app import create_app
+from binsight.serving.bridge import Bridge
 from binsight.serving.connections import HttpServer
 from binsight.serving.memory import keep_heaps_few
 from binsight.serving.service import Service
@@ -51,19 +53,17 @@ class RunningServer:
         keep_heaps_few()
         app = create_app(settings, load=False, log_stream=log_stream)
         self.service: Service = app.extensions["binsight"]
-        threads = settings.queue_size + self.service.batcher.workers + _SPARE_THREADS
-        self._http = HttpServer(settings, app, threads=threads)
+        threads = settings.queue_size + self.service.queue.workers + _SPARE_THREADS
+        bridge = Bridge(app, self.service, threads=threads)
         try:
-            self._http.prepare()
+            self._http = HttpServer(bridge)
         except OSError as error:
             raise ListenError(f"cannot listen on {settings.host} port {settings.port}: {error}") from error
-        self._thread = threading.Thread(target=self._http.serve, name="binsight-http", daemon=True)
-        self._thread.start()
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        host, port = self._http.bind_addr[:2]
+        host, port = self._http.address
         scheme = "http" if self._settings.tls_certificate is None else "https"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -80,11 +80,15 @@ class RunningServer:
         threading.Thread(target=self.service.reload_all, name="binsight-reload", daemon=True).start()
 
     def stop(self) -> bool:
-        """Stop listening, finish what was received, and say whether all of it was finished in time."""
-        # The photos in the queue belong to requests that the HTTP threads wait for: those are joined first.
+        """Take no more, finish what clients have begun to send, close the port; says whether all was finished in time.
+
+        Meanwhile the port stays open: probes see that the server is not ready, and new photos are refused with 503.
+        """
+        end = time.monotonic() + self._settings.drain_timeout_s
+        self.service.refuse_photos()
+        done = self._http.drain(self._settings.drain_timeout_s)
+        done = self.service.drain(max(0.0, end - time.monotonic())) and done
         self._http.stop()
-        done = self.service.drain(self._settings.drain_timeout_s)
-        self._thread.join(self._settings.drain_timeout_s)
         return done
 
 

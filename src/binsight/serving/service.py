@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -14,14 +16,14 @@ from flask import current_app
 from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits
 from binsight.predictor import available_cores
-from binsight.serving.batching import Batcher, ClosedError, DeadlineError, Job, QueueFullError, await_result
-from binsight.serving.models import LoadedModel, ModelStore, UnknownModelError
+from binsight.serving.models import Change, LoadedModel, ModelStore, UnknownModelError
+from binsight.serving.photo_queue import ClosedError, DeadlineError, Job, PhotoQueue, QueueFullError, await_result
 from binsight.serving.problems import ProblemError
 from binsight.serving.settings import Settings
 from binsight.serving.telemetry import Telemetry
 from binsight.serving.uploads import ByteBudget
 
-__all__ = ["Service", "State", "current_service"]
+__all__ = ["Service", "State", "current_service", "draining"]
 
 State = Literal["loading", "ready", "draining"]
 _log = logging.getLogger("binsight.serving")
@@ -36,11 +38,12 @@ class Service:
 
     settings: Settings
     store: ModelStore
-    batcher: Batcher
+    queue: PhotoQueue
     telemetry: Telemetry
     budget: ByteBudget
     limits: ImageLimits
     state: State = "loading"
+    draining_since: float = math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -48,57 +51,72 @@ class Service:
         """Everything in place, nothing loaded or started yet."""
         telemetry, budget = Telemetry(), ByteBudget(settings.max_pending_bytes)
         cores = available_cores()
-        store = ModelStore(settings.models, threads=cores, on_change=telemetry.model_change)
-        batcher = Batcher(
+        # A lone photo gets all cores, but no more threads than there would be for many.
+        threads = min(cores, settings.workers or cores)
+        store = ModelStore(settings.models, threads=threads, on_change=telemetry.model_change)
+        queue = PhotoQueue(
             # One more than there are cores: a core is not idle while a photo is between decoder, network and answer.
             workers=settings.workers or cores + 1,
-            max_batch=settings.max_batch,
             capacity=settings.queue_size,
-            observer=telemetry,
+            observe=telemetry.stage,
         )
         limits = ImageLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_pixels)
-        service = cls(settings, store, batcher, telemetry, budget, limits)
-        telemetry.watch("queue_depth", "Photos that wait.", lambda: batcher.depth)
-        telemetry.watch("queue_capacity", "Photos that may wait.", lambda: batcher.capacity)
+        service = cls(settings, store, queue, telemetry, budget, limits)
+        telemetry.watch("queue_depth", "Photos that wait.", lambda: queue.depth)
+        telemetry.watch("queue_capacity", "Photos that may wait.", lambda: queue.capacity)
         telemetry.watch("pending_bytes", "Bytes of requests in progress.", lambda: budget.held)
         telemetry.watch("ready", "1 when photos are taken.", lambda: service.state == "ready")
         return service
 
     def load(self) -> None:
-        """Load and warm the models, start the workers, take photos.
+        """Load and warm the models, take photos.
 
         Raises:
             BinsightError: a model is missing or not sound.
         """
         self.store.load_all()
-        self.batcher.start()
         with self._lock:
             if self.state == "loading":
                 self.state = "ready"
 
-    def drain(self, timeout_s: float) -> bool:
-        """Refuse new photos and finish those that wait; says whether all were finished in time."""
+    def refuse_photos(self) -> None:
+        """From now on, except those of requests that began before."""
         with self._lock:
-            self.state = "draining"
-        return self.batcher.close(timeout_s)
+            self.state, self.draining_since = "draining", time.perf_counter()
+
+    def drain(self, timeout_s: float) -> bool:
+        """Refuse photos and finish those that wait; says whether all were finished in time."""
+        self.refuse_photos()
+        return self.queue.close(timeout_s)
 
     def reload_all(self) -> None:
         """Load every model again from its place; one that is not sound is logged, and its old version stays."""
         for name in self.store.names:
-            try:
-                change = self.store.reload(name)
-            except BinsightError as error:
-                self.telemetry.model_refused(name)
-                _log.error("model %s was not reloaded, the old version stays: %s", name, error)
-            else:
-                _log.warning("model %s: %s, version %s", name, change, self.store.get(name).version)
+            with suppress(BinsightError):  # it is in the log and counted
+                self.reload(name)
 
-    def check_ready(self) -> None:
-        """Raise 503 unless photos are taken."""
+    def reload(self, name: str, *, force: bool = False) -> Change:
+        """Load one model again from its place; what comes of it is logged and counted.
+
+        Raises:
+            BinsightError: as `ModelStore.reload`; the old version stays.
+        """
+        try:
+            change = self.store.reload(name, force=force)
+        except BinsightError as error:
+            # The first two say nothing about the bundle's soundness.
+            self.telemetry.model_kept(name, {"reload_busy": "busy", "rolled_back": "kept"}.get(error.code, "refused"))
+            _log.error("model %s was not reloaded, the old version stays: %s", name, error)
+            raise
+        _log.warning("model %s: %s, version %s", name, change, self.store.get(name).version)
+        return change
+
+    def check_ready(self, begun: float = math.inf) -> None:
+        """Raise 503 unless photos are taken, from a request that began at `begun` on the clock `perf_counter`."""
         if self.state == "loading":
             raise ProblemError("loading", "the model is being loaded", retry_after_s=_LOADING_RETRY_S)
-        if self.state == "draining":
-            raise _draining()
+        if self.state == "draining" and begun > self.draining_since:
+            raise draining()
 
     def model(self, name: str | None) -> LoadedModel:
         """The model of that name, or the default one; 404 when there is none."""
@@ -110,11 +128,11 @@ class Service:
     def check_room(self) -> None:
         """Raise 429 or 503 when one more photo would be refused anyway, before it is received."""
         try:
-            self.batcher.check_room(1, self.deadline())
+            self.queue.check_room(1, self.deadline())
         except QueueFullError as error:
             raise _full(error) from None
         except ClosedError:
-            raise _draining() from None
+            raise draining() from None
 
     def deadline(self) -> float:
         """When work that arrives now must have begun."""
@@ -127,11 +145,11 @@ class Service:
             ProblemError: 429 there is no room for all of them, 503 the server is shutting down.
         """
         try:
-            self.batcher.submit(jobs)
+            self.queue.submit(jobs)
         except QueueFullError as error:
             raise _full(error) from None
         except ClosedError:
-            raise _draining() from None
+            raise draining() from None
         return [self._result(job) for job in jobs]
 
     def _result(self, job: Job) -> Any:
@@ -140,7 +158,7 @@ class Service:
         except DeadlineError as error:
             return ProblemError("deadline", str(error), retry_after_s=1)
         except BinsightError as error:
-            return error
+            return error.with_traceback(None)  # which holds the job, and so the photo
 
 
 def current_service() -> Service:
@@ -152,5 +170,6 @@ def _full(error: QueueFullError) -> ProblemError:
     return ProblemError("queue_full", str(error), retry_after_s=error.retry_after_s)
 
 
-def _draining() -> ProblemError:
+def draining() -> ProblemError:
+    """503, the server is shutting down."""
     return ProblemError("draining", "the server is shutting down", retry_after_s=_DRAINING_RETRY_S)

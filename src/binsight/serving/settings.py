@@ -5,124 +5,122 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
 from urllib.parse import urlsplit
 
-from binsight.errors import BinsightError
+from binsight.errors import SettingsError
 from binsight.serving.security import ApiKey
+from binsight.settings import Option, section_options, setting
 
-__all__ = ["Settings", "SettingsError", "split_model"]
+__all__ = ["Settings", "server_options", "split_model"]
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MB = 1_000_000
+_seconds = partial(setting, low=0.001, high=86_400.0)
+_millions = partial(setting, low=1, high=10**12, unit=_MB)
+_LEAST_RATE = 0.001
 
-
-class SettingsError(BinsightError, ValueError):
-    """A server's settings are contradictory or out of range."""
-
-    code: ClassVar[str] = "settings"
+_MODELS, _LISTENING, _WORK, _LIMITS, _ACCESS = "Models", "Listening", "Work", "Limits", "Access"
+_CORRECTIONS = "Corrections"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a server behaves. Sizes are in bytes, times in seconds.
+    """How a server behaves. Sizes are in bytes, times in seconds; each field says what it means.
 
-    Attributes:
-        models: bundles to serve, each a path, the name of one in the package, or `NAME=PATH`, under another name; the
-            first answers where no model is asked for.
-        host: the address to listen on.
-        port: the port to listen on; 0 takes a free one.
-        workers: photos in work at a time; 0 means one more than there are cores.
-        max_batch: photos that share one run of the network, at most.
-        queue_size: photos that may wait; what comes on top is refused at once.
-        deadline_s: how long a photo may wait before its answer is given up.
-        max_photo_bytes: the largest encoded photo.
-        max_pixels: the largest photo, width times height.
-        max_body_bytes: the largest request.
-        max_files: photos in one request.
-        max_pending_bytes: of all requests together that are being received or wait.
-        header_timeout_s: for a request's line and headers to arrive.
-        body_timeout_s: for its body to arrive after that.
-        idle_timeout_s: how long a connection may lie idle between two requests.
-        max_connections: open at a time; more are closed at once.
-        drain_timeout_s: after SIGTERM, for what is queued to be finished.
-        api_keys: who may classify; empty means everyone.
-        admin_keys: who may reload models; empty turns the admin calls off.
-        cors_origins: web origins whose pages may call the API; `*` means all.
-        rate_limit: requests per second and client; 0 means no limit.
-        rate_burst: requests a client may make at once before the rate counts.
-        trusted_proxies: reverse proxies in front whose `X-Forwarded-*` headers are believed.
-        tls_certificate: PEM file with the certificate chain; turns TLS on, together with `tls_key`.
-        tls_key: PEM file with its private key.
-        access_log: write one JSON line per request.
-        feedback_dir: where corrections are stored; None turns them off.
-        feedback_max_bytes: the most that stored corrections may take.
+    From here come the flags of `binsight serve`, the variables `BINSIGHT_…` and the keys of its file.
 
     Raises:
         SettingsError: listing every fault.
     """
 
-    models: tuple[str, ...] = ("waste8",)
-    host: str = "127.0.0.1"
-    port: int = 9696
-    workers: int = 0
-    max_batch: int = 1
-    queue_size: int = 128
-    deadline_s: float = 5.0
-    max_photo_bytes: int = 20_000_000
-    max_pixels: int = 50_000_000
-    max_body_bytes: int = 64_000_000
-    max_files: int = 32
-    max_pending_bytes: int = 256_000_000
-    header_timeout_s: float = 10.0
-    body_timeout_s: float = 60.0
-    idle_timeout_s: float = 30.0
-    max_connections: int = 512
-    drain_timeout_s: float = 30.0
-    api_keys: tuple[ApiKey, ...] = ()
-    admin_keys: tuple[ApiKey, ...] = ()
-    cors_origins: tuple[str, ...] = ()
-    rate_limit: float = 0.0
-    rate_burst: int = 20
-    trusted_proxies: int = 0
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    access_log: bool = True
-    feedback_dir: Path | None = None
-    feedback_max_bytes: int = 1_000_000_000
+    models: tuple[str, ...] = setting(
+        ("waste8",), "A bundle to serve, by path or by name from the package; may be repeated, the first answers where "
+        "none is asked for.", flag="model", group=_MODELS, metavar="[NAME=]BUNDLE",
+    )  # fmt: skip
+    host: str = setting("127.0.0.1", "Address to listen on; 0.0.0.0 or :: lets other machines in.", group=_LISTENING)
+    port: int = setting(9696, "Port to listen on; 0 takes a free one.", low=0, high=65_535, group=_LISTENING)
+    tls_certificate: Path | None = setting(
+        None, "PEM file with the certificate chain; turns TLS on.", group=_LISTENING, metavar="FILE"
+    )
+    tls_key: Path | None = setting(
+        None, "PEM file with the certificate's private key.", group=_LISTENING, metavar="FILE"
+    )
+    workers: int = setting(
+        0, "Photos in work at a time, each on a core; 0: one more than cores.", low=0, high=1024, group=_WORK
+    )
+    queue_size: int = setting(
+        128, "Photos that may wait; what comes on top is refused at once.", low=1, high=100_000, flag="queue",
+        group=_WORK,
+    )  # fmt: skip
+    deadline_s: float = _seconds(5.0, "Seconds that a photo may wait.", flag="deadline", group=_WORK)
+    drain_timeout_s: float = _seconds(
+        30.0, "Seconds to finish what was received, after SIGTERM.", flag="drain-timeout", group=_WORK
+    )
+    max_photo_bytes: int = _millions(20 * _MB, "The largest photo's file.", flag="max-photo-mb", group=_LIMITS)
+    max_pixels: int = _millions(
+        65 * _MB, "The largest photo, width times height.", flag="max-megapixels", group=_LIMITS
+    )
+    max_body_bytes: int = _millions(64 * _MB, "The largest request.", flag="max-body-mb", group=_LIMITS)
+    max_files: int = setting(32, "Photos in one request.", low=1, high=100_000, group=_LIMITS)
+    max_pending_bytes: int = _millions(
+        256 * _MB, "All requests together that are being received or wait.", flag="max-pending-mb", group=_LIMITS
+    )
+    max_connections: int = setting(
+        4096, "Connections open at a time; more are closed at once.", low=1, high=1_000_000, group=_LIMITS
+    )
+    header_timeout_s: float = _seconds(
+        10.0, "Seconds for a request's line and headers.", flag="header-timeout", group=_LIMITS
+    )
+    body_timeout_s: float = _seconds(60.0, "Seconds for its body after that.", flag="body-timeout", group=_LIMITS)
+    idle_timeout_s: float = _seconds(
+        30.0, "Seconds that a connection may lie idle between two requests.", flag="idle-timeout", group=_LIMITS
+    )
+    api_keys: tuple[ApiKey, ...] = setting(
+        (), "Who may classify: one name:sha256 per line, as --new-key prints; without it everyone.", group=_ACCESS,
+        metavar="FILE",
+    )  # fmt: skip
+    admin_keys: tuple[ApiKey, ...] = setting(
+        (), "Who may reload models; without it nobody can.", group=_ACCESS, metavar="FILE"
+    )
+    cors_origins: tuple[str, ...] = setting(
+        (), "A web origin whose pages may call the API, such as https://example.org, or *; may be repeated.",
+        flag="cors-origin", group=_ACCESS, metavar="ORIGIN",
+    )  # fmt: skip
+    rate_limit: float = setting(
+        0.0, "Requests a second and client, from 0.001; 0: no limit.", low=0, high=1e6, group=_ACCESS
+    )
+    rate_burst: int = setting(20, "Requests at once before the rate counts.", low=1, high=1_000_000, group=_ACCESS)
+    trusted_proxies: int = setting(
+        0, "Reverse proxies in front whose X-Forwarded-* headers are believed.", low=0, high=100, group=_ACCESS
+    )
+    access_log: bool = setting(True, "One JSON line per request on standard error.", group=_ACCESS)
+    feedback_dir: Path | None = setting(
+        None, "Store corrections and their photos here.", flag="feedback", group=_CORRECTIONS, metavar="DIR"
+    )
+    feedback_max_bytes: int = setting(
+        1000 * _MB, "The most that they may take.", unit=_MB, low=1, high=10**15, flag="feedback-max-mb",
+        group=_CORRECTIONS,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
-        if faults := [*_range_faults(self), *_relation_faults(self), *_model_faults(self), *_origin_faults(self)]:
+        if faults := [*_value_faults(self), *_relation_faults(self), *_model_faults(self), *_origin_faults(self)]:
             raise SettingsError("settings: " + "; ".join(faults))
 
 
-_AT_LEAST = {
-    "port": 0,
-    "workers": 0,
-    "max_batch": 1,
-    "queue_size": 1,
-    "max_photo_bytes": 1,
-    "max_pixels": 1,
-    "max_files": 1,
-    "max_connections": 1,
-    "rate_limit": 0,
-    "rate_burst": 1,
-    "trusted_proxies": 0,
-    "feedback_max_bytes": 1,
-}
-_POSITIVE = ("deadline_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "drain_timeout_s")
+def server_options() -> tuple[Option, ...]:
+    """Every setting, in the order of the help."""
+    return section_options(Settings, "")
 
 
-def _range_faults(settings: Settings) -> list[str]:
-    faults = [
-        f"{key} must be at least {least}, got {getattr(settings, key)}"
-        for key, least in _AT_LEAST.items()
-        if getattr(settings, key) < least
-    ]
-    faults += [
-        f"{key} must be above 0, got {getattr(settings, key)}" for key in _POSITIVE if getattr(settings, key) <= 0
-    ]
-    return faults + ([f"port must be at most 65535, got {settings.port}"] if settings.port > 65535 else [])
+def _value_faults(settings: Settings) -> list[str]:
+    faults = []
+    for option in server_options():
+        if fault := option.check(getattr(settings, option.name)):
+            flag = "" if option.flag == option.name.replace("_", "-") else f" (--{option.flag})"
+            faults.append(fault.replace(option.name, option.name + flag, 1))
+    return faults
 
 
 def _relation_faults(settings: Settings) -> list[str]:
@@ -133,6 +131,8 @@ def _relation_faults(settings: Settings) -> list[str]:
         faults.append("max_pending_bytes must be at least max_body_bytes")
     if settings.queue_size < settings.max_files:
         faults.append("queue_size must be at least max_files, or a full request could never be accepted")
+    if 0 < settings.rate_limit < _LEAST_RATE:
+        faults.append(f"rate_limit must be 0 for none, or at least {_LEAST_RATE}, got {settings.rate_limit:g}")
     if (settings.tls_certificate is None) is not (settings.tls_key is None):
         faults.append("tls_certificate and tls_key must be given together")
     return faults
@@ -145,8 +145,6 @@ def split_model(spec: str) -> tuple[str | None, str]:
 
 
 def _model_faults(settings: Settings) -> list[str]:
-    if not settings.models:
-        return ["models: expected at least one"]
     aliases = [name for name, _ in map(split_model, settings.models) if name is not None]
     faults = [f"models: {name!r} is not a plain name" for name in aliases if not _MODEL_NAME.fullmatch(name)]
     if twice := sorted({name for name in aliases if aliases.count(name) > 1}):

@@ -31,7 +31,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 _REQUEST_BUCKETS = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _STAGE_BUCKETS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0)
-_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32)
 
 
 class Telemetry:
@@ -57,13 +56,14 @@ class Telemetry:
             buckets=_STAGE_BUCKETS,
             **options,
         )
-        self._batch = Histogram("batch_size", "Photos in one run of the network.", buckets=_BATCH_BUCKETS, **options)
         self._rejects = Counter("rejects", "Photos and requests refused, by code.", ("code",), **options)
         self._decisions = Counter(
             "decisions", "Decisions, with the reason for review.", ("model", "decision", "reason"), **options
         )
         self._categories = Counter("categories", "Predicted categories.", ("model", "category"), **options)
-        self._reloads = Counter("model_changes", "Models put in place, or refused.", ("model", "result"), **options)
+        self._reloads = Counter(
+            "model_changes", "Models put in place, or why one was not.", ("model", "result"), **options
+        )
         self._model_info = Gauge("model_info", "1 for the version in place.", ("model", "version"), **options)
         self._versions: dict[str, str] = {}
         self._options = options
@@ -86,10 +86,6 @@ class Telemetry:
         """A photo spent `seconds` in a stage."""
         self._time_stage(name).observe(seconds)
 
-    def batch(self, size: int) -> None:
-        """The network ran on `size` photos at once."""
-        self._batch.observe(size)
-
     def reject(self, code: str) -> None:
         """A photo or request was refused."""
         self._rejects.labels(code).inc()
@@ -107,9 +103,9 @@ class Telemetry:
         self._versions[model] = version
         self._model_info.labels(model, version).set(1)
 
-    def model_refused(self, model: str) -> None:
-        """A bundle was not put in place."""
-        self._reloads.labels(model, "refused").inc()
+    def model_kept(self, model: str, result: str) -> None:
+        """A reload left the model in place: its bundle was `refused`, or `kept` out by a rollback, or `busy`."""
+        self._reloads.labels(model, result).inc()
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -2,33 +2,58 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO
+from typing import Final
 
+import msgspec
 from flask import Request
-from pydantic import ValidationError
 
-from binsight.serving.multipart import MultipartError, read_parts
-from binsight.serving.problems import ProblemError, validation_problem
-from binsight.serving.schemas import JsonPhoto
+from binsight.serving.forms import read_form
+from binsight.serving.json_bodies import decode_base64, decode_json
+from binsight.serving.problems import ProblemError
 from binsight.serving.settings import Settings
 
-__all__ = ["ByteBudget", "Photo", "Upload", "read_body", "read_photos"]
+__all__ = [
+    "ADMITTED",
+    "BEGUN",
+    "REFUSED",
+    "BodyAwaited",
+    "ByteBudget",
+    "Holding",
+    "Photo",
+    "Upload",
+    "body_too_large",
+    "read_body",
+    "read_photos",
+]
 
-_CHUNK = 1 << 18
+# Of a request's environment: when it began; that the application was asked about its body; why it is refused.
+BEGUN: Final = "binsight.begun"
+ADMITTED: Final = "binsight.admitted"
+REFUSED: Final = "binsight.refused"
+
 _MAX_NAME = 255
-_DATA_URL = re.compile(r"data:[A-Za-z0-9.+/-]{0,100};base64,")
-_BASE64_SPACE = str.maketrans("", "", " \t\r\n")
 _FILE_FIELD = "file"
 # Text fields beside the photos are read over; a request with more parts than this is no upload of photos.
 _EXTRA_PARTS = 32
 _HOW = "send multipart/form-data with the field 'file', a raw image/* body, or JSON {\"image_base64\": …}"
+
+
+class BodyAwaited(BaseException):
+    """The application wants up to `size` bytes of a body that is not there yet."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+class _JsonPhoto(msgspec.Struct, forbid_unknown_fields=True):
+    """`schemas.JsonPhoto`, unread."""
+
+    image_base64: msgspec.Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,33 +123,36 @@ class Holding:
         self.size += size
 
 
-def read_body(request: Request, limit: int, holding: Holding) -> bytes:
+def read_body(request: Request, limit: int) -> bytes:
     """The whole body, at most `limit` bytes.
 
     Raises:
-        ProblemError: 413 too large, 400 cut short, 408 too slow, 429 no memory left for it.
+        ProblemError: 411 no length, 413 too large, 415 compressed, 400 cut short.
     """
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"identity", ""}:
+        detail = f"the body has Content-Encoding {encoding[:40]}: send it as it is"
+        raise ProblemError("unsupported_media_type", detail, headers={"Accept-Encoding": "identity"})
     length = request.content_length
+    if length is None and "HTTP_TRANSFER_ENCODING" not in request.environ:
+        if request.environ.get("wsgi.input_terminated"):  # what was sent is told from what was not
+            detail, headers = "expected a body with Content-Length, or in chunks", {"Connection": "close"}
+            raise ProblemError("length_required", detail, headers=headers)
+        length = 0
     if length is not None and length > limit:
-        raise _body_too_large(limit)
-    # Not `request.stream`: it would make one error of a client that is slow and one that is gone.
-    stream = request.environ["wsgi.input"]
+        raise body_too_large(limit)
     try:
-        if length is not None:
-            holding.grow(length)
-            body = _read_exactly(stream, length)
-        elif request.environ.get("wsgi.input_terminated"):
-            body = _read_to_the_end(stream, limit, holding)
-        else:
-            body = b""
-    except TimeoutError:
-        raise ProblemError("slow_upload", "the request's body did not arrive in time") from None
+        body: bytes = request.environ["wsgi.input"].read(limit + 1 if length is None else length)
     except (OSError, ValueError) as error:
         raise ProblemError("bad_request", "the request's body ended too early or is malformed") from error
+    if length is not None and len(body) < length:
+        raise ProblemError("bad_request", f"the request's body ended after {len(body):,} of {length:,} bytes")
+    if len(body) > limit:
+        raise body_too_large(limit)
     return body
 
 
-def read_photos(request: Request, settings: Settings, holding: Holding) -> Upload:
+def read_photos(request: Request, settings: Settings) -> Upload:
     """The photos in a request, whichever way they were sent.
 
     Raises:
@@ -132,41 +160,21 @@ def read_photos(request: Request, settings: Settings, holding: Holding) -> Uploa
     """
     kind = request.mimetype
     is_raw = kind.startswith("image/") or kind == "application/octet-stream"
-    body = read_body(request, settings.max_photo_bytes if is_raw else settings.max_body_bytes, holding)
+    body = read_body(request, settings.max_photo_bytes if is_raw else settings.max_body_bytes)
     if is_raw:
         return Upload([Photo("", _some(body))])
     if kind == "multipart/form-data":
-        return _from_multipart(request, body, settings.max_files)
-    if kind == "application/json":
-        return Upload([Photo("", _from_json(body))])
+        return _from_form(body, request.mimetype_params.get("boundary", ""), settings.max_files)
     if not body:
         raise ProblemError("no_file", f"there is nothing in the request; {_HOW}")
+    if kind == "application/json":
+        text = decode_json(body, _JsonPhoto).image_base64
+        return Upload([Photo("", _some(decode_base64(text, "image_base64", limit=settings.max_photo_bytes)))])
     raise ProblemError("unsupported_media_type", f"got {kind[:100] or 'no content type'!r}; {_HOW}")
 
 
-def _read_exactly(stream: IO[bytes], length: int) -> bytes:
-    chunks: list[bytes] = []
-    missing = length
-    while missing > 0:
-        chunk = stream.read(missing)
-        if not chunk:
-            raise ConnectionError("the client went away")
-        chunks.append(chunk)
-        missing -= len(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _read_to_the_end(stream: IO[bytes], limit: int, holding: Holding) -> bytes:
-    chunks: list[bytes] = []
-    while chunk := stream.read(_CHUNK):
-        holding.grow(len(chunk))
-        if holding.size > limit:
-            raise _body_too_large(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _body_too_large(limit: int) -> ProblemError:
+def body_too_large(limit: int) -> ProblemError:
+    """413, with the limit."""
     return ProblemError("too_large", f"expected at most {limit:,} bytes in one request")
 
 
@@ -176,35 +184,14 @@ def _some(data: bytes) -> bytes:
     return data
 
 
-def _from_json(body: bytes) -> bytes:
-    if not body:
-        raise ProblemError("no_file", f"there is nothing in the request; {_HOW}")
-    try:
-        text = JsonPhoto.model_validate_json(body).image_base64
-    except ValidationError as error:
-        raise validation_problem(error, "bad_request") from None
-    if match := _DATA_URL.match(text):
-        text = text[match.end() :]
-    try:
-        return _some(base64.b64decode(text.translate(_BASE64_SPACE), validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise ProblemError("bad_request", f"image_base64 is not base64: {str(error)[:100]}") from None
-
-
-def _from_multipart(request: Request, body: bytes, max_files: int) -> Upload:
-    boundary = request.mimetype_params.get("boundary", "")
-    photos: list[Photo] = []
-    try:
-        for part in read_parts(body, boundary, max_parts=max_files + _EXTRA_PARTS):
-            # A browser's empty file input has neither a name nor data.
-            if part.name == _FILE_FIELD and part.filename is not None and (part.filename or part.data):
-                if len(photos) == max_files:
-                    raise ProblemError("too_many_files", f"expected at most {max_files} photos in one request")
-                photos.append(Photo(part.filename[:_MAX_NAME], part.data))
-    except MultipartError as error:
-        raise ProblemError("bad_request", f"malformed form: {error}") from None
-    if not photos:
+def _from_form(body: bytes, boundary: str, max_files: int) -> Upload:
+    parts = read_form(body, boundary, max_parts=max_files + _EXTRA_PARTS)
+    # A browser's empty file input has neither a name nor data.
+    files = [part for part in parts if part.name == _FILE_FIELD and (part.filename or part.data)]
+    if not files:
         raise ProblemError("no_file", f"the form has no file in the field 'file'; {_HOW}")
-    if len(photos) == 1:
-        _some(photos[0].data)
-    return Upload(photos)
+    if len(files) > max_files:
+        raise ProblemError("too_many_files", f"expected at most {max_files} photos in one request")
+    if len(files) == 1:
+        _some(files[0].data)
+    return Upload([Photo(part.filename[:_MAX_NAME], part.data) for part in files])

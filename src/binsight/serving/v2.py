@@ -11,18 +11,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
+from msgspec import Raw
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from binsight import __version__
 from binsight.errors import BinsightError, ImageError
 from binsight.imaging import prepare_photo
 from binsight.predictor import Outputs, Prediction
 from binsight.serving.api import json_response
-from binsight.serving.batching import Job
 from binsight.serving.models import LoadedModel
-from binsight.serving.problems import ProblemError, image_problem, validation_problem
+from binsight.serving.photo_queue import Job
+from binsight.serving.problems import ProblemError, image_problem
 from binsight.serving.schemas import Answer
 from binsight.serving.service import Service, current_service
 from binsight.serving.uploads import read_body
@@ -36,7 +36,7 @@ from binsight.serving.v2_schemas import (
     V2ModelMetadata,
     V2ModelReady,
 )
-from binsight.serving.v2_tensors import BINARY_HEADER, pack_answer, read_tensor, split_body
+from binsight.serving.v2_tensors import BINARY_HEADER, pack_answer, read_photos, read_pixels, read_request, split_body
 
 __all__ = ["v2_blueprint", "v2_health_blueprint"]
 
@@ -119,18 +119,14 @@ def _model_ready(name: str, version: str | None = None) -> Response:
 
 def _infer(name: str, version: str | None = None) -> Response:
     service = current_service()
-    service.check_ready()
+    service.check_ready(g.start)
     model = _find(service, name, version)
     service.check_room()
-    with service.budget.hold() as holding:
-        body = read_body(request, service.settings.max_body_bytes, holding)
-        text, binary = split_body(body, request.headers.get(BINARY_HEADER))
-        try:
-            message = InferRequest.model_validate_json(text)
-        except ValidationError as error:
-            raise validation_problem(error, "bad_request") from None
-        wanted = _wanted(message, model)
-        tensors = _run(service, model, _prepare(service, model, message, binary), wanted)
+    body = read_body(request, service.settings.max_body_bytes)
+    text, binary = split_body(body, request.headers.get(BINARY_HEADER))
+    message, data = read_request(text)
+    wanted = _wanted(message, model)
+    tensors = _run(service, model, _prepare(service, model, message, data, binary), wanted)
     answer, tail = pack_answer(
         InferAnswer(model_name=name, model_version=model.version, outputs=[]), message, {n: tensors[n] for n in wanted}
     )
@@ -163,20 +159,23 @@ def _wanted(message: InferRequest, model: LoadedModel) -> list[str]:
 
 
 def _prepare(
-    service: Service, model: LoadedModel, message: InferRequest, binary: bytes
+    service: Service, model: LoadedModel, message: InferRequest, data: Raw, binary: memoryview
 ) -> list[Callable[[], NDArray[np.uint8]]]:
     """For each photo, what gives its pixels."""
-    tensor = read_tensor(message.inputs[0], binary)
-    if len(tensor) > service.settings.max_files:
-        raise ProblemError("too_many_files", f"expected at most {service.settings.max_files} photos in one request")
-    if message.inputs[0].name == "photos" and tensor.dtype == object and tensor.ndim == 1:
-        return [partial(_decode, bytes(data), model, service) for data in tensor]
-    shape = (*model.narrow.spec.size, 3)
-    if message.inputs[0].name == "images" and tensor.dtype == np.uint8 and tensor.shape[1:] == shape:
-        return [partial(_same, tensor[i : i + 1]) for i in range(len(tensor))]
-    raise ProblemError(
-        "bad_request", f"expected the input 'images', UINT8 [n, {shape[0]}, {shape[1]}, 3], or 'photos', BYTES [n]"
-    )
+    tensor, shape, settings = message.inputs[0], (*model.narrow.spec.size, 3), service.settings
+    kind = tensor.name, tensor.datatype, tuple(tensor.shape[1:])
+    if kind not in {("photos", "BYTES", ()), ("images", "UINT8", shape)}:
+        expected = f"'images', UINT8 [n, {shape[0]}, {shape[1]}, 3], or 'photos', BYTES [n]"
+        raise ProblemError("bad_request", f"expected the input {expected}")
+    if tensor.shape[0] == 0:
+        raise ProblemError("no_file", "the input tensor is empty")
+    if tensor.shape[0] > settings.max_files:
+        raise ProblemError("too_many_files", f"expected at most {settings.max_files} photos in one request")
+    if tensor.name == "photos":
+        photos = read_photos(tensor, data, binary, limit=settings.max_photo_bytes)
+        return [partial(_decode, photo, model, service) for photo in photos]
+    pixels = read_pixels(tensor, data, binary)
+    return [partial(_same, pixels[i : i + 1]) for i in range(len(pixels))]
 
 
 def _decode(data: bytes, model: LoadedModel, service: Service) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, shape_inference
 from onnx.utils import Extractor
 
-from binsight.bundle.runtime import import_onnxruntime
+from binsight.bundle.runtime import open_graph
 from binsight.imaging import PreprocessSpec, prepare_photo
 from binsight.predictor import run_in_order
 from binsight.training.augment import augment_photo
@@ -62,10 +62,7 @@ class ActivationCache:
         seed: int,
         workers: int,
     ) -> None:
-        ort = import_onnxruntime()
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = ort.InferenceSession(front, options, providers=["CPUExecutionProvider"])
+        self._session = open_graph(front)
         self._spec = spec
         self._augment = augment
         self._folder = folder
@@ -74,12 +71,21 @@ class ActivationCache:
         about = {"spec": spec.to_dict(), "augment": asdict(augment), "seed": seed}
         self._key = hashlib.sha256(front + json.dumps(about, sort_keys=True).encode()).digest()
 
-    def view(self, photos: Sequence[Path], number: int, *, progress: Callable[[], None] = lambda: None) -> Activations:
+    def view(
+        self,
+        photos: Sequence[Path],
+        number: int,
+        *,
+        backgrounds: Sequence[int] | None = None,
+        progress: Callable[[], None] = lambda: None,
+    ) -> Activations:
         """What the first layers make of one view of each photo.
 
         Args:
             photos: files.
             number: of the view: 0 is each photo as it is, every other one is altered in its own way.
+            backgrounds: positions of the photos that others may be put before; by default all. Leave out what is to
+                judge the network, or it has seen it.
             progress: called once per photo; not at all where the file is there already.
 
         Returns:
@@ -89,27 +95,32 @@ class ActivationCache:
             InputError: a photo cannot be read.
             ImageError: a photo is refused; its path is in the message.
         """
-        path = self._folder / f"activations-{self._name(photos, number)}.npy"
+        others = range(len(photos)) if backgrounds is None else backgrounds
+        path = self._folder / f"activations-{self._name(photos, number, others)}.npy"
         if not path.exists():
-            self._compute(path, photos, number, progress)
+            self._compute(path, partial(self._row, photos, number, others), len(photos), progress)
         stored: Activations = np.load(path, mmap_mode="r", allow_pickle=False)
         return stored
 
-    def _name(self, photos: Sequence[Path], number: int) -> str:
+    def _name(self, photos: Sequence[Path], number: int, others: Sequence[int]) -> str:
         digest = hashlib.sha256(self._key)
         for photo in photos:
             digest.update(hashlib.sha256(photo.read_bytes()).digest())
+        if number and [*others] != [*range(len(photos))]:
+            digest.update(json.dumps([*others]).encode())
         return f"{digest.hexdigest()[:16]}-{number}"
 
-    def _compute(self, path: Path, photos: Sequence[Path], number: int, progress: Callable[[], None]) -> None:
+    def _compute(
+        self, path: Path, row_of: Callable[[int], Activations], count: int, progress: Callable[[], None]
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        rows = run_in_order(partial(self._row, photos, number), range(len(photos)), workers=self._workers)
+        rows = run_in_order(row_of, range(count), workers=self._workers)
         try:
             stored: Activations | None = None
             for i, row in enumerate(rows):
                 if stored is None:
-                    shape = (len(photos), *row.shape)
+                    shape = (count, *row.shape)
                     stored = np.lib.format.open_memmap(draft, mode="w+", dtype=np.float16, shape=shape)
                 stored[i] = row
                 progress()
@@ -121,18 +132,18 @@ class ActivationCache:
         finally:
             draft.unlink(missing_ok=True)
 
-    def _row(self, photos: Sequence[Path], number: int, index: int) -> Activations:
-        image = self._picture(photos, number, index)
+    def _row(self, photos: Sequence[Path], number: int, others: Sequence[int], index: int) -> Activations:
+        image = self._picture(photos, number, others, index)
         (found,) = self._session.run(None, {"images": np.ascontiguousarray(image[None])})
         row: Activations = found[0].transpose(1, 2, 0).astype(np.float16)
         return row
 
-    def _picture(self, photos: Sequence[Path], number: int, index: int) -> NDArray[np.uint8]:
+    def _picture(self, photos: Sequence[Path], number: int, others: Sequence[int], index: int) -> NDArray[np.uint8]:
         if number == 0:
             return open_photo(photos[index], partial(prepare_photo, spec=self._spec))
         decode = partial(decode_for_augmentation, size=self._spec.size)
         rng = np.random.default_rng([self._seed, number, index])
-        other = photos[int(rng.integers(len(photos)))]
+        other = photos[others[int(rng.integers(len(others)))]]
         return augment_photo(
             open_photo(photos[index], decode), self._spec, self._augment, rng, other=partial(open_photo, other, decode)
         )

@@ -12,6 +12,7 @@ import json
 import os
 import time
 import uuid
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,9 +22,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.bundle.runtime import import_onnxruntime
-from binsight.errors import ImageError, WeightsError
+from binsight.bundle.runtime import open_graph
+from binsight.errors import ImageError
 from binsight.imaging import PreprocessSpec, decode_image, prepare_photo, read_photo
+from binsight.notes import Note
 from binsight.predictor import run_in_order
 from binsight.training.augment import augment_photo
 from binsight.training.augment_settings import AugmentSettings
@@ -69,10 +71,7 @@ class FeatureExtractor:
     """
 
     def __init__(self, backbone: bytes, spec: PreprocessSpec, *, cache: Path | None, workers: int) -> None:
-        ort = import_onnxruntime()
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = ort.InferenceSession(backbone, options, providers=["CPUExecutionProvider"])
+        self._session = open_graph(backbone)
         self._spec = spec
         self._cache = cache
         self._workers = workers
@@ -155,19 +154,24 @@ class _Cache:
         if self._path is None or self._is_saved:
             return
         begin = time.monotonic()
-        _save(self._path, self.known)
         self._is_saved = True
+        try:
+            _save(self._path, self.known)
+        except OSError as error:  # such as a full disk
+            reason = error.strerror or error
+            warnings.warn(Note(f"going on without the cache {self._path}: {reason}"), stacklevel=2)
+            self._path = None
+            return
         self._due = time.monotonic() + max(_SAVED_AFTER_S, (time.monotonic() - begin) / _SAVING_SHARE)
 
 
 def _load(path: Path) -> dict[str, NDArray[np.float32]]:
-    if not path.exists():
-        return {}
+    """What the file keeps; nothing where there is none, or a damaged one, which is made anew."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return dict(zip(stored["digests"].tolist(), stored["features"], strict=True))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path}: the feature cache is damaged ({error}); delete it and run again") from error
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return {}
 
 
 def _save(path: Path, known: dict[str, Any]) -> None:

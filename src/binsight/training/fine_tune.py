@@ -6,7 +6,6 @@ a run that was killed at any moment and resumed ends with the weights that it wo
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +22,6 @@ from binsight.predictor import available_cores
 from binsight.training.averaging import Weights, add_to_mean
 from binsight.training.batches import Batch, TrainingBatches
 from binsight.training.checkpoint import Checkpoint, RunFolder
-from binsight.training.devices import compute_in_bfloat16, find_gpus
 from binsight.training.fine_tune_settings import FineTuneSettings
 from binsight.training.history import EpochRecord, OnEpochEnd, write_history
 from binsight.training.photos import LabelledPhotos, PhotoStore, decode_for_augmentation
@@ -133,10 +131,7 @@ def fine_tune(
     workers = available_cores() if workers is None else workers
     for_training = partial(decode_for_augmentation, size=spec.size)
     for_validation = partial(prepare_photo, spec=spec)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(prepared_for_training(network, settings, seed=seed))
-        if settings.mixed_precision and find_gpus():
-            stack.enter_context(compute_in_bfloat16(network))
+    with prepared_for_training(network, settings, seed=seed):
         trained = PhotoStore(train.paths, for_training, budget=round((1 - _VALIDATION_SHARE) * memory))
         validated = PhotoStore(val.paths, for_validation, budget=round(_VALIDATION_SHARE * memory))
         run = Run(
@@ -207,17 +202,14 @@ class Run:
         return self.finish()
 
     def begin(self, *, resume: bool) -> None:
-        """Take up the run in the folder, or begin one there."""
-        stored = self.folder.read_start()
-        if stored is None:
+        """Take up the run in the folder, or begin one there; one without a complete epoch is nothing to lose."""
+        stored, epochs = self.folder.read_start(), self.folder.epochs()
+        if epochs and not resume:
+            raise OutputError(f"{self.folder.path} has a run of {epochs[0]} epochs; resume it or name another folder")
+        if stored is None or not (epochs or (resume and not self._differences(stored))):
             state = self.trainer.state()
             self.start = state["network"]
             self.folder.write_start(Checkpoint({"run": self.identity}, state))
-        elif not resume:
-            epochs = self.folder.epochs()
-            raise OutputError(
-                f"{self.folder.path} has a run of {max(epochs, default=0)} epochs; resume it or name another folder"
-            )
         else:
             self._check_identity(stored)
             self.start = stored.groups["network"]
@@ -316,8 +308,11 @@ class Run:
         self.best, self.best_epoch = best.groups["weights"], state.about["best_epoch"]
         self.history = [EpochRecord(**record) for record in state.about["history"]]
 
+    def _differences(self, stored: Checkpoint) -> list[str]:
+        return find_differences(stored.about["run"], self.identity)
+
     def _check_identity(self, stored: Checkpoint) -> None:
-        if differences := find_differences(stored.about["run"], self.identity):
+        if differences := self._differences(stored):
             raise CheckpointError(
                 f"{self.folder.path} has another run; it differs in {'; '.join(differences)}: "
                 "resume with what it was begun with, or name another folder"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from binsight.training.averaging import Weights
 from binsight.training.batches import Batch
-from binsight.training.devices import find_gpus
+from binsight.training.devices import compute_in_bfloat16, find_gpus
 from binsight.training.fine_tune_settings import FineTuneSettings
 from binsight.training.layer_rates import find_layers, layer_depths, rate_factors
 from binsight.training.optimizer import FineTuneOptimizer
@@ -96,7 +96,7 @@ class Trainer:
 
 @contextlib.contextmanager
 def prepared_for_training(network: keras.Model, settings: FineTuneSettings, *, seed: int) -> Iterator[None]:
-    """Freeze the layers that settings freeze, and seed the layers that draw, inside the block.
+    """Freeze the layers that settings freeze, seed the layers that draw, and choose the precision, inside the block.
 
     Afterwards the layers can be trained as before; the network is left without optimizer and loss.
     """
@@ -104,10 +104,12 @@ def prepared_for_training(network: keras.Model, settings: FineTuneSettings, *, s
     trainable = [layer.trainable for layer in layers]
     factors = rate_factors(network, settings)
     _seed(network, seed)
+    is_mixed = settings.mixed_precision and bool(find_gpus())
     try:
         for layer in layers:
             layer.trainable = layer.trainable and factors.get(layer.path, 1.0) > 0
-        yield
+        with compute_in_bfloat16(network) if is_mixed else contextlib.nullcontext():
+            yield
     finally:
         for layer, value in zip(layers, trainable, strict=True):
             layer.trainable = value

@@ -1,8 +1,9 @@
 """Searches for the settings of heads on cached features: stored, so that a search can go on, or be shared.
 
 A study lives in a database, by default an SQLite file; several processes, also on several machines, may work on one.
-Every trial's draws depend on the seed and on how many trials were finished before it, so a search that was
-interrupted goes on as it would have without.
+Every trial has a turn of its own, counted from 0 in the order in which trials begin, and draws by the seed and its
+turn: so parallel workers try different settings. A trial that was broken off leaves its turn to one that is tried
+anew: so a search that was interrupted goes on as it would have without.
 
 References:
     Bergstra et al. 2011, Algorithms for Hyper-Parameter Optimization (tree-structured Parzen estimator).
@@ -11,8 +12,10 @@ References:
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +30,7 @@ from binsight.training.small_network import SmallNetworkSettings
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
 __all__ = [
     "SearchSpace",
@@ -36,12 +40,14 @@ __all__ = [
     "open_study",
     "search_penalty",
     "search_small_network",
+    "study_faults",
     "trial_records",
 ]
 
 _STARTUP_TRIALS: Final = 5  # before anything is stopped early
 _WARMUP_EPOCHS: Final = 3  # of each trial, likewise
 _BEST_EPOCH: Final = "epoch"
+_TURN: Final = "turn"  # kept with trials that repeat one that was broken off
 
 Steps = Callable[[int, int], None]
 """Called with how many trials are finished and how many are wanted."""
@@ -91,33 +97,63 @@ class TrialRecord:
         }
 
 
-def open_study(name: str, storage: str, *, prune: bool = True) -> optuna.Study:
+def open_study(name: str, storage: str, *, prune: bool = True, alone: bool = False) -> optuna.Study:
     """The study of that name, made when it is new; it looks for the largest value.
 
     Args:
         name: unique in the database.
         storage: a database URL, such as `sqlite:///study.sqlite`.
         prune: stop a trial that is below the median of the others at the same step.
+        alone: no other process is at work on it, so a trial that is under way is one of a process that was killed: it
+            will be tried anew.
 
     Raises:
         InputError: the database cannot be opened.
     """
     import optuna  # noqa: PLC0415 - takes most of a second
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - comes with optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     stopper: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if prune:
         stopper = optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=_WARMUP_EPOCHS)
-    try:
+    with study_faults(storage, ImportError, ValueError):  # no driver for it, no database URL
         database = optuna.storages.RDBStorage(storage)
         _hurry_sqlite(database.engine)
-        return optuna.create_study(
+        study = optuna.create_study(
             study_name=name, storage=database, direction="maximize", pruner=stopper, load_if_exists=True
         )
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"the study's database {_without_password(storage)} cannot be opened: {reason}") from error
+        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)) if alone else ():
+            _give_up(study, trial)
+        return study
+
+
+@contextmanager
+def study_faults(storage: str, *others: type[Exception]) -> Iterator[None]:
+    """What a locked, damaged or full database makes its libraries raise in the block becomes one error.
+
+    Args:
+        storage: the database's URL.
+        others: further errors that count as the database's.
+
+    Raises:
+        InputError: saying what to do. The finished trials in the database stay.
+    """
+    from optuna.exceptions import StorageInternalError  # noqa: PLC0415 - takes most of a second
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - comes with optuna
+
+    faults: tuple[type[Exception], ...] = (StorageInternalError, SQLAlchemyError, sqlite3.Error, *others)
+    try:
+        yield
+    except faults as error:
+        # The libraries wrap one another; the innermost says what is wrong.
+        cause: BaseException = error
+        while isinstance(inner := getattr(cause, "orig", None) or cause.__cause__, Exception):
+            cause = inner
+        reason = str(cause).splitlines()[0]
+        raise InputError(
+            f"cannot use the study's database {_without_password(storage)}: {reason}; go on with --resume once that is "
+            "mended, or begin a new study with --study-storage, or with --overwrite"
+        ) from error
 
 
 def trial_records(study: optuna.Study) -> tuple[TrialRecord, ...]:
@@ -201,10 +237,10 @@ def search_penalty(
     wanted: dict[str, Any] = {
         "inverse_penalty": optuna.distributions.FloatDistribution(min(penalties), max(penalties), log=True)
     }
-    known = {record.params["inverse_penalty"] for record in trial_records(study)}
     for done, penalty in enumerate(penalties):
         progress(done, len(penalties))
-        if penalty not in known:
+        # Asked anew each time: another process may have tried it by now.
+        if penalty not in {record.params["inverse_penalty"] for record in trial_records(study)}:
             value = _cross_validate(views, labels, folds, penalty, workers)
             trial = optuna.create_trial(params={"inverse_penalty": penalty}, distributions=wanted, value=value)
             study.add_trial(trial)
@@ -271,18 +307,34 @@ def _run(
         progress(done, trials)
         if done and end is not None and time.monotonic() >= end:
             break
-        study.sampler = optuna.samplers.TPESampler(seed=seed + done)
         trial = study.ask()
+        # Trials that others have under way count as bad ones: nobody else need look there.
+        study.sampler = optuna.samplers.TPESampler(seed=seed + _turn_of(study, trial), constant_liar=True)
         try:
             value = score(trial)
         except optuna.TrialPruned:
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED, skip_if_finished=True)
         except BaseException:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            _give_up(study, trial)
             raise
         else:
-            study.tell(trial, value)
+            study.tell(trial, value, skip_if_finished=True)
     progress(trials, trials)
+
+
+def _turn_of(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> int:
+    """How many trials began before; of one that repeats another, the turn of that."""
+    kept: int | None = trial.user_attrs.get(_TURN)
+    before = study.get_trials(deepcopy=False)[: trial.number]
+    return sum(_TURN not in other.user_attrs for other in before) if kept is None else kept
+
+
+def _give_up(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> None:
+    """Let a trial count as failed, and the next one take its turn."""
+    from optuna.trial import TrialState  # noqa: PLC0415 - loaded already
+
+    study.enqueue_trial({}, user_attrs={_TURN: _turn_of(study, trial)})
+    study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
 
 def _suggest(trial: optuna.Trial, space: SearchSpace, base: SmallNetworkSettings) -> SmallNetworkSettings:

@@ -96,8 +96,8 @@ def test_cache_spares_decoding(folder, found, tmp_path, monkeypatch):
     settings = AuditSettings(min_class_photos=5)
     audit(scan(folder), settings=settings, cache=tmp_path / "c.sqlite")
     decoded = []
-    decode = measure.decode_to_pil
-    monkeypatch.setattr(measure, "decode_to_pil", lambda data, limits=None: decoded.append(1) or decode(data))
+    decode = measure.decode_for_checks
+    monkeypatch.setattr(measure, "decode_for_checks", lambda data, limits=None: decoded.append(1) or decode(data))
     again = audit(scan(folder), settings=settings, cache=tmp_path / "c.sqlite")
     assert again.to_dict() == found.to_dict()
     assert len(decoded) == 2

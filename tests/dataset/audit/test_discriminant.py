@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from binsight.dataset.audit.discriminant import out_of_fold, spread_folds
+from binsight.dataset.audit.discriminant import out_of_fold
 
 
 def _blobs(count=120, classes=3, width=6, seed=0):
@@ -76,21 +76,3 @@ def test_features_that_give_the_class_away_are_harmless():
     features = np.eye(3, dtype=np.float32)[labels][:, [0, 0, 1, 1, 2, 2]]
     found = out_of_fold(features, labels, np.arange(len(labels)) % 5, shrinkage=0.05, equal_priors=True)
     assert (found.probabilities.argmax(axis=1) == labels).all()
-
-
-def test_folds_keep_groups_together_and_classes_even():
-    """No group is divided, and each class is spread to within one group."""
-    rng = np.random.default_rng(0)
-    groups = rng.integers(0, 150, 400)
-    labels = groups % 4
-    folds = spread_folds(labels, groups.tolist())
-    assert all(len(set(folds[groups == g])) == 1 for g in set(groups.tolist()))
-    table = np.array([[((folds == f) & (labels == c)).sum() for c in range(4)] for f in range(5)])
-    assert (table.max(axis=0) - table.min(axis=0) <= np.bincount(groups).max()).all()
-
-
-def test_another_seed_gives_other_folds():
-    """The seed decides, and only the seed."""
-    labels, groups = np.zeros(50, np.int64), list(range(50))
-    assert np.array_equal(spread_folds(labels, groups, seed=1), spread_folds(labels, groups, seed=1))
-    assert not np.array_equal(spread_folds(labels, groups, seed=1), spread_folds(labels, groups, seed=2))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from binsight.dataset.audit.look import LOOK, measure_look, sharpness
-from binsight.dataset.views import Views
+from binsight.dataset.views import Views, decode_for_checks
 
 
 def _png(pixels, **options):
@@ -19,7 +19,8 @@ def _png(pixels, **options):
 
 
 def _look(pixels, data=None):
-    return dict(zip(LOOK, measure_look(Views.of(Image.fromarray(pixels)), data or _png(pixels)).tolist(), strict=True))
+    data = data or _png(pixels)
+    return dict(zip(LOOK, measure_look(Views.of(decode_for_checks(data)), len(data)).tolist(), strict=True))
 
 
 def test_hand_computed_numbers():
@@ -27,7 +28,7 @@ def test_hand_computed_numbers():
     pixels = np.zeros((100, 200, 3), np.uint8)
     pixels[:, 100:] = 255
     look = _look(pixels)
-    assert (look["width"], look["height"], look["frames"], look["quantisation"]) == (200, 100, 1, 0)
+    assert (look["width"], look["height"], look["animated"], look["quantisation"]) == (200, 100, 0, 0)
     assert (look["level_1"], look["level_95"], look["clipped"]) == (0, 255, 0.5)
     assert look["mean_red"] == pytest.approx(127.5, abs=0.5)
 
@@ -55,12 +56,24 @@ def test_quantisation_grows_as_quality_falls():
     assert found[1] > 30
 
 
-def test_frames_of_an_animation():
-    """A GIF of three frames has three."""
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WebP", "TIFF"])
+def test_animation(name):
+    """Of three frames the first is looked at, and the others are noted."""
+    for count in (1, 3):
+        stream = io.BytesIO()
+        frames = [Image.new("RGB", (20, 20), (80 * i, 90, 0)) for i in range(count)]
+        frames[0].save(stream, name, save_all=True, append_images=frames[1:])
+        assert _look(None, stream.getvalue())["animated"] == (count > 1)
+
+
+def test_size_is_that_of_the_whole_photo():
+    """A large JPEG is looked at in a smaller version; its width and height are reported as they are."""
     stream = io.BytesIO()
-    frames = [Image.new("RGB", (20, 20), (80 * i, 0, 0)) for i in range(3)]
-    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
-    assert _look(np.zeros((20, 20, 3), np.uint8), stream.getvalue())["frames"] == 3
+    Image.new("RGB", (2048, 1536), (9, 90, 200)).save(stream, "JPEG")
+    photo = decode_for_checks(stream.getvalue())
+    assert photo.picture.size == (1024, 768)
+    look = dict(zip(LOOK, measure_look(Views.of(photo), 1).tolist(), strict=True))
+    assert (look["width"], look["height"]) == (2048, 1536)
 
 
 def test_step_is_sharp_and_ramp_is_soft():

@@ -8,6 +8,7 @@ from PIL import Image
 
 from binsight.dataset.duplicates.fingerprint import thumbnail
 from binsight.dataset.views import Views
+from binsight.imaging import Photo
 
 
 def picture(seed: int, size: tuple[int, int] = (120, 160)) -> NDArray[np.uint8]:
@@ -41,7 +42,8 @@ def smaller(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
 
 def views(image: NDArray[np.uint8]) -> Views:
     """What the checks are given of it."""
-    return Views.of(Image.fromarray(image))
+    height, width = image.shape[:2]
+    return Views.of(Photo(Image.fromarray(image), "PNG", width, height))
 
 
 def thumbnail_of(image: NDArray[np.uint8]) -> NDArray[np.float16]:

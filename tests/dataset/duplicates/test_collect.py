@@ -42,7 +42,7 @@ def test_cached_photos_are_not_decoded_again(folder, tmp_path, monkeypatch):
     """With a cache the second run decodes nothing, and finds the same."""
     dataset = scan(folder).sound()
     first = collect_fingerprints(dataset, cache=tmp_path / "c.sqlite")
-    monkeypatch.setattr(collect, "decode_to_pil", None)
+    monkeypatch.setattr(collect, "decode_for_checks", None)
     second = collect_fingerprints(dataset, cache=tmp_path / "c.sqlite")
     assert first.pixels_sha256 == second.pixels_sha256
     assert np.array_equal(first.thumbnails, second.thumbnails)

@@ -38,7 +38,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'line.sqlite'}"
     else:
-        with postgres(tmp_path) as address:
+        with postgres() as address:
             yield address
 
 

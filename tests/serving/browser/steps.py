@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import io
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from PIL import Image
 
@@ -11,13 +16,15 @@ from binsight.serving.server import RunningServer
 from binsight.serving.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from playwright.sync_api import Page
 
-__all__ = ["BLUE", "GREEN", "RED", "WHITE", "WIDTHS", "expect", "photo", "send", "serve", "shows"]
+__all__ = ["BLUE", "GREEN", "RED", "WHITE", "WIDTHS", "expect", "photo", "reverse_proxy", "send", "serve", "shows"]
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+HOP_BY_HOP = {"host", "connection", "content-length", "transfer-encoding", "keep-alive"}
 WIDTHS = {"phone": (390, 844), "desktop": (1280, 860)}
 
 
@@ -27,6 +34,41 @@ def serve(model: Path, **changes: Any) -> RunningServer:
     server = RunningServer(Settings(**settings | {"queue_size": 32, "idle_timeout_s": 2.0} | changes))
     server.load()
     return server
+
+
+@contextmanager
+def reverse_proxy(target: str) -> Iterator[str]:
+    """Give the address of a proxy in front of a server, which hears its own address as Host."""
+
+    class Forwarding(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+            request = Request(target + self.path, body or None, headers, method=self.command)  # noqa: S310
+            try:
+                answer = urlopen(request, timeout=10)  # noqa: S310 - a server of this test
+            except HTTPError as error:
+                answer = error
+            with answer:
+                content = answer.read()
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    if name.lower() not in HOP_BY_HOP | {"date", "server"}:
+                        self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+        do_POST = do_GET  # noqa: N815 - the names that http.server calls
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forwarding) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://localhost:{proxy.server_port}"
+        proxy.shutdown()
+        thread.join()
 
 
 def photo(colour: tuple[int, int, int], name: str = "thing.png") -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from tests.serving.browser.steps import BLUE, RED, expect, photo, send, serve, shows
+from tests.serving.browser.steps import BLUE, RED, expect, photo, reverse_proxy, send, serve, shows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +72,18 @@ class TestCorrection:
         page.keyboard.press("Escape")
         expect(page.locator("#correction")).to_be_hidden()
         expect(page.locator("#wrong")).to_be_focused()
+
+    def test_behind_a_proxy(self, open_page: Callable[..., Page], server: RunningServer) -> None:
+        """A correction is taken through a proxy that passes the address of the server as Host, as most do at first."""
+        with reverse_proxy(server.url) as url:
+            page = open_page(url)
+            send(page, photo((250, 20, 20)))
+            shows(page, "Red things")
+            page.click("#wrong")
+            page.get_by_label("Green things").check()
+            page.locator("#correction [type=submit]").click()
+            expect(page.locator("#thanks")).to_have_text("Thank you. Stored as: Green things.")
+            page.goto("about:blank")
 
     def test_off(self, open_page: Callable[..., Page], model: Path) -> None:
         """Without the operator's leave there is nothing to correct with."""

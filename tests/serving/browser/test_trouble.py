@@ -6,7 +6,7 @@ import io
 import json
 import re
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Page, Route
+
+HASTE = "window.setTimeout = ((real) => (f, ms) => real(f, ms / 100))(window.setTimeout)"
+INTERCEPTED: list[dict[str, Any]] = [
+    {"status": 200, "content_type": "text/html", "body": "<h1>Welcome to our network: sign in</h1>"},
+    {"status": 200, "content_type": "application/json", "body": '{"login": "https://portal.example"}'},
+    {"status": 200, "content_type": "application/json", "body": "null"},
+    {"status": 200, "content_type": "application/json", "body": '{"predicted_category": "re'},
+    {"status": 200, "body": ""},
+    {"status": 204},
+    {"status": 511, "content_type": "text/html", "body": "<h1>Sign in</h1>"},
+]
 
 
 class TestTrouble:
@@ -102,13 +113,85 @@ class TestTrouble:
 
     def test_gives_up(self, open_page: Callable[..., Page]) -> None:
         """A server that stays away is reported in words, with a way to try again."""
-        page = open_page(script="window.setTimeout = ((real) => (f, ms) => real(f, ms / 100))(window.setTimeout)")
+        page = open_page(script=HASTE)
         page.route("**/predict", lambda route: route.abort())
         send(page, photo(RED))
         expect(page.locator("#failed-title")).to_have_text("The server does not answer")
         page.unroute("**/predict")
         page.click("#again")
         shows(page, "Red things")
+
+    @pytest.mark.parametrize("answer", INTERCEPTED, ids=[str(i) for i in range(len(INTERCEPTED))])
+    def test_intercepted(self, page: Page, answer: dict[str, Any]) -> None:
+        """Where another page answers in the server's place, the page says so, and goes on when it is gone."""
+        page.route("**/predict", lambda route: route.fulfill(**answer))
+        send(page, photo(RED))
+        expect(page.locator("#busy-title")).to_have_text(re.compile("^Something else answered, perhaps this network's"))
+        expect(page.locator("#busy-text")).to_contain_text("Your photo is safe here")
+        page.unroute("**/predict")
+        page.click("#try-now")
+        shows(page, "Red things")
+
+    def test_redirected(self, page: Page) -> None:
+        """So it does where the request is sent on to a page."""
+        page.route("**/predict", lambda route: route.fulfill(status=302, headers={"Location": "docs"}))
+        send(page, photo(RED))
+        expect(page.locator("#busy-title")).to_have_text(re.compile("^Something else answered"))
+
+    @pytest.mark.parametrize("body", ["", "<h1>Bad gateway</h1>", "null", '"text"', "[]", "{"])
+    def test_error_page(self, page: Page, body: str) -> None:
+        """A proxy's error page, whatever is in it, is taken by its status."""
+        page.route("**/predict", lambda route: route.fulfill(status=502, content_type="text/html", body=body))
+        send(page, photo(RED))
+        expect(page.locator("#busy-title")).to_have_text("The server is starting")
+        page.unroute("**/predict")
+        page.click("#try-now")
+        shows(page, "Red things")
+
+    def test_refused_by_a_proxy(self, page: Page) -> None:
+        """So is a refusal that is not the server's own, and it ends the waiting."""
+        page.route("**/predict", lambda route: route.fulfill(status=403, content_type="text/html", body="<h1>No</h1>"))
+        send(page, photo(RED))
+        expect(page.locator("#failed-title")).to_have_text("That did not work")
+
+    def test_intercepted_for_long(self, open_page: Callable[..., Page]) -> None:
+        """In the end the page stops trying, and says what to do."""
+        page = open_page(script=HASTE)
+        page.route("**/predict", lambda route: route.fulfill(**INTERCEPTED[0]))
+        send(page, photo(RED))
+        expect(page.locator("#failed-title")).to_have_text("Something else answered")
+        expect(page.locator("#failed-text")).to_contain_text("Sign in there")
+        page.unroute("**/predict")
+        page.click("#again")
+        shows(page, "Red things")
+
+    def test_intercepted_from_the_start(self, open_page: Callable[..., Page]) -> None:
+        """A sign-in page in the place of the probe is no server that is ready; nor is one of the models the models."""
+        page = open_page(script=HASTE)
+        probe, models = re.compile("/health/ready$"), re.compile("/models")
+        page.route(probe, lambda route: route.fulfill(**INTERCEPTED[0]))
+        page.route(models, lambda route: route.fulfill(**INTERCEPTED[0]))
+        page.reload()
+        expect(page.locator("#server")).to_have_text("No connection")
+        page.unroute(probe)
+        expect(page.locator("#server")).to_have_text("Ready")
+        expect(page.locator("#model option")).to_have_count(0)
+        page.unroute(models)
+        expect(page.locator("#model option")).to_have_text("tiny")
+
+    def test_intercepted_correction(self, page: Page) -> None:
+        """A correction that another page answered is not thanked for; it is sent again."""
+        send(page, photo(RED, "intercepted.png"))
+        shows(page, "Red things")
+        page.route("**/feedback", lambda route: route.fulfill(**INTERCEPTED[0]))
+        page.click("#wrong")
+        page.check("#choices input[value=green]")
+        page.click("#correction [type=submit]")
+        expect(page.locator("#correction-error")).to_contain_text("Something else answered")
+        expect(page.locator("#thanks")).to_be_hidden()
+        page.unroute("**/feedback")
+        page.evaluate("window.dispatchEvent(new Event('online'))")
+        expect(page.locator("#thanks")).to_be_visible()
 
     def test_no_script(self, open_page: Callable[..., Page]) -> None:
         """Without JavaScript a photo can still be sent, and the plain answer read."""

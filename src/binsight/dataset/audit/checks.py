@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from binsight.dataset.audit.balance import balance_findings
 from binsight.dataset.audit.copies import copy_findings
-from binsight.dataset.audit.discriminant import out_of_fold, spread_folds
+from binsight.dataset.audit.discriminant import out_of_fold
 from binsight.dataset.audit.findings import KINDS, Audit, Finding, Severity, Skipped
 from binsight.dataset.audit.labels import suggest_labels
 from binsight.dataset.audit.measure import Measurements, measure_photos
@@ -24,6 +24,7 @@ from binsight.dataset.duplicates import connected_groups, find_duplicates
 from binsight.dataset.samples import Dataset, Progress
 from binsight.imaging import ImageLimits
 from binsight.predictor import Predictor, available_cores
+from binsight.probability.folds import spread_folds
 
 __all__ = ["audit"]
 

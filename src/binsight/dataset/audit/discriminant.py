@@ -11,7 +11,6 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -21,9 +20,8 @@ from numpy.typing import NDArray
 from binsight.predictor import run_in_order
 from binsight.probability import softmax
 
-__all__ = ["OutOfFold", "out_of_fold", "spread_folds"]
+__all__ = ["OutOfFold", "out_of_fold"]
 
-_FOLDS = 5
 _BLOCK = 4096
 _LEAST_VARIANCE = 1e-4  # of features with variance 1
 _HALVED_FROM = 64
@@ -44,33 +42,6 @@ class OutOfFold:
 
     probabilities: NDArray[np.float64]
     distance: NDArray[np.float64]
-
-
-def spread_folds(
-    labels: NDArray[np.int64], groups: Sequence[int], *, folds: int = _FOLDS, seed: int = 0
-) -> NDArray[np.int64]:
-    """A fold for each sample: all of a group in one, and each class spread as evenly as groups allow.
-
-    Args:
-        labels: `(n,)` class numbers.
-        groups: n group numbers.
-        folds: how many.
-        seed: for the order in which groups are dealt out.
-
-    Returns:
-        `(n,)` in 0 to `folds - 1`.
-    """
-    group_numbers, first, inverse = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
-    counts = np.zeros((folds, int(labels.max()) + 1 if len(labels) else 0), np.int64)
-    sizes = np.bincount(inverse)
-    fold_of_group = np.zeros(len(group_numbers), np.int64)
-    order = np.random.default_rng(seed).permutation(len(group_numbers))
-    for group in order[np.argsort(-sizes[order], kind="stable")]:
-        label = labels[first[group]]
-        fold = int(np.lexsort((counts.sum(axis=1), counts[:, label]))[0])
-        fold_of_group[group] = fold
-        counts[fold, label] += sizes[group]
-    return fold_of_group[inverse]
 
 
 def out_of_fold(

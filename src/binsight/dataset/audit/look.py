@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from bisect import bisect_left
 from itertools import accumulate
@@ -12,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from binsight.dataset.audit.jpeg_tables import mean_quantisation
 from binsight.dataset.views import FEW_SIDE, Views
-from binsight.imaging.decode import sniff_format
 
 __all__ = ["LOOK", "measure_look", "sharpness"]
 
@@ -22,7 +19,7 @@ LOOK: Final = (
     "width",
     "height",
     "bytes",
-    "frames",
+    "animated",
     "quantisation",
     "level_1",
     "level_5",
@@ -41,9 +38,9 @@ LOOK: Final = (
 )
 """What `measure_look` gives, in order.
 
-`quantisation`: the mean of the JPEG luminance table, 1 for the best quality, 0 for other formats. `level_p`: the
-luminance that p % of the pixels do not exceed. `clipped`: the share of pixels at 254 or 255. `border_*`: the mean
-colour of the outer twentieth and how much its luminance varies.
+`animated`: 1 where there are further pictures, else 0. `quantisation`: the mean of the JPEG luminance table, 1 for the
+best quality, 0 for other formats. `level_p`: the luminance that p % of the pixels do not exceed. `clipped`: the share
+of pixels at 254 or 255. `border_*`: the mean colour of the outer twentieth and how much its luminance varies.
 """
 
 _LEVELS = (0.01, 0.05, 0.50, 0.95, 0.99)
@@ -58,22 +55,21 @@ _IS_BORDER = np.pad(np.zeros((_GRID - 2 * _BORDER,) * 2, bool), _BORDER, constan
 _RING = np.flatnonzero(_IS_BORDER)
 _ONES = np.ones(len(_RING), np.float32)
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
-_ANIMATED_FORMATS = frozenset({"GIF", "WebP", "PNG", "TIFF"})
 
 
-def measure_look(photo: Views, data: bytes) -> NDArray[np.float32]:
+def measure_look(views: Views, size: int) -> NDArray[np.float32]:
     """The numbers named in `LOOK`.
 
     Args:
-        photo: what was decoded.
-        data: what it was decoded from.
+        views: of the photo.
+        size: of its file, in bytes.
     """
-    height, width = photo.pixels.shape[:2]
-    cumulated = list(accumulate(photo.grey.histogram()))
+    photo = views.photo
+    cumulated = list(accumulate(views.grey.histogram()))
     levels = [bisect_left(cumulated, share * cumulated[-1]) for share in _LEVELS]
     clipped = (cumulated[-1] - cumulated[_CLIPPED - 1]) / cumulated[-1]
-    numbers = (width, height, len(data), *_read_header(data), *levels, clipped, sharpness(photo.grey))
-    return np.array([*numbers, *_colours(photo.few)], np.float32)
+    header = photo.width, photo.height, size, photo.is_animated, photo.quantisation
+    return np.array([*header, *levels, clipped, sharpness(views.grey), *_colours(views.few)], np.float32)
 
 
 def sharpness(grey: Image.Image) -> float:
@@ -122,17 +118,3 @@ def _colours(few: Image.Image) -> tuple[float, ...]:
     luminance = (border - border_mean) @ _LUMINANCE
     mean = (_ONES[:_GRID] @ cells.reshape(_GRID, -1)).reshape(_GRID, 3).sum(axis=0) / _GRID**2
     return *border_mean.tolist(), math.sqrt(luminance @ luminance / len(border)), *mean.tolist()
-
-
-def _read_header(data: bytes) -> tuple[int, float]:
-    """Frames, and the mean of the luminance quantisation table."""
-    name = sniff_format(data)
-    if name == "JPEG":
-        return 1, mean_quantisation(data)
-    if name not in _ANIMATED_FORMATS:
-        return 1, 0.0
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return int(getattr(picture, "n_frames", 1)), 0.0
-    except Exception:  # the pixels were decoded; an odd header leaves this unknown
-        return 1, 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -12,27 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.bundle.container import MODEL_NAME
-from binsight.dataset.audit.integrity import find_damage
 from binsight.dataset.audit.look import LOOK, measure_look
-from binsight.dataset.duplicates import ContentStore, Fingerprint, Fingerprints, fingerprint_image
+from binsight.dataset.cache import PhotoCache
+from binsight.dataset.duplicates import Fingerprint, Fingerprints, fingerprint_image
 from binsight.dataset.duplicates.collect import (
     FINGERPRINT_KIND,
+    content_key,
+    content_keys,
     empty_fingerprints,
     pack_fingerprint,
     set_fingerprint,
     unpack_fingerprint,
 )
 from binsight.dataset.samples import Dataset, Progress, Sample
-from binsight.dataset.views import Views
+from binsight.dataset.views import Views, decode_for_checks
 from binsight.errors import BinsightError
-from binsight.imaging import ImageLimits, PreprocessSpec, read_photo, sniff_format
-from binsight.imaging.decode import decode_to_pil
-from binsight.imaging.preprocess import resize_picture
+from binsight.imaging import ImageLimits, Photo, PreprocessSpec, prepare_photo, read_photo
+from binsight.imaging.preprocess import least_size, resize_picture
 from binsight.predictor import Predictor, available_cores, run_in_order
 
 __all__ = ["Fault", "Measurements", "measure_photos"]
 
-_LOOK_KIND = "look-1"
+_LOOK_KIND = "look-2"
 _AT_ONCE = 2000
 # Photos per run of the network, and handed to a thread at once: 4 are about 5 % faster than 1, more gain nothing.
 _BATCH = 4
@@ -108,7 +108,7 @@ def measure_photos(
     )
     if width is None:
         predictor = None
-    with nullcontext(None) if cache is None else ContentStore.open(cache) as store:
+    with PhotoCache.open(cache) as store:
         for start in range(0, count, _AT_ONCE):
             some = dataset.samples[start : start + _AT_ONCE]
             memory = _Memory(store, some, predictor)
@@ -133,18 +133,16 @@ def measure_photos(
 class _Memory:
     """What is known of some photos from before, and what becomes known now."""
 
-    def __init__(self, store: ContentStore | None, samples: tuple[Sample, ...], predictor: Predictor | None) -> None:
+    def __init__(self, store: PhotoCache, samples: tuple[Sample, ...], predictor: Predictor | None) -> None:
         self._store = store
         self._with_features = predictor is not None
-        kinds = [FINGERPRINT_KIND, _LOOK_KIND] + ([] if predictor is None else [_feature_kind(predictor)])
-        keys = [] if store is None else [s.sha256 for s in samples if s.sha256 is not None]
-        self._known = {} if store is None else {kind: store.get(kind, keys) for kind in kinds}
-        self._kinds = kinds
-        self._fresh: dict[str, dict[str, bytes]] = {kind: {} for kind in kinds}
+        self._kinds = [FINGERPRINT_KIND, _LOOK_KIND] + ([] if predictor is None else [_feature_kind(predictor)])
+        self._known = {kind: store.get(kind, content_keys(samples)) for kind in self._kinds}
+        self._fresh: dict[str, dict[bytes, bytes]] = {kind: {} for kind in self._kinds}
 
     def get(self, sample: Sample) -> _Photo | None:
-        key = sample.sha256
-        if key is None or not self._known or any(key not in values for values in self._known.values()):
+        key = content_key(sample)
+        if any(key not in values for values in self._known.values()):
             return None
         packed = [self._known[kind][key] for kind in self._kinds]
         features = np.frombuffer(packed[2], np.float16) if self._with_features else None
@@ -152,19 +150,18 @@ class _Memory:
 
     def remember(self, sample: Sample, photo: _Photo) -> None:
         """Faulty photos are not remembered: whether a fault goes away may depend on more than the file."""
-        if self._store is None or sample.sha256 is None or photo.fault or photo.print is None or photo.look is None:
+        if sample.sha256 is None or photo.fault or photo.print is None or photo.look is None:
             return
         values = [pack_fingerprint(photo.print), photo.look.tobytes()]
         if photo.features is not None:
             values.append(photo.features.tobytes())
         for kind, value in zip(self._kinds, values, strict=True):
-            if sample.sha256 not in self._known[kind]:
-                self._fresh[kind][sample.sha256] = value
+            if content_key(sample) not in self._known[kind]:
+                self._fresh[kind][content_key(sample)] = value
 
     def save(self) -> None:
-        if self._store is not None:
-            for kind, values in self._fresh.items():
-                self._store.put(kind, values)
+        for kind, values in self._fresh.items():
+            self._store.put(kind, values)
 
 
 def _measure(paths: Sequence[Path], predictor: Predictor | None, limits: ImageLimits | None) -> list[_Photo]:
@@ -186,12 +183,22 @@ def _look_at(
     """All but the features, and the network's input for those; None where there is none."""
     try:
         data = read_photo(path, limits=limits)
-        picture = decode_to_pil(data, limits=limits)
+        decoded = decode_for_checks(data, limits=limits)
+        pixels = None if spec is None else _prepare(data, decoded, spec, limits)
     except BinsightError as error:
         return _Photo(Fault(error.code, str(error))), None
-    views, damage = Views.of(picture), find_damage(data, sniff_format(data))
-    photo = _Photo(Fault("damaged", damage) if damage else None, fingerprint_image(views), measure_look(views, data))
-    return photo, None if spec is None else resize_picture(picture, spec)
+    views, damage = Views.of(decoded), decoded.damage
+    fault = Fault("damaged", damage) if damage else None
+    return _Photo(fault, fingerprint_image(views), measure_look(views, len(data))), pixels
+
+
+def _prepare(data: bytes, decoded: Photo, spec: PreprocessSpec, limits: ImageLimits | None) -> NDArray[np.uint8]:
+    """The network's input; only a network of many pixels needs the photo decoded once more."""
+    height, width = least_size(spec)
+    picture = decoded.picture
+    if picture.size == (decoded.width, decoded.height) or (picture.height >= height and picture.width >= width):
+        return resize_picture(picture, spec)
+    return prepare_photo(data, spec, limits=limits)
 
 
 def _set(found: Measurements, position: int, photo: _Photo) -> None:

@@ -24,6 +24,7 @@ _EXTENSIONS = {
     "GIF": {".gif"},
     "TIFF": {".tif", ".tiff"},
     "HEIC": {".heic", ".heif"},
+    "AVIF": {".avif"},
 }
 _LEAVE_OUT = "leave it out; binsight data clean does"
 _CLIPPED = 0.1  # of the pixels, for a light photo to count as overexposed
@@ -63,8 +64,8 @@ def _looks(found: Measurements, settings: AuditSettings) -> Iterator[Finding]:
 
 def _look(position: int, look: Mapping[str, float], settings: AuditSettings) -> Iterator[Finding]:
     width, height = look["width"], look["height"]
-    if look["frames"] > 1:
-        message = f"animated, {look['frames']:.0f} frames; only the first is used"
+    if look["animated"]:
+        message = "animated, or of several pages; only the first is used"
         yield _finding("animated", "info", position, message, "leave it out, or keep the frame you mean")
     if min(width, height) < settings.min_side:
         message = f"{width:.0f} x {height:.0f} pixels, the shorter side is below {settings.min_side}"

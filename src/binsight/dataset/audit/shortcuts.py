@@ -23,7 +23,7 @@ GROUPS: Final = {
     "size": ("width", "height"),
     "aspect ratio": ("aspect",),
     "file size": ("bytes", "bytes_per_pixel"),
-    "compression": ("quantisation", "frames"),
+    "compression": ("quantisation", "animated"),
     "border colour": ("border_red", "border_green", "border_blue", "border_spread"),
     "mean colour": ("mean_red", "mean_green", "mean_blue"),
 }

@@ -9,12 +9,10 @@ from binsight.dataset.duplicates.descriptor import ORIENTATIONS
 from binsight.dataset.duplicates.fingerprint import Fingerprint, fingerprint_image
 from binsight.dataset.duplicates.groups import connected_groups
 from binsight.dataset.duplicates.search import NEAR_THRESHOLD, DuplicatePair, Fingerprints, find_duplicates
-from binsight.dataset.duplicates.store import ContentStore
 
 __all__ = [
     "NEAR_THRESHOLD",
     "ORIENTATIONS",
-    "ContentStore",
     "DuplicatePair",
     "Fingerprint",
     "Fingerprints",

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
+from binsight.dataset.cache import PhotoCache
 from binsight.dataset.duplicates.fingerprint import COLOUR_SIDE, THUMBNAIL_SIDE, Fingerprint, fingerprint_image
 from binsight.dataset.duplicates.groups import connected_groups
 from binsight.dataset.duplicates.search import NEAR_THRESHOLD, Fingerprints, find_duplicates
-from binsight.dataset.duplicates.store import ContentStore
 from binsight.dataset.samples import Dataset, Progress, Sample
-from binsight.dataset.views import Views
+from binsight.dataset.views import Views, decode_for_checks
 from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits, read_photo
-from binsight.imaging.decode import decode_to_pil
 from binsight.predictor import available_cores, run_in_order
 
-__all__ = ["FINGERPRINT_KIND", "collect_fingerprints", "duplicate_groups", "pack_fingerprint", "unpack_fingerprint"]
+__all__ = [
+    "FINGERPRINT_KIND",
+    "collect_fingerprints",
+    "content_key",
+    "content_keys",
+    "duplicate_groups",
+    "pack_fingerprint",
+    "unpack_fingerprint",
+]
 
-FINGERPRINT_KIND = "fingerprint-2"
+FINGERPRINT_KIND = "fingerprint-3"
 _DIGEST_BYTES = 32
 _KEPT_AT_ONCE = 1000
 
@@ -70,16 +76,16 @@ def collect_fingerprints(
     A photo that cannot be read has no `pixels_sha256`.
     """
     prints = empty_fingerprints(dataset.samples)
-    with nullcontext(None) if cache is None else ContentStore.open(cache) as store:
-        known = _known(store, dataset.samples)
-        fresh: dict[str, bytes] = {}
+    with PhotoCache.open(cache) as store:
+        known = store.get(FINGERPRINT_KIND, content_keys(dataset.samples))
+        fresh: dict[bytes, bytes] = {}
 
         def make(sample: Sample) -> Fingerprint | None:
-            if sample.sha256 in known:
-                return unpack_fingerprint(known[sample.sha256])
+            if (packed := known.get(content_key(sample))) is not None:
+                return unpack_fingerprint(packed)
             try:
                 data = read_photo(dataset.file(sample), limits=limits)
-                return fingerprint_image(Views.of(decode_to_pil(data, limits=limits)))
+                return fingerprint_image(Views.of(decode_for_checks(data, limits=limits)))
             except BinsightError:
                 return None
 
@@ -87,11 +93,11 @@ def collect_fingerprints(
         for position, (sample, made) in enumerate(zip(dataset.samples, results, strict=True)):
             if made is not None:
                 set_fingerprint(prints, position, made)
-                if store is not None and sample.sha256 is not None and sample.sha256 not in known:
-                    fresh[sample.sha256] = pack_fingerprint(made)
+                if sample.sha256 is not None and content_key(sample) not in known:
+                    fresh[content_key(sample)] = pack_fingerprint(made)
             if progress:
                 progress(position + 1, len(dataset))
-            if store is not None and (len(fresh) >= _KEPT_AT_ONCE or position + 1 == len(dataset)):
+            if len(fresh) >= _KEPT_AT_ONCE or position + 1 == len(dataset):
                 store.put(FINGERPRINT_KIND, fresh)
                 fresh.clear()
     return prints
@@ -137,7 +143,11 @@ def unpack_fingerprint(packed: bytes) -> Fingerprint:
     )
 
 
-def _known(store: ContentStore | None, samples: Sequence[Sample]) -> dict[str, bytes]:
-    if store is None:
-        return {}
-    return store.get(FINGERPRINT_KIND, [s.sha256 for s in samples if s.sha256 is not None])
+def content_key(sample: Sample) -> bytes:
+    """What is remembered of a photo's content is found by; empty where the content is not known."""
+    return (sample.sha256 or "").encode()
+
+
+def content_keys(samples: Sequence[Sample]) -> list[bytes]:
+    """The keys of those whose content is known."""
+    return [content_key(s) for s in samples if s.sha256 is not None]

@@ -26,7 +26,8 @@ class Fingerprint:
 
     Attributes:
         pixels_sha256: of the decoded upright pixels with their size, hexadecimal: the same picture in another lossless
-            format, or with other metadata, has the same.
+            format, or with other metadata, has the same. Of a large JPEG the pixels are those of `CHECKED_SIZE`, so it
+            has another than a copy in a lossless format, which is then found by its thumbnail.
         thumbnail: `(48, 48)` float16, the luminance of the whole picture stretched to a square, in 8-bit levels. Not
             rounded to whole levels: on white paper on a white table that would be the larger part of the signal.
         colours: `(8, 8, 2)` float16, Cb and Cr (JPEG, in [-128, 127]) of the picture likewise.
@@ -41,9 +42,9 @@ class Fingerprint:
 
 def fingerprint_image(photo: Views) -> Fingerprint:
     """The fingerprint of a photo."""
-    height, width = photo.pixels.shape[:2]
+    height, width = photo.photo.height, photo.photo.width
     digest = hashlib.sha256(f"{height}x{width}:".encode())
-    digest.update(np.ascontiguousarray(photo.pixels).data)
+    digest.update(photo.photo.picture.tobytes())
     return Fingerprint(digest.hexdigest(), thumbnail(photo.grey), _colours(photo.few), width / height)
 
 

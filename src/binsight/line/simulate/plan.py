@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from binsight.errors import InputError, SettingsError
+from binsight.errors import SettingsError
+from binsight.text_files import read_text
 
 __all__ = ["Fault", "FaultKind", "PlannedPiece", "plan_pieces", "read_faults"]
 
@@ -120,9 +121,7 @@ def read_faults(path: Path) -> list[Fault]:
         SettingsError: it is no such script; all faults of it are in the message.
     """
     try:
-        values = tomllib.loads(path.read_text("utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+        values = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: this is not TOML: {error}") from error
     tables = values.get("faults")

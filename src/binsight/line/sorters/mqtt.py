@@ -18,13 +18,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from binsight.errors import InputError
 from binsight.line.config import LineConfig
 from binsight.line.messages import command_message
 from binsight.line.ports import Clock, SorterEvents
 from binsight.line.records import ACK_RESULTS, CONFIRM_RESULTS, ENCODER_RANGE, Ack, Command, Confirm, EncoderReading
 from binsight.line.sorters.home_assistant import discovery_message
 from binsight.line.sorters.time_offset import TimeOffset
+from binsight.text_files import read_text
 
 __all__ = ["MqttSorter"]
 
@@ -264,9 +264,4 @@ def _one_of(words: tuple[Any, ...], value: Any) -> Any:
 
 def _read_password(config: LineConfig) -> str | None:
     path = config.sorter.password_file
-    if path is None:
-        return None
-    try:
-        return path.read_text("utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the password file {path}: {error}") from error
+    return None if path is None else read_text(path).rstrip("\r\n")

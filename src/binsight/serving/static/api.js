@@ -3,7 +3,7 @@
 const STALL_MS = 20_000; // no byte either way for this long: the connection is stuck
 const FIRST_WAIT_MS = 600;
 const LONGEST_WAIT_MS = 8_000;
-const WAITS = { 408: "slow", 429: "busy", 502: "restarting", 503: "restarting", 504: "restarting" };
+const WAITS = { 408: "slow", 429: "busy", 502: "restarting", 503: "restarting", 504: "restarting", 511: "intercepted" };
 const ATTEMPTS = 12; // about 80 s in all: longer than a restart
 const POLL_MS = 1_000;
 
@@ -31,14 +31,15 @@ export function useKey(value) {
 export const hasKey = () => Boolean(key);
 
 /**
- * Post a form and give the JSON answer, trying again while the server is away or busy.
+ * Post a form and give the JSON answer, trying again while the server is away or busy, or something else answers.
  *
+ * `isAnswer(json)` says whether it is this server's answer: a network's sign-in page or a proxy may have one of its own.
  * onState({ kind: "sending", progress } | { kind: "thinking" } | { kind: "waiting", why, seconds, attempt })
  */
-export async function post(path, makeForm, { signal, onState = () => {} }) {
+export async function post(path, makeForm, { signal, isAnswer, onState = () => {} }) {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await postOnce(path, makeForm(), { signal, onState });
+      return await postOnce(path, makeForm(), { signal, isAnswer, onState });
     } catch (failure) {
       if (!failure.wait || attempt >= ATTEMPTS) throw failure;
       const backoff = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (attempt - 1)) * (0.75 + Math.random() / 2);
@@ -50,7 +51,7 @@ export async function post(path, makeForm, { signal, onState = () => {} }) {
 }
 
 // XMLHttpRequest and not fetch: only it tells how much of an upload is through.
-function postOnce(path, form, { signal, onState }) {
+function postOnce(path, form, { signal, isAnswer, onState }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     let stalled;
@@ -74,7 +75,12 @@ function postOnce(path, form, { signal, onState }) {
       onState({ kind: "thinking" });
     };
     request.onprogress = alive;
-    request.onload = () => (request.status < 400 ? resolve(parse(request)) : reject(refusal(request)));
+    request.onload = () => {
+      const answer = parse(request.responseText);
+      if (request.status >= 400) reject(refusal(request, answer ?? {}));
+      else if (answer && isAnswer(answer)) resolve(answer);
+      else reject(new Failure({ code: "intercepted", wait: "intercepted", status: request.status }));
+    };
     request.onerror = () => reject(new Failure({ code: "unreachable", wait: "unreachable" }));
     request.onabort = () => reject(new Failure({ code: "cancelled" }));
     request.onloadend = () => {
@@ -89,28 +95,27 @@ function postOnce(path, form, { signal, onState }) {
   });
 }
 
-function parse(request) {
+/* The object or list in a JSON text; null where it is something else. */
+function parse(text) {
   try {
-    return JSON.parse(request.responseText);
+    const value = JSON.parse(text);
+    return typeof value === "object" ? value : null;
   } catch {
-    throw new Failure({ code: "unexpected", status: request.status, title: "The server's answer makes no sense" });
+    return null;
   }
 }
 
-function refusal(request) {
-  let problem = {};
-  try {
-    problem = JSON.parse(request.responseText);
-  } catch {
-    // A proxy's own page: the status has to do.
-  }
+/* `problem` is empty where the answer is a proxy's own page: the status has to do. */
+function refusal(request, problem) {
   const { status } = request;
   const fields = { code: problem.code ?? `http_${status}`, title: problem.title, detail: problem.detail, status };
   if (status === 401) fields.code = "unauthorized";
   if (status === 413) fields.code = "too_large";
-  const wait = problem.code === "deadline" ? "busy" : WAITS[status];
-  if (wait) Object.assign(fields, { code: wait === "busy" ? "busy" : "unreachable", wait });
   const after = Number(request.getResponseHeader("Retry-After"));
+  let wait = WAITS[status] ?? (status >= 500 && !problem.code ? "restarting" : undefined);
+  if (problem.code === "deadline") wait = "busy";
+  if (problem.code === "feedback_unavailable") wait = after > 0 ? "busy" : undefined;
+  if (wait) Object.assign(fields, { code: ["busy", "intercepted"].includes(wait) ? wait : "unreachable", wait });
   if (after > 0) fields.retryAfter = after;
   return new Failure(fields);
 }
@@ -147,7 +152,9 @@ export class Watch {
     let state = "away";
     try {
       const answer = await fetch("health/ready", { cache: "no-store", signal: AbortSignal.timeout(5_000) });
-      state = answer.ok ? "ready" : "starting";
+      // A sign-in page of the network says 200, too.
+      if (!answer.ok) state = "starting";
+      else if ((await answer.json()).status === "ready") state = "ready";
     } catch {
       // away
     }
@@ -172,7 +179,7 @@ export async function fetchModels() {
 
 async function getJson(path) {
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
-  const answer = await fetch(path, { headers, cache: "no-store" });
+  const answer = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(STALL_MS) });
   if (!answer.ok) throw new Failure({ code: answer.status === 401 ? "unauthorized" : "unexpected" });
   return answer.json();
 }

@@ -6,9 +6,10 @@ import { Correction } from "./correction.js";
 import { shrink, thumbnail } from "./photo.js";
 import { Session, newEntry } from "./session.js";
 import { Tiles, drawStage } from "./view.js";
-import { curlCommand, sentence, spoken } from "./words.js";
+import { curlCommand, sentence, spoken, waiting } from "./words.js";
 
 const AT_ONCE = 2; // uploads at a time
+const MODELS_AGAIN_MS = 5_000;
 const MOST = 100; // photos in one go
 const $ = (id) => document.getElementById(id);
 const hasFeedback = document.body.dataset.feedback === "on";
@@ -21,6 +22,7 @@ const camera = new Camera({ onPhoto: (file) => take([file]), onChoose: () => $("
 let current = session.entries[0] ?? null;
 let models = [];
 let showsAll = false;
+let modelsLater; // the timer for the next attempt
 let asked = null; // the dialog for the API key, while it is open
 let running = 0;
 let batch = [];
@@ -66,7 +68,7 @@ async function classify(entry) {
   } catch (error) {
     entry.failure = error instanceof Failure ? error : new Failure({ code: "unexpected", title: "That did not work", detail: String(error) });
     entry.state = "failed";
-    if (entry.failure.code === "unreachable") watch.ask();
+    if (["unreachable", "intercepted"].includes(entry.failure.code)) watch.ask();
   }
   entry.wait = null;
   session.save();
@@ -97,14 +99,19 @@ async function send(entry, { heatmap = false, model = chosenModel() } = {}) {
     entry.wait = state.kind === "waiting" ? state : null;
     if (state.kind === "sending") entry.progress = state.progress;
     if (state.kind === "thinking") entry.progress = 1;
-    if (entry.state !== "done") entry.state = state.kind === "waiting" ? "retrying" : "sending";
+    if (entry.state === "done") tell(entry.wait ? waiting(entry.wait) : ""); // the heat map
+    else entry.state = state.kind === "waiting" ? "retrying" : "sending";
     if (state.kind === "waiting" && state.why !== "busy") watch.ask();
     refresh();
   };
   const url = query.size ? `predict?${query}` : "predict";
-  const answer = await withKey(() => post(url, makeForm, { signal: entry.abort.signal, onState }));
+  const answer = await withKey(() => post(url, makeForm, { signal: entry.abort.signal, isAnswer: isPrediction, onState }));
   entry.wait = null;
-  return Array.isArray(answer) ? answer[0] : answer;
+  return answer;
+}
+
+function isPrediction(answer) {
+  return typeof answer.predicted_category === "string" && Boolean(answer.confidence_scores && answer.model);
 }
 
 /* Ask for the API key once, however many photos wait for it. */
@@ -347,10 +354,13 @@ function chosenModel() {
 }
 
 async function loadModels() {
+  clearTimeout(modelsLater);
   try {
     models = await fetchModels();
-  } catch {
-    return; // a key is needed, or the server went away again: asked for once more later
+  } catch (failure) {
+    // With a key they are asked for again.
+    if (failure.code !== "unauthorized") modelsLater = setTimeout(loadModels, MODELS_AGAIN_MS);
+    return;
   }
   const chosen = $("model").value;
   $("model").replaceChildren(...models.map((m) => new Option(m.name, m.name)));

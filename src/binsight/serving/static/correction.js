@@ -1,7 +1,7 @@
 /* "This is wrong": a person names the right category, and the photo is stored with it. */
 
 import { post } from "./api.js";
-import { failureWords } from "./words.js";
+import { failureWords, waiting } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -67,7 +67,7 @@ export class Correction {
     const submit = this.form.querySelector("[type=submit]");
     submit.disabled = true;
     try {
-      await post("feedback", makeForm, { onState: (state) => state.kind === "waiting" && this.fail(`No answer yet, trying again in ${state.seconds} s.`) });
+      await post("feedback", makeForm, { isAnswer: (answer) => typeof answer.outcome === "string", onState: (state) => state.kind === "waiting" && this.fail(waiting(state)) });
       this.onStored(entry, corrected);
       if (entry === this.entry) this.close();
     } catch (failure) {

@@ -53,8 +53,10 @@ const FAILURES = {
   broken: ["This photo is damaged", "It cannot be opened. Take or download it again."],
   truncated: ["This photo is cut off", "Its end is missing. Copy or download it again."],
   unreachable: ["The server does not answer", "Your photo is still here. Try again when the connection is back."],
+  intercepted: ["Something else answered", "Not this server, but perhaps your network's sign-in page. Sign in there, or reload this page; then try again. Your photo is still here."],
   busy: ["The server is busy", "Too many photos at once. Try again in a moment."],
   unknown_model: ["This model is gone", "The server no longer has it. Reload the page and choose another."],
+  feedback_unavailable: ["The correction could not be stored", "Nothing of it was kept. Try again later, or tell whoever runs this server."],
   feedback_full: ["The store for corrections is full", "Tell whoever runs this server; your answer was not stored."],
   unauthorized: ["A key is needed", "This server answers only with its API key."],
   cancelled: ["Cancelled", "This photo was not classified."],
@@ -77,11 +79,18 @@ const WAITS = {
   restarting: "The server is starting",
   busy: "The server is busy",
   slow: "The connection is stuck",
+  intercepted: "Something else answered, perhaps this network's sign-in page",
 };
 
 /** Why a photo waits, and for how long. */
 export function waitWords(kind, seconds, attempt) {
   return { title: WAITS[kind] ?? WAITS.unreachable, text: `Trying again in ${seconds} s (attempt ${attempt}). Your photo is safe here.` };
+}
+
+/** The same in one line. */
+export function waiting({ why, seconds, attempt }) {
+  const { title, text } = waitWords(why, seconds, attempt);
+  return `${title}. ${text}`;
 }
 
 /** The command that classifies the same photo from a terminal. */

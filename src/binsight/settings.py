@@ -1,7 +1,7 @@
 """Settings that can be written in a file or given as flags: what each is called, its type, its range, what it means.
 
 A section is a frozen dataclass whose fields are made by `setting`. Its values may be of these types: bool, int, float,
-str, a tuple of one of these, or one of all these or None, which a file expresses by leaving the key out.
+str, Path, a tuple of one of these, or one of all these or None, which a file expresses by leaving the key out.
 """
 
 from __future__ import annotations
@@ -9,18 +9,22 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import tomllib
 import types
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from binsight.errors import SettingsError
+from binsight.text_files import read_text
 
-__all__ = ["Option", "parse_text", "section_faults", "section_options", "setting", "suggest"]
+__all__ = ["Option", "parse_text", "read_toml", "section_faults", "section_options", "setting", "suggest"]
 
 _META: Final = "setting"
-_KINDS: Final = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
+_LONGEST: Final = 80  # of a value in a message
+_KINDS: Final = {bool: "yes or no", int: "a whole number", float: "a number", str: "text", Path: "a path"}
 _WORDS: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -31,6 +35,9 @@ class _Meta:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    unit: int
+    group: str
+    metavar: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,9 @@ class Option:
         low: the least allowed value; None where there is none.
         high: the largest.
         choices: the words that are allowed; empty for any.
+        unit: the setting's value is so many times that of the flag.
+        group: its place in the help.
+        metavar: stands for its value there.
     """
 
     section: str
@@ -62,6 +72,9 @@ class Option:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    unit: int = 1
+    group: str = ""
+    metavar: str | None = None
 
     @property
     def key(self) -> str:
@@ -74,10 +87,10 @@ class Option:
             return None if self.is_optional else f"{self.key}: expected {self._wanted()}, got nothing"
         if self.is_tuple:
             values = value if isinstance(value, tuple) else ()
-            good = bool(values) and all(self._fits(v) for v in values)
+            good = (bool(values) or value == self.default) and all(self._fits(v) for v in values)
         else:
             good = self._fits(value)
-        return None if good else f"{self.key}: expected {self._wanted()}, got {value!r}"
+        return None if good else f"{self.key}: expected {self._wanted()}, got {repr(value)[:_LONGEST]}"
 
     def normalise(self, value: Any) -> Any:
         """A value as it comes from a file, in the type of the setting; unchanged where it has another."""
@@ -89,7 +102,9 @@ class Option:
         return float(value) if self.kind is float and type(value) is int else value
 
     def _fits(self, value: object) -> bool:
-        if type(value) is not self.kind:
+        if isinstance(value, bool) and self.kind is not bool:
+            return False  # to Python it is a whole number
+        if not isinstance(value, (int, float) if self.kind is float else self.kind):
             return False
         if self.choices:
             return value in self.choices
@@ -99,7 +114,7 @@ class Option:
         return value != ""
 
     def _wanted(self) -> str:
-        what = f"one of {', '.join(self.choices)}" if self.choices else _KINDS[self.kind]
+        what = f"one of {', '.join(self.choices)}" if self.choices else _KINDS.get(self.kind, self.kind.__name__)
         bounds = [f"from {_number(self.low)}"] if self.low is not None else []
         bounds += [f"to {_number(self.high)}"] if self.high is not None else []
         return " ".join(["one or more of:" if self.is_tuple else "", what, *bounds]).strip()
@@ -113,6 +128,9 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    unit: int = 1,
+    group: str = "",
+    metavar: str | None = None,
 ) -> Any:
     """A field of a section.
 
@@ -123,8 +141,12 @@ def setting(
         low: the least allowed value.
         high: the largest.
         choices: the words that are allowed.
+        unit: what the flag's value is to be multiplied with, as 1,000,000 for a flag in megabytes.
+        group: its place in the help.
+        metavar: stands for its value there.
     """
-    return dataclasses.field(default=default, metadata={_META: _Meta(text, flag, low, high, choices)})
+    meta = _Meta(text, flag, low, high, choices, unit, group, metavar)
+    return dataclasses.field(default=default, metadata={_META: meta})
 
 
 def section_options(section: type, name: str) -> tuple[Option, ...]:
@@ -138,6 +160,19 @@ def section_faults(section: Any, name: str) -> list[str]:
     """Everything that is wrong with the values of a section."""
     found = (option.check(getattr(section, option.name)) for option in section_options(type(section), name))
     return [fault for fault in found if fault]
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What is in a TOML file.
+
+    Raises:
+        InputError: the file cannot be read.
+        SettingsError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
 
 
 def parse_text(option: Option, text: str) -> Any:
@@ -180,5 +215,5 @@ def _option(field: dataclasses.Field[Any], hint: Any, section: str) -> Option:
     flag = meta.flag or "-".join(filter(None, (section, field.name))).replace("_", "-")
     return Option(
         section, field.name, flag, kind, is_tuple, is_optional, field.default, meta.text, meta.low, meta.high,
-        meta.choices,
+        meta.choices, meta.unit, meta.group, meta.metavar,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Decision", "Reason", "ReviewThresholds", "decide", "sigmoid", "softmax", "top_k"]
+__all__ = ["Decision", "Reason", "ReviewThresholds", "decide", "decide_each", "sigmoid", "softmax", "top_k"]
 
 Reason = Literal["unfamiliar", "low_confidence", "heads_disagree"]
 
@@ -123,6 +123,27 @@ def decide(
         if exceeds(abs(biodegradable_probability - total), thresholds.disagreement):
             return Decision("review", "heads_disagree")
     return Decision("accept")
+
+
+def decide_each(
+    probabilities: NDArray[np.float64],
+    thresholds: ReviewThresholds,
+    *,
+    biodegradable_mask: Sequence[bool] = (),
+    biodegradable: NDArray[np.float64] | None = None,
+    unfamiliarity: NDArray[np.float64] | None = None,
+) -> tuple[Decision, ...]:
+    """`decide` for each of n items: probabilities `(n, C)`, and of each of the other two `(n,)`, where it is known."""
+    return tuple(
+        decide(
+            row,
+            thresholds,
+            biodegradable_mask=biodegradable_mask,
+            biodegradable_probability=None if biodegradable is None else float(biodegradable[i]),
+            unfamiliarity=None if unfamiliarity is None else float(unfamiliarity[i]),
+        )
+        for i, row in enumerate(probabilities)
+    )
 
 
 def exceeds(value: float | None, limit: float | None) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from binsight.errors import SettingsError
-from binsight.pipeline.settings import parse_text, section_faults, section_options, setting, suggest
+from binsight.settings import parse_text, section_faults, section_options, setting, suggest
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The queue: order, bounds, deadlines, batches, shutdown; with a clock of the test's own and no sleeps."""
+"""The queue: order, bounds, deadlines, shutdown; with a clock of the test's own and no sleeps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from binsight.predictor import Outputs
-from binsight.serving.batching import Batcher, ClosedError, DeadlineError, Job, QueueFullError, await_result
+from binsight.serving.photo_queue import ClosedError, DeadlineError, Job, PhotoQueue, QueueFullError, await_result
 
 FOREVER = 1e9
 
@@ -43,18 +43,6 @@ class Clock:
         return self.now
 
 
-class Notes:
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-        self.stages: list[str] = []
-
-    def batch(self, size):
-        self.sizes.append(size)
-
-    def stage(self, name, seconds):
-        self.stages.append(name)
-
-
 def pixels(value: int) -> np.ndarray:
     """Return one photo of a single pixel."""
     return np.full((1, 1, 1, 3), value, np.uint8)
@@ -84,68 +72,43 @@ def model():
 
 @pytest.fixture
 def start():
-    """Make batchers that are closed with the test."""
-    batchers: list[Batcher] = []
+    """Make queues that are closed with the test."""
+    queues: list[PhotoQueue] = []
 
-    def start(**values) -> Batcher:
-        options = {"workers": 1, "max_batch": 1, "capacity": 8, "observer": Notes(), "clock": Clock()} | values
-        batcher = Batcher(**options)
-        batchers.append(batcher)
-        batcher.start()
-        return batcher
+    def start(**values) -> PhotoQueue:
+        options = {"workers": 1, "capacity": 8, "observe": lambda *_: None, "clock": Clock()} | values
+        queue = PhotoQueue(**options)
+        queues.append(queue)
+        return queue
 
     yield start
-    for batcher in batchers:
-        batcher.close(20)
+    for queue in queues:
+        queue.close(20)
 
 
-def hold(batcher: Batcher, model: FakeModel) -> Job:
+def hold(queue: PhotoQueue, model: FakeModel) -> Job:
     """Occupy the only worker with a lone job until `model.wide.opened` is set."""
     model.wide.opened.clear()
     blocking = job(model)
-    batcher.submit([blocking])
+    queue.submit([blocking])
     assert model.wide.entered.acquire(timeout=20)
     return blocking
 
 
 def test_each_job_gets_its_own_result(start, model):
     """Results belong to the jobs, whatever ran before or beside them."""
-    batcher = start(workers=2)
+    queue = start(workers=2)
     jobs = [job(model, value) for value in range(5)]
-    batcher.submit(jobs)
+    queue.submit(jobs)
     assert [await_result(j, clock=Clock()) for j in jobs] == [0, 2, 4, 6, 8]
-
-
-def test_waiting_jobs_share_a_batch_up_to_its_size(start, model):
-    """Five that wait run as three and two, each with its own row."""
-    notes = Notes()
-    batcher = start(max_batch=3, observer=notes)
-    first = hold(batcher, model)
-    jobs = [job(model, value) for value in range(5)]
-    batcher.submit(jobs)
-    model.wide.opened.set()
-    assert [j.future.result(20) for j in [first, *jobs]] == [2, 0, 2, 4, 6, 8]
-    assert notes.sizes == [1, 3, 2]
-
-
-def test_jobs_of_other_models_or_outputs_do_not_share_a_batch(start, model):
-    """Order is kept all the same."""
-    batcher, other = start(max_batch=8), FakeModel()
-    hold(batcher, model)
-    jobs = [job(model), job(model, outputs=("logits", "attention")), job(other), job(other)]
-    batcher.submit(jobs)
-    model.wide.opened.set()
-    for j in jobs:
-        j.future.result(20)
-    assert (model.narrow.batches, other.narrow.batches, other.wide.batches) == ([1, 1], [2], [])
 
 
 def test_a_lone_photo_gets_all_cores_and_several_get_one_each(start, model):
     """The wide engine runs alone; with others waiting, the narrow one is used."""
-    batcher = start()
-    hold(batcher, model)
+    queue = start()
+    hold(queue, model)
     jobs = [job(model), job(model)]
-    batcher.submit(jobs)
+    queue.submit(jobs)
     model.wide.opened.set()
     for j in jobs:
         j.future.result(20)
@@ -154,24 +117,24 @@ def test_a_lone_photo_gets_all_cores_and_several_get_one_each(start, model):
 
 def test_what_does_not_fit_is_refused_whole_and_at_once(start, model):
     """Of three jobs for two places none is queued."""
-    batcher = start(capacity=2)
-    hold(batcher, model)
+    queue = start(capacity=2)
+    hold(queue, model)
     with pytest.raises(QueueFullError, match="may"):
-        batcher.submit([job(model) for _ in range(3)])
-    assert batcher.depth == 0
-    batcher.submit([job(model), job(model)])
+        queue.submit([job(model) for _ in range(3)])
+    assert queue.depth == 0
+    queue.submit([job(model), job(model)])
     with pytest.raises(QueueFullError):
-        batcher.check_room(1, FOREVER)
+        queue.check_room(1, FOREVER)
 
 
 def test_an_expired_job_is_not_computed(start, model):
     """Its photo is not even decoded."""
     clock = Clock()
-    batcher = start(clock=clock)
-    hold(batcher, model)
+    queue = start(clock=clock)
+    hold(queue, model)
     prepared = threading.Event()
     late = job(model, deadline=5, prepare=lambda: prepared.set() or pixels(1))
-    batcher.submit([late])
+    queue.submit([late])
     clock.now = 6
     model.wide.opened.set()
     with pytest.raises(DeadlineError):
@@ -182,24 +145,24 @@ def test_an_expired_job_is_not_computed(start, model):
 def test_whoever_waits_gives_up_at_the_deadline_and_the_job_is_dropped(start, model):
     """The answer does not wait for a worker to notice."""
     clock = Clock()
-    batcher = start(clock=clock)
-    blocking = hold(batcher, model)
+    queue = start(clock=clock)
+    blocking = hold(queue, model)
     late = job(model, deadline=5)
-    batcher.submit([late])
+    queue.submit([late])
     clock.now = 6
     with pytest.raises(DeadlineError):
         await_result(late, clock=clock)
     model.wide.opened.set()
     assert blocking.future.result(20) == 2
-    assert batcher.close(20)
+    assert queue.close(20)
     assert model.narrow.batches == []
 
 
 def test_a_job_begun_in_time_is_waited_for(start, model):
     """Its result comes even when the deadline passes meanwhile."""
     clock = Clock()
-    batcher = start(clock=clock)
-    blocking = hold(batcher, model)
+    queue = start(clock=clock)
+    blocking = hold(queue, model)
     blocking.deadline, clock.now = 1.0, 2.0
     threading.Timer(0, model.wide.opened.set).start()
     assert await_result(blocking, clock=clock) == 2
@@ -208,73 +171,73 @@ def test_a_job_begun_in_time_is_waited_for(start, model):
 def test_what_could_not_begin_before_its_deadline_is_refused(start, model):
     """With 2 s of work for each, the third to wait would begin after 4 s."""
     clock = Clock()
-    batcher = start(clock=clock)
+    queue = start(clock=clock)
 
     def slow():
         clock.now += 2
         return pixels(1)
 
     first = job(FakeModel(), prepare=slow)
-    batcher.submit([first])
+    queue.submit([first])
     first.future.result(20)
-    hold(batcher, model)
-    batcher.submit([job(model), job(model)])
+    hold(queue, model)
+    queue.submit([job(model), job(model)])
     with pytest.raises(QueueFullError, match="of work") as caught:
-        batcher.submit([job(model, deadline=clock.now + 3)])
+        queue.submit([job(model, deadline=clock.now + 3)])
     assert caught.value.retry_after_s == pytest.approx(4, abs=0.5)
-    batcher.submit([job(model, deadline=clock.now + 5)])
+    queue.submit([job(model, deadline=clock.now + 5)])
 
 
-def test_one_bad_photo_leaves_the_rest_of_its_batch_alone(start, model):
+def test_one_bad_photo_leaves_the_others_alone(start, model):
     """The error reaches only the one who sent it."""
-    batcher = start(max_batch=4)
-    hold(batcher, model)
+    queue = start()
+    hold(queue, model)
 
     def broken():
         raise ValueError("broken")
 
     jobs = [job(model, 1), job(model, prepare=broken), job(model, 3)]
-    batcher.submit(jobs)
+    queue.submit(jobs)
     model.wide.opened.set()
     assert (jobs[0].future.result(20), jobs[2].future.result(20)) == (2, 6)
     with pytest.raises(ValueError, match="broken"):
         jobs[1].future.result(20)
 
 
-def test_a_failing_network_fails_its_batch_and_not_the_worker(start, model, monkeypatch):
+def test_a_failing_network_fails_its_photo_and_not_the_worker(start, model, monkeypatch):
     """The next photo is classified again."""
-    batcher = start()
+    queue = start()
     with monkeypatch.context() as patch:
         patch.setattr(model.wide, "run", lambda *_: 1 / 0)
         failing = job(model)
-        batcher.submit([failing])
+        queue.submit([failing])
         with pytest.raises(ZeroDivisionError):
             failing.future.result(20)
     good = job(model, 4)
-    batcher.submit([good])
+    queue.submit([good])
     assert good.future.result(20) == 8
 
 
 def test_closing_finishes_what_waits_and_takes_no_more(start, model):
     """Nobody who was accepted is let down."""
-    batcher = start()
-    hold(batcher, model)
+    queue = start()
+    hold(queue, model)
     waiting = [job(model, value) for value in (1, 2)]
-    batcher.submit(waiting)
-    assert not batcher.close(0)
+    queue.submit(waiting)
+    assert not queue.close(0)
     with pytest.raises(ClosedError):
-        batcher.submit([job(model)])
+        queue.submit([job(model)])
     model.wide.opened.set()
-    assert batcher.close(20)
+    assert queue.close(20)
     assert [j.future.result(0) for j in waiting] == [2, 4]
 
 
 def test_stages_are_reported_for_every_job(start, model):
     """Queue, decode, infer, render: once each."""
-    notes = Notes()
-    batcher = start(observer=notes)
+    stages = []
+    queue = start(observe=lambda stage, seconds: stages.append(stage))
     only = job(model)
-    batcher.submit([only])
+    queue.submit([only])
     only.future.result(20)
-    assert batcher.close(20)
-    assert sorted(notes.stages) == ["decode", "infer", "queue", "render"]
+    assert queue.close(20)
+    assert sorted(stages) == ["decode", "infer", "queue", "render"]
