@@ -19,8 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from PIL import Image
 from tests.line.services import mosquitto
 
-from binsight.line.records import ENDS
 from binsight.line.recorder import recording
+from binsight.line.records import ENDS
 from binsight.line.simulate.plan import PlannedPiece
 from binsight.line.simulate.scene import Scene
 from binsight.line.simulate.shift import read_rows
@@ -90,6 +90,7 @@ class BenchSorter:
 
 @contextmanager
 def bench_sorter(port: int) -> Iterator[BenchSorter]:
+    """Run one."""
     sorter = BenchSorter(port)
     try:
         yield sorter
@@ -119,6 +120,7 @@ def belt_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_settings(folder: Path, *, bundle: Path, source: str, port: int, distance_mm: float = 1200) -> Path:
+    """Write the line.toml of a red and a green lane."""
     path = folder / "line.toml"
     path.write_text(
         f"""
@@ -151,6 +153,7 @@ def write_settings(folder: Path, *, bundle: Path, source: str, port: int, distan
 
 @contextmanager
 def running(settings: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `binsight line run` in a process of its own."""
     process = subprocess.Popen(
         [sys.executable, "-m", "binsight", "line", "run", settings, "--json"],
         stdout=subprocess.PIPE,

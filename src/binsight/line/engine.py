@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -41,9 +41,23 @@ from binsight.predictor import Predictor
 
 __all__ = ["Classify", "Engine", "Picture"]
 
-# Takes views of one piece and calls back, on the engine's thread, with the same views and their predictions. False: too
-# many wait already, ask again with a later view.
-Classify = Callable[[Sequence[View], Callable[[Sequence[View]], None]], bool]
+
+class Classify(Protocol):
+    """Asks what is in views, without waiting for the answer."""
+
+    def __call__(self, views: Sequence[View], then: Callable[[Sequence[View]], None], *, urgent: bool) -> bool:
+        """Ask.
+
+        Args:
+            views: of one piece.
+            then: called on the engine's thread with the same views and their predictions.
+            urgent: the piece has no other view; what would only add to a decision leaves room for these.
+
+        Returns:
+            False where too many wait already: ask again with a later view.
+        """
+        ...
+
 
 _VIEWS = 4  # per piece, at most
 _VIEW_SPACING = 0.08  # of the field, between two views of one piece: the same view twice says nothing new
@@ -274,7 +288,8 @@ class Engine:
         if track.blob is None or not (looked == 0 if now_or_never else due and looked < _VIEWS):
             return
         view = cut_view(frame, track.blob)
-        if view.votes and self._classify([view], lambda views: self._judged(track.number, views)):
+        urgent = looked == 0
+        if view.votes and self._classify([view], lambda views: self._judged(track.number, views), urgent=urgent):
             candidate.last_view_mm = track.centre_mm
             candidate.waiting += 1
 

@@ -81,7 +81,7 @@ def look(
     """
     clock, calls = _RecordingClock(), deque[Callable[[], None]]()
 
-    def classify(views: Sequence[View], then: Callable[[Sequence[View]], None]) -> bool:
+    def classify(views: Sequence[View], then: Callable[[Sequence[View]], None], *, urgent: bool) -> bool:  # noqa: ARG001 - none waits
         found = predictor.predict_images([view.crop for view in views])
         judged = [replace(view, prediction=prediction) for view, prediction in zip(views, found, strict=True)]
         calls.append(lambda: then(judged))

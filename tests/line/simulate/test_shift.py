@@ -49,7 +49,11 @@ class Simulating:
         self.predictor, self.folder, self.url, self.runs = predictor, folder, "", 0
 
     def __call__(
-        self, *faults: Fault, shift: Shift = SMALL, url: str | None = None, speed: Callable[[float], float] | None = None
+        self,
+        *faults: Fault,
+        shift: Shift = SMALL,
+        url: str | None = None,
+        speed: Callable[[float], float] | None = None,
     ) -> SimulationResult:
         self.runs += 1
         self.url = url or f"sqlite:///{self.folder}/{self.runs}.sqlite"
@@ -80,7 +84,10 @@ def test_without_faults_every_piece_goes_where_it_belongs(simulating: Simulating
     assert_all_seen(result)
     assert result.ends == {"confirmed": 16, "fail_safe": 8}
     assert result.reasons == {"no_lane": 8}
-    assert [(lane.name, lane.pieces, lane.purity) for lane in result.lanes] == [("recycling", 8, 1.0), ("compost", 8, 1.0)]
+    assert [(lane.name, lane.pieces, lane.purity) for lane in result.lanes] == [
+        ("recycling", 8, 1.0),
+        ("compost", 8, 1.0),
+    ]
     assert result.accepted == result.accepted_right == 24
     assert 0 < result.latency_ms["p99"] < 150
 
@@ -169,7 +176,9 @@ def test_the_same_seed_gives_the_same_ledger_in_both_databases(simulating: Simul
         st.builds(
             Fault,
             at_s=st.floats(0, 2.5),
-            kind=st.sampled_from(["broker_loss", "sorter_restart", "nack", "late_ack", "no_ack", "kill", "camera_freeze"]),
+            kind=st.sampled_from(
+                ["broker_loss", "sorter_restart", "nack", "late_ack", "no_ack", "kill", "camera_freeze"]
+            ),
             for_s=st.floats(0.05, 1.5),
             value=st.just(0.5),
         ),

@@ -43,6 +43,7 @@ class Shift:
         overlap: share of pieces that lie on the one before.
         frames_per_second: of the camera.
         frame: its `(height, width)`.
+        pace_s: between two of the line's ticks and two readings of the encoder: longer for days on a slow belt.
     """
 
     pieces: int
@@ -53,6 +54,7 @@ class Shift:
     overlap: float = 0.0
     frames_per_second: float = 20.0
     frame: tuple[int, int] = (480, 640)
+    pace_s: float = 0.02
 
 
 def simulated_config(shift: Shift, taxonomy: Taxonomy) -> LineConfig:
@@ -66,7 +68,11 @@ def simulated_config(shift: Shift, taxonomy: Taxonomy) -> LineConfig:
     return parse_line_config(
         {
             "line": {"name": "simulated"},
-            "camera": {"source": "simulated", "frames_per_second": shift.frames_per_second},
+            "camera": {
+                "source": "simulated",
+                "frames_per_second": shift.frames_per_second,
+                "stalled_after_ms": max(1000, 3000 / shift.frames_per_second),
+            },
             "belt": {"speed_mm_s": shift.rate * _SPACING_MM, "encoder": "mqtt", "counts_per_mm": 10},
             "lanes": lanes,
             "sorter": {"kind": "mqtt", "url": "mqtt://simulated"},
@@ -118,6 +124,7 @@ def simulate(
         ledger_url=ledger_url,
         speed=speed,
         rng=rng,
+        pace_s=shift.pace_s,
         on_progress=on_progress,
         on_picture=on_picture,
     )

@@ -32,10 +32,8 @@ from binsight.predictor import Predictor
 
 __all__ = ["SimulatedLine"]
 
-_TICK_S = 0.02
-_ENCODER_S = 0.02
 _CAMERA_S = 0.03  # from the exposure to the frame in memory
-_STEP_S = 0.005  # the belt's position is integrated in such steps
+_STEPS = 4  # in which the belt's position is integrated between two ticks
 _BLINDING = ("camera_stall", "camera_freeze", "camera_dark", "kill")
 _BLIND_STATES = {"starting", "stalled", "frozen", "dark", "unstable", "absent"}
 _SAME_PIECE_MM = 60.0  # what is counted further away from every true piece is none
@@ -57,6 +55,7 @@ class SimulatedLine:
         ledger_url: the account is written here.
         speed: the belt's speed as a share of `speed_mm_s`, by the second.
         rng: draws what the equipment does.
+        pace_s: between two ticks, and between two readings of the encoder.
         on_progress: told how far the belt has come, in pieces.
         on_picture: shown what the engine saw in every frame.
     """
@@ -72,11 +71,13 @@ class SimulatedLine:
         ledger_url: str,
         speed: Callable[[float], float] = lambda _: 1.0,
         rng: np.random.Generator,
+        pace_s: float = 0.02,
         on_progress: Callable[[int], None] = lambda _: None,
         on_picture: Callable[[Picture], None] = lambda _: None,
     ) -> None:
         self.config = config
         self._predictor, self._scene, self._speed, self._rng = predictor, scene, speed, rng
+        self._pace_s = pace_s
         self._on_progress, self._on_picture = on_progress, on_picture
         self._now = 0.0
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
@@ -164,7 +165,7 @@ class SimulatedLine:
 
     def _move_belt(self, until_s: float) -> None:
         while self._travel_s < until_s - 1e-9:
-            step_s = min(_STEP_S, until_s - self._travel_s)
+            step_s = min(self._pace_s / _STEPS, until_s - self._travel_s)
             moved = 0.0
             if not self._fails("belt_stop"):
                 moved = self.config.belt.speed_mm_s * self._speed(self._travel_s) * step_s
@@ -190,7 +191,7 @@ class SimulatedLine:
     def _turn_encoder(self) -> None:
         if self._engine is not None and self.sorter.up:
             self._engine.on_encoder(EncoderReading(self._counts(), self._now))
-        self.later(_ENCODER_S, self._turn_encoder)
+        self.later(self._pace_s, self._turn_encoder)
 
     # The camera.
 
@@ -272,8 +273,8 @@ class SimulatedLine:
     def _post(self, life: int, call: Callable[[], None]) -> None:
         self.later(0, lambda: call() if life == self._life and self._engine is not None else None)
 
-    def _classify(self, views: Sequence[View], then: Callable[[Sequence[View]], None]) -> bool:
-        if self._classifier_free_s - self._now > 16 * _CLASSIFY_S:
+    def _classify(self, views: Sequence[View], then: Callable[[Sequence[View]], None], *, urgent: bool) -> bool:
+        if self._classifier_free_s - self._now > (6 if urgent else 2) * _CLASSIFY_S:
             return False
         found = self._predictor.predict_images([view.crop for view in views])
         judged = [replace(view, prediction=prediction) for view, prediction in zip(views, found, strict=True)]
@@ -283,7 +284,7 @@ class SimulatedLine:
         return True
 
     def _tick(self) -> None:
-        self.later(_TICK_S, self._tick)
+        self.later(self._pace_s, self._tick)
         if self._engine is not None:
             self._engine.tick()
 
