@@ -13,7 +13,7 @@ _TOLERANCE = 12.0  # grey levels within which two looks at the same place of the
 _SPREAD_FLOOR = 2.0  # grey levels: quieter than this no camera is, once the light of a real hall falls on it
 _WANDER = 0.5  # pixels of the small picture by which a belt runs off its track
 _FADE = 0.02  # share of the difference taken over by an adaptation, where the belt is bare
-_GHOST_STEP = 0.5  # grey levels of an adaptation towards what lies where the belt is not bare
+_GHOST_STEP = 0.05  # grey levels of an adaptation towards what lies where the belt is not bare
 _MAX_GAIN = 1.3
 _LINE_LIMIT = 16.0  # grey levels: more than this along a whole line is a wide piece
 
