@@ -116,7 +116,7 @@ class Detector:
         return [self._blob(part) for part in self._pieces(mask, distance)]
 
     def _shrink(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The watched region as a small picture, `(h, w, 3)` uint8."""
+        """The watched region as a small picture, `(3, h, w)` uint8."""
         if image.shape[:2] != self._size:
             self._size = (image.shape[0], image.shape[1])
             self.field = Field.of(self._size, region=self._region, direction=self._direction, field_mm=self._field_mm)
@@ -125,7 +125,8 @@ class Detector:
         assert field is not None  # noqa: S101 - set with the size
         part = image[field.top : field.bottom, field.left : field.right]
         self._factor = max(1, round(max(part.shape[:2]) / _SMALL_SIDE))
-        return np.asarray(Image.fromarray(np.ascontiguousarray(part)).reduce(self._factor))
+        small = Image.fromarray(np.ascontiguousarray(part)).reduce(self._factor)
+        return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
 
     def _watch_flood(self, share: float, travel_mm: float) -> None:
         """Begin anew when most of the picture stays different for two lengths of the field."""
