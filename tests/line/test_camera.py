@@ -8,14 +8,15 @@ from binsight.line.camera import CameraWatch
 from binsight.line.records import Frame
 
 CHANCE = np.random.default_rng(0)
-TEXTURE = CHANCE.normal(0, 25, (240, 2000, 3)).cumsum(axis=1)
-TEXTURE = 90 + 25 * np.sin(TEXTURE / 60)
+TEXTURE = np.kron(CHANCE.uniform(80, 100, (24, 200, 1)), np.ones((10, 10, 3)))
 NOISE = CHANCE.normal(0, 1.5, (5, 240, 320, 3))
 
 
 def picture(number: int, *, gain: float = 1.0, noise: float = 1.0, blur: float = 0.0) -> np.ndarray:
     start = 1600 - 12 * (number % 130)
-    image = np.clip(TEXTURE[:, start : start + 320] * gain + noise * NOISE[number % 5], 0, 255).astype(np.uint8)
+    scene = TEXTURE[:, start : start + 320].copy()
+    scene[:, :96] = np.where(np.arange(96) // 12 % 2, 40, 180)[:, None]  # the frame beside the belt
+    image = np.clip(scene * gain + noise * NOISE[number % 5], 0, 255).astype(np.uint8)
     return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(blur))) if blur else image
 
 
@@ -44,17 +45,20 @@ def test_dark_after_a_fifth_of_a_second_and_ok_a_second_after_the_light_is_back(
 
 
 def test_a_lighting_jump_is_unstable_at_once_and_settles(watch):
+    """A lighting jump is unstable at once and settles."""
     jumped = states(watch, 4, start=4, gain=1.7)
     assert jumped[0] == "unstable"
     assert jumped[-1] == "ok"
 
 
 def test_noise_is_unstable(watch):
+    """Noise is unstable."""
     assert states(watch, 1, start=4, noise=25)[0] == "unstable"
     assert watch.blind
 
 
 def test_an_exposure_that_hunts_is_unstable(watch):
+    """An exposure that hunts is unstable."""
     seen = []
     for n in range(80, 200):
         seen.append(watch.look(Frame(picture(n, gain=1 + 0.15 * np.sin(n / 20 * 2 * np.pi)), n / 20, n)))
@@ -62,6 +66,7 @@ def test_an_exposure_that_hunts_is_unstable(watch):
 
 
 def test_frozen_after_two_seconds_of_the_same_picture(watch):
+    """Frozen after two seconds of the same picture."""
     image = picture(80)
     seen = [watch.look(Frame(image, n / 20, n)) for n in range(80, 140)]
     assert seen[:40] == ["ok"] * 40
@@ -70,7 +75,8 @@ def test_frozen_after_two_seconds_of_the_same_picture(watch):
 
 
 def test_blurred_is_told_but_pieces_are_still_looked_for(watch):
-    seen = states(watch, 4, start=4, blur=6)
+    """Blurred is told but pieces are still looked for."""
+    seen = states(watch, 4, start=4, blur=5)
     assert seen[-1] == "blurred"
     assert not watch.blind
     assert states(watch, 3, start=8)[-1] == "ok"

@@ -21,6 +21,7 @@ def test_two_squares_and_a_diagonal_neighbour():
 
 
 def test_a_u_is_one_component_and_small_ones_are_left_out():
+    """A u is one component and small ones are left out."""
     mask = np.array([[1, 0, 1, 0, 1], [1, 0, 1, 0, 0], [1, 1, 1, 0, 0]], dtype=bool)
     assert [part.area for part in find_components(mask, min_area=2)] == [7]
     assert find_components(np.zeros((3, 3), dtype=bool)) == []

@@ -28,6 +28,7 @@ def test_millimetres_count_from_where_pieces_come_in(direction, along, across):
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_a_box_comes_back_from_millimetres(direction):
+    """A box comes back from millimetres."""
     field = Field.of((480, 640), region=(0.1, 0.2, 0.9, 0.7), direction=direction, field_mm=512)
     box = Box(100, 120, 180, 200)
     back = field.box(field.along(box), field.across(box))
@@ -35,6 +36,7 @@ def test_a_box_comes_back_from_millimetres(direction):
 
 
 def test_the_region_is_a_share_of_the_picture():
+    """The region is a share of the picture."""
     field = Field.of((100, 200), region=(0.0, 0.1, 1.0, 0.9), field_mm=600)
     assert (field.left, field.top, field.right, field.bottom) == (0, 10, 200, 90)
     assert field.length_mm == 600
@@ -53,5 +55,6 @@ def test_the_region_is_a_share_of_the_picture():
     ],
 )
 def test_settings_out_of_range_are_refused(settings):
+    """Settings out of range are refused."""
     with pytest.raises(SettingsError, match="expected"):
         Field.of((100, 100), **settings)

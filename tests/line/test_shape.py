@@ -20,12 +20,14 @@ def test_the_hull_of_a_rectangle_is_itself_and_of_an_l_is_more():
 
 
 def test_a_piece_is_one():
+    """A piece is one."""
     assert not looks_like_several(disc(20))
     assert not looks_like_several(np.ones((6, 30), dtype=bool))
     assert not looks_like_several(np.ones((1, 1), dtype=bool))
 
 
 def test_two_that_touch_are_several():
+    """Two that touch are several."""
     pair = np.zeros((20, 38), dtype=bool)
     pair[:, :20] |= disc(20)
     pair[:, 18:] |= disc(20)

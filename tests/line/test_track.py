@@ -143,6 +143,7 @@ def test_the_crossing_is_dated_back_to_the_line():
 
 
 def test_those_that_cross_in_one_frame_come_in_order():
+    """Those that cross in one frame come in order."""
     pieces = [Made(-10.0, 60.0, 0), Made(0.0, 60.0, 2), Made(-20.0, 60.0, 1)]
     counted = run(Tracker(), pieces, [45.0 * n for n in range(20)])
     assert [here for here, _, _ in counted] == [[1], [0], [2]]
@@ -164,6 +165,7 @@ def test_a_piece_that_stops_on_the_line_is_counted_once():
 
 
 def test_a_predicted_place_triggers_nothing_and_a_sight_beyond_the_line_does():
+    """A predicted place triggers nothing and a sight beyond the line does."""
     tracker, piece = Tracker(), Made(0.0, 60.0, 1)
     crossed = []
     for frame in range(40):
@@ -177,6 +179,7 @@ def test_a_predicted_place_triggers_nothing_and_a_sight_beyond_the_line_does():
 
 
 def test_a_piece_longer_than_the_field_is_counted_when_its_head_is_through():
+    """A piece longer than the field is counted when its head is through."""
     piece = Made(0.0, 900.0, 1)
     counted = run(Tracker(), [piece], [30.0 * n for n in range(60)])
     assert len(counted) == 1
@@ -219,6 +222,7 @@ def test_pieces_seen_apart_stay_two_when_the_picture_joins_them():
 
 
 def test_a_piece_that_looks_like_several_says_so():
+    """A piece that looks like several says so."""
     tracker, counted = Tracker(), []
     for frame in range(50):
         blob = blob_of(Made(0.0, 80.0, 1), 15.0 * frame)
@@ -228,6 +232,7 @@ def test_a_piece_that_looks_like_several_says_so():
 
 
 def test_an_external_trigger_takes_the_piece_at_the_line_once():
+    """An external trigger takes the piece at the line once."""
     tracker, pieces = Tracker(external=True), [Made(0.0, 60.0, 0), Made(-150.0, 60.0, 0)]
     crossed = run(tracker, pieces, [15.0 * n for n in range(22)])  # the first is at 315 - 30 = 285
     assert crossed == []
@@ -238,5 +243,6 @@ def test_an_external_trigger_takes_the_piece_at_the_line_once():
 
 
 def test_a_line_outside_of_the_field_is_refused():
+    """A line outside of the field is refused."""
     with pytest.raises(SettingsError, match="between 0 and 1, got 1"):
         Tracker(line=1.0)

@@ -2,13 +2,14 @@
 
 import numpy as np
 from PIL import Image, ImageFilter
+from tests.line.predictions import prediction
 
 from binsight.line.records import Blob, Box, Frame, View
 from binsight.line.views import cut_view, measure_sharpness, select_voters
-from tests.line.predictions import prediction
 
 
 def test_a_view_has_a_margin_and_ends_at_the_frame():
+    """A view has a margin and ends at the frame."""
     image = np.arange(100 * 200 * 3, dtype=np.uint32).astype(np.uint8).reshape(100, 200, 3)
     view = cut_view(Frame(image, 5.0, 7), Blob(Box(100, 40, 150, 60), 1000.0), margin=0.2)
     assert view.crop.shape == (40, 70, 3)
@@ -19,11 +20,13 @@ def test_a_view_has_a_margin_and_ends_at_the_frame():
 
 
 def test_a_cut_off_view_does_not_vote():
+    """A cut off view does not vote."""
     image = np.zeros((20, 20, 3), dtype=np.uint8)
     assert not cut_view(Frame(image, 0.0, 1), Blob(Box(0, 0, 9, 9), 81.0, cut_off=True)).votes
 
 
 def test_blur_lowers_sharpness_and_contrast_does_not():
+    """Blur lowers sharpness and contrast does not."""
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     sharp = np.asarray(Image.fromarray(noise).resize((128, 128), Image.Resampling.NEAREST))
     blurred = np.asarray(Image.fromarray(sharp).filter(ImageFilter.GaussianBlur(4)))
@@ -33,6 +36,7 @@ def test_blur_lowers_sharpness_and_contrast_does_not():
 
 
 def test_blurred_cut_off_and_unjudged_views_do_not_count():
+    """Blurred cut off and unjudged views do not count."""
     crop = np.zeros((2, 2, 3), dtype=np.uint8)
 
     def view(number: int, sharpness: float, **fields: object) -> View:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from tests.line.predictions import prediction
 
 from binsight.line.records import Box, View
 from binsight.line.vote import vote
 from binsight.probability import ReviewThresholds
-from tests.line.predictions import prediction
 
 THRESHOLDS = ReviewThresholds(confidence=(0.7, 0.7, 0.7), disagreement=0.4)
 
@@ -31,11 +31,13 @@ def test_scores_are_averaged_before_the_rule_is_asked():
 
 
 def test_a_low_average_is_reviewed_and_still_named():
+    """A low average is reviewed and still named."""
     outcome = vote(views(prediction([0.6, 0.2, 0.2]), prediction([0.7, 0.2, 0.1])), THRESHOLDS)
     assert (outcome.decision, outcome.reason, outcome.category) == ("review", "low_confidence", "glass")
 
 
 def test_views_that_are_sure_of_different_things_are_reviewed():
+    """Views that are sure of different things are reviewed."""
     sure = [prediction([0.98, 0.01, 0.01])] * 4 + [prediction([0.1, 0.85, 0.05])]
     assert vote(views(*sure), THRESHOLDS).reason == "views_disagree"
 
@@ -47,6 +49,7 @@ def test_two_categories_in_one_view_are_reviewed():
 
 
 def test_half_of_the_views_unfamiliar_is_reviewed():
+    """Half of the views unfamiliar is reviewed."""
     known, strange = prediction([0.98, 0.01, 0.01]), prediction([0.98, 0.01, 0.01], reason="unfamiliar")
     assert vote(views(known, strange), THRESHOLDS).reason == "unfamiliar"
     assert vote(views(known, known, strange), THRESHOLDS).decision == "accept"
@@ -62,6 +65,7 @@ def test_the_second_head_is_averaged_too():
 
 
 def test_several_and_no_view_are_reviewed():
+    """Several and no view are reviewed."""
     assert vote(views(prediction([0.98, 0.01, 0.01])), THRESHOLDS, several=True).reason == "several"
     outcome = vote([], THRESHOLDS)
     assert (outcome.decision, outcome.reason, outcome.category, outcome.confidence) == ("review", "no_view", None, None)

@@ -13,7 +13,7 @@ _TOLERANCE = 12.0  # grey levels within which two looks at the same place of the
 _SPREAD_FLOOR = 2.0  # grey levels: quieter than this no camera is, once the light of a real hall falls on it
 _WANDER = 0.5  # pixels of the small picture by which a belt runs off its track
 _FADE = 0.02  # share of the difference taken over by an adaptation, where the belt is bare
-_GHOST_STEP = 0.05  # grey levels of an adaptation towards what lies where the belt is not bare
+_GHOST_STEP = 0.5  # grey levels of an adaptation towards what lies where the belt is not bare
 _MAX_GAIN = 1.3
 _LINE_LIMIT = 16.0  # grey levels: more than this along a whole line is a wide piece
 
@@ -89,8 +89,8 @@ class Background:
     def adapt(self, picture: NDArray[np.uint8], bare: NDArray[np.bool_]) -> None:
         """Follow slow changes of light and dirt; call some times a second while the belt moves.
 
-        What is not bare is taken over too, but a hundred times more slowly: a piece that passes leaves no trace, and a
-        stain or a sticker that stays is belt in the end.
+        What is not bare is taken over too, by half a grey level a time: pieces leave little behind, since the belt
+        between them is taken over faster, and a stain or a scratch is belt after a dozen metres.
 
         Args:
             picture: `(3, h, w)` uint8.

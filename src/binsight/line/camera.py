@@ -14,7 +14,7 @@ __all__ = ["CameraWatch"]
 
 _GRID = (12, 16)  # blocks by whose mean brightness the light is judged
 _DARK_LEVEL = 12.0  # grey levels: when 95 % of the blocks are below, nothing can be seen
-_JUMP_SHARE, _JUMP_LEVELS, _JUMP_RATIO = 0.6, 8.0, 0.2  # this share of the blocks changes by more than both
+_JUMP_SHARE, _JUMP_LEVELS, _JUMP_RATIO = 0.6, 8.0, 0.2  # this share of the blocks changes so, one way
 _HUNT_S, _HUNT_SWING, _HUNT_TURNS = 3.0, 0.08, 3  # so many swings of that share of the brightness in that time
 _NOISE_LEVELS, _NOISE_RATIO = 12.0, 3.0  # noise above both: so many grey levels, and times the usual
 _BLUR_LEAST, _BLUR_RATIO = 0.05, 0.4  # fine over coarse contrast: at least, and as a share of the usual
@@ -88,8 +88,9 @@ class CameraWatch:
     def _jumped(self, look: _Look) -> bool:
         if self._usual is None:
             return False
-        change = np.abs(look.blocks - self._usual)
-        return float((change > np.maximum(_JUMP_LEVELS, _JUMP_RATIO * self._usual)).mean()) > _JUMP_SHARE
+        change, least = look.blocks - self._usual, np.maximum(_JUMP_LEVELS, _JUMP_RATIO * self._usual)
+        # All in one direction: a piece that moves on makes some blocks brighter and others darker.
+        return max(float((change > least).mean()), float((change < -least).mean())) > _JUMP_SHARE
 
     def _hunts(self, look: _Look, now: float) -> bool:
         """Whether the brightness of the middle block turned around several times, each time by a good part of it."""

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.line.fakes import FakeClock
+from tests.line.sources.cameras import jpeg, wait_until
 
 from binsight.errors import InputError
 from binsight.line.sources import ReaderSource, Shot, open_source
 from binsight.line.sources import reader as reader_module
-from tests.line.fakes import FakeClock
-from tests.line.sources.cameras import jpeg, wait_until
 
 
 class RealClock:
@@ -34,6 +34,7 @@ def picture() -> np.ndarray:
 
 
 def test_a_camera_that_is_absent_at_start_and_fails_later_comes_back_by_itself():
+    """A camera that is absent at start and fails later comes back by itself."""
     attempts = 0
 
     def shots(stop):
@@ -58,6 +59,7 @@ def test_a_camera_that_is_absent_at_start_and_fails_later_comes_back_by_itself()
 
 
 def test_pauses_double_with_jitter_and_a_shot_sets_them_back(monkeypatch):
+    """Pauses double with jitter and a shot sets them back."""
     pauses = []
     monkeypatch.setattr(reader_module, "_FIRST_PAUSE_S", 1.0)
     monkeypatch.setattr(reader_module, "_LAST_PAUSE_S", 4.0)
@@ -86,6 +88,7 @@ def test_pauses_double_with_jitter_and_a_shot_sets_them_back(monkeypatch):
 
 
 def test_close_ends_the_thread_and_the_capture():
+    """Close ends the thread and the capture."""
     closed = threading.Event()
 
     def shots(stop):
@@ -104,6 +107,7 @@ def test_close_ends_the_thread_and_the_capture():
 
 
 def test_a_folder_gives_every_picture_in_its_own_time(tmp_path):
+    """A folder gives every picture in its own time."""
     for number in (2, 0, 1):
         (tmp_path / f"{number}.jpg").write_bytes(jpeg(80 * number))
     (tmp_path / "3.jpg").write_bytes(b"no picture")
@@ -118,6 +122,7 @@ def test_a_folder_gives_every_picture_in_its_own_time(tmp_path):
 
 
 def test_a_folder_played_in_real_time_ends(tmp_path):
+    """A folder played in real time ends."""
     for number in range(3):
         (tmp_path / f"{number}.jpg").write_bytes(jpeg(80 * number))
     source = open_source(f"folder:{tmp_path}", RealClock(), frames_per_second=100)
@@ -132,6 +137,7 @@ def test_a_folder_played_in_real_time_ends(tmp_path):
 
 @pytest.mark.parametrize("uri", ["nothing.mp4", "ftp://host/x", "folder:nowhere", "", "http"])
 def test_an_address_of_nothing_is_refused_in_one_line(uri, tmp_path, monkeypatch):
+    """An address of nothing is refused in one line."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="expected") as caught:
         open_source(uri, FakeClock())
@@ -139,6 +145,7 @@ def test_an_address_of_nothing_is_refused_in_one_line(uri, tmp_path, monkeypatch
 
 
 def test_no_message_shows_a_password():
+    """No message shows a password."""
     with pytest.raises(InputError) as caught:
         open_source("ftp://me:secret@host/x", FakeClock())
     assert "secret" not in str(caught.value)

@@ -5,11 +5,11 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from tests.line.fakes import FakeClock
+from tests.line.sources.cameras import jpeg
 
 from binsight.errors import ImageError, InputError
 from binsight.line.sources import PushSource, Shot, SlotSource
-from tests.line.fakes import FakeClock
-from tests.line.sources.cameras import jpeg
 
 
 def shot(at_s: float, shade: int = 0) -> Shot:
@@ -17,6 +17,7 @@ def shot(at_s: float, shade: int = 0) -> Shot:
 
 
 def test_only_the_newest_is_given_once_and_the_others_are_counted():
+    """Only the newest is given once and the others are counted."""
     clock = FakeClock(100.0)
     source = SlotSource(clock)
     assert source.state == "starting"
@@ -31,6 +32,7 @@ def test_only_the_newest_is_given_once_and_the_others_are_counted():
 
 
 def test_an_old_frame_is_dropped_and_the_source_stalls():
+    """An old frame is dropped and the source stalls."""
     clock = FakeClock(100.0)
     source = SlotSource(clock, stalled_after_s=0.5)
     source.put(shot(100.0))
@@ -40,6 +42,7 @@ def test_an_old_frame_is_dropped_and_the_source_stalls():
 
 
 def test_frames_faster_than_asked_for_are_passed_over():
+    """Frames faster than asked for are passed over."""
     source = SlotSource(FakeClock(100.0), frames_per_second=10)
     source.put(shot(100.0))
     source.put(shot(100.05))
@@ -51,6 +54,7 @@ def test_frames_faster_than_asked_for_are_passed_over():
 
 
 def test_a_broken_frame_is_counted_and_waited_over():
+    """A broken frame is counted and waited over."""
     source = PushSource(FakeClock())
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
     data = io.BytesIO()
@@ -61,6 +65,7 @@ def test_a_broken_frame_is_counted_and_waited_over():
 
 
 def test_the_end_and_close_wake_a_reader():
+    """The end and close wake a reader."""
     source = SlotSource(FakeClock())
     source.put(shot(100.0))
     source.end()
@@ -73,6 +78,7 @@ def test_the_end_and_close_wake_a_reader():
 
 
 def test_a_pushed_frame_is_as_old_as_its_sender_says():
+    """A pushed frame is as old as its sender says."""
     clock = FakeClock(100.0)
     source = PushSource(clock)
     assert source.push(jpeg(50), age_s=0.25, encoder=7)
@@ -82,6 +88,7 @@ def test_a_pushed_frame_is_as_old_as_its_sender_says():
 
 
 def test_frames_that_are_old_repeated_or_overtaken_are_dropped():
+    """Frames that are old repeated or overtaken are dropped."""
     clock = FakeClock(100.0)
     source = PushSource(clock)
     assert source.push(jpeg(1), device="a", sequence=40)
@@ -96,10 +103,12 @@ def test_frames_that_are_old_repeated_or_overtaken_are_dropped():
 
 @pytest.mark.parametrize("age_s", [-0.1, float("nan"), float("inf")])
 def test_an_impossible_age_is_refused(age_s):
+    """An impossible age is refused."""
     with pytest.raises(InputError, match="age"):
         PushSource(FakeClock()).push(jpeg(1), age_s=age_s)
 
 
 def test_what_is_no_picture_is_refused_at_once():
+    """What is no picture is refused at once."""
     with pytest.raises(ImageError):
         PushSource(FakeClock()).push(b"hello")

@@ -5,12 +5,12 @@ import threading
 import time
 
 import pytest
+from tests.line.sources.cameras import jpeg, serve, wait_until
+from tests.line.sources.test_reader import RealClock
 
 from binsight.line.sources import open_source
 from binsight.line.sources import reader as reader_module
 from binsight.line.sources.snapshot import Snapshots
-from tests.line.sources.cameras import jpeg, serve, wait_until
-from tests.line.sources.test_reader import RealClock
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +39,7 @@ def snapshots(port: int, **settings) -> Snapshots:
 
 
 def test_pictures_come_over_one_kept_connection():
+    """Pictures come over one kept connection."""
     connections = []
 
     def answer(connection, number):
@@ -55,6 +56,8 @@ def test_pictures_come_over_one_kept_connection():
 
 
 def test_age_counts_from_the_request():
+    """Age counts from the request."""
+
     def answer(connection, number):
         request(connection)
         time.sleep(0.1)
@@ -69,7 +72,10 @@ def test_age_counts_from_the_request():
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + jpeg(1)), "too early|not complete|timed"),
+        (
+            lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + jpeg(1)),
+            "too early|not complete|timed",
+        ),
         (lambda c: reply(c, b"<html>busy</html>"), "web page"),
         (lambda c: reply(c, b""), "0 bytes"),
         (lambda c: c.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"), "HTTP 503 Busy"),
@@ -93,6 +99,8 @@ def test_a_bad_answer_is_an_error_in_time(bad, message):
 
 
 def test_an_answer_that_trickles_is_given_up_when_its_whole_time_is_over():
+    """An answer that trickles is given up when its whole time is over."""
+
     def answer(connection, number):
         request(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
@@ -128,15 +136,15 @@ def test_chunks_and_a_closing_camera_are_fine():
 
 
 def test_the_same_picture_again_is_no_new_one_and_the_camera_stalls():
+    """The same picture again is no new one and the camera stalls."""
+
     def answer(connection, number):
         while True:
             request(connection)
             reply(connection, jpeg(7))
 
     with serve(answer) as port:
-        source = open_source(
-            f"http://127.0.0.1:{port}/", RealClock(), frames_per_second=200, stalled_after_s=0.15
-        )
+        source = open_source(f"http://127.0.0.1:{port}/", RealClock(), frames_per_second=200, stalled_after_s=0.15)
         try:
             assert source.read(3.0) is not None
             wait_until(lambda: source.state == "stalled")
@@ -146,6 +154,8 @@ def test_the_same_picture_again_is_no_new_one_and_the_camera_stalls():
 
 
 def test_a_camera_that_drops_every_connection_is_read_all_the_same():
+    """A camera that drops every connection is read all the same."""
+
     def answer(connection, number):
         request(connection)
         if number % 2:
@@ -161,6 +171,7 @@ def test_a_camera_that_drops_every_connection_is_read_all_the_same():
 
 
 def test_a_name_and_password_in_the_address_are_sent():
+    """A name and password in the address are sent."""
     seen = []
 
     def answer(connection, number):

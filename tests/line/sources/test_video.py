@@ -5,15 +5,15 @@ import time
 
 import numpy as np
 import pytest
+from tests.line.fakes import FakeClock
+from tests.line.sources.cameras import jpeg, serve, wait_until
+from tests.line.sources.test_reader import RealClock
+from tests.line.sources.test_snapshot import request
 
 from binsight.errors import InputError
 from binsight.line.sources import open_source
 from binsight.line.sources import reader as reader_module
 from binsight.line.sources.video import LiveVideo, read_video
-from tests.line.fakes import FakeClock
-from tests.line.sources.cameras import jpeg, serve, wait_until
-from tests.line.sources.test_reader import RealClock
-from tests.line.sources.test_snapshot import request
 
 av = pytest.importorskip("av", reason="video needs the extra line-video")
 
@@ -38,6 +38,7 @@ def clip(tmp_path_factory):
 
 
 def test_every_frame_of_a_file_comes_in_the_files_time(clip):
+    """Every frame of a file comes in the files time."""
     source = open_source(str(clip), FakeClock(7.0), every_frame=True)
     frames = []
     with pytest.raises(EOFError):
@@ -49,6 +50,7 @@ def test_every_frame_of_a_file_comes_in_the_files_time(clip):
 
 
 def test_a_truncated_file_and_one_that_is_no_video_are_told_in_one_line(clip, tmp_path):
+    """A truncated file and one that is no video are told in one line."""
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(clip.read_bytes()[:200])
     text = tmp_path / "notes.mp4"
@@ -60,6 +62,7 @@ def test_a_truncated_file_and_one_that_is_no_video_are_told_in_one_line(clip, tm
 
 
 def test_a_file_played_in_real_time_drops_what_is_not_taken(clip):
+    """A file played in real time drops what is not taken."""
     source = open_source(str(clip), RealClock())
     time.sleep(0.35)
     frame = source.read(1.0)
@@ -126,6 +129,8 @@ def test_a_server_that_says_nothing_does_not_hold_the_line(scheme):
 
 
 def test_rtsp_that_stops_in_the_middle_of_its_answer_is_given_up():
+    """Rtsp that stops in the middle of its answer is given up."""
+
     def answer(connection, number):
         request(connection)
         connection.sendall(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nPublic: DES")
@@ -140,6 +145,7 @@ def test_rtsp_that_stops_in_the_middle_of_its_answer_is_given_up():
 
 
 def test_a_device_that_is_not_there_is_absent():
+    """A device that is not there is absent."""
     source = open_source("/dev/video99", RealClock())
     try:
         wait_until(lambda: source.state == "absent")
