@@ -2,8 +2,8 @@
 
     python benchmarks/line_detect.py --belts ../shared/data/belt
 
-Prints milliseconds of one core for a frame of 640 x 480 (camera watch, detection, tracking), and recall and precision of
-boxes on single frames of a recycling line (`line_frames`): the empty belt is learnt from the other frames themselves. A
+Prints milliseconds of one core for a frame of 640 x 480 (camera watch, detection, tracking), and recall and precision
+of boxes on single frames of a recycling line (`line_frames`): the empty belt is learnt from the other frames themselves. A
 box is found when it overlaps a labelled one by half of their union; recall also by half of the labelled box, since
 pieces that touch are one blob.
 """

@@ -13,6 +13,7 @@ NOISE = CHANCE.normal(0, 1.5, (5, 240, 320, 3))
 
 
 def picture(number: int, *, gain: float = 1.0, noise: float = 1.0, blur: float = 0.0) -> np.ndarray:
+    """A frame of a belt that moves beside a still frame of the machine."""
     start = 1600 - 12 * (number % 130)
     scene = TEXTURE[:, start : start + 320].copy()
     scene[:, :96] = np.where(np.arange(96) // 12 % 2, 40, 180)[:, None]  # the frame beside the belt
@@ -20,7 +21,7 @@ def picture(number: int, *, gain: float = 1.0, noise: float = 1.0, blur: float =
     return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(blur))) if blur else image
 
 
-def states(watch: CameraWatch, seconds: float, *, start: float, **change) -> list[str]:
+def states(watch: CameraWatch, seconds: float, *, start: float, **change: float) -> list[str]:
     """At 20 frames a second; the state after each."""
     first = round(start * 20)
     return [watch.look(Frame(picture(n, **change), n / 20, n)) for n in range(first, first + round(seconds * 20))]
@@ -28,6 +29,7 @@ def states(watch: CameraWatch, seconds: float, *, start: float, **change) -> lis
 
 @pytest.fixture
 def watch():
+    """One that has seen four good seconds."""
     watch = CameraWatch()
     assert set(states(watch, 4, start=0)) == {"ok"}
     return watch
@@ -59,9 +61,8 @@ def test_noise_is_unstable(watch):
 
 def test_an_exposure_that_hunts_is_unstable(watch):
     """An exposure that hunts is unstable."""
-    seen = []
-    for n in range(80, 200):
-        seen.append(watch.look(Frame(picture(n, gain=1 + 0.15 * np.sin(n / 20 * 2 * np.pi)), n / 20, n)))
+    swings = [1 + 0.15 * np.sin(n / 20 * 2 * np.pi) for n in range(80, 200)]
+    seen = [watch.look(Frame(picture(n, gain=swing), n / 20, n)) for n, swing in enumerate(swings, 80)]
     assert seen[-1] == "unstable"
 
 

@@ -34,6 +34,7 @@ class Belt:
 
 
 def learn(detector: Detector, belt: Belt, until_mm: float = 1000.0) -> None:
+    """Let the empty belt run."""
     for travel in np.arange(0, until_mm, 25.0):
         detector.find(belt.frame(travel, seed=int(travel)), travel)
 

@@ -90,10 +90,12 @@ def count_groups(objects) -> int:
 
 
 def area(box):
+    """Of a box."""
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def overlap(a, b):
+    """Of two boxes."""
     return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 

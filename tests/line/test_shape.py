@@ -7,6 +7,7 @@ from binsight.line.shape import fill_of_hull, looks_like_several
 
 
 def disc(size: int) -> np.ndarray:
+    """A round mask."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     return x**2 + y**2 <= (size / 2) ** 2
 

@@ -38,7 +38,7 @@ def blob_of(piece: Made, travel: float, jitter: float = 0.0) -> Blob | None:
 
 def run(tracker, pieces, travels, *, seed=0, drop=0.0, jitter=0.0, noise=0.0, interval_s=0.05, told=None):
     """Track; returns the numbers counted in order, with the piece under each by its place when it crossed."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311
     counted = []
     for frame, travel in enumerate(travels):
         blobs = []
@@ -65,6 +65,7 @@ def run(tracker, pieces, travels, *, seed=0, drop=0.0, jitter=0.0, noise=0.0, in
 
 
 def assert_each_once(counted, pieces):
+    """Every piece was counted, and by one track."""
     assert sorted(number for here, _, _ in counted for number in here) == list(range(len(pieces)))
     assert all(len(here) == 1 for here, _, _ in counted)
 

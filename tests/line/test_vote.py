@@ -12,6 +12,7 @@ THRESHOLDS = ReviewThresholds(confidence=(0.7, 0.7, 0.7), disagreement=0.4)
 
 
 def views(*predictions):
+    """Whole, sharp views with these predictions."""
     crop = np.zeros((2, 2, 3), dtype=np.uint8)
     return [
         View(number, 0.0, Box(0, 0, 2, 2), crop, sharpness=1.0, prediction=given)

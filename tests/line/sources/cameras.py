@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from PIL import Image
@@ -32,11 +32,8 @@ def serve(answer: Answer) -> Iterator[int]:
     open_sockets: list[socket.socket] = []
 
     def handle(connection: socket.socket, number: int) -> None:
-        with connection:
-            try:
-                answer(connection, number)
-            except OSError:
-                pass
+        with connection, suppress(OSError):
+            answer(connection, number)
 
     def accept() -> None:
         number = 0
@@ -55,10 +52,8 @@ def serve(answer: Answer) -> Iterator[int]:
     finally:
         listener.close()
         for connection in open_sockets:
-            try:
+            with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:

@@ -3,6 +3,8 @@
 import datetime as dt
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +13,8 @@ from tests.line.fakes import FakeClock
 from tests.line.sources.cameras import jpeg, wait_until
 
 from binsight.errors import InputError
+from binsight.line.ports import Source
+from binsight.line.records import Frame
 from binsight.line.sources import ReaderSource, Shot, open_source
 from binsight.line.sources import reader as reader_module
 
@@ -30,7 +34,17 @@ def _short_pauses(monkeypatch):
 
 
 def picture() -> np.ndarray:
+    """A small black one."""
     return np.zeros((2, 2, 3), dtype=np.uint8)
+
+
+def frames_of(source: Source) -> Iterator[Frame]:
+    """Until the end."""
+    with suppress(EOFError):
+        while True:
+            frame = source.read(2.0)
+            assert frame is not None
+            yield frame
 
 
 def test_a_camera_that_is_absent_at_start_and_fails_later_comes_back_by_itself():
@@ -126,13 +140,8 @@ def test_a_folder_played_in_real_time_ends(tmp_path):
     for number in range(3):
         (tmp_path / f"{number}.jpg").write_bytes(jpeg(80 * number))
     source = open_source(f"folder:{tmp_path}", RealClock(), frames_per_second=100)
-    seen = []
-    with pytest.raises(EOFError):
-        while True:
-            frame = source.read(2.0)
-            assert frame is not None
-            seen.append(frame.number)
-    assert seen[-1] == 3
+    seen = list(frames_of(source))
+    assert seen[-1].number == 3
 
 
 @pytest.mark.parametrize("uri", ["nothing.mp4", "ftp://host/x", "folder:nowhere", "", "http"])

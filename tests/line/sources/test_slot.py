@@ -13,6 +13,7 @@ from binsight.line.sources import PushSource, Shot, SlotSource
 
 
 def shot(at_s: float, shade: int = 0) -> Shot:
+    """A small shot of one shade."""
     return Shot(at_s, lambda: np.full((2, 2, 3), shade, dtype=np.uint8))
 
 

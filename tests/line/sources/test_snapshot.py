@@ -19,6 +19,7 @@ def _short_pauses(monkeypatch):
 
 
 def request(connection) -> bytes:
+    """Read one request from the connection."""
     data = b""
     while b"\r\n\r\n" not in data:
         part = connection.recv(4096)
@@ -29,11 +30,13 @@ def request(connection) -> bytes:
 
 
 def reply(connection, body: bytes, *, length: int | None = None) -> None:
+    """Answer with a body."""
     head = f"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body) if length is None else length}"
     connection.sendall(head.encode() + b"\r\n\r\n" + body)
 
 
 def snapshots(port: int, **settings) -> Snapshots:
+    """The reader of a camera on this port."""
     settings = {"clock": RealClock(), "frames_per_second": 500, "read_timeout_s": 0.3, **settings}
     return Snapshots(f"http://127.0.0.1:{port}/capture?size=1", **settings)
 
@@ -110,7 +113,7 @@ def test_an_answer_that_trickles_is_given_up_when_its_whole_time_is_over():
 
     with serve(answer) as port:
         started = time.monotonic()
-        with pytest.raises(OSError, match="0.3 s|timed out"):
+        with pytest.raises(OSError, match=r"0\.3 s|timed out"):
             next(snapshots(port)(threading.Event()))
         assert 0.25 < time.monotonic() - started < 3
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.line.fakes import FakeClock
 from tests.line.sources.cameras import jpeg, serve, wait_until
-from tests.line.sources.test_reader import RealClock
+from tests.line.sources.test_reader import RealClock, frames_of
 from tests.line.sources.test_snapshot import request
 
 from binsight.errors import InputError
@@ -40,10 +40,7 @@ def clip(tmp_path_factory):
 def test_every_frame_of_a_file_comes_in_the_files_time(clip):
     """Every frame of a file comes in the files time."""
     source = open_source(str(clip), FakeClock(7.0), every_frame=True)
-    frames = []
-    with pytest.raises(EOFError):
-        while True:
-            frames.append(source.read(0.0))
+    frames = list(frames_of(source))
     assert [frame.captured_s for frame in frames] == pytest.approx([7.0 + n / 10 for n in range(20)])
     assert [frame.number for frame in frames] == list(range(1, 21))
     assert np.abs(np.array([frame.image.mean() for frame in frames]) - 10 * np.arange(20)).max() < 4
@@ -73,6 +70,7 @@ def test_a_file_played_in_real_time_drops_what_is_not_taken(clip):
 
 
 def part(data: bytes, *, length: bool = True) -> bytes:
+    """One picture of a multipart stream."""
     head = b"--frame\r\nContent-Type: image/jpeg\r\n" + (f"Content-Length: {len(data)}\r\n".encode() if length else b"")
     return head + b"\r\n" + data + b"\r\n"
 
@@ -139,7 +137,7 @@ def test_rtsp_that_stops_in_the_middle_of_its_answer_is_given_up():
     with serve(answer) as port:
         live = LiveVideo(f"rtsp://127.0.0.1:{port}/live", clock=RealClock(), open_timeout_s=0.3)
         started = time.monotonic()
-        with pytest.raises(Exception, match="(?i)exit|timed|timeout|invalid"):
+        with pytest.raises(Exception, match=r"(?i)exit|timed|timeout|invalid"):
             next(live(threading.Event()))
         assert time.monotonic() - started < 5
 
