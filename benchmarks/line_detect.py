@@ -1,11 +1,12 @@
 """How well pieces are found on real belts, and what that costs a frame.
 
-    python benchmarks/line_detect.py --belts ../shared/data/belt
+    python benchmarks/line_detect.py --belts ../shared/data/belt --pictures /tmp/boxes
 
 Prints milliseconds of one core for a frame of 640 x 480 (camera watch, detection, tracking), and recall and precision
-of boxes on single frames of a recycling line (`line_frames`): the empty belt is learnt from the other frames themselves. A
+of boxes on single frames of a recycling line (`line_frames`); the empty belt is learnt from these frames themselves. A
 box is found when it overlaps a labelled one by half of their union; recall also by half of the labelled box, since
-pieces that touch are one blob.
+pieces that touch are one blob. `--pictures` takes the frames with their boxes, to look at: the frames themselves may
+not be passed on, so that none is in the documentation.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from binsight.line.camera import CameraWatch
 from binsight.line.detect import Detector
@@ -32,9 +33,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--belts", type=Path, required=True)
+    parser.add_argument("--pictures", type=Path, help="a folder for the frames with their boxes")
     options = parser.parse_args()
     measure_speed(options.belts / "linescan" / "atest_1.mp4")
-    measure_boxes(options.belts / "line_frames")
+    measure_boxes(options.belts / "line_frames", options.pictures)
 
 
 def measure_speed(clip: Path) -> None:
@@ -61,7 +63,7 @@ def measure_speed(clip: Path) -> None:
         print(f"{name:22} {np.mean(column):5.2f} ms a frame, p99 {np.percentile(column, 99):5.2f} ms")
 
 
-def measure_boxes(folder: Path) -> None:
+def measure_boxes(folder: Path, pictures: Path | None) -> None:
     """Recall and precision over single frames."""
     with (folder / "boxes.csv").open(encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
@@ -73,6 +75,8 @@ def measure_boxes(folder: Path) -> None:
     for name, image in zip(names, images, strict=True):
         truth = [Box(*(float(row[key]) for key in ("x0", "y0", "x1", "y1"))) for row in rows if row["frame"] == name]
         seen = [blob.box for blob in detector.find(Frame(image, 0.0, 0), 0.0)]
+        if pictures is not None:
+            draw_boxes(image, seen, pictures / name)
         overlaps = np.array([[_overlap(a, b) for b in seen] for a in truth]).reshape(len(truth), len(seen))
         areas, others = np.array([_area(box) for box in truth]), np.array([_area(box) for box in seen])
         union = areas[:, None] + others[None, :] - overlaps
@@ -82,6 +86,16 @@ def measure_boxes(folder: Path) -> None:
         reached += int((overlaps.max(axis=1, initial=0) >= areas / 2).sum())
     print(f"labelled {labelled}, in a blob {reached / labelled:.1%}, with a box of its own {found / labelled:.1%}")
     print(f"boxes {boxes}, of these on a labelled piece {right / max(boxes, 1):.1%}")
+
+
+def draw_boxes(image: NDArray[np.uint8], boxes: list[Box], path: Path) -> None:
+    """Write the frame with its boxes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(image)
+    draw = ImageDraw.Draw(picture)
+    for box in boxes:
+        draw.rectangle([box.left, box.top, box.right - 1, box.bottom - 1], outline="lime", width=2)
+    picture.save(path)
 
 
 def _area(box: Box) -> float:
