@@ -14,10 +14,12 @@ __all__ = ["CameraWatch"]
 
 _GRID = (12, 16)  # blocks by whose mean brightness the light is judged
 _DARK_LEVEL = 12.0  # grey levels: when 95 % of the blocks are below, nothing can be seen
-_JUMP_SHARE, _JUMP_LEVELS, _JUMP_RATIO = 0.6, 8.0, 0.2  # this share of the blocks changes by more than both
+_JUMP_SHARE, _JUMP_LEVELS, _JUMP_RATIO = 0.6, 8.0, 0.2  # this share of the blocks changes so, one way
+_DRIFT_LEVELS_S = 10.0  # grey levels a second by which light may change without being a jump
 _HUNT_S, _HUNT_SWING, _HUNT_TURNS = 3.0, 0.08, 3  # so many swings of that share of the brightness in that time
 _NOISE_LEVELS, _NOISE_RATIO = 12.0, 3.0  # noise above both: so many grey levels, and times the usual
-_BLUR_LEAST, _BLUR_RATIO = 0.05, 0.4  # fine over coarse contrast: at least, and as a share of the usual
+_LEAST_CONTRAST = 30.0  # grey levels squared: below, nothing in the picture could be blurred
+_BLUR_LEAST, _BLUR_RATIO = 0.02, 0.4  # fine over coarse contrast: at least, and as a share of the usual
 # How long a fault must last before it is a state, and how long it must be gone: no state flickers.
 _ENTER_S: dict[CameraState, float] = {"dark": 0.2, "unstable": 0.0, "frozen": 2.0, "blurred": 2.0}
 _LEAVE_S = 1.0
@@ -88,8 +90,9 @@ class CameraWatch:
     def _jumped(self, look: _Look) -> bool:
         if self._usual is None:
             return False
-        change = np.abs(look.blocks - self._usual)
-        return float((change > np.maximum(_JUMP_LEVELS, _JUMP_RATIO * self._usual)).mean()) > _JUMP_SHARE
+        change, least = look.blocks - self._usual, np.maximum(_JUMP_LEVELS, _JUMP_RATIO * self._usual)
+        # All in one direction: a piece that moves on makes some blocks brighter and others darker.
+        return max(float((change > least).mean()), float((change < -least).mean())) > _JUMP_SHARE
 
     def _hunts(self, look: _Look, now: float) -> bool:
         """Whether the brightness of the middle block turned around several times, each time by a good part of it."""
@@ -117,8 +120,10 @@ class CameraWatch:
         if self._usual is None:
             self._usual, self._usual_noise = look.blocks, look.noise
             return
-        # Slowly while all is well; quickly after a jump, to the new light.
-        self._usual = self._usual + min(1.0, elapsed / (2.0 if usual else 0.4)) * (look.blocks - self._usual)
+        # Slowly while all is well, so that a white piece leaves no trace; quickly after a jump, to the new light.
+        change = look.blocks - self._usual
+        limit = _DRIFT_LEVELS_S * elapsed
+        self._usual = self._usual + (np.clip(change, -limit, limit) if usual else min(1.0, elapsed / 0.4) * change)
         if usual:
             self._usual_noise += min(1.0, elapsed / 10) * (look.noise - self._usual_noise)
         if look.fineness is not None:
@@ -149,10 +154,11 @@ def _examine(image: NDArray[np.uint8]) -> _Look:
     edges = np.linspace(0, width, min(_GRID[1], width) + 1).astype(int)[:-1]
     blocks = np.stack([np.add.reduceat(part.mean(axis=0), edges) for part in down])
     blocks /= np.diff(np.append(edges, width))
-    fine, coarse = np.abs(np.diff(rows, axis=1)), np.abs(rows[:, 8:] - rows[:, :-8])
     second = np.abs(rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2])
     # 1.4826: from the median absolute deviation to the standard deviation; √6: of 1, -2, 1.
     noise = 1.4826 * float(np.median(second[:, ::4])) / 6**0.5 if second.size else 0.0
-    contrast = float(coarse.mean()) if coarse.size else 0.0
-    fineness = float(fine.mean()) / contrast if contrast > 2.0 else None
+    # Energy of differences over 1 and over 8 pixels: of a sharp edge 1 : 8, less the wider it is. Noise is taken out.
+    fine = float(np.square(np.diff(rows, axis=1)).mean()) - 2 * noise**2
+    coarse = float(np.square(rows[:, 8:] - rows[:, :-8]).mean()) - 2 * noise**2 if width > 8 else 0.0
+    fineness = max(0.0, fine) / coarse if coarse > max(_LEAST_CONTRAST, noise**2) else None
     return _Look(blocks, noise, fineness, rows[::4, ::8].tobytes())

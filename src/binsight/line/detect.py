@@ -26,6 +26,7 @@ _BARE, _LOW, _HIGH, _CEILING = 1.5, 2.6, 4.5, 6.5
 _STRONG_SHARE = 0.15
 # The least distance in a core of a blob; the least share of the blob's pixels in one core, and in all.
 _CORE, _CORE_SHARE, _CORES_SHARE = 5.0, 0.08, 0.75
+_ENTWINED = 0.2  # of the smaller box lies in the other
 _FLOOD_SHARE = 0.6  # more than this differs: the light or the camera changed, these are no pieces
 _SEAM_SPAN, _SEAM_FILL = 0.9, 0.55  # a joint of the belt spans it, and fills its box badly
 _SAMPLES_PER_FIELD = 8
@@ -149,14 +150,15 @@ class Detector:
         return [self._blob(part) for part in self._pieces(mask, distance)]
 
     def _shrink(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The watched region as a small picture, `(h, w, 3)` uint8."""
+        """The watched region as a small picture, `(3, h, w)` uint8."""
         if image.shape[:2] != self._size:
             self._begin((image.shape[0], image.shape[1]), Background(line_axis=self._line_axis))
         field = self.field
         assert field is not None  # noqa: S101 - set with the size
         part = image[field.top : field.bottom, field.left : field.right]
         self._factor = max(1, round(max(part.shape[:2]) / _SMALL_SIDE))
-        return np.asarray(Image.fromarray(np.ascontiguousarray(part)).reduce(self._factor))
+        small = Image.fromarray(np.ascontiguousarray(part)).reduce(self._factor)
+        return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
 
     def _begin(self, size: tuple[int, int], background: Background) -> None:
         """Frames of this size come now, of this belt."""
@@ -187,7 +189,8 @@ class Detector:
             if _strong_area(part, distance) >= max(area / 2, _STRONG_SHARE * part.area)
             and not self._is_seam(part, mask.shape)
         ]
-        return [piece for part in parts for piece in _cut_bridges(part, distance, area)]
+        parts = [piece for part in parts for piece in _cut_bridges(part, distance, area)]
+        return _join_faint(parts, distance)
 
     def _is_seam(self, part: Component, shape: tuple[int, ...]) -> bool:
         assert self.field is not None  # noqa: S101
@@ -233,6 +236,39 @@ def _cut_bridges(part: Component, distance: NDArray[np.float32], least: float) -
         return [part]
     grown = [_grow(core, part) for core in cores]
     return grown if sum(core.area for core in grown) >= _CORES_SHARE * part.area else [part]
+
+
+def _join_faint(parts: list[Component], distance: NDArray[np.float32]) -> list[Component]:
+    """Blobs that are faint and lie in each other's box made one: two edges of a piece of the belt's own colour."""
+    faint: list[Component] = []
+    clear: list[Component] = []
+    for part in parts:
+        own = distance[part.top : part.bottom, part.left : part.right][part.mask]
+        (faint if np.median(own) < _CORE else clear).append(part)
+    joined: list[Component] = []
+    while faint:
+        part = faint.pop()
+        near = next((other for other in faint if _entwined(part, other)), None)
+        if near is None:
+            joined.append(part)
+        else:
+            faint = [other for other in faint if other is not near]
+            faint.append(_unite(part, near))
+    return clear + joined
+
+
+def _entwined(a: Component, b: Component) -> bool:
+    height, width = min(a.bottom, b.bottom) - max(a.top, b.top), min(a.right, b.right) - max(a.left, b.left)
+    smaller = min(a.mask.size, b.mask.size)
+    return height > 0 and width > 0 and height * width >= _ENTWINED * smaller
+
+
+def _unite(a: Component, b: Component) -> Component:
+    top, left, bottom, right = min(a.top, b.top), min(a.left, b.left), max(a.bottom, b.bottom), max(a.right, b.right)
+    mask = np.zeros((bottom - top, right - left), dtype=bool)
+    for part in (a, b):
+        mask[part.top - top : part.bottom - top, part.left - left : part.right - left] |= part.mask
+    return Component(top, left, bottom, right, mask, a.area + b.area)
 
 
 def _grow(core: Component, part: Component) -> Component:

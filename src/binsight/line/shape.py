@@ -20,7 +20,9 @@ def looks_like_several(mask: NDArray[np.bool_]) -> bool:
     Args:
         mask: `(h, w)` bool, true inside the blob.
     """
-    return fill_of_hull(mask) < _LEAST_FILL or _falls_apart(mask)
+    # The hull is at most the box: a blob that fills its box needs no hull.
+    bent = mask.mean() < _LEAST_FILL and fill_of_hull(mask) < _LEAST_FILL
+    return bent or _falls_apart(mask)
 
 
 def fill_of_hull(mask: NDArray[np.bool_]) -> float:
