@@ -1,14 +1,12 @@
-"""How fast a line is, and how much memory it takes; see docs/line.md.
+"""How fast a line is, and how much memory it takes; see docs/line.md. For detection and tracking: line_detect.py.
 
 python benchmarks/line.py latency PHOTOS     frame to command in wall time, a real broker, 10 pieces a second
-python benchmarks/line.py detect PHOTOS      detection and tracking of one frame
 python benchmarks/line.py idle               share of a core for a belt on which nothing lies
 python benchmarks/line.py memory PHOTOS      memory over 24 simulated hours
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import sys
@@ -24,9 +22,7 @@ from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.line.services import mosquitto
 
-from binsight.line.camera import CameraWatch
 from binsight.line.config import LineConfig, parse_line_config
-from binsight.line.detect import Detector
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.records import ENCODER_RANGE, CameraState, Frame
@@ -36,7 +32,6 @@ from binsight.line.simulate.plan import plan_pieces
 from binsight.line.simulate.scene import Scene
 from binsight.line.simulate.shift import Shift, read_rows, simulate, simulated_config
 from binsight.line.sorters.mqtt import MqttSorter
-from binsight.line.track import Tracker
 from binsight.predictor import Predictor
 
 _FPS, _SPEED, _SPACING, _COUNTS_PER_MM = 20, 1700.0, 170.0, 10  # 10 pieces a second
@@ -139,34 +134,6 @@ def latency(photos: str, seconds: float = 40.0) -> None:
         print(f"{name}: " + ", ".join(f"p{q} {np.percentile(values, q):.0f} ms" for q in (50, 90, 95, 99)))
 
 
-def detect(photos_dir: str) -> None:
-    """One frame of 640 x 480, CPU time."""
-    rng = np.random.default_rng(0)
-    photos = [p.image for p in read_photos(Path(photos_dir), Predictor.load().taxonomy, most=100, seed=0)]
-    pieces = plan_pieces(pieces=60, photos=len(photos), spacing_mm=_SPACING, start_mm=6000, rng=rng)
-    scene = Scene(photos, pieces, rng=rng)
-    detector, tracker, watch = Detector(field_mm=600), Tracker(line=0.7), CameraWatch()
-    detector.learn(scene.render(75.0 * i) for i in range(48))
-    spent: dict[str, list[float]] = {"detection": [], "tracking": [], "camera watch": []}
-    for i in range(200):
-        travel = 6200 + 40.0 * i
-        frame = Frame(scene.render(travel), i / _FPS, i)
-        marks = [time.thread_time()]
-        watch.look(frame)
-        marks.append(time.thread_time())
-        blobs = detector.find(frame, travel)
-        marks.append(time.thread_time())
-        assert detector.field is not None  # noqa: S101 - it has seen a frame
-        tracker.update(blobs, detector.field, travel_mm=travel, at_s=i / _FPS)
-        marks.append(time.thread_time())
-        for name, (begin, end) in zip(
-            ("camera watch", "detection", "tracking"), itertools.pairwise(marks), strict=True
-        ):
-            spent[name].append(1000 * (end - begin))
-    for name, values in spent.items():
-        print(f"{name}: median {np.median(values):.2f} ms, p95 {np.percentile(values, 95):.2f} ms of CPU")
-
-
 def idle() -> None:
     """A belt on which nothing lies, at 20 frames a second, with a broker."""
     scene = Scene([np.zeros((8, 8, 3), np.uint8)], [], rng=np.random.default_rng(0))
@@ -199,7 +166,7 @@ def memory(photos: str, hours: float = 24.0) -> None:
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:] or [""]
-    commands: dict[str, Any] = {"latency": latency, "detect": detect, "idle": idle, "memory": memory}
+    commands: dict[str, Any] = {"latency": latency, "idle": idle, "memory": memory}
     if name not in commands:
         sys.exit(__doc__)
     commands[name](*arguments)

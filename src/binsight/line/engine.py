@@ -287,7 +287,7 @@ class Engine:
         due = track.centre_mm - candidate.last_view_mm >= _VIEW_SPACING * field_mm
         if track.blob is None or not (looked == 0 if now_or_never else due and looked < _VIEWS):
             return
-        view = cut_view(frame, track.blob)
+        view = cut_view(frame, track.blob, margin=self.config.camera.margin)
         urgent = looked == 0
         if view.votes and self._classify([view], lambda views: self._judged(track.number, views), urgent=urgent):
             candidate.last_view_mm = track.centre_mm

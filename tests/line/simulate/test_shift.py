@@ -159,12 +159,12 @@ def test_a_killed_line_knows_the_empty_belt_and_repeats_no_number(simulating: Si
     assert result.unseen == 0
 
 
-def test_the_same_seed_gives_the_same_ledger_in_both_databases(simulating: Simulating, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_ledger_in_both_databases(simulating: Simulating) -> None:
     """SQLite and PostgreSQL hold the same rows, to the last digit."""
     faults = (Fault(0.8, "broker_loss", 0.5), Fault(1.6, "kill", 0.3), Fault(2.2, "sorter_restart", 0.3))
     first = simulating(*faults)
     rows = read_rows(simulating.url)
-    with postgres(tmp_path) as url:
+    with postgres() as url:
         second = simulating(*faults, url=url)
         assert read_rows(url) == rows
     assert first == second

@@ -71,6 +71,7 @@ def simulated_config(shift: Shift, taxonomy: Taxonomy) -> LineConfig:
             "camera": {
                 "source": "simulated",
                 "frames_per_second": shift.frames_per_second,
+                "margin": 0.0,  # a photo has surroundings of its own
                 "stalled_after_ms": max(1000, 3000 / shift.frames_per_second),
             },
             "belt": {"speed_mm_s": shift.rate * _SPACING_MM, "encoder": "mqtt", "counts_per_mm": 10},
