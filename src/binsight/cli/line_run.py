@@ -265,15 +265,8 @@ def _run_line(config: LineConfig, file: Path | None, predictor: Predictor, print
     faults = start_faults(config, account(config, predictor))
     if faults:
         raise SettingsError("the line could not be in time: " + "; ".join(faults))
-    logging.basicConfig(format="binsight: %(message)s", level=logging.WARNING)
-    url, clock, camera = ledger_url(config, file), SystemClock(), config.camera
-    belt_file = (Path() if file is None else file.parent) / f"{config.line.name}.belt.npz"
-    sorter = open_sorter(config, clock)
-    ledger = LedgerWriter(open_database(url))
-
-    def tell(alarm: Alarm) -> None:
-        click.echo(plain(f"binsight: {alarm.code} {'since' if alarm.active else 'over'}: {alarm.detail}"), err=True)
-
+    clock, camera = SystemClock(), config.camera
+    # The camera first: what cannot be opened must not leave an empty ledger behind.
     source = open_source(
         camera.source,
         clock,
@@ -281,6 +274,15 @@ def _run_line(config: LineConfig, file: Path | None, predictor: Predictor, print
         open_timeout_s=camera.open_timeout_s,
         stalled_after_s=camera.stalled_after_ms / 1000,
     )
+    logging.basicConfig(format="binsight: %(message)s", level=logging.WARNING)
+    url = ledger_url(config, file)
+    belt_file = (Path() if file is None else file.parent) / f"{config.line.name}.belt.npz"
+    sorter = open_sorter(config, clock)
+    ledger = LedgerWriter(open_database(url))
+
+    def tell(alarm: Alarm) -> None:
+        click.echo(plain(f"binsight: {alarm.code} {'since' if alarm.active else 'over'}: {alarm.detail}"), err=True)
+
     runner = LineRunner(
         config,
         predictor=predictor,

@@ -97,8 +97,8 @@ class Background:
             ValueError: it is no such thing.
         """
         mean, spread, floor = (np.asarray(found[name], dtype=np.float32) for name in ("mean", "spread", "floor"))
-        if mean.ndim != 3 or mean.shape[2] != 3 or not mean.shape == spread.shape == floor.shape:
-            raise ValueError(f"expected three arrays of one shape (h, w, 3), got {mean.shape}, {spread.shape}")
+        if mean.ndim != 3 or mean.shape[0] != 3 or not mean.shape == spread.shape == floor.shape:
+            raise ValueError(f"expected three arrays of one shape (3, h, w), got {mean.shape}, {spread.shape}")
         if not (np.isfinite(mean).all() and np.isfinite(spread).all() and (floor > 0).all()):
             raise ValueError("expected finite levels and spreads above 0")
         self._mean, self._spread, self._floor, self._samples = mean, spread, floor, []

@@ -27,7 +27,7 @@ from binsight.line.records import (
 __all__ = ["Dispatcher"]
 
 _FAR_S = 3600.0  # a belt that stands fires some time
-_REMEMBERED = 10_000  # ended pieces whose late answers are still noted
+_REMEMBERED = 2_000  # ended pieces whose late answers are still noted
 
 
 @dataclass(slots=True)

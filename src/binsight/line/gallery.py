@@ -58,7 +58,7 @@ def write_gallery(
             rows = [Piece(**row) for row in connection.execute(found).mappings()]
             keys = [row.thumbnail for row in rows[:_MOST] if row.thumbnail is not None]
             stored = sa.select(thumbnails.c.key, thumbnails.c.jpeg).where(thumbnails.c.key.in_(keys))
-            jpegs = dict(connection.execute(stored).tuples().all())
+            jpegs = {row.key: row.jpeg for row in connection.execute(stored)}
     finally:
         database.dispose()
     write_whole(path, _page(title, rows, jpegs, config, picture))

@@ -156,7 +156,9 @@ def test_a_killed_line_knows_the_empty_belt_and_repeats_no_number(simulating: Si
     assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
     assert result.faults == []
     assert result.reasons.get("restart", 0) > 0
-    assert result.unseen == 0
+    # What was in view or came within the 0.3 s, and not what would pass while the belt is learnt anew.
+    assert 0 < result.unseen_blind <= 8
+    assert result.counted_once + result.unseen_blind == result.pieces
 
 
 def test_the_same_seed_gives_the_same_ledger_in_both_databases(simulating: Simulating) -> None:
