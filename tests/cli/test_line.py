@@ -156,6 +156,10 @@ def test_ones_own_video_in_one_command(binsight, tmp_path, monkeypatch, video, s
             frames = [frame.to_ndarray(format="rgb24") for frame in after.decode(video=0)]
             assert len(frames) == sum(1 for _ in before.decode(video=0))
         assert frames[0].shape == (240, 320, 3)
+        # The colour of a box and a label around what stays on the belt.
+        orange = [int((np.abs(frame.astype(int) - (213, 94, 0)).max(axis=2) < 30).sum()) for frame in frames]
+        assert max(orange) > 500
+        assert orange[0] == 0
 
 
 @pytest.mark.parametrize(
