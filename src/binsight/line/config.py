@@ -37,6 +37,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Direction = Literal["right", "left", "up", "down"]
 SorterKind = Literal["mqtt", "modbus-server", "modbus-client", "opcua", "webhook", "csv", "none"]
 
+_MODBUS_LANES = 9  # where the registers of the next would be, the ring of commands begins
 _SCHEMES: dict[SorterKind, tuple[str, ...]] = {
     "mqtt": ("mqtt://", "mqtts://"),
     "modbus-server": ("tcp://", "modbus://"),
@@ -276,6 +277,8 @@ class LineConfig(_Table):
             for word in (*lane.categories, *(f"stream {stream}" for stream in lane.streams)):
                 if owners.setdefault(word, lane.number) != lane.number:
                     raise ValueError(f"lanes: {word} goes to lane {owners[word]} and to lane {lane.number}")
+        if self.sorter.kind.startswith("modbus") and numbers and numbers[-1] > _MODBUS_LANES:
+            raise ValueError(f"lanes: Modbus has registers for lanes 1 to {_MODBUS_LANES}, got lane {numbers[-1]}")
         if self.sorter.kind != "none" and not self.lanes:
             raise ValueError(f'lanes: expected at least one [[lanes]] table for a sorter of kind "{self.sorter.kind}"')
         return self

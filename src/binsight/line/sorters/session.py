@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from binsight.line.ports import SorterEvents
+from binsight.system_errors import describe_os_error
 
 __all__ = ["SessionSorter"]
 
@@ -76,7 +77,8 @@ class SessionSorter(ABC):
                 continue
             except Exception as error:  # whatever a library raises, the next session is a new one
                 if not self._failures:
-                    _log.warning("%s: %s; trying again", self._name, str(error) or type(error).__name__)
+                    words = describe_os_error(error) if isinstance(error, OSError) and error.errno else repr(error)
+                    _log.warning("%s: %s; trying again", self._name, words)
             self._failures += 1
             await self._pause(_PAUSES_S[min(self._failures, len(_PAUSES_S)) - 1])
 
