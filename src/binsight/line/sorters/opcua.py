@@ -40,7 +40,7 @@ class OpcuaSorter(SessionSorter):
     """
 
     def __init__(self, config: LineConfig, *, clock: Clock) -> None:
-        super().__init__("opcua")
+        super().__init__("opcua", library="asyncua")
         self._config, self._clock = config, clock
         self._published = Published(confirms=config.sorter.confirms)
         self._lock = threading.Lock()  # for the totals: the engine writes them, the loop reads

@@ -22,7 +22,7 @@ _SORTERS: dict[SorterKind, tuple[str, str, str]] = {
 }
 
 
-def open_sorter(config: LineConfig, *, clock: Clock) -> Sorter:
+def open_sorter(config: LineConfig, clock: Clock) -> Sorter:
     """The sorter of a line; it does nothing before `Sorter.start`.
 
     Raises:

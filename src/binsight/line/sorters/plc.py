@@ -47,7 +47,7 @@ class PlcSorter(SessionSorter):
     """
 
     def __init__(self, name: str, config: LineConfig, *, clock: Clock) -> None:
-        super().__init__(name)
+        super().__init__(name, library="pymodbus")
         self._config, self._clock = config, clock
         self._published = Published(confirms=config.sorter.confirms)
         named = dict.fromkeys(category for lane in config.lanes for category in lane.categories)

@@ -24,9 +24,11 @@ class SessionSorter(ABC):
 
     Args:
         name: of the thread and in the log.
+        library: whose own log is kept quiet: of a lost connection it tells pages, and this class one line.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, library: str) -> None:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
         self._name = name
         self._events: SorterEvents | None = None
         self._closing = threading.Event()
