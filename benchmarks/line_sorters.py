@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import multiprocessing
 import os
 import shutil
@@ -226,6 +227,7 @@ def webhook_equipment(port: int, ready: Event) -> None:
 
 
 def _until_goodbye(target: Callable[..., None], port: int, ready: Event, *arguments: Any) -> None:
+    logging.disable()  # the libraries tell at length of connections that the line closes at the end
     try:
         target(port, ready, *arguments)
     except Exception:

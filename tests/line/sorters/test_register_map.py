@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,10 @@ from tests.line.fakes import COMMAND
 from binsight.line.records import encoder_difference
 from binsight.line.sorters.published import LaneTotals, Published
 from binsight.line.sorters.register_map import (
+    ACK_CODES,
+    CONFIRM_CODES,
     EMPTY_SLOT,
+    FAULT_BITS,
     INPUT_SIZE,
     LANES_AT,
     LANES_SIZE,
@@ -71,6 +75,15 @@ def test_without_an_encoder_and_far_away() -> None:
     late = decode_slot(encode_slot(COMMAND, now=101.0, category=0))
     assert late is not None
     assert late.fire_in_ms == 0
+
+
+def test_the_codes_are_those_of_the_docs() -> None:
+    """Every number beside its word."""
+    page = (Path(__file__).parents[3] / "docs" / "line.md").read_text(encoding="utf-8")
+    tables = (dict(enumerate(FAULT_BITS[:11])), {12: FAULT_BITS[12]})
+    for table in (*tables, *({code: word for word, code in codes.items()} for codes in (ACK_CODES, CONFIRM_CODES))):
+        for number, word in table.items():
+            assert f"{number} `{word}`" in page
 
 
 @given(
