@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
+import socket
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -297,6 +298,30 @@ def test_late_in_the_outbox_or_without_a_link_nothing_leaves(line: Linked) -> No
     clock.seconds += 10
     assert heard.link.get(timeout=5) is False
     equipment.forget()
+
+
+def test_a_port_that_is_taken_is_tried_again() -> None:
+    """With a new server, as soon as it is free."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        sorter, heard = OpcuaSorter(config(port), clock=FakeClock()), Heard()
+        failed = threading.Event()
+        pause, sorter._pause = sorter._pause, None  # type: ignore[assignment, method-assign]
+
+        async def note_and_pause(pause_s: float) -> None:
+            failed.set()
+            await pause(pause_s)
+
+        sorter._pause = note_and_pause  # type: ignore[method-assign]
+        sorter.start(heard)
+        assert failed.wait(20)
+    equipment = Equipment(port)
+    equipment.beat()
+    assert heard.link.get(timeout=5) is True
+    equipment.close()
+    sorter.close(wait_s=5)
 
 
 def test_every_state_has_a_word() -> None:

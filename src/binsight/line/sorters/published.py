@@ -53,7 +53,7 @@ class Published:
     def take(self, topic: str, payload: Mapping[str, Any]) -> None:
         """Take a message; topics that equipment does not read are ignored."""
         word, _, lane = topic.partition("/")
-        if word == "state":
+        if word == "state" and payload["online"]:
             self._take_state(payload)
         elif word == "piece":
             self._take_piece(payload)
