@@ -277,10 +277,18 @@ class LineConfig(_Table):
             for word in (*lane.categories, *(f"stream {stream}" for stream in lane.streams)):
                 if owners.setdefault(word, lane.number) != lane.number:
                     raise ValueError(f"lanes: {word} goes to lane {owners[word]} and to lane {lane.number}")
-        if self.sorter.kind.startswith("modbus") and numbers and numbers[-1] > _MODBUS_LANES:
-            raise ValueError(f"lanes: Modbus has registers for lanes 1 to {_MODBUS_LANES}, got lane {numbers[-1]}")
-        if self.sorter.kind != "none" and not self.lanes:
-            raise ValueError(f'lanes: expected at least one [[lanes]] table for a sorter of kind "{self.sorter.kind}"')
+        return self
+
+    @model_validator(mode="after")
+    def _sorter_fits(self) -> Self:
+        kind, encoder = self.sorter.kind, self.belt.encoder
+        highest = max((lane.number for lane in self.lanes), default=0)
+        if kind.startswith("modbus") and highest > _MODBUS_LANES:
+            raise ValueError(f"lanes: Modbus has registers for lanes 1 to {_MODBUS_LANES}, got lane {highest}")
+        if encoder is not None and not kind.startswith((encoder, "none")):
+            raise ValueError(f'belt.encoder: "{encoder}" comes with a sorter of that kind, got one of kind "{kind}"')
+        if kind != "none" and not self.lanes:
+            raise ValueError(f'lanes: expected at least one [[lanes]] table for a sorter of kind "{kind}"')
         return self
 
     @property

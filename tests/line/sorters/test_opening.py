@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from tests.line.fakes import COMMAND, FakeClock, Heard
@@ -13,6 +13,9 @@ from binsight.errors import MissingExtraError, SettingsError
 from binsight.line.config import LineConfig, SorterKind, parse_line_config
 from binsight.line.sorters import open_sorter
 from binsight.line.sorters.opening import _SORTERS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ADDRESSES = {
     "mqtt": "mqtt://127.0.0.1",
@@ -32,8 +35,9 @@ def config(kind: str, lane: int = 1) -> LineConfig:
 
 
 @pytest.mark.parametrize("kind", get_args(SorterKind))
-def test_every_kind_opens(kind: str) -> None:
+def test_every_kind_opens(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its class is the one of the table, it does nothing yet, and it can be closed as it is."""
+    monkeypatch.chdir(tmp_path)
     sorter = open_sorter(config(kind), clock=FakeClock())
     assert type(sorter).__name__ == _SORTERS[kind][1]  # type: ignore[index]
     assert sorter.confirms == (kind in {"mqtt", "modbus-server", "modbus-client", "opcua"})
@@ -83,3 +87,26 @@ def test_modbus_has_nine_lanes(kind: str) -> None:
     with pytest.raises(SettingsError, match="registers for lanes 1 to 9, got lane 10"):
         config(kind, lane=10)
     config("mqtt", lane=10)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "kind", "fits"),
+    [
+        ("mqtt", "mqtt", True),
+        ("modbus", "modbus-server", True),
+        ("modbus", "modbus-client", True),
+        ("modbus", "mqtt", False),
+        ("mqtt", "modbus-client", False),
+        ("mqtt", "webhook", False),
+    ],
+)
+def test_the_encoder_comes_with_the_sorter(encoder: str, kind: str, fits: bool) -> None:
+    """A belt whose encoder nobody reads would stand for ever."""
+    values = config(kind).model_dump() | {"belt": {"encoder": encoder, "counts_per_mm": 10}}
+    if fits:
+        assert parse_line_config(values).belt.encoder == encoder
+    else:
+        with pytest.raises(
+            SettingsError, match=f'"{encoder}" comes with a sorter of that kind, got one of kind "{kind}"'
+        ):
+            parse_line_config(values)
