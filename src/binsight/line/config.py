@@ -8,6 +8,7 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -194,6 +195,8 @@ class SorterSettings(_Table):
         if self.kind != "none" and (not self.url or not self.url.startswith(schemes)):
             wanted = " or ".join(scheme + "…" for scheme in schemes) if schemes[0] else "the path of a file"
             raise ValueError(f"kind {self.kind!r}: expected url = {wanted}, got {self.url!r}")
+        if schemes[0]:
+            _check_address(self.url)
         if self.prefix is not None and any(sign in self.prefix for sign in "#+"):
             raise ValueError(f"prefix: expected a topic without + and #, got {self.prefix!r}")
         return self
@@ -366,6 +369,18 @@ def _fault(fault: dict[str, Any]) -> str:
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     got = "" if fault["type"] in {"missing", "value_error"} else f", got {fault['input']!r}"
     return f"{place}: {message}{got}" if place else message
+
+
+def _check_address(url: str) -> None:
+    try:
+        address = urlsplit(url)
+        whole = bool(address.hostname) and address.port != 0  # reading the port checks it
+    except ValueError:
+        whole = False
+    if not whole:
+        raise ValueError(f"url: expected a host, and a port from 1 to 65535 or none, got {url!r}")
+    if address.username is not None or address.password is not None:
+        raise ValueError("url: expected no name and password in it; MQTT has username and password_file")
 
 
 def _hint(word: str, known: list[str] | tuple[str, ...]) -> str:

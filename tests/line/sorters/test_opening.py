@@ -110,3 +110,23 @@ def test_the_encoder_comes_with_the_sorter(encoder: str, kind: str, fits: bool) 
             SettingsError, match=f'"{encoder}" comes with a sorter of that kind, got one of kind "{kind}"'
         ):
             parse_line_config(values)
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "words"),
+    [
+        ("mqtt", "mqtt://", "expected a host"),
+        ("modbus-server", "tcp://:502", "expected a host"),
+        ("modbus-client", "tcp://plc:99999", "a port from 1 to 65535"),
+        ("opcua", "opc.tcp://0.0.0.0:port", "a port from 1 to 65535"),
+        ("webhook", "http://[::1", "expected a host"),
+        ("webhook", "http://me:secret@host/", "no name and password"),
+        ("mqtt", "mqtt://me:secret@host", "username and password_file"),
+    ],
+)
+def test_an_address_is_checked_at_start(kind: str, url: str, words: str) -> None:
+    """Not when the line first tries to connect; a password is not repeated."""
+    lanes = [{"number": 1, "categories": ["glass"], "distance_mm": 1200}]
+    with pytest.raises(SettingsError, match=words) as refused:
+        parse_line_config({"lanes": lanes, "sorter": {"kind": kind, "url": url}})
+    assert "secret" not in str(refused.value)

@@ -41,6 +41,7 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.posts: queue.Queue[tuple[str, str, dict[str, Any]]] = queue.Queue()
         self.answers: dict[int, tuple[int, bytes]] = {}
+        self.drips, self.open_for_less = False, threading.Event()
         self.open_for_more = threading.Event()
         self.open_for_more.set()
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -51,6 +52,7 @@ class Receiver(ThreadingHTTPServer):
 
     def stop(self) -> None:
         self.open_for_more.set()
+        self.open_for_less.set()
         self.shutdown()
         self.server_close()
 
@@ -63,6 +65,10 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.posts.put((self.path, self.headers["Content-Type"], body))
         self.server.open_for_more.wait(5)
+        if self.server.drips:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            while not self.server.open_for_less.wait(0.02):
+                self.wfile.write(b" ")
         status, answer = self.server.answers.get(body["message"].get("seq"), (200, b""))
         self.send_response(status)
         self.send_header("Content-Length", str(len(answer)))
@@ -190,4 +196,18 @@ def test_a_receiver_that_hangs(monkeypatch: pytest.MonkeyPatch, receiver: Receiv
     sorter.publish("piece", {"seq": 9})
     assert [receiver.next()["topic"] for _ in range(2)] == ["cmd/sort", "piece"]
     assert heard.events.empty()
+    sorter.close()
+
+
+def test_an_answer_that_has_no_end(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
+    """One byte now and then does not hold the line up: the link is down after the timeout, and opened anew."""
+    monkeypatch.setattr(webhook, "_TIMEOUT_S", 0.1)
+    receiver.drips = True
+    sorter, heard = WebhookSorter(config(receiver.server_port), clock=FakeClock()), Heard()
+    sorter.start(heard)
+    assert heard.link.get(timeout=5) is True
+    assert sorter.send(COMMAND)
+    assert heard.link.get(timeout=5) is False
+    assert heard.events.empty()
+    receiver.open_for_less.set()
     sorter.close()

@@ -9,6 +9,7 @@ import json
 import threading
 from collections import deque
 from typing import Any
+from urllib.parse import urlsplit
 
 from asyncua import Node, Server, ua
 
@@ -22,6 +23,7 @@ from binsight.line.sorters.session import SessionSorter
 
 __all__ = ["OpcuaSorter"]
 
+_PORT = 4840
 _OUTBOX = 8
 _RESULTS = 256  # messages about pieces that wait to be told
 _SILENT_BEATS = 3  # heartbeats that may be missing
@@ -84,7 +86,8 @@ class OpcuaSorter(SessionSorter):
     async def _serve(self) -> None:
         server = Server()
         await server.init()
-        server.set_endpoint(self._config.sorter.url)
+        address = urlsplit(self._config.sorter.url)
+        server.set_endpoint(f"opc.tcp://{address.netloc}{'' if address.port else f':{_PORT}'}{address.path}")
         server.set_server_name("binsight")
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         methods = {"Acknowledge": self._acknowledge, "Confirm": self._confirm, "Control": self._control}

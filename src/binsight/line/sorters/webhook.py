@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import logging
 import select
 import threading
+import time
 from collections import deque
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,6 +45,7 @@ class WebhookSorter:
 
     def __init__(self, config: LineConfig, *, clock: Clock) -> None:
         self._config, self._clock = config, clock
+        self._receiver = urlsplit(config.sorter.url).netloc  # what is told of it: a path may be a secret
         self._commands: deque[Command] = deque()
         self._messages: deque[tuple[str, dict[str, Any]]] = deque()
         self._waiting = threading.Condition()
@@ -98,7 +101,7 @@ class WebhookSorter:
                 failures += 1
                 if failures == 1:
                     words = describe_os_error(error) if isinstance(error, OSError) else repr(error)
-                    _log.warning("webhook: %s: %s; trying again", self._config.sorter.url, words)
+                    _log.warning("webhook: %s: %s; trying again", self._receiver, words)
             finally:
                 self._hang_up()
             with self._waiting:
@@ -150,10 +153,12 @@ class WebhookSorter:
         body = json.dumps({"line": self._config.line.name, "topic": topic, "message": message}, allow_nan=False)
         headers = {"Content-Type": "application/json", "User-Agent": f"binsight/{__version__}"}
         connection.request("POST", target, body.encode(), headers)
-        answer = connection.getresponse()
-        content = answer.read(_ANSWER_LIMIT)
-        if answer.read(1):
-            connection.close()  # the rest is nobody's
+        content, until_s = b"", time.monotonic() + _TIMEOUT_S
+        with connection.getresponse() as answer:
+            while part := answer.read1(_ANSWER_LIMIT):
+                content += part
+                if len(content) > _ANSWER_LIMIT or time.monotonic() > until_s:
+                    raise TimeoutError(errno.ETIMEDOUT, "the answer has no end")
         return answer.status, content
 
     def _take_answer(self, command: Command, status: int, content: bytes) -> None:
