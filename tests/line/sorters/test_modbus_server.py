@@ -130,6 +130,19 @@ def test_encoder_control_and_trigger(sorter: tuple[ModbusServerSorter, Heard, Pl
     assert heard.events.empty()
 
 
+def test_every_function_that_writes_is_heard(sorter: tuple[ModbusServerSorter, Heard, Plc]) -> None:
+    """One register, several, by a mask, and together with reading."""
+    _, heard, plc = sorter
+    plc.write(7, 4)
+    plc.client.write_register(8, 1, device_id=1)
+    plc.client.mask_write_register(address=8, and_mask=0, or_mask=2, device_id=1)
+    read = plc.client.readwrite_registers(
+        read_address=7, read_count=2, write_address=7, values=[5, 3], device_id=1
+    ).registers
+    assert [heard.events.get(timeout=5) for _ in range(3)] == [("control", 4), ("control", 4), ("control", 5)]
+    assert read == [5, 3]
+
+
 def test_what_a_plc_writes_first_is_of_an_earlier_moment(clock: FakeClock) -> None:
     """A PLC that writes all its registers at once repeats an old stop and an old answer: neither is obeyed."""
     port = free_port()
