@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from tests.line.services import mosquitto
 
 from binsight.cli.serve import serve
+from binsight.line.config import load_line_config
+from binsight.predictor import Predictor
 from binsight.serving.app import create_app
 from binsight.serving.settings import Settings
 
@@ -145,3 +150,59 @@ def test_kustomization_is_complete() -> None:
 def test_no_telemetry() -> None:
     """The image tells ONNX Runtime not to report its use."""
     assert "ORT_DISABLE_TELEMETRY=1" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def line_file(name: str) -> Any:
+    """Return the compose file of a line, or its settings."""
+    text = (DEPLOY / "line" / name).read_text(encoding="utf-8")
+    return yaml.safe_load(text) if name.endswith(".yaml") else tomllib.loads(text)
+
+
+def test_line_settings_fit_the_services() -> None:
+    """The line's file is valid, its lanes are the model's, and broker and ledger are services of the compose file."""
+    config = load_line_config(DEPLOY / "line" / "line.toml")
+    services = line_file("compose.yaml")["services"]
+    assert config.check_taxonomy(Predictor.load(config.line.model).taxonomy) == []
+    assert urlsplit(config.sorter.url).hostname in services
+    ledger = urlsplit(config.ledger.url or "")
+    settings = services[ledger.hostname or ""]["environment"]
+    assert (ledger.username, ledger.path) == (settings["POSTGRES_USER"], f"/{settings['POSTGRES_DB']}")
+    assert ledger.password is None
+    assert settings["POSTGRES_HOST_AUTH_METHOD"] == "trust"
+    assert "ports" not in services["ledger"]
+
+
+def test_line_mounts_exist() -> None:
+    """What is mounted from beside the compose file is there, and volumes are declared."""
+    compose = line_file("compose.yaml")
+    mounts = [mount.split(":") for service in compose["services"].values() for mount in service.get("volumes", [])]
+    for source, *_ in mounts:
+        assert (DEPLOY / "line" / source).is_file() if source.startswith("./") else source in compose["volumes"]
+    named = {source for source, *_ in mounts if not source.startswith("./")}
+    assert named == set(compose["volumes"])
+
+
+def test_line_extras_exist() -> None:
+    """The image is built with extras that the package has, all that the line's file needs among them."""
+    extras = set(line_file("compose.yaml")["services"]["line"]["build"]["args"]["EXTRAS"].split(","))
+    known = set(
+        tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    )
+    assert extras <= known
+    assert {"line", "line-video", "line-postgres", "serve"} <= extras
+
+
+def test_line_is_confined() -> None:
+    """Line and dashboard run on a root that they cannot write, without any capability."""
+    for name in ("line", "dashboard", "broker"):
+        service = line_file("compose.yaml")["services"][name]
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+
+
+def test_broker_answers_at_once(tmp_path: Path) -> None:
+    """A real mosquitto takes the file as it is; small packets wait for nothing."""
+    text = (DEPLOY / "line" / "mosquitto.conf").read_text(encoding="utf-8")
+    assert "\nset_tcp_nodelay true\n" in text
+    with mosquitto(tmp_path, settings=text):
+        pass

@@ -180,6 +180,15 @@ def test_a_run_that_cannot_be_says_why(binsight, tmp_path, monkeypatch, video, s
     assert not [path for path in tmp_path.iterdir() if path.is_file()]
 
 
+@pytest.mark.parametrize("arguments", [["--ledger", "foo"], ["--ledger", "mysql://x"], ["--picture", "belt.gif"]])
+def test_a_simulation_that_cannot_be_kept_says_so_before_the_work(binsight, photos, shared_bundle, arguments) -> None:
+    """One line, exit code 2."""
+    run = binsight("line", "simulate", "--photos", photos, "--model", shared_bundle, *arguments)
+    assert run.code == 2
+    assert run.err.startswith("binsight: expected a")
+    assert len(run.err.splitlines()) == 1
+
+
 def test_a_truncated_video_is_looked_at_as_far_as_it_goes(binsight, tmp_path, video, shared_bundle) -> None:
     """A file that breaks off is no traceback."""
     cut = tmp_path / "cut.mp4"

@@ -1,18 +1,24 @@
-"""A clock that is set, a sorter that remembers, and a ledger in memory."""
+"""A clock that is set, a sorter that remembers, a ledger in memory, and an ear for what a sorter says."""
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+import queue
+from typing import TYPE_CHECKING, Any
 
-from binsight.line.records import Command, Piece
+from binsight.line.records import Ack, Command, Confirm, EncoderReading, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from binsight.line.ports import SorterEvents
 
-__all__ = ["FakeClock", "FakeLedger", "FakeSorter"]
+__all__ = ["COMMAND", "FakeClock", "FakeLedger", "FakeSorter", "Heard", "StandingClock"]
+
+COMMAND = Command(
+    id="01JABCDEFGHJKMNPQRSTVWXYZ0", seq=4711, lane=3, target=884201, fire_at_s=100.412, deadline_s=100.4, dwell_ms=40,
+    category="metal_cans", confidence=0.98,
+)  # fmt: skip
 
 
 class FakeClock:
@@ -87,3 +93,36 @@ class FakeLedger:
 
     def close(self) -> None:
         self.flush()
+
+
+class StandingClock:
+    """It is always 100 s."""
+
+    def now(self) -> float:
+        return 100.0
+
+
+class Heard:
+    """What a sorter hands back, in a queue."""
+
+    def __init__(self) -> None:
+        self.events: queue.Queue[Any] = queue.Queue()
+        self.link: queue.Queue[bool] = queue.Queue()
+
+    def on_ack(self, ack: Ack) -> None:
+        self.events.put(ack)
+
+    def on_confirm(self, confirm: Confirm) -> None:
+        self.events.put(confirm)
+
+    def on_encoder(self, reading: EncoderReading) -> None:
+        self.events.put(reading)
+
+    def on_trigger(self, reading: EncoderReading | None) -> None:
+        self.events.put(("trigger", reading))
+
+    def on_control(self, command: int) -> None:
+        self.events.put(("control", command))
+
+    def on_link(self, *, up: bool) -> None:
+        self.link.put(up)

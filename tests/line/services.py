@@ -56,14 +56,17 @@ def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def mosquitto(folder: Path, *, port: int | None = None, nodelay: bool = True) -> Iterator[int]:
-    """Run a broker for MQTT and give its port."""
+def mosquitto(
+    folder: Path, *, port: int | None = None, nodelay: bool = True, settings: str | None = None
+) -> Iterator[int]:
+    """Run a broker for MQTT and give its port; with `settings`, on another port than they say."""
     program = _find("mosquitto", "/usr/sbin")
     port = port or free_port()
     config = folder / f"mosquitto-{port}.conf"
-    config.write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay {str(nodelay).lower()}\n"
-    )
+    if settings is None:
+        settings = f"listener 1883\nallow_anonymous true\npersistence false\nset_tcp_nodelay {str(nodelay).lower()}\n"
+    assert "listener 1883\n" in settings
+    config.write_text(settings.replace("listener 1883\n", f"listener {port} 127.0.0.1\n"))
     process = subprocess.Popen([program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for_port(port, process)

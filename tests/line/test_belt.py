@@ -19,6 +19,15 @@ def test_without_an_encoder_it_runs_at_its_set_speed() -> None:
     assert (belt.position_mm(12.5), belt.speed_mm_s(), belt.counts(12.5)) == (1000, 400, None)
 
 
+def test_readings_for_a_belt_without_an_encoder_are_ignored() -> None:
+    """Whoever sends them cannot stop the line."""
+    belt = Belt(BeltSettings(speed_mm_s=250), started_s=10)
+    for second in (11.0, 12.0):
+        belt.on_reading(EncoderReading(5000, second))
+    assert belt.position_mm(12.0) == 500
+    assert belt.counts(12.0) is None
+
+
 def test_between_and_after_readings_it_runs_on_evenly() -> None:
     """4,000 counts a second at 10 counts/mm are 400 mm/s."""
     belt = Belt(ENCODER)

@@ -79,9 +79,12 @@ def simulate(
       binsight line simulate --pieces 10000 --rate 10 --script faults.toml
       binsight line simulate --photos my-waste/ --json
     """
+    from binsight.line.pictures import picture_format
     from binsight.line.simulate.plan import read_faults
     from binsight.line.simulate.shift import Shift
 
+    if picture is not None:
+        picture_format(picture)  # before the work, not after it
     faults = read_faults(script) if script is not None else []
     shift = Shift(pieces, rate, seed=seed, faults=faults, overlap=overlap)
     with tempfile.TemporaryDirectory() as folder:

@@ -37,10 +37,12 @@ class Belt:
         return self._settings.encoder is not None
 
     def on_reading(self, reading: EncoderReading) -> None:
-        """Take a reading; one that is older than the last is ignored.
+        """Take a reading; one that is older than the last is ignored, and all where no encoder was configured.
 
         A jump that no belt makes is an encoder that was set anew: the belt is where it was, and `resets` counts it.
         """
+        if not self.has_encoder:
+            return
         self._last_counts, last_counts = reading.counts, self._last_counts
         if not self._readings or last_counts is None:
             self._readings.append((reading.at_s, reading.counts))

@@ -41,7 +41,7 @@ class ClassifierThread:
         self._thread.start()
 
     def __call__(self, views: Sequence[View], then: Callable[[Sequence[View]], None], *, urgent: bool) -> bool:
-        """See `engine.Classify`."""
+        """See `ports.Classify`."""
         if not urgent and self._requests.qsize() >= self._waiting_more:
             return False
         try:

@@ -8,6 +8,7 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -37,6 +38,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Direction = Literal["right", "left", "up", "down"]
 SorterKind = Literal["mqtt", "modbus-server", "modbus-client", "opcua", "webhook", "csv", "none"]
 
+_MODBUS_LANES = 9  # where the registers of the next would be, the ring of commands begins
 _SCHEMES: dict[SorterKind, tuple[str, ...]] = {
     "mqtt": ("mqtt://", "mqtts://"),
     "modbus-server": ("tcp://", "modbus://"),
@@ -195,6 +197,8 @@ class SorterSettings(_Table):
         if self.kind != "none" and (not self.url or not self.url.startswith(schemes)):
             wanted = " or ".join(scheme + "…" for scheme in schemes) if schemes[0] else "the path of a file"
             raise ValueError(f"kind {self.kind!r}: expected url = {wanted}, got {self.url!r}")
+        if schemes[0]:
+            _check_address(self.url)
         if self.prefix is not None and any(sign in self.prefix for sign in "#+"):
             raise ValueError(f"prefix: expected a topic without + and #, got {self.prefix!r}")
         return self
@@ -278,8 +282,18 @@ class LineConfig(_Table):
             for word in (*lane.categories, *(f"stream {stream}" for stream in lane.streams)):
                 if owners.setdefault(word, lane.number) != lane.number:
                     raise ValueError(f"lanes: {word} goes to lane {owners[word]} and to lane {lane.number}")
-        if self.sorter.kind != "none" and not self.lanes:
-            raise ValueError(f'lanes: expected at least one [[lanes]] table for a sorter of kind "{self.sorter.kind}"')
+        return self
+
+    @model_validator(mode="after")
+    def _sorter_fits(self) -> Self:
+        kind, encoder = self.sorter.kind, self.belt.encoder
+        highest = max((lane.number for lane in self.lanes), default=0)
+        if kind.startswith("modbus") and highest > _MODBUS_LANES:
+            raise ValueError(f"lanes: Modbus has registers for lanes 1 to {_MODBUS_LANES}, got lane {highest}")
+        if encoder is not None and not kind.startswith((encoder, "none")):
+            raise ValueError(f'belt.encoder: "{encoder}" comes with a sorter of that kind, got one of kind "{kind}"')
+        if kind != "none" and not self.lanes:
+            raise ValueError(f'lanes: expected at least one [[lanes]] table for a sorter of kind "{kind}"')
         return self
 
     @property
@@ -357,6 +371,18 @@ def _fault(fault: dict[str, Any]) -> str:
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     got = "" if fault["type"] in {"missing", "value_error"} else f", got {fault['input']!r}"
     return f"{place}: {message}{got}" if place else message
+
+
+def _check_address(url: str) -> None:
+    try:
+        address = urlsplit(url)
+        whole = bool(address.hostname) and address.port != 0  # reading the port checks it
+    except ValueError:
+        whole = False
+    if not whole:
+        raise ValueError(f"url: expected a host, and a port from 1 to 65535 or none, got {url!r}")
+    if address.username is not None or address.password is not None:
+        raise ValueError("url: expected no name and password in it; MQTT has username and password_file")
 
 
 def _hint(word: str, known: list[str] | tuple[str, ...]) -> str:

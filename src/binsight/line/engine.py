@@ -5,14 +5,11 @@ One thread calls it, in real time or in virtual time. Nothing in it waits.
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
-
-from PIL import Image
+from typing import Any
 
 from binsight.line.alarms import Alarm, Alarms, ShareAlarm
 from binsight.line.belt import Belt
@@ -22,7 +19,7 @@ from binsight.line.config import LineConfig
 from binsight.line.detect import Detector
 from binsight.line.messages import fault_message, piece_message
 from binsight.line.packml import ControlCommand, StateMachine
-from binsight.line.ports import Clock, Ledger, Sorter
+from binsight.line.ports import Classify, Clock, Ledger, Sorter
 from binsight.line.records import (
     ENCODER_RANGE,
     Ack,
@@ -35,35 +32,16 @@ from binsight.line.records import (
     new_ulid,
 )
 from binsight.line.track import Track, Tracker, Tracking
-from binsight.line.views import cut_view
+from binsight.line.views import cut_view, make_thumbnail
 from binsight.line.vote import vote
 from binsight.predictor import Predictor
 
-__all__ = ["Classify", "Engine", "Picture"]
-
-
-class Classify(Protocol):
-    """Asks what is in views, without waiting for the answer."""
-
-    def __call__(self, views: Sequence[View], then: Callable[[Sequence[View]], None], *, urgent: bool) -> bool:
-        """Ask.
-
-        Args:
-            views: of one piece.
-            then: called on the engine's thread with the same views and their predictions.
-            urgent: the piece has no other view; what would only add to a decision leaves room for these.
-
-        Returns:
-            False where too many wait already: ask again with a later view.
-        """
-        ...
-
+__all__ = ["Engine", "Picture"]
 
 _VIEWS = 4  # per piece, at most
 _VIEW_SPACING = 0.08  # of the field, between two views of one piece: the same view twice says nothing new
 _DECIDE_WITHIN_S = 0.5  # after the crossing, a piece is decided with the views that are there
 _STARVED_S = 60.0
-_THUMBNAIL_SIDE = 192
 _KEEP_BELT_S = 300.0  # between two notes of what the empty belt looks like
 
 
@@ -357,7 +335,7 @@ class Engine:
             thumbnail=candidate.piece.id if keeps_picture else None,
             latency_ms=1000 * (self._clock.now() - candidate.crossed_s),
         )
-        self._ledger.put(piece, thumbnail=_thumbnail(candidate.judged) if keeps_picture else None)
+        self._ledger.put(piece, thumbnail=make_thumbnail(candidate.judged) if keeps_picture else None)
         self._show(piece)
         review = self._review.add(found.decision == "review")
         self.alarms.set("review_share", active=review, detail=f"{self._review.share:.0%} of the last pieces to review")
@@ -414,13 +392,3 @@ class Engine:
         self._ledger.event(line, alarm.code, active=alarm.active, detail=alarm.detail, at=alarm.at)
         self._sorter.publish("fault", fault_message(alarm))
         self._on_alarm(alarm)
-
-
-def _thumbnail(views: Sequence[View]) -> bytes:
-    """The sharpest view as a small JPEG."""
-    best = max(views, key=lambda view: view.sharpness)
-    picture = Image.fromarray(best.crop)
-    picture.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=80)
-    return stream.getvalue()

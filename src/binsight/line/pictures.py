@@ -10,7 +10,7 @@ from PIL import Image
 from binsight.errors import InputError
 from binsight.files import write_whole
 
-__all__ = ["encode_picture", "write_picture"]
+__all__ = ["encode_picture", "picture_format", "write_picture"]
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
@@ -22,10 +22,19 @@ def write_picture(path: Path, image: Image.Image) -> None:
         InputError: its name asks for a format that is none of ours.
         OutputError: it cannot be written.
     """
+    write_whole(path, encode_picture(image, picture_format(path)))
+
+
+def picture_format(path: Path) -> str:
+    """The format that a name asks for.
+
+    Raises:
+        InputError: none of ours.
+    """
     kind = _FORMATS.get(path.suffix.lower())
     if kind is None:
         raise InputError(f"expected a picture's name with {', '.join(_FORMATS)}, got {path}")
-    write_whole(path, encode_picture(image, kind))
+    return kind
 
 
 def encode_picture(image: Image.Image, kind: str = "JPEG") -> bytes:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from paho.mqtt import publish, subscribe
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
+from tests.line.fakes import COMMAND, Heard, StandingClock
 from tests.line.services import free_port, mosquitto
 
 from binsight.line.config import LineConfig, parse_line_config
-from binsight.line.records import Ack, Command, Confirm, EncoderReading
+from binsight.line.records import Ack, Confirm, EncoderReading
 from binsight.line.sorters.mqtt import MqttSorter
 
 if TYPE_CHECKING:
@@ -22,43 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PREFIX = "binsight/v1/plant/line1"
-COMMAND = Command(
-    id="01JABCDEFGHJKMNPQRSTVWXYZ0", seq=4711, lane=3, target=884201, fire_at_s=100.412, deadline_s=100.4, dwell_ms=40,
-    category="metal_cans", confidence=0.98,
-)  # fmt: skip
-
-
-class StandingClock:
-    """It is always 100 s."""
-
-    def now(self) -> float:
-        return 100.0
-
-
-class Heard:
-    """What a sorter hands back, in a queue."""
-
-    def __init__(self) -> None:
-        self.events: queue.Queue[Any] = queue.Queue()
-        self.link: queue.Queue[bool] = queue.Queue()
-
-    def on_ack(self, ack: Ack) -> None:
-        self.events.put(ack)
-
-    def on_confirm(self, confirm: Confirm) -> None:
-        self.events.put(confirm)
-
-    def on_encoder(self, reading: EncoderReading) -> None:
-        self.events.put(reading)
-
-    def on_trigger(self, reading: EncoderReading | None) -> None:
-        self.events.put(("trigger", reading))
-
-    def on_control(self, command: int) -> None:
-        self.events.put(("control", command))
-
-    def on_link(self, *, up: bool) -> None:
-        self.link.put(up)
 
 
 class Equipment:

@@ -28,6 +28,8 @@ def open_database(url: str, *, upgrade: bool = True) -> sa.Engine:
         InputError: it cannot be opened, is damaged, is no ledger, or was written by a newer binsight.
         MissingExtraError: PostgreSQL's driver is not installed.
     """
+    if not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        raise InputError(f"expected a ledger as sqlite:///FILE or postgresql+psycopg://…, got {url.split('@')[-1]!r}")
     shown = sa.make_url(url).render_as_string(hide_password=True)
     try:
         engine = sa.create_engine(_with_driver(url), **_options(url))

@@ -10,21 +10,22 @@ __all__ = ["NoSorter"]
 
 
 class NoSorter:
-    """Takes nothing and says nothing; see `ports.Sorter`."""
+    """Takes no command and tells nobody; see `ports.Sorter`."""
 
     confirms = False
 
-    def __init__(self, config: LineConfig, *, clock: Clock) -> None: ...
+    def __init__(self, config: LineConfig, *, clock: Clock) -> None:
+        del config, clock
 
     def start(self, events: SorterEvents) -> None:
-        """There is nothing to connect to."""
+        """Nothing will come."""
 
-    def send(self, command: Command) -> bool:  # noqa: ARG002 - nobody is there
-        """Nothing leaves."""
+    def send(self, command: Command) -> bool:  # noqa: ARG002
+        """Nobody is there."""
         return False
 
     def publish(self, topic: str, payload: dict[str, object], *, retain: bool = False) -> None:
         """Nobody listens."""
 
     def close(self, *, wait_s: float = 1.0) -> None:
-        """Nothing to do."""
+        """Nothing is open."""

@@ -1,4 +1,4 @@
-"""From what `[sorter] kind` says to a sorter; each kind's module is imported only when it is asked for."""
+"""The sorter that a configuration asks for."""
 
 from __future__ import annotations
 
@@ -10,25 +10,31 @@ from binsight.line.ports import Clock, Sorter
 
 __all__ = ["open_sorter"]
 
-# Kind → module, class, and the extra that brings its library. Each class is made with (config, clock=clock).
+# Kind → module here, class in it, and the extra that brings its library. Only the module asked for is imported.
 _SORTERS: dict[SorterKind, tuple[str, str, str]] = {
-    "mqtt": ("binsight.line.sorters.mqtt", "MqttSorter", "line"),
-    "none": ("binsight.line.sorters.none", "NoSorter", "line"),
+    "mqtt": ("mqtt", "MqttSorter", "line"),
+    "modbus-server": ("modbus_server", "ModbusServerSorter", "line"),
+    "modbus-client": ("modbus_client", "ModbusClientSorter", "line"),
+    "opcua": ("opcua", "OpcuaSorter", "line-opcua"),
+    "webhook": ("webhook", "WebhookSorter", "line"),
+    "csv": ("csv_file", "CsvSorter", "line"),
+    "none": ("none", "NoSorter", "line"),
 }
 
 
 def open_sorter(config: LineConfig, clock: Clock) -> Sorter:
-    """The sorter of a line, not started yet.
+    """The sorter of a line; it does nothing before `Sorter.start`.
 
     Raises:
-        InputError: something of its settings cannot be used.
         MissingExtraError: its library is not installed.
+        InputError: a file that its settings name cannot be read.
     """
     module, name, extra = _SORTERS[config.sorter.kind]
     try:
-        made: Sorter = getattr(importlib.import_module(module), name)(config, clock=clock)
+        found = importlib.import_module(f"binsight.line.sorters.{module}")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "binsight":
+        if (error.name or "").startswith("binsight"):
             raise
-        raise MissingExtraError(f"a sorter of kind {config.sorter.kind!r}", extra) from error
-    return made
+        raise MissingExtraError(f'a sorter of kind "{config.sorter.kind}"', extra) from error
+    sorter: Sorter = getattr(found, name)(config, clock=clock)
+    return sorter

@@ -1,0 +1,257 @@
+"""The Modbus registers: what stands where, and how. Pure functions; words and codes are described in docs/line.md.
+
+A register holds 16 bits. Numbers of 32 bits take two registers, the high word first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from binsight.line.records import (
+    ACK_RESULTS,
+    CONFIRM_RESULTS,
+    ENCODER_RANGE,
+    AckResult,
+    Command,
+    ConfirmResult,
+)
+from binsight.line.sorters.published import Published
+
+__all__ = [
+    "ACK_CODES",
+    "CONFIRM_CODES",
+    "EMPTY_SLOT",
+    "FAULT_BITS",
+    "HOLDING_SIZE",
+    "INPUT_SIZE",
+    "LANES_AT",
+    "LANES_SIZE",
+    "MAP_VERSION",
+    "RING_AT",
+    "RING_SLOTS",
+    "SEQ_RANGE",
+    "SLOT_SIZE",
+    "STATUS_AT_CLIENT",
+    "Answers",
+    "Slot",
+    "decode_answers",
+    "decode_slot",
+    "encode_answers",
+    "encode_lanes",
+    "encode_slot",
+    "encode_status",
+    "full_seq",
+    "slot_address",
+]
+
+MAP_VERSION = 1
+SEQ_RANGE = 2**16  # a sequence number is told modulo this
+LANES_AT, LANES_SIZE = 28, 72  # lanes 1 to 9, eight registers each: lane k at 20 + 8k
+RING_AT, RING_SLOTS, SLOT_SIZE = 100, 8, 16
+INPUT_SIZE = RING_AT + RING_SLOTS * SLOT_SIZE
+HOLDING_SIZE = 14
+STATUS_AT_CLIENT = 240  # in a PLC's holding registers, 0 to 13 are its own
+EMPTY_SLOT = (0,) * SLOT_SIZE  # lane 0: nothing to do
+
+ACK_CODES: dict[AckResult, int] = {word: code for code, word in enumerate(ACK_RESULTS, start=1)}
+CONFIRM_CODES: dict[ConfirmResult, int] = {word: code for code, word in enumerate(CONFIRM_RESULTS, start=1)}
+# Alarms by their bit in the fault word; a purity alarm of any lane is `purity`, what is not named here is bit 15.
+FAULT_BITS = (
+    "camera_absent",
+    "camera_stalled",
+    "camera_frozen",
+    "camera_dark",
+    "camera_blurred",
+    "camera_unstable",
+    "no_empty_belt",
+    "link",
+    "ledger",
+    "late",
+    "review_share",
+    "purity",
+    "drift",
+)
+_OTHER_FAULT_BIT = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A command as it stands in the ring, read back."""
+
+    seq: int
+    piece: int
+    lane: int
+    target: int
+    fire_in_ms: int
+    dwell_ms: int
+    category: int
+    confidence: float
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the PLC writes.
+
+    Attributes:
+        heartbeat: changes at least once per `heartbeat_s`.
+        ack_seq, ack_result: the last answer; result 0: none.
+        encoder, plc_ms: where the belt stood, and when by the PLC's own clock; both wrap at 2³².
+        control, request: a PackML command, and a number that changes to have it obeyed.
+        confirm_seq, confirm_result: the last confirmation; result 0: none.
+        trigger, trigger_encoder: a number that changes with every piece at the trigger line, and the counts there.
+    """
+
+    heartbeat: int = 0
+    ack_seq: int = 0
+    ack_result: int = 0
+    encoder: int = 0
+    plc_ms: int = 0
+    control: int = 0
+    request: int = 0
+    confirm_seq: int = 0
+    confirm_result: int = 0
+    trigger: int = 0
+    trigger_encoder: int = 0
+
+
+def slot_address(seq: int) -> int:
+    """Where the command with this sequence number stands, whole or modulo 2¹⁶."""
+    return RING_AT + SLOT_SIZE * (seq % RING_SLOTS)
+
+
+def full_seq(short: int, newest: int) -> int | None:
+    """The sequence number that was told as `short`: the last one up to `newest`, None where there is none.
+
+    Args:
+        short: in [0, 2¹⁶).
+        newest: the highest number told so far.
+    """
+    seq = newest - (newest - short) % SEQ_RANGE
+    return seq if seq >= 1 else None
+
+
+def encode_slot(command: Command, *, now: float, category: int) -> tuple[int, ...]:
+    """The 16 registers of a command, as true at `now`.
+
+    Without an encoder the target is 0; times and numbers too large for their registers are the largest that fit.
+
+    Args:
+        command: lane, target and times of it are written.
+        now: the time the milliseconds until firing count from.
+        category: its number; 0 where it has none.
+    """
+    seq = command.seq % SEQ_RANGE
+    return (
+        seq,
+        *_words(command.seq),
+        command.lane,
+        *_words(command.target or 0),
+        _limited(1000 * (command.fire_at_s - now)),
+        _limited(command.dwell_ms),
+        category,
+        _limited(10_000 * command.confidence),
+        0,  # a piece with a reason against it is never commanded
+        *(0,) * 4,
+        seq,
+    )
+
+
+def decode_slot(registers: Sequence[int]) -> Slot | None:
+    """What a reader makes of 16 registers; None where the slot is empty or was read while it was written."""
+    if registers[0] != registers[15] or registers[3] == 0:
+        return None
+    return Slot(
+        seq=registers[0],
+        piece=_number(registers, 1),
+        lane=registers[3],
+        target=_number(registers, 4),
+        fire_in_ms=registers[6],
+        dwell_ms=registers[7],
+        category=registers[8],
+        confidence=registers[9] / 10_000,
+        reason=registers[10],
+    )
+
+
+def encode_status(published: Published) -> tuple[int, ...]:
+    """The ten registers of the line's state."""
+    return (
+        MAP_VERSION,
+        published.heartbeat % SEQ_RANGE,
+        published.state,
+        published.mode,
+        _fault_bits(published.faults),
+        *_words(published.processed),
+        *_words(published.to_fail_safe),
+        _limited(published.frame_age_ms),
+    )
+
+
+def encode_lanes(published: Published) -> tuple[int, ...]:
+    """The registers of lanes 1 to 9; those of a lane without an audit say 0."""
+    registers: list[int] = []
+    for number in range(1, LANES_SIZE // 8 + 1):
+        lane = published.lanes.get(number)
+        if lane is None:
+            registers += (0,) * 8
+            continue
+        shares = (_limited(10_000 * share) for share in (lane.purity, lane.low, lane.high))
+        registers += (*_words(lane.pieces), *shares, *_words(lane.audited), 0)
+    return tuple(registers)
+
+
+def encode_answers(answers: Answers) -> tuple[int, ...]:
+    """The PLC's 14 holding registers."""
+    return (
+        answers.heartbeat,
+        answers.ack_seq,
+        answers.ack_result,
+        *_words(answers.encoder),
+        *_words(answers.plc_ms),
+        answers.control,
+        answers.request,
+        answers.confirm_seq,
+        answers.confirm_result,
+        answers.trigger,
+        *_words(answers.trigger_encoder),
+    )
+
+
+def decode_answers(registers: Sequence[int]) -> Answers:
+    """The inverse of `encode_answers`."""
+    return Answers(
+        heartbeat=registers[0],
+        ack_seq=registers[1],
+        ack_result=registers[2],
+        encoder=_number(registers, 3),
+        plc_ms=_number(registers, 5),
+        control=registers[7],
+        request=registers[8],
+        confirm_seq=registers[9],
+        confirm_result=registers[10],
+        trigger=registers[11],
+        trigger_encoder=_number(registers, 12),
+    )
+
+
+def _fault_bits(faults: frozenset[str]) -> int:
+    bits = 0
+    for code in faults:
+        word = "purity" if code.startswith("purity") else code
+        bits |= 1 << (FAULT_BITS.index(word) if word in FAULT_BITS else _OTHER_FAULT_BIT)
+    return bits
+
+
+def _words(number: int) -> tuple[int, int]:
+    number %= ENCODER_RANGE
+    return number >> 16, number & 0xFFFF
+
+
+def _number(registers: Sequence[int], at: int) -> int:
+    return registers[at] << 16 | registers[at + 1]
+
+
+def _limited(value: float) -> int:
+    return max(0, min(round(value), 0xFFFF))
