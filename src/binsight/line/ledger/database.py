@@ -29,7 +29,9 @@ def open_database(url: str, *, upgrade: bool = True) -> sa.Engine:
         MissingExtraError: PostgreSQL's driver is not installed.
     """
     if not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
-        raise InputError(f"expected a ledger as sqlite:///FILE or postgresql+psycopg://…, got {url.split('@')[-1]!r}")
+        # What is shown begins after a password.
+        shown = url.rpartition("@")[2]
+        raise InputError(f"expected a ledger as sqlite:///FILE or postgresql+psycopg://…, got {shown!r}")
     shown = sa.make_url(url).render_as_string(hide_password=True)
     try:
         engine = sa.create_engine(_with_driver(url), **_options(url))
