@@ -128,20 +128,23 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     print(f"{'what':<12}{'rate':>6}{'audits':>8}" + "".join(f"{name:>18}" for name in _METHODS))
+    held_in_all: dict[str, list[bool]] = {name: [] for name in _METHODS}
     for reviewed in (False, True):
         for rate in (0.25, 1.0, 3.0):
             generator = np.random.default_rng(arguments.seed)
             shifts = [simulate(generator, rate=rate, reviewed=reviewed) for _ in range(arguments.shifts)]
             shifts = [shift for shift in shifts if any(s.audited for s in shift.strata)]
             cells = []
-            for method in _METHODS.values():
+            for name, method in _METHODS.items():
                 intervals = [method(shift.strata, generator) for shift in shifts]
-                held = np.mean([low <= s.purity <= high for (low, high), s in zip(intervals, shifts, strict=True)])
+                held = [low <= s.purity <= high for (low, high), s in zip(intervals, shifts, strict=True)]
+                held_in_all[name] += held
                 width = np.mean([high - low for low, high in intervals])
-                cells.append(f"{held:>10.1%} ({width:.3f})")
+                cells.append(f"{np.mean(held):>10.1%} ({width:.3f})")
             audits = np.median([sum(s.audited for s in shift.strata) for shift in shifts])
             what = "whole belt" if reviewed else "lane"
             print(f"{what:<12}{rate:>6}{audits:>8.0f}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
+    print(f"{'all':<26}" + "".join(f"{np.mean(held):>10.1%}{'':>8}" for held in held_in_all.values()))
 
 
 if __name__ == "__main__":

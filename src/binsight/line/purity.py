@@ -1,4 +1,4 @@
-"""How pure a stream is, from the few pieces that a person looked at: stratified Jeffreys with finite-population prediction.
+"""How pure a stream is, from the few pieces that a person looked at: stratified Jeffreys, the unseen pieces predicted.
 
 The pieces of a lane are divided into strata within which every piece was equally likely to be drawn for the audit. In
 stratum `h`, of `N_h` pieces `n_h` were audited and `x_h` were right. Its share of right pieces has the posterior
@@ -7,8 +7,8 @@ predicted by drawing that share and then a binomial number. The lane's purity is
 predicted, over all strata, divided by the number of pieces; its quantiles over many such draws are the interval. So
 strata count by their pieces, not by their audits, and where every piece was audited the answer is exact.
 
-With one stratum this is Jeffreys' prior, ½ and ½. With several, its mass is shared out among them by their pieces: ½ and
-½ for each would add one invented piece an hour, half of it wrong, and the interval would lie too low to hold the
+With one stratum this is Jeffreys' prior, ½ and ½. With several, its mass is shared out among them by their pieces: ½
+and ½ for each would add one invented piece an hour, half of it wrong, and the interval would lie too low to hold the
 truth (`benchmarks/line_purity.py` shows by how much).
 
 By weight, the true category of a piece counts and not only whether it was right: Dirichlet in the place of Beta,
