@@ -42,7 +42,7 @@ def test_pieces_come_in_random_order_without_what_the_model_said(url: str) -> No
     assert shown == [order[item.id] for item in next_for_audit(database, "line1", auditor="eve", count=1000)]
     other = [order[item.id] for item in next_for_audit(database, "line1", auditor="bob", count=1000)]
     assert sorted(other) == sorted(shown)
-    assert not set(other[:3]) & set(shown[:3])
+    assert other[0] != shown[0]
     assert {field.name for field in fields(AuditItem)} == {"id", "jpeg"}
     skipped = next_for_audit(database, "line1", auditor="eve", skip=[rows[shown[0] - 1].id])
     assert order[skipped[0].id] == shown[1]
