@@ -64,7 +64,8 @@ def fill(url: str, rows: Iterable[Piece]) -> sa.Engine:
     writer.start("line1", AT, configuration=stored_configuration(CONFIG, TAXONOMY))
     for row in rows:
         writer.put(row, thumbnail=jpeg() if row.thumbnail else None)
-        writer.flush()  # at most 1,000 pictures wait
+        if row.thumbnail:
+            writer.flush()  # at most 1,000 pictures wait
     writer.flush()
     return database
 
