@@ -55,7 +55,9 @@ def _parse(url: str | sa.URL) -> sa.URL:
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError as error:
-        raise InputError(f"expected sqlite:///FILE or postgresql+psycopg://..., got {url}") from error
+        raise InputError(f"expected sqlite:///FILE or postgresql+psycopg://…, got {url}") from error
+    if parsed.drivername not in {"sqlite", "postgresql", "postgresql+psycopg"}:
+        raise InputError(f"expected sqlite:///FILE or postgresql+psycopg://…, got {parsed.drivername}://…")
     return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
 
 
