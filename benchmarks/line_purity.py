@@ -1,6 +1,6 @@
 """Whether the interval on a lane's purity holds the truth, over simulated shifts whose truth is known.
 
-    python benchmarks/line_purity.py [--shifts 500] [--seed 1]
+    python benchmarks/line_purity.py [--shifts 500] [--seed 1] [--plot FILE.png]
 
 A shift has 4 to 10 hours of very different numbers of pieces; its share of wrong pieces differs from hour to hour, and
 wrong pieces come in runs. Accepted and reviewed pieces are drawn for the audit with different probabilities, and the
@@ -13,6 +13,8 @@ alone) and for the whole belt (with those sent to review):
 - Wald, weighted: normal approximation of the stratified estimate.
 
 Wanted of ours: the truth is in at least 93 % and at most 99 % of the intervals. Prints also the mean width.
+
+`--plot` draws, instead, how the interval of one shift becomes narrower with every audit.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,12 +124,46 @@ _METHODS: dict[str, Method] = {
 }
 
 
+def draw(file: Path, generator: np.random.Generator) -> None:
+    """One lane of 8 hours and 8,000 pieces, 97 % of them right, audited one after another in random order."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - only the plot needs it
+
+    hours, each, most = 8, 1000, 1000
+    right = ~np.stack([_defects(generator, each, share) for share in np.linspace(0.01, 0.05, hours)])
+    order = generator.permutation(hours * each)
+    numbers = np.unique(np.geomspace(10, most, 60).astype(int))
+    found = []
+    for number in numbers:
+        hour, audited = order[:number] // each, right.ravel()[order[:number]]
+        good, seen = (np.bincount(hour, weights=w, minlength=hours).astype(int) for w in (audited, np.ones(number)))
+        strata = [Stratum(each, {"right": int(g), "wrong": int(n - g)}) for g, n in zip(good, seen, strict=True)]
+        found.append(estimate_purity(strata, {"right"}))
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.fill_between(numbers, [100 * f.low for f in found], [100 * f.high for f in found], color="#3a6ea5", alpha=0.25)
+    axes.plot(numbers, [100 * (f.purity or 0) for f in found], color="#3a6ea5", label="estimate and 95 % interval")
+    axes.axhline(100 * right.mean(), color="#1d2420", linewidth=1, label=f"truth, {right.mean():.1%}")
+    axes.axhline(95, color="#a86400", linewidth=1, linestyle=(0, (4, 3)), label="wanted, 95 %")
+    axes.set_xscale("log")
+    ticks = [10, 30, 100, 300, 1000]
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel="pieces audited, of 8,000", ylabel="purity in %", ylim=(70, 100.5), xlim=(10, most))
+    axes.legend(loc="lower right", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, dpi=130, facecolor="white")
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shifts", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plot", type=Path, metavar="FILE.png")
     arguments = parser.parse_args()
+    if arguments.plot:
+        draw(arguments.plot, np.random.default_rng(arguments.seed))
+        return
     print(f"{'what':<12}{'rate':>6}{'audits':>8}" + "".join(f"{name:>18}" for name in _METHODS))
     held_in_all: dict[str, list[bool]] = {name: [] for name in _METHODS}
     for reviewed in (False, True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,7 @@ from binsight.line.report import LineReport
 
 __all__ = ["render_page"]
 
-_LEAST_SCALE = 0.05  # intervals are drawn over at least 5 % of purity
+_STEP = 0.05  # the axis begins at a multiple of 5 %
 
 
 def render_page(report: LineReport) -> str:
@@ -39,7 +40,7 @@ def render_page(report: LineReport) -> str:
     environment.filters["local"] = lambda at: f"{at.astimezone():%Y-%m-%d %H:%M}"
     lanes = [lane for number, lane in report.lanes.items() if number and lane.target.audited]
     ends = [end for lane in lanes for end in (lane.target.low, lane.purity_target) if end is not None]
-    scale = min([1 - _LEAST_SCALE, *ends])
+    scale = min([1 - _STEP, *(math.floor(end / _STEP) * _STEP for end in ends)])
     page = environment.get_template("report.html.j2").render(
         report=report,
         bars=lanes,
