@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
@@ -124,11 +125,14 @@ def test_wrong_use_is_one_line(binsight: RunBinsight, ledger: Path, tmp_path: Pa
     """With what came and what to do; nothing is created."""
     (tmp_path / "text.sqlite").write_text("no database " * 100)
     (tmp_path / "empty.sqlite").write_bytes(b"")
+    whole = ledger.read_bytes()
+    (tmp_path / "half.sqlite").write_bytes(whole[: len(whole) // 2])
     for arguments, words in (
         ([tmp_path / "none.sqlite"], "no ledger at"),
         ([tmp_path], "is a folder"),
         ([tmp_path / "text.sqlite"], "file is not a database"),
         ([tmp_path / "empty.sqlite"], "no such table"),
+        ([tmp_path / "half.sqlite"], "malformed"),
         ([tmp_path / "none.toml"], "cannot read"),
         (["nonsense://x"], "nonsense"),
         (["postgresql://nobody@127.0.0.1:1/x"], "cannot open the ledger"),
@@ -142,6 +146,19 @@ def test_wrong_use_is_one_line(binsight: RunBinsight, ledger: Path, tmp_path: Pa
         assert words in run.err
         assert "Traceback" not in run.err
     assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_somebody_elses_database_is_refused_and_left_alone(binsight: RunBinsight, tmp_path: Path) -> None:
+    """Not a byte of it changes."""
+    file = tmp_path / "other.sqlite"
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE shopping (item TEXT)")
+    connection.close()
+    before = file.read_bytes()
+    run = binsight("line", "report", file)
+    assert (run.code, "no such table: pieces" in run.err) == (2, True)
+    assert file.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["other.sqlite"]
 
 
 def test_a_ledger_that_nothing_is_known_of_is_reported_all_the_same(binsight: RunBinsight, ledger: Path) -> None:

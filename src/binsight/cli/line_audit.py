@@ -77,8 +77,7 @@ def audit(
     """
     if sum(map(bool, (asks, given, shown, target, source))) > 1:
         raise click.UsageError("--label, --set, --list, --export, --import: one at a time")
-    opened = open_ledger(ledger, line)
-    try:
+    with open_ledger(ledger, line) as opened:
         if source is not None:
             _store(opened, _read_csv(source, _who(by) if by else None))
         elif given:
@@ -93,8 +92,6 @@ def audit(
             return
         if target is None:
             _print_progress(opened, as_json=as_json)
-    finally:
-        opened.database.dispose()
 
 
 def _who(by: str | None) -> str:

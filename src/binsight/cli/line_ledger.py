@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,17 +82,18 @@ def span_options(function: Any) -> Any:
     return function
 
 
-def open_ledger(place: str, line: str | None) -> OpenLedger:
-    """Open what the user named; nothing is created or changed.
+@contextmanager
+def open_ledger(place: str, line: str | None) -> Iterator[OpenLedger]:
+    """Open what the user named, and close it again; nothing is created.
 
     Raises:
-        InputError: it is no ledger, or has no such line.
+        InputError: it is no ledger, has no such line, or is damaged or locked.
         MissingExtraError: `binsight[line]` is not installed.
     """
     try:
-        from binsight.line.ledger.configuration import read_configuration
+        import sqlalchemy as sa
+
         from binsight.line.ledger.database import open_database
-        from binsight.line.ledger.reading import choose_line
     except ModuleNotFoundError as error:
         raise MissingExtraError("a line's ledger", "line") from error
     config = None
@@ -103,6 +105,18 @@ def open_ledger(place: str, line: str | None) -> OpenLedger:
         line = line or config.line.name
         url = config.ledger.url or Path(place).parent / f"{config.line.name}.sqlite"
     database = open_database(_address(url), upgrade=False)
+    try:
+        yield _choose(database, config, Path(place).parent, line)
+    except sa.exc.DBAPIError as error:
+        raise InputError(f"the ledger {place}: {str(error.orig).splitlines()[0]}") from error
+    finally:
+        database.dispose()
+
+
+def _choose(database: sa.Engine, config: LineConfig | None, folder: Path, line: str | None) -> OpenLedger:
+    from binsight.line.ledger.configuration import read_configuration
+    from binsight.line.ledger.reading import choose_line
+
     name = choose_line(database, line)
     try:
         stored = read_configuration(database, name)
@@ -110,7 +124,7 @@ def open_ledger(place: str, line: str | None) -> OpenLedger:
         raise InputError(f"{error}; give the line's line.toml in the place of the ledger") from error
     taxonomy = stored[1] if stored else None
     if config is not None and taxonomy is None:
-        taxonomy = _taxonomy_of(config, Path(place).parent)
+        taxonomy = _taxonomy_of(config, folder)
     return OpenLedger(database, name, config or (stored[0] if stored else None), taxonomy)
 
 

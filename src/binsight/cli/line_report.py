@@ -58,14 +58,11 @@ def report(
     """
     if as_csv and as_json:
         raise click.UsageError("--csv and --json: one of them")
-    opened = open_ledger(ledger, line)
-    from binsight.line.report import make_report
+    with open_ledger(ledger, line) as opened:
+        from binsight.line.report import make_report
 
-    try:
         span = read_span(opened, since, until, shift)
         found = make_report(opened.database, span, config=opened.config, taxonomy=opened.taxonomy)
-    finally:
-        opened.database.dispose()
     if html is not None:
         from binsight.files import write_whole
         from binsight.line.report_page import render_page

@@ -35,7 +35,7 @@ def open_database(url: str | sa.URL, *, upgrade: bool = True) -> sa.Engine:
     except ModuleNotFoundError as error:
         raise MissingExtraError("a ledger in PostgreSQL", "line-postgres") from error
     if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine)
+        _prepare_sqlite(engine, journal=upgrade)
     try:
         if upgrade:
             _upgrade(engine)
@@ -68,12 +68,14 @@ def _options(url: sa.URL) -> dict[str, Any]:
     return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
 
 
-def _prepare_sqlite(engine: sa.Engine) -> None:
+def _prepare_sqlite(engine: sa.Engine, *, journal: bool) -> None:
     @sa.event.listens_for(engine, "connect")
     def _set_pragmas(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         # Readers and the one writer do not wait for each other; a commit is safe from a crash of the program.
-        cursor.execute("PRAGMA journal_mode=WAL")
+        # Who only reads leaves the file as it is: it may be no ledger at all.
+        if journal:
+            cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.close()
 
