@@ -30,7 +30,6 @@ _GROUPS = {
     "Use": {
         "predict": ("binsight.cli.predict:predict", "Say what the waste on photos is."),
         "serve": ("binsight.cli.serve:serve", "Serve the HTTP API and the web page."),
-        "line": ("binsight.cli.line:line", "Run a sorting line: camera, belt, sorter, ledger."),
         "feedback": ("binsight.cli.feedback:feedback", "List and export the corrections sent from the web page."),
     },
     "Evaluate": {
@@ -41,6 +40,9 @@ _GROUPS = {
             "Show what a model gets wrong, and why it may.",
         ),
         "benchmark": ("binsight.cli.benchmark:benchmark", "Measure how fast, large and hungry models are here."),
+    },
+    "Line": {
+        "line": ("binsight.cli.line:line", "Run a sorting line: camera, belt, sorter, ledger; or simulate one."),
     },
     "Data": {
         "data": ("binsight.cli.data:data", "Look at photos before training: scan, audit, split, clean, explore."),
