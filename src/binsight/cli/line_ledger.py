@@ -122,10 +122,11 @@ def _choose(database: sa.Engine, config: LineConfig | None, folder: Path, line: 
         stored = read_configuration(database, name)
     except SettingsError as error:
         raise InputError(f"{error}; give the line's line.toml in the place of the ledger") from error
+    config = config or (stored[0] if stored else None)
     taxonomy = stored[1] if stored else None
-    if config is not None and taxonomy is None:
+    if taxonomy is None and config is not None:
         taxonomy = _taxonomy_of(config, folder)
-    return OpenLedger(database, name, config or (stored[0] if stored else None), taxonomy)
+    return OpenLedger(database, name, config, taxonomy)
 
 
 def _address(place: Any) -> Any:

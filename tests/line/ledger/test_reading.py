@@ -96,6 +96,7 @@ def test_the_line_is_the_only_one_or_has_to_be_said(url: str) -> None:
         choose_line(database)
     found = read_configuration(database, "line1")
     assert found is not None
+    assert found[1] is not None
     assert (found[0].lanes, found[0].grams, found[1].ids) == (CONFIG.lanes, CONFIG.grams, TAXONOMY.ids)
     assert read_configuration(database, "line2") is None
     database.dispose()

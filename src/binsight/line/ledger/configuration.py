@@ -21,8 +21,8 @@ def stored_configuration(config: LineConfig, taxonomy: Taxonomy) -> dict[str, An
     return {**config.model_dump(mode="json", include=_TABLES), "taxonomy": taxonomy.to_dict()}
 
 
-def read_configuration(database: sa.Engine, line: str) -> tuple[LineConfig, Taxonomy] | None:
-    """The configuration and the classes with which a line ran last; None where it told neither.
+def read_configuration(database: sa.Engine, line: str) -> tuple[LineConfig, Taxonomy | None] | None:
+    """The configuration and the classes with which a line ran last; None where it did not tell.
 
     Raises:
         SettingsError: it was stored by another version, and cannot be read.
@@ -30,7 +30,8 @@ def read_configuration(database: sa.Engine, line: str) -> tuple[LineConfig, Taxo
     """
     with database.connect() as connection:
         stored = connection.execute(sa.select(lines.c.configuration).where(lines.c.name == line)).scalar()
-    if not stored or "taxonomy" not in stored:
+    if not stored:
         return None
     tables = {name: value for name, value in stored.items() if name in _TABLES}
-    return parse_line_config(tables, where="the ledger"), Taxonomy.from_dict(stored["taxonomy"])
+    classes = stored.get("taxonomy")
+    return parse_line_config(tables, where="the ledger"), None if classes is None else Taxonomy.from_dict(classes)
