@@ -71,7 +71,7 @@ class FakeLedger:
         self.fault: str | None = None
         self._waiting: list[Callable[[bool], None]] = []
 
-    def start(self, line: str, at: dt.datetime, *, confirms: bool = True) -> int:
+    def start(self, line: str, at: dt.datetime, *, confirms: bool = True, configuration: object = None) -> int:
         return 1 + max((piece.seq for piece in self.rows.values()), default=0)
 
     def put(self, piece: Piece, *, thumbnail: bytes | None = None, after: Callable[[bool], None] | None = None) -> None:

@@ -41,6 +41,9 @@ _GROUPS = {
         ),
         "benchmark": ("binsight.cli.benchmark:benchmark", "Measure how fast, large and hungry models are here."),
     },
+    "Line": {
+        "line": ("binsight.cli.line:line", "Run a sorting line: camera, belt, sorter, ledger; or simulate one."),
+    },
     "Data": {
         "data": ("binsight.cli.data:data", "Look at photos before training: scan, audit, split, clean, explore."),
     },

@@ -19,6 +19,7 @@ from binsight.line.camera import CameraWatch
 from binsight.line.commands import Dispatcher
 from binsight.line.config import LineConfig
 from binsight.line.detect import Detector
+from binsight.line.ledger.configuration import stored_configuration
 from binsight.line.messages import fault_message, piece_message
 from binsight.line.packml import StateMachine
 from binsight.line.ports import Clock, Ledger, Sorter
@@ -125,7 +126,12 @@ class Engine:
         self.dispatcher = Dispatcher(
             config, clock=clock, belt=self.belt, sorter=sorter, ledger=ledger, post=post, on_change=self._changed
         )
-        self._next_seq = ledger.start(config.line.name, clock.utc(), confirms=sorter.confirms)
+        self._next_seq = ledger.start(
+            config.line.name,
+            clock.utc(),
+            confirms=sorter.confirms,
+            configuration=stored_configuration(config, predictor.taxonomy),
+        )
 
     @property
     def ready(self) -> bool:

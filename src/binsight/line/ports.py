@@ -8,8 +8,8 @@ and hands its events over. So the simulator drives the same engine in virtual ti
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,11 +135,14 @@ class Ledger(Protocol):
         """Why nothing can be written at present; None while all is well."""
         ...
 
-    def start(self, line: str, at: dt.datetime, *, confirms: bool = True) -> int:
+    def start(
+        self, line: str, at: dt.datetime, *, confirms: bool = True, configuration: Mapping[str, Any] | None = None
+    ) -> int:
         """Open the account of a line, and end what a killed run left open.
 
         What was commanded and not ended becomes `unknown`, what was only seen or decided becomes `late`, both with
         the reason `restart`. Where the equipment never `confirms`, an acknowledged piece has its end already.
+        `configuration` is kept with the line, so that the ledger can be read by itself.
 
         Returns:
             The next free sequence number, at least 1.
