@@ -14,6 +14,10 @@ _COMMANDS = {
         "check": ("binsight.cli.line_check:check", "Check line.toml: geometry, categories, time budget."),
         "simulate": ("binsight.cli.line_simulate:simulate", "Run a line without hardware, faults and all."),
     },
+    "Account": {
+        "report": ("binsight.cli.line_report:report", "Purity per lane, ends and reasons, classes, latency."),
+        "audit": ("binsight.cli.line_audit:audit", "Label the pieces drawn at random, blind."),
+    },
 }
 
 
@@ -29,4 +33,6 @@ def line() -> None:
       binsight line run --source video.mp4            look at one's own video
       binsight line check line.toml                   will it be in time?
       binsight line run line.toml                     run the line
+      binsight line audit line1.sqlite --label        say what the pieces drawn at random are
+      binsight line report line1.sqlite               how pure each lane is, and where every piece went
     """

@@ -210,7 +210,7 @@ class LedgerSettings(_Table):
     Attributes:
         url: SQLAlchemy's: `sqlite:///file` or `postgresql+psycopg://…`; None: beside the configuration.
         keep_days: rows and thumbnails older than this are removed; 0 keeps them for ever.
-        thumbnails: keep a small picture of each piece.
+        thumbnails: keep a small picture of each piece; after a day only of those drawn for the audit.
     """
 
     url: str | None = None
@@ -226,10 +226,17 @@ class LedgerSettings(_Table):
 
 
 class AuditSettings(_Table):
-    """`[audit]`: which pieces a person looks at, drawn at random."""
+    """`[audit]`: which pieces a person looks at, drawn at random.
+
+    Attributes:
+        accepted_share: of the accepted pieces.
+        reviewed_share: of those sent to review.
+        non_recyclable_streams: streams of the taxonomy that nobody recycles; reports tell them apart.
+    """
 
     accepted_share: Share = 0.02
     reviewed_share: Share = 0.2
+    non_recyclable_streams: tuple[str, ...] = ("landfill",)
 
 
 class AlarmSettings(_Table):

@@ -17,6 +17,7 @@ from binsight.line.camera import CameraWatch
 from binsight.line.commands import Dispatcher
 from binsight.line.config import LineConfig
 from binsight.line.detect import Detector
+from binsight.line.ledger.configuration import stored_configuration
 from binsight.line.messages import fault_message, piece_message
 from binsight.line.packml import ControlCommand, StateMachine
 from binsight.line.ports import Classify, Clock, Ledger, Sorter
@@ -134,13 +135,11 @@ class Engine:
         self.dispatcher = Dispatcher(
             config, clock=clock, belt=self.belt, sorter=sorter, ledger=ledger, post=post, on_change=self._changed
         )
-        # What may hold a password is not written down.
-        secret: Any = {"camera": {"source"}, "sorter": {"url"}, "ledger": {"url"}, "alarms": {"webhook"}}
         self._next_seq = ledger.start(
             config.line.name,
             clock.utc(),
             confirms=sorter.confirms,
-            configuration=config.model_dump(mode="json", exclude=secret),
+            configuration=stored_configuration(config, predictor.taxonomy),
         )
 
     @property

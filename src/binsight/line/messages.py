@@ -6,9 +6,10 @@ import datetime as dt
 from typing import Any
 
 from binsight.line.alarms import Alarm
+from binsight.line.purity import Purity
 from binsight.line.records import Command, Piece
 
-__all__ = ["command_message", "fault_message", "piece_message", "utc_text"]
+__all__ = ["command_message", "fault_message", "piece_message", "purity_message", "utc_text"]
 
 
 def utc_text(at: dt.datetime) -> str:
@@ -48,3 +49,15 @@ def command_message(command: Command, now: float) -> dict[str, Any]:
 def fault_message(alarm: Alarm) -> dict[str, Any]:
     """The `fault` message."""
     return {"code": alarm.code, "active": alarm.active}
+
+
+def purity_message(found: Purity) -> dict[str, Any]:
+    """The `purity/{lane}` message; the estimate is null while nothing was audited."""
+    return {
+        "purity": None if found.purity is None else round(found.purity, 4),
+        "low": round(found.low, 4),
+        "high": round(found.high, 4),
+        "audited": found.audited,
+        "pieces": found.pieces,
+        "method": found.method,
+    }

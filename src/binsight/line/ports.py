@@ -159,6 +159,7 @@ class Ledger(Protocol):
 
         What was commanded and not ended becomes `unknown`, what was only seen or decided becomes `late`, both with
         the reason `restart`. Where the equipment never `confirms`, an acknowledged piece has its end already.
+        `configuration` is kept with the line, so that the ledger can be read by itself.
 
         Returns:
             The next free sequence number, at least 1.

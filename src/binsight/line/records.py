@@ -239,7 +239,7 @@ class Piece:
         model_name: the bundle's name.
         model_version: the bundle's version.
         shift: name of the shift.
-        thumbnail: key of the stored picture; None where none is kept.
+        thumbnail: key of the stored picture, which is the piece's `id`; None where none is kept.
         audit_probability: with what probability this piece was drawn for the audit, in (0, 1]; None: not drawn.
         true_category: what an auditor said it is.
         audited_at: when.

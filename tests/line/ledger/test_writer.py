@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
-from tests.line.services import postgres
 
 from binsight.errors import InputError
 from binsight.line.ledger.database import open_database
@@ -19,7 +18,6 @@ from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.records import Piece
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 AT = dt.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=dt.UTC)
@@ -30,16 +28,6 @@ FULL = Piece(
     confirm_result="ejected", latency_ms=38.5, model_name="waste8", model_version="1.1.0", shift="early",
     thumbnail="01J", audit_probability=0.02,
 )  # fmt: skip
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Return the address of an empty database, of both kinds."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'line.sqlite'}"
-    else:
-        with postgres() as address:
-            yield address
 
 
 def rows(url: str, table: sa.Table = pieces) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ __all__ = ["open_database"]
 _BUSY_TIMEOUT_S = 5.0
 
 
-def open_database(url: str, *, upgrade: bool = True) -> sa.Engine:
+def open_database(url: str | sa.URL, *, upgrade: bool = True) -> sa.Engine:
     """Connect to a ledger.
 
     Args:
@@ -28,17 +28,14 @@ def open_database(url: str, *, upgrade: bool = True) -> sa.Engine:
         InputError: it cannot be opened, is damaged, is no ledger, or was written by a newer binsight.
         MissingExtraError: PostgreSQL's driver is not installed.
     """
-    if not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
-        # What is shown begins after a password.
-        shown = url.rpartition("@")[2]
-        raise InputError(f"expected a ledger as sqlite:///FILE or postgresql+psycopg://…, got {shown!r}")
-    shown = sa.make_url(url).render_as_string(hide_password=True)
+    url = _parse(url)
+    shown = url.render_as_string(hide_password=True)
     try:
-        engine = sa.create_engine(_with_driver(url), **_options(url))
+        engine = sa.create_engine(url, **_options(url))
     except ModuleNotFoundError as error:
         raise MissingExtraError("a ledger in PostgreSQL", "line-postgres") from error
     if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine)
+        _prepare_sqlite(engine, journal=upgrade)
     try:
         if upgrade:
             _upgrade(engine)
@@ -54,23 +51,31 @@ def open_database(url: str, *, upgrade: bool = True) -> sa.Engine:
     return engine
 
 
-def _with_driver(url: str) -> str:
-    return "postgresql+psycopg" + url.removeprefix("postgresql") if url.startswith("postgresql://") else url
+def _parse(url: str | sa.URL) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise InputError(f"expected sqlite:///FILE or postgresql+psycopg://…, got {url}") from error
+    if parsed.drivername not in {"sqlite", "postgresql", "postgresql+psycopg"}:
+        raise InputError(f"expected sqlite:///FILE or postgresql+psycopg://…, got {parsed.drivername}://…")
+    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
 
 
-def _options(url: str) -> dict[str, Any]:
-    if url.startswith("sqlite"):
+def _options(url: sa.URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": _BUSY_TIMEOUT_S}}
     # A connection that a restart of the server has cut is noticed before it is used.
     return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
 
 
-def _prepare_sqlite(engine: sa.Engine) -> None:
+def _prepare_sqlite(engine: sa.Engine, *, journal: bool) -> None:
     @sa.event.listens_for(engine, "connect")
     def _set_pragmas(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         # Readers and the one writer do not wait for each other; a commit is safe from a crash of the program.
-        cursor.execute("PRAGMA journal_mode=WAL")
+        # Who only reads leaves the file as it is: it may be no ledger at all.
+        if journal:
+            cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.close()
 

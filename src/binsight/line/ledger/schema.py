@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-__all__ = ["AUDIT_COLUMNS", "events", "lines", "metadata", "pieces", "thumbnails"]
+__all__ = ["AUDIT_COLUMNS", "Utc", "events", "lines", "metadata", "pieces", "thumbnails"]
 
 metadata = sa.MetaData()
 
@@ -15,19 +15,21 @@ metadata = sa.MetaData()
 AUDIT_COLUMNS = ("true_category", "audited_at", "audited_by")
 
 
-class _Utc(sa.TypeDecorator[dt.datetime]):
+class Utc(sa.TypeDecorator[dt.datetime]):
     """UTC with its zone; SQLite, which knows no zones, keeps it without."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: dt.datetime | None, dialect: Any) -> dt.datetime | None:
+        """The time as the database takes it."""
         if value is None:
             return None
         value = value.astimezone(dt.UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: dt.datetime | None, dialect: Any) -> dt.datetime | None:  # noqa: ARG002
+        """The time in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
@@ -39,7 +41,7 @@ pieces = sa.Table(
     sa.Column("id", sa.String(26), primary_key=True),
     sa.Column("line", sa.String(64), nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),
-    sa.Column("seen_at", _Utc, nullable=False),
+    sa.Column("seen_at", Utc, nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("encoder", sa.BigInteger),
     sa.Column("frames", sa.Integer, nullable=False),
@@ -50,10 +52,10 @@ pieces = sa.Table(
     sa.Column("reason", sa.String(32)),
     sa.Column("lane", sa.Integer, nullable=False),
     sa.Column("target", sa.BigInteger),
-    sa.Column("commanded_at", _Utc),
-    sa.Column("acknowledged_at", _Utc),
+    sa.Column("commanded_at", Utc),
+    sa.Column("acknowledged_at", Utc),
     sa.Column("ack_result", sa.String(16)),
-    sa.Column("confirmed_at", _Utc),
+    sa.Column("confirmed_at", Utc),
     sa.Column("confirm_result", sa.String(16)),
     sa.Column("latency_ms", sa.Float),
     sa.Column("model_name", sa.Text),
@@ -62,7 +64,7 @@ pieces = sa.Table(
     sa.Column("thumbnail", sa.Text),
     sa.Column("audit_probability", sa.Float),
     sa.Column("true_category", sa.Text),
-    sa.Column("audited_at", _Utc),
+    sa.Column("audited_at", Utc),
     sa.Column("audited_by", sa.Text),
     sa.UniqueConstraint("line", "seq", name="pieces_line_seq"),
     sa.Index("pieces_line_seen", "line", "seen_at"),
@@ -80,7 +82,7 @@ thumbnails = sa.Table(
     "thumbnails",
     metadata,
     sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("at", _Utc, nullable=False, index=True),
+    sa.Column("at", Utc, nullable=False, index=True),
     sa.Column("jpeg", sa.LargeBinary, nullable=False),
 )
 
@@ -88,7 +90,7 @@ events = sa.Table(
     "events",
     metadata,
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("at", _Utc, nullable=False),
+    sa.Column("at", Utc, nullable=False),
     sa.Column("line", sa.String(64), nullable=False),
     sa.Column("code", sa.String(64), nullable=False),
     sa.Column("active", sa.Boolean, nullable=False),
@@ -101,5 +103,5 @@ lines = sa.Table(
     metadata,
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("configuration", sa.JSON(none_as_null=True)),
-    sa.Column("since", _Utc, nullable=False),
+    sa.Column("since", Utc, nullable=False),
 )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from binsight.line.ledger.retention import Retention
 from binsight.line.ledger.schema import AUDIT_COLUMNS, events, lines, pieces, thumbnails
 from binsight.line.records import FAIL_SAFE_LANE, Piece
 
@@ -21,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 _MAX_WAITING = 100_000  # rows kept while the database is away; about two hours at 10 pieces a second
 _PAUSES_S = (0.05, 0.2, 1.0, 5.0)  # between tries, the last for ever
+_TIDY_S = 3600.0  # between two looks for what is too old
 _AFTER_RESTART = {"commanded": "unknown", "acknowledged": "unknown", "seen": "late", "decided": "late"}
 
 
@@ -43,9 +46,10 @@ class LedgerWriter:
     Args:
         database: as `open_database` gives it.
         threaded: write on a thread of its own. Without one, `flush` writes in the calling thread: for virtual time.
+        keep_days: the thread removes what is older when nothing waits to be written, see `Retention`; None: nothing.
     """
 
-    def __init__(self, database: sa.Engine, *, threaded: bool = True) -> None:
+    def __init__(self, database: sa.Engine, *, threaded: bool = True, keep_days: int | None = None) -> None:
         self.database = database
         self._insert: Any = postgresql.insert if database.dialect.name == "postgresql" else sqlite.insert
         self._waiting = _Waiting()
@@ -54,6 +58,11 @@ class LedgerWriter:
         self._closing = False
         self.fault: str | None = None  # why the last write failed; None while all is well
         self.lost = 0  # rows given up because too many waited
+        self._retention = None if keep_days is None else Retention(database, keep_days)
+        self._tidying: Iterator[int] | None = None
+        # A wall clock that jumps while the line runs must not make everything old.
+        self._started = dt.datetime.now(dt.UTC), time.monotonic()
+        self._tidy_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True) if threaded else None
         if self._thread is not None:
             self._thread.start()
@@ -129,15 +138,34 @@ class LedgerWriter:
         failures = 0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closing)
+                idle_s = None if self._retention is None else max(0.0, self._tidy_at - time.monotonic())
+                called = self._changed.wait_for(lambda: self._waiting or self._closing, idle_s)
                 if self._closing and (not self._waiting or self.fault):
                     return
+            if not called:
+                self._tidy()
+                continue
             failures = 0 if self._write_waiting() else failures + 1
             if failures:
                 pause_s = _PAUSES_S[min(failures, len(_PAUSES_S)) - 1]
                 with self._changed:
                     # New commands must hear soon that they cannot be written; they end the pause.
                     self._changed.wait_for(lambda: self._closing or self._waiting.after, pause_s)
+
+    def _tidy(self) -> None:
+        """Remove one batch of what is too old."""
+        assert self._retention is not None  # noqa: S101 - else nobody calls
+        began, began_s = self._started
+        now_s = time.monotonic()
+        if self._tidying is None:
+            self._tidying = self._retention.batches(began + dt.timedelta(seconds=now_s - began_s))
+        try:
+            done = next(self._tidying, None) is None
+        except sa.exc.SQLAlchemyError as error:
+            _log.warning("ledger: cannot remove what is too old: %s", getattr(error, "orig", error))
+            done = True
+        if done:
+            self._tidying, self._tidy_at = None, now_s + _TIDY_S
 
     def _write_waiting(self) -> bool:
         with self._changed:

@@ -1,0 +1,240 @@
+"""What a ledger tells: pieces counted in every way that a report or a dashboard asks for, and single ones.
+
+Everything about many pieces comes from one pass over an index, `count_pieces`; `total` sums it up as one likes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from binsight.errors import InputError
+from binsight.line.ledger.schema import Utc, events, lines, pieces, thumbnails
+from binsight.line.records import FAIL_SAFE_LANE, Piece
+
+__all__ = [
+    "Count",
+    "Event",
+    "Span",
+    "choose_line",
+    "count_pieces",
+    "find_pieces",
+    "last_seen",
+    "latency_percentiles",
+    "read_events",
+    "read_piece",
+    "total",
+]
+
+Bucket = Literal["minute", "hour"]
+
+# There a time is text, `2026-01-02 03:04:05.678000`: how many characters stay, and what comes instead of the others.
+_SQLITE_BUCKETS: dict[Bucket, tuple[int, str]] = {"minute": (17, "00.000000"), "hour": (14, "00:00.000000")}
+_STAYED = ("fail_safe", "late", "refused", "dropped")
+_COLUMNS = [pieces.c[field.name] for field in fields(Piece)]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which pieces are asked for.
+
+    Attributes:
+        line: its name.
+        since: seen at this time or later.
+        until: seen before.
+        shift: only of the shift with this name.
+    """
+
+    line: str
+    since: dt.datetime
+    until: dt.datetime
+    shift: str | None = None
+
+    @property
+    def minutes(self) -> float:
+        """How long it is."""
+        return (self.until - self.since).total_seconds() / 60
+
+    def holds(self) -> sa.ColumnElement[bool]:
+        """The condition on rows of `pieces`; the index on line and time serves it."""
+        inside = (pieces.c.line == self.line, pieces.c.seen_at >= self.since, pieces.c.seen_at < self.until)
+        return sa.and_(*inside, *([] if self.shift is None else [pieces.c.shift == self.shift]))
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many pieces have all of this in common.
+
+    Attributes:
+        at: beginning of the hour or minute in which they were seen, UTC.
+        status: where in their lives they are.
+        reason: why.
+        decision: accept, review, or None.
+        lane: where they were sent.
+        category: what the model said.
+        shift: name of the shift.
+        true_category: what an auditor said, of pieces drawn at random for the audit; None for all others.
+        pieces: how many.
+    """
+
+    at: dt.datetime
+    status: str
+    reason: str | None
+    decision: str | None
+    lane: int
+    category: str | None
+    shift: str | None
+    true_category: str | None
+    pieces: int
+
+    @property
+    def reached(self) -> int | None:
+        """The lane they lie in: 0 for those that stayed on the belt, None where nobody knows (yet)."""
+        if self.status in _STAYED or self.reason == "missed":
+            return FAIL_SAFE_LANE
+        return self.lane if self.status in {"acknowledged", "confirmed"} else None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An alarm that came or went."""
+
+    at: dt.datetime
+    code: str
+    active: bool
+    detail: str
+
+
+def choose_line(database: sa.Engine, name: str | None = None) -> str:
+    """The line that is meant: the one of that name, or the only one.
+
+    Raises:
+        InputError: there is none, or it has to be said which.
+    """
+    with database.connect() as connection:
+        names: list[str] = sorted(connection.execute(sa.select(lines.c.name)).scalars())
+        if name is not None and name not in names:
+            # A ledger that was filled by hand may lack the row.
+            known = connection.execute(sa.select(pieces.c.id).where(pieces.c.line == name).limit(1)).first()
+            names += [name] if known else []
+    if name is None and len(names) == 1:
+        return names[0]
+    if name is not None and name in names:
+        return name
+    there = f"it has {', '.join(names)}" if names else "it has none yet"
+    raise InputError(f"no line {name!r} in this ledger; {there}" if name else f"which line? this ledger: {there}")
+
+
+def last_seen(database: sa.Engine, line: str) -> dt.datetime | None:
+    """When the newest piece was seen; None before there is one."""
+    with database.connect() as connection:
+        newest = sa.select(sa.func.max(pieces.c.seen_at)).where(pieces.c.line == line)
+        return connection.execute(newest).scalar()
+
+
+def count_pieces(database: sa.Engine, span: Span, *, every: Bucket = "hour") -> list[Count]:
+    """All pieces of a span, counted by all that `Count` names, in order of time."""
+    at = _bucket(every, database.dialect.name).label("at")
+    # Who labels a piece that was not drawn has chosen it: it says nothing of the others.
+    truth = sa.case((pieces.c.audit_probability.is_not(None), pieces.c.true_category)).label("truth")
+    columns = [at, *(pieces.c[name] for name in ("status", "reason", "decision", "lane", "category", "shift")), truth]
+    query = sa.select(*columns, sa.func.count()).where(span.holds()).group_by(*columns)
+    with database.connect() as connection:
+        counts = [Count(*tuple(row)) for row in connection.execute(query)]
+    return sorted(counts, key=lambda count: count.at)
+
+
+def _bucket(every: Bucket, dialect: str) -> sa.ColumnElement[Any]:
+    if dialect == "sqlite":
+        kept, rest = _SQLITE_BUCKETS[every]
+        return sa.type_coerce(sa.func.substr(pieces.c.seen_at, 1, kept, type_=sa.String()) + rest, Utc())
+    # In UTC, whatever zone the server is set to: some zones are off by half an hour.
+    return sa.func.date_trunc(every, sa.func.timezone("UTC", pieces.c.seen_at), type_=Utc())
+
+
+def total(counts: Iterable[Count], *names: str) -> Counter[Any]:
+    """Pieces by one attribute of `Count`, or by tuples of several, the most frequent first.
+
+    Pieces per lane are `total(counts, "reached")`, ends `total(counts, "status")`, per minute
+    `total(count_pieces(…, every="minute"), "at")`.
+    """
+    sums: Counter[Any] = Counter()
+    for count in counts:
+        values = tuple(getattr(count, name) for name in names)
+        sums[values[0] if len(names) == 1 else values] += count.pieces
+    return Counter(dict(sums.most_common()))
+
+
+def latency_percentiles(
+    database: sa.Engine, span: Span, percents: Sequence[float] = (50, 90, 99)
+) -> dict[float, float] | None:
+    """From capture to command in milliseconds, by nearest rank, exact to 0.1 ms; None where nothing was commanded."""
+    tenth = sa.cast(sa.func.round(pieces.c.latency_ms * 10), sa.Integer).label("tenth")
+    known = (span.holds(), pieces.c.latency_ms.is_not(None), pieces.c.commanded_at.is_not(None))
+    query = sa.select(tenth, sa.func.count()).where(*known).group_by(tenth).order_by(tenth)
+    with database.connect() as connection:
+        histogram = [(int(value), int(count)) for value, count in connection.execute(query)]
+    number = sum(count for _, count in histogram)
+    if not number:
+        return None
+    return {percent: _nearest_rank(histogram, percent / 100 * number) / 10 for percent in percents}
+
+
+def _nearest_rank(histogram: Sequence[tuple[int, int]], rank: float) -> int:
+    passed = 0
+    for value, count in histogram:
+        passed += count
+        if passed >= rank:
+            return value
+    return histogram[-1][0]
+
+
+def find_pieces(
+    database: sa.Engine,
+    span: Span,
+    *,
+    statuses: Sequence[str] = (),
+    lane: int | None = None,
+    before: Piece | None = None,
+    limit: int = 100,
+) -> list[Piece]:
+    """Pieces, the newest first; `before` is the last of the page before."""
+    query = sa.select(*_COLUMNS).where(span.holds()).order_by(pieces.c.seen_at.desc(), pieces.c.seq.desc())
+    if statuses:
+        query = query.where(pieces.c.status.in_(statuses))
+    if lane is not None:
+        query = query.where(pieces.c.lane == lane)
+    if before is not None:
+        older = sa.tuple_(pieces.c.seen_at, pieces.c.seq) < sa.tuple_(
+            sa.literal(before.seen_at, Utc()), sa.literal(before.seq)
+        )
+        query = query.where(pieces.c.seen_at <= before.seen_at, older)
+    with database.connect() as connection:
+        return [Piece(*row) for row in connection.execute(query.limit(limit))]
+
+
+def read_piece(database: sa.Engine, id: str) -> tuple[Piece, bytes | None] | None:  # noqa: A002 - its name everywhere
+    """One piece with its picture, a JPEG; its picture is None once it is removed, all is None without such a piece."""
+    query = sa.select(*_COLUMNS, thumbnails.c.jpeg).where(pieces.c.id == id)
+    joined = pieces.outerjoin(thumbnails, thumbnails.c.key == pieces.c.thumbnail)
+    with database.connect() as connection:
+        row = connection.execute(query.select_from(joined)).first()
+    return None if row is None else (Piece(*row[:-1]), row[-1])
+
+
+def read_events(
+    database: sa.Engine, line: str, since: dt.datetime, until: dt.datetime, *, limit: int = 1000
+) -> list[Event]:
+    """Alarms that came and went, the newest first."""
+    query = (
+        sa.select(events.c.at, events.c.code, events.c.active, events.c.detail)
+        .where(events.c.line == line, events.c.at >= since, events.c.at < until)
+        .order_by(events.c.at.desc(), events.c.number.desc())
+    )
+    with database.connect() as connection:
+        return [Event(*row) for row in connection.execute(query.limit(limit))]
