@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Background"]
 
@@ -78,6 +80,28 @@ class Background:
             self._floor = np.maximum(_SPREAD_FLOOR, _WANDER * np.abs(np.gradient(mean, axis=1 + self._line_axis)))
             self._spread = np.maximum(1.4826 * np.median(residuals, axis=0), self._floor).astype(np.float32)
             self._samples = []
+
+    def dump(self) -> dict[str, NDArray[np.float16]]:
+        """What was learnt, for `restore`.
+
+        Raises:
+            ValueError: no empty belt has been seen yet.
+        """
+        found = {"mean": self.mean, "spread": self._spread, "floor": self._floor}
+        return {name: array.astype(np.float16) for name, array in found.items()}
+
+    def restore(self, found: Mapping[str, ArrayLike]) -> None:
+        """Take over what `dump` gave, with nothing left to learn.
+
+        Raises:
+            ValueError: it is no such thing.
+        """
+        mean, spread, floor = (np.asarray(found[name], dtype=np.float32) for name in ("mean", "spread", "floor"))
+        if mean.ndim != 3 or mean.shape[0] != 3 or not mean.shape == spread.shape == floor.shape:
+            raise ValueError(f"expected three arrays of one shape (3, h, w), got {mean.shape}, {spread.shape}")
+        if not (np.isfinite(mean).all() and np.isfinite(spread).all() and (floor > 0).all()):
+            raise ValueError("expected finite levels and spreads above 0")
+        self._mean, self._spread, self._floor, self._samples = mean, spread, floor, []
 
     def distance(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         """How far each pixel is from the empty belt: `(h, w)` float32, in standard deviations of the worst colour."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from binsight.line.config import Lane, LineConfig
 
-__all__ = ["LaneBudget", "lane_budgets", "seconds_to_fire"]
+__all__ = ["LaneBudget", "lane_budgets", "looks_before_line", "seconds_to_fire", "start_faults"]
+
+_LEAST_LOOKS = 3.5  # a piece counts once it was seen in three frames, wherever between two of them it came in
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,24 @@ def lane_budgets(config: LineConfig, *, decide_ms: float, link_p99_ms: float | N
         )
         for lane in config.lanes
     ]
+
+
+def looks_before_line(config: LineConfig) -> float:
+    """In how many frames a piece is seen before its middle is on the trigger line, at the belt's full speed."""
+    camera = config.camera
+    return camera.trigger_at * camera.field_mm / (config.belt.speed_mm_s / camera.frames_per_second)
+
+
+def start_faults(config: LineConfig, budgets: list[LaneBudget]) -> list[str]:
+    """Why the line must not start; empty where nothing speaks against it."""
+    found = [fault for budget in budgets if (fault := budget.fault()) is not None]
+    looks = looks_before_line(config)
+    if config.camera.trigger == "camera" and looks < _LEAST_LOOKS:
+        found.append(
+            f"camera: a piece is seen in {looks:.1f} frames before the trigger line, at least {_LEAST_LOOKS} are "
+            f"needed; take more frames a second, show more of the belt, or slow the belt down"
+        )
+    return found
 
 
 def seconds_to_fire(lane: Lane, *, speed_mm_s: float, travelled_mm: float = 0.0) -> float:

@@ -21,19 +21,29 @@ class ClassifierThread:
     Args:
         classifier: runs the network.
         post: hands a call over to the engine's thread.
-        waiting: requests that may wait; one more is refused.
+        waiting: requests that may wait; one more is refused. What waits too long comes after its piece was decided, so
+            that a machine that is too slow for all views must still be quick with a few.
+        waiting_more: of these, so many may be of pieces that have a view already.
     """
 
     def __init__(
-        self, classifier: Classifier, *, post: Callable[[Callable[[], None]], None], waiting: int = 16
+        self,
+        classifier: Classifier,
+        *,
+        post: Callable[[Callable[[], None]], None],
+        waiting: int = 6,
+        waiting_more: int = 2,
     ) -> None:
+        self._waiting_more = waiting_more
         self._classifier, self._post = classifier, post
         self._requests: queue.Queue[_Request | None] = queue.Queue(maxsize=waiting)
         self._thread = threading.Thread(target=self._run, name="classify", daemon=True)
         self._thread.start()
 
-    def __call__(self, views: Sequence[View], then: Callable[[Sequence[View]], None]) -> bool:
-        """Ask; `then` comes with the same views, each with its prediction. False where too many wait."""
+    def __call__(self, views: Sequence[View], then: Callable[[Sequence[View]], None], *, urgent: bool) -> bool:
+        """See `ports.Classify`."""
+        if not urgent and self._requests.qsize() >= self._waiting_more:
+            return False
         try:
             self._requests.put_nowait((views, then))
         except queue.Full:

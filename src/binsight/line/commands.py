@@ -27,7 +27,7 @@ from binsight.line.records import (
 __all__ = ["Dispatcher"]
 
 _FAR_S = 3600.0  # a belt that stands fires some time
-_REMEMBERED = 10_000  # ended pieces whose late answers are still noted
+_REMEMBERED = 2_000  # ended pieces whose late answers are still noted
 
 
 @dataclass(slots=True)
@@ -155,6 +155,11 @@ class Dispatcher:
                 waiting.due_s = _due(waiting.command, counts, now)
             if waiting.due_s is not None and now - waiting.due_s > self._config.sorter.confirm_timeout_ms / 1000:
                 self.end(waiting.piece, "unknown", "no_confirmation")
+
+    def stop(self) -> None:
+        """The line ends: what is not known by now will not be known."""
+        for waiting in list(self._open.values()):
+            self.end(waiting.piece, "unknown", "stopped")
 
     def _command_for(self, piece: Piece, lane: Lane, crossed_mm: float) -> Command:
         now, config = self._clock.now(), self._config

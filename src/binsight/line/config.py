@@ -81,6 +81,7 @@ class CameraSettings(_Table):
         field_mm: how much belt the region shows along the direction.
         trigger: what says that a piece is there: the camera, or something outside (MQTT, Modbus, HTTP).
         trigger_at: how far along the region a piece is decided, from where it comes in (0) to where it leaves (1).
+        margin: how much of the belt around a piece the model sees, as a share of its longer side.
         stalled_after_ms: without a new picture for so long, the camera is stalled.
         open_timeout_s: for a camera to answer.
     """
@@ -92,6 +93,7 @@ class CameraSettings(_Table):
     field_mm: Positive = 600
     trigger: Literal["camera", "external"] = "camera"
     trigger_at: Annotated[float, Field(ge=0.1, le=0.95, allow_inf_nan=False)] = 0.7
+    margin: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.12
     stalled_after_ms: Positive = 1000
     open_timeout_s: Positive = 10
 

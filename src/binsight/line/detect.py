@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -85,6 +88,37 @@ class Detector:
                 self._background.add(self._shrink(image))
         return self.ready
 
+    def dump(self) -> bytes:
+        """The empty belt as it is known, for `restore` by the same camera after a restart.
+
+        Raises:
+            ValueError: it is not known yet.
+        """
+        stream = io.BytesIO()
+        assert self._size is not None  # noqa: S101 - it was learnt from pictures
+        camera = np.array(json.dumps([*self._size, *self._settings]))
+        np.savez(stream, camera=camera, **self._background.dump())  # type: ignore[arg-type]  # its stub takes them for options
+        return stream.getvalue()
+
+    def restore(self, data: bytes) -> bool:
+        """Begin with an empty belt that was learnt before.
+
+        Returns:
+            Whether it is known now; False when `data` is damaged, or of another region, direction or scale. Where the
+            belt looks different by now, it is learnt anew as after any other change.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as found:
+                height, width, *settings = json.loads(str(found["camera"]))
+                if settings != self._settings:
+                    return False
+                background = Background(line_axis=self._line_axis)
+                background.restore(found)
+                self._begin((int(height), int(width)), background)
+        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile):
+            return False
+        return True
+
     def find(self, frame: Frame, travel_mm: float) -> list[Blob]:
         """The pieces in a frame, in reading order.
 
@@ -118,15 +152,22 @@ class Detector:
     def _shrink(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The watched region as a small picture, `(3, h, w)` uint8."""
         if image.shape[:2] != self._size:
-            self._size = (image.shape[0], image.shape[1])
-            self.field = Field.of(self._size, region=self._region, direction=self._direction, field_mm=self._field_mm)
-            self._background, self._sampled_mm = Background(line_axis=self._line_axis), -np.inf
+            self._begin((image.shape[0], image.shape[1]), Background(line_axis=self._line_axis))
         field = self.field
         assert field is not None  # noqa: S101 - set with the size
         part = image[field.top : field.bottom, field.left : field.right]
         self._factor = max(1, round(max(part.shape[:2]) / _SMALL_SIDE))
         small = Image.fromarray(np.ascontiguousarray(part)).reduce(self._factor)
         return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
+
+    def _begin(self, size: tuple[int, int], background: Background) -> None:
+        """Frames of this size come now, of this belt."""
+        self.field = Field.of(size, region=self._region, direction=self._direction, field_mm=self._field_mm)
+        self._size, self._background, self._sampled_mm = size, background, -np.inf
+
+    @property
+    def _settings(self) -> list[float | str]:
+        return [*self._region, self._direction, self._field_mm]
 
     def _watch_flood(self, share: float, travel_mm: float) -> None:
         """Begin anew when most of the picture stays different for two lengths of the field."""

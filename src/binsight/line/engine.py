@@ -5,13 +5,11 @@ One thread calls it, in real time or in virtual time. Nothing in it waits.
 
 from __future__ import annotations
 
-import io
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-from PIL import Image
 
 from binsight.line.alarms import Alarm, Alarms, ShareAlarm
 from binsight.line.belt import Belt
@@ -21,8 +19,8 @@ from binsight.line.config import LineConfig
 from binsight.line.detect import Detector
 from binsight.line.ledger.configuration import stored_configuration
 from binsight.line.messages import fault_message, piece_message
-from binsight.line.packml import StateMachine
-from binsight.line.ports import Clock, Ledger, Sorter
+from binsight.line.packml import ControlCommand, StateMachine
+from binsight.line.ports import Classify, Clock, Ledger, Sorter
 from binsight.line.records import (
     ENCODER_RANGE,
     Ack,
@@ -35,21 +33,17 @@ from binsight.line.records import (
     new_ulid,
 )
 from binsight.line.track import Track, Tracker, Tracking
-from binsight.line.views import cut_view
+from binsight.line.views import cut_view, make_thumbnail
 from binsight.line.vote import vote
 from binsight.predictor import Predictor
 
-__all__ = ["Classify", "Engine", "Picture"]
-
-# Takes views of one piece and calls back, on the engine's thread, with the same views and their predictions. False: too
-# many wait already, ask again with a later view.
-Classify = Callable[[Sequence[View], Callable[[Sequence[View]], None]], bool]
+__all__ = ["Engine", "Picture"]
 
 _VIEWS = 4  # per piece, at most
 _VIEW_SPACING = 0.08  # of the field, between two views of one piece: the same view twice says nothing new
 _DECIDE_WITHIN_S = 0.5  # after the crossing, a piece is decided with the views that are there
 _STARVED_S = 60.0
-_THUMBNAIL_SIDE = 192
+_KEEP_BELT_S = 300.0  # between two notes of what the empty belt looks like
 
 
 @dataclass(slots=True)
@@ -67,11 +61,17 @@ class _Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What the engine saw in the last frame, for those who look on."""
+    """What the engine saw in the last frame, for those who look on.
+
+    Attributes:
+        frame: as it came.
+        tracks: what moves on the belt.
+        pieces: those of them that are pieces by now, by the number of their track.
+    """
 
     frame: Frame
     tracks: tuple[Track, ...]
-    sequence: dict[int, Piece]  # by the number of its track
+    pieces: Mapping[int, Piece]
 
 
 class Engine:
@@ -86,6 +86,8 @@ class Engine:
         seed: of the audit's draw; None draws it from the system.
         on_piece: told of every new state of a piece.
         on_alarm: told of every alarm that comes or goes.
+        empty_belt: as `keep_belt` was given it in an earlier life, so that no piece passes unseen while it is learnt.
+        keep_belt: takes what is known of the empty belt, every few minutes; must not wait.
     """
 
     def __init__(
@@ -101,6 +103,8 @@ class Engine:
         seed: int | None = None,
         on_piece: Callable[[Piece], None] = lambda _: None,
         on_alarm: Callable[[Alarm], None] = lambda _: None,
+        empty_belt: bytes | None = None,
+        keep_belt: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self.config = config
         self.machine = StateMachine()
@@ -117,8 +121,13 @@ class Engine:
         camera = config.camera
         self._watch = CameraWatch()
         self._detector = Detector(region=camera.region, direction=camera.direction, field_mm=camera.field_mm)
-        self._tracker = Tracker(line=camera.trigger_at)
+        if empty_belt is not None:
+            self._detector.restore(empty_belt)
+        self._keep_belt, self._keep_next_s = keep_belt, float("-inf")
+        self._tracker = Tracker(line=camera.trigger_at, external=camera.trigger == "external")
         self._candidates: dict[int, _Candidate] = {}
+        self._pieces: dict[int, Piece] = {}  # by the number of their track, as long as that is followed
+        self._numbers: dict[int, int] = {}  # sequence number → that of the track
         self._unseen = 0
         self.camera_state: CameraState = "starting"
         self._frame_s = self._last_piece_s = clock.now()
@@ -156,13 +165,15 @@ class Engine:
         travel_mm = self.belt.position_mm(frame.captured_s)
         blobs = [] if self._watch.blind else self._detector.find(frame, travel_mm)
         self.alarms.set("no_empty_belt", active=not self._detector.ready, detail="no empty belt was seen yet")
+        if self._detector.ready and not self._watch.blind and self._clock.now() >= self._keep_next_s:
+            self._keep_next_s = self._clock.now() + _KEEP_BELT_S
+            self._keep_belt(self._detector.dump())
         if self._detector.field is None:
             return
         self._tracker.slip = 0.1 if self.belt.is_measured(frame.captured_s) else 1.0
         tracking = self._tracker.update(blobs, self._detector.field, travel_mm=travel_mm, at_s=frame.captured_s)
         self._follow(tracking, frame, travel_mm)
-        pieces = {number: c.piece for number, c in self._candidates.items() if c.piece is not None}
-        self.picture = Picture(frame, tuple(tracking.tracks), pieces)
+        self.picture = Picture(frame, tuple(copy(track) for track in tracking.tracks), dict(self._pieces))
 
     def on_camera(self, state: CameraState) -> None:
         """The camera is in another state, or still in the same."""
@@ -220,6 +231,13 @@ class Engine:
         self.dispatcher.tick()
         self.machine.set_starved(active=now - self._last_piece_s > _STARVED_S)
 
+    def stop(self) -> None:
+        """Give every piece its end, as good as it can be known now, and command nothing more."""
+        self.machine.command(ControlCommand.STOP)
+        for number in [number for number, candidate in self._candidates.items() if candidate.piece is not None]:
+            self._decide(number)
+        self.dispatcher.stop()
+
     # From a track to a decided piece.
 
     def _follow(self, tracking: Tracking, frame: Frame, travel_mm: float) -> None:
@@ -231,6 +249,9 @@ class Engine:
             for track in tracking.crossed:
                 self._cross(track.number, track.crossed_mm or travel_mm, travel_mm, frame)
         for track in tracking.gone:
+            piece = self._pieces.pop(track.number, None)
+            if piece is not None:
+                del self._numbers[piece.seq]
             candidate = self._candidates.get(track.number)
             if candidate is not None and candidate.piece is None:
                 del self._candidates[track.number]
@@ -243,8 +264,9 @@ class Engine:
         due = track.centre_mm - candidate.last_view_mm >= _VIEW_SPACING * field_mm
         if track.blob is None or not (looked == 0 if now_or_never else due and looked < _VIEWS):
             return
-        view = cut_view(frame, track.blob)
-        if view.votes and self._classify([view], lambda views: self._judged(track.number, views)):
+        view = cut_view(frame, track.blob, margin=self.config.camera.margin)
+        urgent = looked == 0
+        if view.votes and self._classify([view], lambda views: self._judged(track.number, views), urgent=urgent):
             candidate.last_view_mm = track.centre_mm
             candidate.waiting += 1
 
@@ -279,8 +301,10 @@ class Engine:
         self._next_seq += 1
         self.pieces_seen += 1
         self._last_piece_s = self._clock.now()
+        if number > 0:
+            self._numbers[candidate.piece.seq] = number
         self._ledger.put(candidate.piece)
-        self._on_piece(candidate.piece)
+        self._show(candidate.piece)
         if candidate.waiting == 0:
             self._decide(number)
 
@@ -310,8 +334,8 @@ class Engine:
             thumbnail=candidate.piece.id if keeps_picture else None,
             latency_ms=1000 * (self._clock.now() - candidate.crossed_s),
         )
-        self._ledger.put(piece, thumbnail=_thumbnail(candidate.judged) if keeps_picture else None)
-        self._on_piece(piece)
+        self._ledger.put(piece, thumbnail=make_thumbnail(candidate.judged) if keeps_picture else None)
+        self._show(piece)
         review = self._review.add(found.decision == "review")
         self.alarms.set("review_share", active=review, detail=f"{self._review.share:.0%} of the last pieces to review")
         self._route(piece, candidate)
@@ -349,8 +373,14 @@ class Engine:
             "model": f"{manifest.name} {manifest.version}",
         }
 
-    def _changed(self, piece: Piece) -> None:
+    def _show(self, piece: Piece) -> None:
+        number = self._numbers.get(piece.seq)
+        if number is not None:
+            self._pieces[number] = piece
         self._on_piece(piece)
+
+    def _changed(self, piece: Piece) -> None:
+        self._show(piece)
         if piece.status != "commanded":
             self._sorter.publish("piece", piece_message(piece))
             late = self._late.add(piece.status == "late") if piece.status != "fail_safe" else self._late.active
@@ -361,13 +391,3 @@ class Engine:
         self._ledger.event(line, alarm.code, active=alarm.active, detail=alarm.detail, at=alarm.at)
         self._sorter.publish("fault", fault_message(alarm))
         self._on_alarm(alarm)
-
-
-def _thumbnail(views: Sequence[View]) -> bytes:
-    """The sharpest view as a small JPEG."""
-    best = max(views, key=lambda view: view.sharpness)
-    picture = Image.fromarray(best.crop)
-    picture.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=80)
-    return stream.getvalue()

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.line.records import Ack, CameraState, Command, Confirm, EncoderReading, Frame, Piece
+from binsight.line.records import Ack, CameraState, Command, Confirm, EncoderReading, Frame, Piece, View
 from binsight.predictor import Prediction
 
-__all__ = ["Classifier", "Clock", "Ledger", "Sorter", "SorterEvents", "Source"]
+__all__ = ["Classifier", "Classify", "Clock", "Ledger", "Sorter", "SorterEvents", "Source"]
 
 
 class Clock(Protocol):
@@ -66,6 +66,23 @@ class Classifier(Protocol):
 
     def predict_images(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
         """One prediction for each `(h, w, 3)` uint8 RGB picture, in order."""
+        ...
+
+
+class Classify(Protocol):
+    """Asks what is in views, without waiting for the answer."""
+
+    def __call__(self, views: Sequence[View], then: Callable[[Sequence[View]], None], *, urgent: bool) -> bool:
+        """Ask.
+
+        Args:
+            views: of one piece.
+            then: called on the engine's thread with the same views and their predictions.
+            urgent: the piece has no other view; what would only add to a decision leaves room for these.
+
+        Returns:
+            False where too many wait already: ask again with a later view.
+        """
         ...
 
 
@@ -138,7 +155,7 @@ class Ledger(Protocol):
     def start(
         self, line: str, at: dt.datetime, *, confirms: bool = True, configuration: Mapping[str, Any] | None = None
     ) -> int:
-        """Open the account of a line, and end what a killed run left open.
+        """Open the account of a line, note how it is set up, and end what a killed run left open.
 
         What was commanded and not ended becomes `unknown`, what was only seen or decided becomes `late`, both with
         the reason `restart`. Where the equipment never `confirms`, an acknowledged piece has its end already.

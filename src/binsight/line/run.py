@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import queue
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from binsight.errors import OutputError
+from binsight.files import write_whole
 from binsight.line.alarms import Alarm
 from binsight.line.classify import ClassifierThread
 from binsight.line.config import LineConfig
-from binsight.line.engine import Engine
+from binsight.line.engine import Engine, Picture
 from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.ports import Sorter, Source
 from binsight.line.records import Ack, Confirm, EncoderReading, Frame, Piece
@@ -20,8 +24,10 @@ from binsight.predictor import Predictor
 
 __all__ = ["LineRunner", "SystemClock"]
 
+_log = logging.getLogger(__name__)
 
 _TICK_S = 0.02
+_GRACE_S = 1.0  # for the answers that are under way when the line is told to stop
 
 
 class SystemClock:
@@ -49,7 +55,8 @@ class LineRunner:
         sorter: the equipment.
         ledger: the account.
         clock: real time.
-        on_piece, on_alarm: told on the engine's thread; must not wait.
+        belt_file: remembers what the empty belt looks like, over restarts; None: it is learnt each time.
+        on_piece, on_alarm, on_picture: told on the engine's thread; must not wait.
     """
 
     def __init__(
@@ -63,10 +70,13 @@ class LineRunner:
         clock: SystemClock | None = None,
         on_piece: Callable[[Piece], None] = lambda _: None,
         on_alarm: Callable[[Alarm], None] = lambda _: None,
+        on_picture: Callable[[Picture], None] = lambda _: None,
+        belt_file: Path | None = None,
     ) -> None:
         self.config = config
         self._clock = clock or SystemClock()
         self._source, self._sorter, self._ledger = source, sorter, ledger
+        self._on_picture, self._belt_file = on_picture, belt_file
         self._calls: queue.Queue[Callable[[], None]] = queue.Queue()
         self._newest: Frame | None = None
         self._frame_lock = threading.Lock()
@@ -83,6 +93,8 @@ class LineRunner:
             post=self.post,
             on_piece=on_piece,
             on_alarm=on_alarm,
+            empty_belt=_read_belt(belt_file),
+            keep_belt=self._keep_belt,
         )
 
     def post(self, call: Callable[[], None]) -> None:
@@ -98,17 +110,13 @@ class LineRunner:
         camera = threading.Thread(target=self._watch_camera, name="camera", daemon=True)
         self._sorter.start(_Posting(self))
         camera.start()
-        told_s = tick_s = self._clock.now()
         try:
-            while not self._is_done():
-                self._take_calls(tick_s + _TICK_S)
-                now = self._clock.now()
-                if now >= tick_s + _TICK_S:
-                    tick_s = now
-                    self.engine.tick()
-                if now >= told_s + self.config.sorter.heartbeat_s:
-                    told_s = now
-                    self._sorter.publish("state", self.engine.state_message(), retain=True)
+            self._work(self._is_done)
+            self._source.close()
+            if not self.engine.at_rest:
+                end_s = self._clock.now() + _GRACE_S
+                self._work(lambda: self.engine.at_rest or self._clock.now() > end_s)
+            self.engine.stop()
         finally:
             self._stopping.set()
             self._source.close()
@@ -116,6 +124,18 @@ class LineRunner:
             self._sorter.close()
             self._ledger.close()
             camera.join(timeout=5)
+
+    def _work(self, is_done: Callable[[], bool]) -> None:
+        tick_s, told_s = self._clock.now(), float("-inf")
+        while not is_done():
+            self._take_calls(tick_s + _TICK_S)
+            now = self._clock.now()
+            if now >= tick_s + _TICK_S:
+                tick_s = now
+                self.engine.tick()
+            if now >= told_s + self.config.sorter.heartbeat_s:
+                told_s = now
+                self._sorter.publish("state", self.engine.state_message(), retain=True)
 
     def _is_done(self) -> bool:
         if self._stopping.is_set():
@@ -160,6 +180,28 @@ class LineRunner:
             frame, self._newest = self._newest, None
         if frame is not None:
             self.engine.on_frame(frame)
+            if self.engine.picture is not None:
+                self._on_picture(self.engine.picture)
+
+    def _keep_belt(self, data: bytes) -> None:
+        path = self._belt_file
+        if path is not None:
+            # A slow disk must not keep the engine from looking.
+            threading.Thread(target=_write_belt, args=(path, data), name="belt", daemon=True).start()
+
+
+def _read_belt(path: Path | None) -> bytes | None:
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError:
+        return None  # it was never written, or is lost: it is learnt anew
+
+
+def _write_belt(path: Path, data: bytes) -> None:
+    try:
+        write_whole(path, data)
+    except OutputError as error:
+        _log.warning("the empty belt cannot be remembered: %s", error)
 
 
 class _Posting:

@@ -39,6 +39,8 @@ class Track:
         moved_mm: how far it was seen to move along the belt.
         confirmed: it was seen often enough, and to move: it is a piece. One that leaves without being counted passed
             the line unseen.
+        beyond: it was first seen beyond the line, and did not come in since the frame before: it was counted earlier,
+            by a line that was started anew or together with a piece it touched, or it passed unseen. It never counts.
         counted: it has crossed the line, seen.
         crossed_mm: the belt's travel when its centre was on the line; None before.
     """
@@ -53,6 +55,7 @@ class Track:
     sightings: int = 1
     moved_mm: float = 0.0
     confirmed: bool = False
+    beyond: bool = False
     counted: bool = False
     crossed_mm: float | None = None
     _looks: list[bool] = field(default_factory=list)  # whole views: whether it looked like several pieces
@@ -165,6 +168,7 @@ class Tracker:
             travel_mm: how far the belt has come (`Odometer`).
             at_s: when the frame was captured.
         """
+        is_first = self._travel_mm is None
         step = 0.0 if self._travel_mm is None else travel_mm - self._travel_mm
         self._travel_mm, self._length_mm = travel_mm, view.length_mm
         seen = np.array([[*view.along(blob.box), *view.across(blob.box)] for blob in blobs]).reshape(-1, 4)
@@ -178,7 +182,8 @@ class Tracker:
         self._see(found, blobs, seen, step=step, length_mm=view.length_mm, at_s=at_s)
         gone += [track for track in self._tracks if self._is_gone(track, view.length_mm, at_s)]
         self._tracks = [track for track in self._tracks if not any(track is other for other in gone)]
-        self._begin([(blobs[s], seen[s]) for s in range(len(blobs)) if s not in found.owners], view.length_mm, at_s)
+        unknown = [(blobs[s], seen[s]) for s in range(len(blobs)) if s not in found.owners]
+        self._begin(unknown, view.length_mm, at_s, entered_mm=0.0 if is_first else step)
         self._tracks.sort(key=lambda track: -track.centre_mm)
         return Tracking(list(self._tracks), self._count(view.length_mm, travel_mm), gone)
 
@@ -243,15 +248,27 @@ class Tracker:
             if track.sightings >= _MIN_SIGHTINGS and track.moved_mm >= self._confirm_mm:
                 track.confirmed = True
 
-    def _begin(self, unknown: Sequence[tuple[Blob, Boxes]], length_mm: float, at_s: float) -> None:
+    def _begin(
+        self, unknown: Sequence[tuple[Blob, Boxes]], length_mm: float, at_s: float, *, entered_mm: float
+    ) -> None:
         for blob, box in unknown:
             tail, head, side, other = (float(value) for value in box)
             tail_cut = tail < _EDGE_MM
             if head > length_mm - _EDGE_MM and not tail_cut:
                 continue  # on its way out: whatever it is, it cannot be counted any more
             self._last_number += 1
+            # The slack: where the belt's travel is only estimated, it may have come in all the same.
+            beyond = (tail + head) / 2 >= self._line * length_mm and tail > entered_mm * (1 + self.slip) + _SLACK_MM
             self._tracks.append(
-                Track(self._last_number, (tail, head), (side, other), at_s, blob=blob, tail_open=tail_cut)
+                Track(
+                    self._last_number,
+                    (tail, head),
+                    (side, other),
+                    at_s,
+                    blob=blob,
+                    tail_open=tail_cut,
+                    beyond=beyond,
+                )
             )
 
     def _is_gone(self, track: Track, length_mm: float, at_s: float) -> bool:
@@ -264,7 +281,7 @@ class Tracker:
         if self._external:
             return crossed
         for track in self._tracks:
-            if track.counted or not track.measured or not track.confirmed:
+            if track.counted or track.beyond or not track.measured or not track.confirmed:
                 continue
             whole = not track.tail_open and track.centre_mm >= line + self._hysteresis_mm
             if whole or track.along[1] >= length_mm - _EDGE_MM:  # longer than the field: it is now or never

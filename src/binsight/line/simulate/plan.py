@@ -125,7 +125,11 @@ def read_faults(path: Path) -> list[Fault]:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: this is not TOML: {error}") from error
     tables = values.get("faults")
-    if not isinstance(tables, list) or set(values) != {"faults"}:
+    if (
+        not isinstance(tables, list)
+        or not all(isinstance(table, dict) for table in tables)
+        or set(values) != {"faults"}
+    ):
         raise SettingsError(f"{path}: expected [[faults]] tables with at_s and kind, and nothing else")
     wrong = [f"faults[{i}]: {text}" for i, table in enumerate(tables) for text in _faults_of(table)]
     if wrong:

@@ -15,6 +15,8 @@ from binsight.line.simulate.plan import PlannedPiece
 __all__ = ["Scene"]
 
 _BELT_MM = 1700.0  # the belt's pattern repeats: it is a loop
+# Teal, as many belts are: photos have dark, grey and white parts of their own, and what looks like the belt is belt.
+_BELT_COLOUR = np.array([30.0, 98.0, 112.0])
 _EDGE = 3  # pixels over which a piece's edge fades
 
 
@@ -124,13 +126,13 @@ class Scene:
 
 
 def _belt_pattern(height: int, width: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Dark rubber with grain, dirt and a slightly brighter middle, `(height, width, 3)`."""
+    """A belt with grain, dirt and a slightly brighter middle, `(height, width, 3)`."""
     grain = rng.normal(0, 4, (height, width))
     dirt = np.asarray(
         Image.fromarray(rng.integers(0, 255, (height // 8, width // 8), dtype=np.uint8)).resize((width, height)),
         dtype=np.float64,
     )
-    shade = 46 + 10 * np.sin(np.linspace(0, np.pi, height))[:, None]
-    grey = shade + grain + (dirt - 128) / 32
-    pattern: NDArray[np.uint8] = np.clip(grey[..., None] * np.array([1.0, 1.02, 1.06]), 0, 255).astype(np.uint8)
+    shade = 10 * np.sin(np.linspace(0, np.pi, height))[:, None]
+    light = shade + grain + (dirt - 128) / 32
+    pattern: NDArray[np.uint8] = np.clip(light[..., None] + _BELT_COLOUR, 0, 255).astype(np.uint8)
     return pattern

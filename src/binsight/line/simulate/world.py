@@ -12,7 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from binsight.line.config import LineConfig
-from binsight.line.engine import Engine
+from binsight.line.engine import Engine, Picture
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.records import (
@@ -32,9 +32,11 @@ from binsight.predictor import Predictor
 
 __all__ = ["SimulatedLine"]
 
-_TICK_S = 0.02
-_ENCODER_S = 0.02
-_STEP_S = 0.005  # the belt's position is integrated in such steps
+_CAMERA_S = 0.03  # from the exposure to the frame in memory
+_STEPS = 4  # in which the belt's position is integrated between two ticks
+_BLINDING = ("camera_stall", "camera_freeze", "camera_dark", "kill")
+_BLIND_STATES = {"starting", "stalled", "frozen", "dark", "unstable", "absent"}
+_SAME_PIECE_MM = 60.0  # what is counted further away from every true piece is none
 _IDLE_FRAME_S = 0.5  # an empty belt is looked at less often: nothing changes on it
 _CLASSIFY_S = 0.012  # virtual time of one view
 _EPOCH = dt.datetime(2026, 1, 5, 6, 0, tzinfo=dt.UTC)
@@ -53,7 +55,9 @@ class SimulatedLine:
         ledger_url: the account is written here.
         speed: the belt's speed as a share of `speed_mm_s`, by the second.
         rng: draws what the equipment does.
+        pace_s: between two ticks, and between two readings of the encoder.
         on_progress: told how far the belt has come, in pieces.
+        on_picture: shown what the engine saw in every frame.
     """
 
     def __init__(
@@ -67,11 +71,14 @@ class SimulatedLine:
         ledger_url: str,
         speed: Callable[[float], float] = lambda _: 1.0,
         rng: np.random.Generator,
+        pace_s: float = 0.02,
         on_progress: Callable[[int], None] = lambda _: None,
+        on_picture: Callable[[Picture], None] = lambda _: None,
     ) -> None:
         self.config = config
         self._predictor, self._scene, self._speed, self._rng = predictor, scene, speed, rng
-        self._on_progress = on_progress
+        self._pace_s = pace_s
+        self._on_progress, self._on_picture = on_progress, on_picture
         self._now = 0.0
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -85,13 +92,15 @@ class SimulatedLine:
         self._last_frame_s = -_IDLE_FRAME_S
         self._classifier_free_s = 0.0
         self._ledger_url = ledger_url
+        self._empty_belt: bytes | None = None  # outlives the process, as its file does
         self._life = 0  # of the line's process
         self._engine: Engine | None = None
         self._writer: LedgerWriter | None = None
         self._centres = np.array([piece.centre_mm for piece in pieces])
         self._on_belt = np.ones(len(pieces), dtype=bool)
         self.pieces = pieces
-        self.crossings: dict[int, int] = {}  # sequence number → the piece that really was on the trigger line
+        self.crossings: dict[int, int | None] = {}  # sequence number → the piece that really was on the trigger line
+        self.blind_mm: list[tuple[float, float]] = []  # travel of the belt, from and to, that nobody looked at
         self.sorter = SimulatedSorter(config.lanes, world=self, rng=rng)
         for fault in faults:
             self.later(fault.at_s, lambda fault=fault: self._begin(fault))  # type: ignore[misc]  # bound now
@@ -120,10 +129,12 @@ class SimulatedLine:
         end_s: float | None = None
         while end_s is None or self._now < end_s:
             at_s, _, call = heapq.heappop(self._queue)
+            before_mm = self._travel_mm
             self._move_belt(at_s)
             self._now = at_s
             call()
             self._write()
+            self._note_blindness(before_mm)
             if end_s is None and self._travel_mm > end_mm:
                 end_s = self._now + self.config.sorter.confirm_timeout_ms / 1000 + 1
         self.close()
@@ -154,7 +165,7 @@ class SimulatedLine:
 
     def _move_belt(self, until_s: float) -> None:
         while self._travel_s < until_s - 1e-9:
-            step_s = min(_STEP_S, until_s - self._travel_s)
+            step_s = min(self._pace_s / _STEPS, until_s - self._travel_s)
             moved = 0.0
             if not self._fails("belt_stop"):
                 moved = self.config.belt.speed_mm_s * self._speed(self._travel_s) * step_s
@@ -180,7 +191,7 @@ class SimulatedLine:
     def _turn_encoder(self) -> None:
         if self._engine is not None and self.sorter.up:
             self._engine.on_encoder(EncoderReading(self._counts(), self._now))
-        self.later(_ENCODER_S, self._turn_encoder)
+        self.later(self._pace_s, self._turn_encoder)
 
     # The camera.
 
@@ -206,7 +217,27 @@ class SimulatedLine:
             image = self._frozen.image
         frame = Frame(image, self._now, self._frame_number)
         self._frozen = frame if self._fails("camera_freeze") else None
-        self._engine.on_frame(frame)
+        self._post_frame(self._life, frame)
+
+    def _post_frame(self, life: int, frame: Frame) -> None:
+        def arrive() -> None:
+            if life == self._life and self._engine is not None:
+                self._engine.on_frame(frame)
+                if self._engine.picture is not None:
+                    self._on_picture(self._engine.picture)
+
+        self.later(_CAMERA_S, arrive)
+
+    def _is_blind(self) -> bool:
+        if self._engine is None or not self._engine.ready or self._engine.camera_state in _BLIND_STATES:
+            return True
+        return any(self._fails(kind) for kind in _BLINDING)
+
+    def _note_blindness(self, before_mm: float) -> None:
+        if self._is_blind():
+            if self.blind_mm and self.blind_mm[-1][1] >= before_mm:
+                before_mm = self.blind_mm.pop()[0]
+            self.blind_mm.append((before_mm, self._travel_mm))
 
     # The line's process.
 
@@ -224,8 +255,13 @@ class SimulatedLine:
             post=lambda call: self._post(life, call),
             seed=int(self._rng.integers(2**32)),
             on_piece=self._note_crossing,
+            empty_belt=self._empty_belt,
+            keep_belt=self._keep_belt,
         )
         self.sorter.start(_Alive(self._engine, lambda: life == self._life and self._engine is not None))
+
+    def _keep_belt(self, data: bytes) -> None:
+        self._empty_belt = data
 
     def _kill_line(self) -> None:
         self.sorter.close()
@@ -237,8 +273,8 @@ class SimulatedLine:
     def _post(self, life: int, call: Callable[[], None]) -> None:
         self.later(0, lambda: call() if life == self._life and self._engine is not None else None)
 
-    def _classify(self, views: Sequence[View], then: Callable[[Sequence[View]], None]) -> bool:
-        if self._classifier_free_s - self._now > 16 * _CLASSIFY_S:
+    def _classify(self, views: Sequence[View], then: Callable[[Sequence[View]], None], *, urgent: bool) -> bool:
+        if self._classifier_free_s - self._now > (6 if urgent else 2) * _CLASSIFY_S:
             return False
         found = self._predictor.predict_images([view.crop for view in views])
         judged = [replace(view, prediction=prediction) for view, prediction in zip(views, found, strict=True)]
@@ -248,7 +284,7 @@ class SimulatedLine:
         return True
 
     def _tick(self) -> None:
-        self.later(_TICK_S, self._tick)
+        self.later(self._pace_s, self._tick)
         if self._engine is not None:
             self._engine.tick()
 
@@ -257,8 +293,14 @@ class SimulatedLine:
             self._writer.flush()
 
     def _note_crossing(self, piece: Piece) -> None:
-        if piece.status == "seen":
-            self.crossings[piece.seq] = int(np.abs(self._centres - self._travel_mm).argmin())
+        if piece.status != "seen":
+            return
+        at_mm = self._travel_mm
+        if piece.encoder is not None:
+            at_mm -= encoder_difference(self._counts(), piece.encoder) / (self.config.belt.counts_per_mm or 1)
+        off_mm = np.abs(self._centres - at_mm)
+        nearest = int(off_mm.argmin())
+        self.crossings[piece.seq] = nearest if off_mm[nearest] <= _SAME_PIECE_MM else None
 
     # Faults.
 

@@ -1,0 +1,311 @@
+"""`binsight line run`: watch a belt, or look at a recording."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from binsight.cli.line_extras import line_extra
+from binsight.cli.line_settings import account, bundle_of, ledger_url, read_config
+from binsight.cli.options import FILE, json_option, option, quiet_option
+from binsight.cli.progress import progress_bar
+from binsight.cli.text import new_table, open_console, plain
+from binsight.errors import InputError, SettingsError
+
+if TYPE_CHECKING:
+    from binsight.line.config import LineConfig
+    from binsight.line.engine import Picture
+    from binsight.line.records import Piece
+    from binsight.predictor import Predictor
+
+__all__ = ["run"]
+
+
+@click.command(short_help="Watch a belt, or look at one's own video.")
+@click.argument("file", type=FILE, required=False, metavar="[LINE.TOML]")
+@option("--source", section="Camera", metavar="SOURCE",
+        help="rtsp://…, /dev/video0, a video file, http://… (a JPEG), mjpeg http://…, folder:DIR.")  # fmt: skip
+@option("--direction", section="Camera", type=click.Choice(["right", "left", "up", "down"]),
+        help="Where the belt carries pieces in the picture.  [recording without LINE.TOML: measured]")  # fmt: skip
+@option(
+    "--field-mm",
+    section="Camera",
+    type=click.FloatRange(1),
+    metavar="MM",
+    help="How much belt the picture shows along it.",
+)
+@option("--speed", section="Camera", type=click.FloatRange(0.1), metavar="MM/S",
+        help="Of the belt.  [recording without LINE.TOML: measured]")  # fmt: skip
+@option("--sorter", type=click.Choice(["none"]), help="none: only look, whatever LINE.TOML says.")
+@option("--model", metavar="BUNDLE", help="The model that looks.  [default: that of LINE.TOML, or waste8]")
+@option("--ledger", metavar="URL", help="sqlite:///FILE or postgresql+psycopg://….  [default: beside LINE.TOML]")
+@option("--out", section="Output", type=FILE, metavar="FILE",
+        help="Of a look: an annotated video (.mp4, .mkv, .webm), or a page with every piece (.html).")  # fmt: skip
+@json_option("Print a JSON object for each piece, as soon as it has its end.")
+@quiet_option()
+@line_extra
+def run(
+    file: Path | None,
+    source: str | None,
+    direction: str | None,
+    field_mm: float | None,
+    speed: float | None,
+    sorter: str | None,
+    model: str | None,
+    ledger: str | None,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Run the line of LINE.TOML until SIGTERM or Ctrl-C, or to the end of a recording.
+
+    A video file or folder without a sorter is a look: every frame is gone through as fast as it goes, and what was
+    seen comes out as a table, an annotated video or a page. Without LINE.TOML, the direction and speed of the belt are
+    measured in the recording. A line that could not be in time, or asks for classes that the model does not know, is
+    refused; `binsight line check` shows why.
+
+    \b
+    Examples:
+      binsight line run --source video.mp4 --out seen.mp4      one's own video, with boxes, ids and categories
+      binsight line run --source folder:frames/ --out seen.html
+      binsight line run line.toml                              the line, as it is set up
+      binsight line run line.toml --sorter none                the same, but only looking
+    """
+    config = read_config(
+        file,
+        line={"model": model},
+        camera={"source": source, "direction": direction, "field_mm": field_mm},
+        belt={"speed_mm_s": speed},
+        sorter={"kind": sorter},
+        ledger={"url": ledger},
+    )
+    if file is None and source is None:
+        raise click.UsageError("expected a LINE.TOML, or --source with a camera or a recording")
+    from binsight.predictor import Predictor
+
+    predictor = Predictor.load(bundle_of(config, file), threads=1)
+    printer = _Printer(as_json=as_json)
+    is_look = config.sorter.kind == "none" and _is_recording(config.camera.source)
+    if out is not None and not is_look:
+        raise click.UsageError("--out is for a recording without a sorter; a line's own account is its ledger")
+    if not is_look:
+        _run_line(config, file, predictor, printer)
+        return
+    if file is None:
+        config = _measured(config, direction=direction, speed=speed, quiet=quiet or as_json)
+    with tempfile.TemporaryDirectory() as folder:
+        # Without a file, nobody asked for an account that stays.
+        url = ledger_url(config, file) if file or ledger else f"sqlite:///{folder}/ledger.sqlite"
+        _look(config, predictor, url, out, printer, quiet=quiet)
+
+
+class _Printer:
+    """Says what became of each piece, as JSON lines; else counts for a table at the end."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    def take(self, piece: Piece) -> None:
+        """One more state of a piece."""
+        from binsight.line.messages import piece_message
+        from binsight.line.records import ENDS
+
+        if piece.status not in ENDS:
+            return
+        self.counts[piece.category or "not known", piece.decision or "late"] += 1
+        if self._as_json:
+            sys.stdout.write(json.dumps(piece_message(piece)) + "\n")
+            sys.stdout.flush()
+
+    def close(self) -> None:
+        """Print the table."""
+        if self._as_json:
+            return
+        console, table = open_console(), new_table("category", "sure", "to review")
+        for category in sorted({category for category, _ in self.counts}):
+            sure = self.counts[category, "accept"]
+            table.add_row(
+                category, f"{sure:,}", f"{sum(self.counts[key] for key in self.counts if key[0] == category) - sure:,}"
+            )
+        console.print(table)
+
+
+def _is_recording(source: str) -> bool:
+    import stat
+
+    if source.startswith("folder:"):
+        return True
+    try:
+        return stat.S_ISREG(Path(source).stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+# A look at a recording.
+
+
+def _measured(config: LineConfig, *, direction: str | None, speed: float | None, quiet: bool) -> LineConfig:
+    """The settings with the direction and speed that are seen in the recording, where they were not given."""
+    from binsight.line.sources.survey import measure_motion
+
+    if direction is not None and speed is not None:
+        return config
+    motion = measure_motion(_recording(config))
+    if motion is None:
+        if not quiet:
+            click.echo("note: nothing is seen to move evenly; the belt's speed and direction are guesses", err=True)
+        return config
+    direction = direction or motion.direction
+    speed = speed or motion.field_per_s * config.camera.field_mm
+    if not quiet:
+        share = speed / config.camera.field_mm
+        click.echo(f"belt: pieces move {direction}, {share:.0%} of the picture a second", err=True)
+    return read_config(
+        None,
+        **config.model_dump(exclude_unset=True, exclude={"camera", "belt"}),
+        camera={**config.camera.model_dump(exclude_unset=True), "direction": direction},
+        belt={**config.belt.model_dump(exclude_unset=True), "speed_mm_s": speed},
+    )
+
+
+def _recording(config: LineConfig) -> Any:
+    from binsight.line.run import SystemClock
+    from binsight.line.sources.opening import open_source
+
+    camera = config.camera
+    return open_source(camera.source, SystemClock(), frames_per_second=camera.frames_per_second, every_frame=True)
+
+
+def _look(
+    config: LineConfig, predictor: Predictor, url: str, out: Path | None, printer: _Printer, *, quiet: bool
+) -> None:
+    from binsight.line.detect import Detector
+    from binsight.line.drawing import draw_picture
+    from binsight.line.gallery import write_gallery
+    from binsight.line.ledger.database import open_database
+    from binsight.line.ledger.writer import LedgerWriter
+    from binsight.line.looking import look
+    from binsight.line.recorder import VIDEO_SUFFIXES
+    from binsight.line.sources.survey import learn_belt
+
+    suffix = "" if out is None else out.suffix.lower()
+    if suffix not in {"", ".html", *VIDEO_SUFFIXES}:
+        raise InputError(f"expected --out with {', '.join(sorted(VIDEO_SUFFIXES))} or .html, got {out}")
+    camera = config.camera
+    detector = Detector(region=camera.region, direction=camera.direction, field_mm=camera.field_mm)
+    belt = learn_belt(_recording(config), detector)
+    ledger = LedgerWriter(open_database(url), threaded=False)
+    best: list[Picture] = []
+
+    def keep(picture: Picture) -> None:
+        if picture.pieces and len(picture.pieces) >= len(best[0].pieces if best else ()):
+            best[:] = [picture]
+
+    try:
+        with _video(out if suffix in VIDEO_SUFFIXES else None) as video, progress_bar("Frames", quiet=quiet) as update:
+            found = look(
+                config,
+                predictor=predictor,
+                ledger=ledger,
+                empty_belt=belt,
+                on_piece=printer.take,
+                on_picture=keep if video is None else lambda p: video.add(draw_picture(p, config), p.frame.captured_s),
+                on_progress=lambda done: update(done, 0),
+            )
+    finally:
+        ledger.close()
+    if found.frames == 0:
+        raise InputError(f"expected frames in {camera.source}, found none that can be read")
+    if out is not None and suffix == ".html":
+        drawn = draw_picture(best[0], config) if best else None
+        write_gallery(out, url, config, title=Path(camera.source).name, picture=drawn)
+    printer.close()
+    click.echo(f"{found.pieces:,} pieces in {found.frames:,} frames ({found.seconds:.0f} s)", err=True)
+    if found.broken:
+        click.echo(f"note: {found.broken:,} frames could not be decoded", err=True)
+    if not found.belt_known:
+        click.echo("note: the belt was never seen empty enough to find pieces on it; see docs/line.md", err=True)
+
+
+@contextlib.contextmanager
+def _video(out: Path | None) -> Iterator[Any]:
+    if out is None:
+        yield None
+        return
+    from binsight.line.recorder import recording
+
+    with recording(out) as recorder:
+        yield recorder
+
+
+# The line itself.
+
+
+def _run_line(config: LineConfig, file: Path | None, predictor: Predictor, printer: _Printer) -> None:
+    import logging
+
+    from binsight.line.alarms import Alarm
+    from binsight.line.budget import start_faults
+    from binsight.line.ledger.database import open_database
+    from binsight.line.ledger.writer import LedgerWriter
+    from binsight.line.run import LineRunner, SystemClock
+    from binsight.line.sorters.opening import open_sorter
+    from binsight.line.sources.opening import open_source
+
+    faults = start_faults(config, account(config, predictor))
+    if faults:
+        raise SettingsError("the line could not be in time: " + "; ".join(faults))
+    clock, camera = SystemClock(), config.camera
+    # The camera first: what cannot be opened must not leave an empty ledger behind.
+    source = open_source(
+        camera.source,
+        clock,
+        frames_per_second=camera.frames_per_second,
+        open_timeout_s=camera.open_timeout_s,
+        stalled_after_s=camera.stalled_after_ms / 1000,
+    )
+    logging.basicConfig(format="binsight: %(message)s", level=logging.WARNING)
+    url = ledger_url(config, file)
+    belt_file = (Path() if file is None else file.parent) / f"{config.line.name}.belt.npz"
+    sorter = open_sorter(config, clock)
+    ledger = LedgerWriter(open_database(url))
+
+    def tell(alarm: Alarm) -> None:
+        click.echo(plain(f"binsight: {alarm.code} {'since' if alarm.active else 'over'}: {alarm.detail}"), err=True)
+
+    runner = LineRunner(
+        config,
+        predictor=predictor,
+        source=source,
+        sorter=sorter,
+        ledger=ledger,
+        clock=clock,
+        belt_file=belt_file,
+        on_piece=printer.take,
+        on_alarm=tell,
+    )
+    click.echo(plain(f"binsight: {config.line.name} watches {config.camera.source}"), err=True)
+    with _stopping_on_signals(runner.stop):
+        runner.run()
+    printer.close()
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the line in good order."""
+    before = {number: signal.signal(number, lambda *_: stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

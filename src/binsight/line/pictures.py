@@ -1,0 +1,44 @@
+"""Pictures that are written whole, in the format that their name asks for."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from binsight.errors import InputError
+from binsight.files import write_whole
+
+__all__ = ["encode_picture", "picture_format", "write_picture"]
+
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+
+def write_picture(path: Path, image: Image.Image) -> None:
+    """Write a picture.
+
+    Raises:
+        InputError: its name asks for a format that is none of ours.
+        OutputError: it cannot be written.
+    """
+    write_whole(path, encode_picture(image, picture_format(path)))
+
+
+def picture_format(path: Path) -> str:
+    """The format that a name asks for.
+
+    Raises:
+        InputError: none of ours.
+    """
+    kind = _FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise InputError(f"expected a picture's name with {', '.join(_FORMATS)}, got {path}")
+    return kind
+
+
+def encode_picture(image: Image.Image, kind: str = "JPEG") -> bytes:
+    """The picture as a file's bytes."""
+    stream = io.BytesIO()
+    image.save(stream, kind, quality=85)
+    return stream.getvalue()
