@@ -159,7 +159,8 @@ def test_frame(line: WatchedLine, client: FlaskClient) -> None:
 def test_push(line: WatchedLine, client: FlaskClient) -> None:
     """A device pushes frames; the line gets the newest, with its age and the belt's counts."""
     headers = {
-        "X-Binsight-Device": "cam", "X-Binsight-Sequence": "7", "X-Binsight-Age-Ms": "120.5", "X-Binsight-Encoder": "42",
+        "X-Binsight-Device": "cam", "X-Binsight-Sequence": "7", "X-Binsight-Age-Ms": "120.5",
+        "X-Binsight-Encoder": "42",
     }  # fmt: skip
     answer = client.post("/lines/line1/frames", data=jpeg(), content_type="image/jpeg", headers=headers)
     assert answer.json == {"newest": True}

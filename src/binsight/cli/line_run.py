@@ -48,7 +48,7 @@ __all__ = ["run"]
 @option("--sorter", type=click.Choice(["none"]), help="none: only look, whatever LINE.TOML says.")
 @option("--model", metavar="BUNDLE", help="The model that looks.  [default: that of LINE.TOML, or waste8]")
 @option("--http", section="Output", type=click.IntRange(0, 65_535), metavar="PORT",
-        help="Serve the dashboard at http://HOST:PORT/lines; 0 takes a free port. Not for a look at a recording.")  # fmt: skip
+        help="Serve the dashboard at http://HOST:PORT/lines; 0 takes a free port.")  # fmt: skip
 @option("--http-host", section="Output", default="127.0.0.1", show_default=True, metavar="HOST",
         help="Address for --http; 0.0.0.0 or :: lets other machines in.")  # fmt: skip
 @option("--ledger", metavar="URL", help="sqlite:///FILE or postgresql+psycopg://….  [default: beside LINE.TOML]")
