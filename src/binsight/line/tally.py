@@ -72,7 +72,7 @@ class Tally:
         """Pieces a minute, by the lane where they lie, over the last minute."""
         while self._recent and self._recent[0][0] < now_s - _RATE_S:
             self._recent.popleft()
-        span_s = min(_RATE_S, max(1.0, now_s - self._since_s))
+        span_s = min(_RATE_S, max(10.0, now_s - self._since_s))
         counts = Counter(lane for _, lane in self._recent)
         return Counter({lane: round(count * 60 / span_s) for lane, count in counts.items()})
 
