@@ -109,7 +109,8 @@ class WatchedLine:
             category="red", confidence=0.98, scores={"red": 0.98, "green": 0.015, "blue": 0.005}, decision="accept",
             lane=1, target=884201, encoder=882134, commanded_at=at + dt.timedelta(milliseconds=20),
             acknowledged_at=at + dt.timedelta(milliseconds=21), ack_result="accepted",
-            confirmed_at=at + dt.timedelta(seconds=3), confirm_result="ejected", latency_ms=38.5, model_name="tiny", model_version="1.0.0",
+            confirmed_at=at + dt.timedelta(seconds=3), confirm_result="ejected", latency_ms=38.5, model_name="tiny",
+            model_version="1.0.0",
         )  # fmt: skip
         return self.change(replace(piece, **values))
 

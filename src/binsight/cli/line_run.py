@@ -308,9 +308,7 @@ def _run_line(
         on_piece=take,
         on_alarm=watch.on_alarm,
     )
-    looking = watch.looking(
-        runner, source=source, publish=sorter.publish, http=http, model=bundle_of(config, file)
-    )
+    looking = watch.looking(runner, source=source, publish=sorter.publish, http=http, model=bundle_of(config, file))
     click.echo(plain(f"binsight: {config.line.name} watches {config.camera.source}"), err=True)
     with looking, _stopping_on_signals(runner.stop):
         runner.run()
