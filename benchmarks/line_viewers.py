@@ -2,8 +2,8 @@
 
     python benchmarks/line_viewers.py [--viewers 100] [--seconds 6]
 
-The line has 20 pictures of 640 x 480 and 20 pieces a second. Viewers read all that comes, in a process of their own; the
-figures are the server's processor time, as a share of one core.
+The line has 20 pictures of 640 x 480 and 20 pieces a second. Viewers read all that comes, in a process of their own;
+the figures are the server's processor time, as a share of one core.
 """
 
 from __future__ import annotations

@@ -108,7 +108,8 @@ function label(box, lane) {
   const element = make("a", { href: address(`piece/${box.id}`), tabIndex: -1 });
   element.textContent = box.category ? `#${box.seq} ${titleOf(box.category)}${box.decision === "review" ? "?" : ""}` : `#${box.seq}`;
   element.dataset.lane = lane;
-  element.style.left = `${100 * box.left}%`;
+  if (box.left > 0.7) element.style.right = `${100 * (1 - box.right)}%`; // or its end would be cut off
+  else element.style.left = `${100 * box.left}%`;
   element.style.top = `${100 * box.top}%`;
   return element;
 }
