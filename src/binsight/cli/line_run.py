@@ -47,6 +47,10 @@ __all__ = ["run"]
         help="Of the belt.  [recording without LINE.TOML: measured]")  # fmt: skip
 @option("--sorter", type=click.Choice(["none"]), help="none: only look, whatever LINE.TOML says.")
 @option("--model", metavar="BUNDLE", help="The model that looks.  [default: that of LINE.TOML, or waste8]")
+@option("--http", section="Output", type=click.IntRange(0, 65_535), metavar="PORT",
+        help="Serve the dashboard at http://HOST:PORT/lines; 0 takes a free port.")  # fmt: skip
+@option("--http-host", section="Output", default="127.0.0.1", show_default=True, metavar="HOST",
+        help="Address for --http; 0.0.0.0 or :: lets other machines in.")  # fmt: skip
 @option("--ledger", metavar="URL", help="sqlite:///FILE or postgresql+psycopg://….  [default: beside LINE.TOML]")
 @option("--out", section="Output", type=FILE, metavar="FILE",
         help="Of a look: an annotated video (.mp4, .mkv, .webm), or a page with every piece (.html).")  # fmt: skip
@@ -62,6 +66,8 @@ def run(
     sorter: str | None,
     model: str | None,
     ledger: str | None,
+    http: int | None,
+    http_host: str,
     out: Path | None,
     as_json: bool,
     quiet: bool,
@@ -78,6 +84,7 @@ def run(
       binsight line run --source video.mp4 --out seen.mp4      one's own video, with boxes, ids and categories
       binsight line run --source folder:frames/ --out seen.html
       binsight line run line.toml                              the line, as it is set up
+      binsight line run line.toml --http 9696                  the same, with its dashboard
       binsight line run line.toml --sorter none                the same, but only looking
     """
     config = read_config(
@@ -98,8 +105,10 @@ def run(
     if out is not None and not is_look:
         raise click.UsageError("--out is for a recording without a sorter; a line's own account is its ledger")
     if not is_look:
-        _run_line(config, file, predictor, printer)
+        _run_line(config, file, predictor, printer, http=None if http is None else (http_host, http))
         return
+    if http is not None:
+        raise click.UsageError("--http is for a line; a look at a recording ends with what --out shows")
     if file is None:
         config = _measured(config, direction=direction, speed=speed, quiet=quiet or as_json)
     with tempfile.TemporaryDirectory() as folder:
@@ -251,10 +260,12 @@ def _video(out: Path | None) -> Iterator[Any]:
 # The line itself.
 
 
-def _run_line(config: LineConfig, file: Path | None, predictor: Predictor, printer: _Printer) -> None:
+def _run_line(
+    config: LineConfig, file: Path | None, predictor: Predictor, printer: _Printer, *, http: tuple[str, int] | None
+) -> None:
     import logging
 
-    from binsight.line.alarms import Alarm
+    from binsight.cli.line_watch import LineWatch
     from binsight.line.budget import start_faults
     from binsight.line.ledger.database import open_database
     from binsight.line.ledger.writer import LedgerWriter
@@ -280,8 +291,11 @@ def _run_line(config: LineConfig, file: Path | None, predictor: Predictor, print
     sorter = open_sorter(config, clock)
     ledger = LedgerWriter(open_database(url))
 
-    def tell(alarm: Alarm) -> None:
-        click.echo(plain(f"binsight: {alarm.code} {'since' if alarm.active else 'over'}: {alarm.detail}"), err=True)
+    watch = LineWatch(config, url, predictor.taxonomy, clock)
+
+    def take(piece: Piece) -> None:
+        printer.take(piece)
+        watch.on_piece(piece)
 
     runner = LineRunner(
         config,
@@ -291,11 +305,12 @@ def _run_line(config: LineConfig, file: Path | None, predictor: Predictor, print
         ledger=ledger,
         clock=clock,
         belt_file=belt_file,
-        on_piece=printer.take,
-        on_alarm=tell,
+        on_piece=take,
+        on_alarm=watch.on_alarm,
     )
+    looking = watch.looking(runner, source=source, publish=sorter.publish, http=http, model=bundle_of(config, file))
     click.echo(plain(f"binsight: {config.line.name} watches {config.camera.source}"), err=True)
-    with _stopping_on_signals(runner.stop):
+    with looking, _stopping_on_signals(runner.stop):
         runner.run()
     printer.close()
 

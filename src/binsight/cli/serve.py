@@ -67,7 +67,9 @@ def _read_config(ctx: click.Context, _parameter: click.Parameter, path: Path | N
     values: dict[str, Any] = {}
     faults = []
     for key, value in read_toml(path).items():
-        if key not in known:
+        if key == "lines":
+            values[key] = [str(part) for part in (value if isinstance(value, list) else [value])]
+        elif key not in known:
             faults.append(f"no setting {key}; {suggest(key, known)}")
         elif isinstance(value, dict) or (isinstance(value, list) and not known[key].is_tuple):
             faults.append(f"{key}: expected one value")
@@ -105,6 +107,15 @@ def _print_new_key(ctx: click.Context, parameter: click.Parameter, name: str | N
     help="Settings in TOML, named as the flags are: max_photo_mb = 10. Flags and variables go before it.",
 )
 @option(
+    "--lines",
+    type=FILE,
+    multiple=True,
+    metavar="LINE.TOML",
+    envvar="BINSIGHT_LINES",
+    show_envvar=True,
+    help="Show a line that runs in another program, from its ledger, at /lines; may be repeated.",
+)
+@option(
     "--new-key",
     metavar="NAME",
     is_eager=True,
@@ -112,7 +123,7 @@ def _print_new_key(ctx: click.Context, parameter: click.Parameter, name: str | N
     callback=_print_new_key,
     help="Make a key for NAME: print the line for the key file, show the key on standard error, and exit.",
 )
-def serve(**values: Any) -> None:
+def serve(lines: tuple[Path, ...], **values: Any) -> None:
     """Serve the HTTP API and the web page; docs/http-api.md teaches the API, /docs on the server lists it.
 
     SIGHUP loads new versions of the bundles without an interruption; SIGTERM finishes what was received and exits.
@@ -124,6 +135,7 @@ def serve(**values: Any) -> None:
       binsight serve --model waste8 --model lab=my.zip
       binsight serve --new-key phone-app >> keys      a key, and its line for --api-keys
       binsight serve --config server.toml --api-keys keys
+      binsight serve --lines line.toml                the dashboard of a line that runs already
       curl -F file=@can.jpg http://localhost:9696/predict
     """
     settings = Settings(**{name: _value(_SETTINGS[name], value) for name, value in values.items()})
@@ -134,8 +146,27 @@ def serve(**values: Any) -> None:
             raise
         raise MissingExtraError("serving", "serve") from error
     logging.basicConfig(format="binsight: %(message)s", level=logging.WARNING)
-    if not run_server(settings, announce=lambda url: click.echo(f"binsight: taking photos at {url}", err=True)):
+    shown = _open_lines(lines)
+    announce = lambda url: click.echo(f"binsight: taking photos at {url}", err=True)  # noqa: E731
+    if not run_server(settings, announce=announce, lines=shown):
         sys.exit(1)
+
+
+def _open_lines(files: tuple[Path, ...]) -> list[Any]:
+    if not files:
+        return []
+    from binsight.cli.line_extras import line_extra
+
+    found: list[Any] = []
+
+    @line_extra
+    def open_all() -> None:
+        from binsight.cli.line_watch import followed_lines
+
+        found.extend(followed_lines(files))
+
+    open_all()
+    return found
 
 
 def _value(setting: Setting, given: Any) -> Any:

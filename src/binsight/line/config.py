@@ -252,6 +252,13 @@ class AlarmSettings(_Table):
     late_share: Share = 0.01
     webhook: str | None = None
 
+    @field_validator("webhook")
+    @classmethod
+    def _is_an_address(cls, webhook: str | None) -> str | None:
+        if webhook is not None and not webhook.startswith(("http://", "https://")):
+            raise ValueError(f"expected http://… or https://…, got {webhook!r}")
+        return webhook
+
 
 class Shift(_Table):
     """`[[shifts]]`: a name and when it starts; it ends where the next one starts."""

@@ -12,7 +12,7 @@ from binsight.line.field import Field
 from binsight.line.records import Box, Piece
 from binsight.line.track import Track
 
-__all__ = ["draw_picture"]
+__all__ = ["draw_picture", "track_box"]
 
 # Of Okabe and Ito: told apart with any colour vision.
 _LANE_COLOURS = ("#56b4e9", "#009e73", "#e69f00", "#f0e442", "#cc79a7", "#0072b2")
@@ -56,7 +56,7 @@ def _draw_track(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     config: LineConfig,
 ) -> None:
-    box = track.blob.box if track.blob is not None else _inside(track, field)
+    box = track_box(track, field)
     if box.width < 1 or box.height < 1:
         return
     colour = _colour(piece, config)
@@ -73,8 +73,10 @@ def _draw_track(
     draw.multiline_text((x + 2, y), _label(piece, config), fill="black", font=font)
 
 
-def _inside(track: Track, field: Field) -> Box:
-    """Where it is expected, as far as that is in the field."""
+def track_box(track: Track, field: Field) -> Box:
+    """Where it was seen; else where it is expected, as far as that is in the field."""
+    if track.blob is not None:
+        return track.blob.box
     tail, head = (min(max(mm, 0.0), field.length_mm) for mm in track.along)
     return field.box((tail, head), track.across)
 

@@ -36,6 +36,7 @@ from binsight.line.track import Track, Tracker, Tracking
 from binsight.line.views import cut_view, make_thumbnail
 from binsight.line.vote import vote
 from binsight.predictor import Predictor
+from binsight.probability.cusum import BernoulliCusum
 
 __all__ = ["Engine", "Picture"]
 
@@ -131,6 +132,7 @@ class Engine:
         self._unseen = 0
         self.camera_state: CameraState = "starting"
         self._frame_s = self._last_piece_s = clock.now()
+        self._drift = BernoulliCusum()
         self._review, self._late = ShareAlarm(config.alarms.review_share), ShareAlarm(config.alarms.late_share)
         self.dispatcher = Dispatcher(
             config, clock=clock, belt=self.belt, sorter=sorter, ledger=ledger, post=post, on_change=self._changed
@@ -338,6 +340,9 @@ class Engine:
         self._show(piece)
         review = self._review.add(found.decision == "review")
         self.alarms.set("review_share", active=review, detail=f"{self._review.share:.0%} of the last pieces to review")
+        drift = self._drift.add(found.decision == "review")
+        usual = self._drift.p0 or 0.0
+        self.alarms.set("drift", active=drift, detail=f"the share to review has risen beyond its usual {usual:.1%}")
         self._route(piece, candidate)
 
     def _route(self, piece: Piece, candidate: _Candidate) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from flask import Flask, Response, g, request
@@ -15,6 +16,9 @@ from binsight.serving.api import api_blueprint
 from binsight.serving.docs_page import docs_blueprint
 from binsight.serving.gate import install_gate
 from binsight.serving.health import health_blueprint
+from binsight.serving.line_metrics import LineCollector
+from binsight.serving.line_port import Line
+from binsight.serving.lines import lines_blueprint
 from binsight.serving.problems import ProblemError, image_problem, problem_response
 from binsight.serving.service import Service
 from binsight.serving.settings import Settings
@@ -32,13 +36,20 @@ _CODES = {
 }
 
 
-def create_app(settings: Settings | None = None, *, load: bool = True, log_stream: TextIO | None = None) -> Flask:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    load: bool = True,
+    log_stream: TextIO | None = None,
+    lines: Sequence[Line] = (),
+) -> Flask:
     """A WSGI application that serves the models of `settings`.
 
     Args:
         settings: by default `Settings()`.
         load: load the models now. When False the application answers 503 until its `Service.load` was called.
         log_stream: where the access log goes; by default standard error.
+        lines: have pages, calls and metrics of their own.
 
     Raises:
         BinsightError: a model is missing or not sound.
@@ -47,7 +58,7 @@ def create_app(settings: Settings | None = None, *, load: bool = True, log_strea
     app = Flask("binsight.serving", static_folder=None)
     service = app.extensions["binsight"] = Service.create(settings)
     install_gate(app, service, log_stream)
-    _register_blueprints(app, service)
+    _register_blueprints(app, service, lines)
     app.register_error_handler(Exception, _answer_error)
     if settings.trusted_proxies:
         n = settings.trusted_proxies
@@ -57,17 +68,22 @@ def create_app(settings: Settings | None = None, *, load: bool = True, log_strea
     return app
 
 
-def _register_blueprints(app: Flask, service: Service) -> None:
+def _register_blueprints(app: Flask, service: Service, lines: Sequence[Line]) -> None:
     from binsight.serving.page import page_blueprint  # noqa: PLC0415
 
     blueprints = [
         api_blueprint(),
         health_blueprint(),
-        docs_blueprint(service.settings),
+        docs_blueprint(service.settings, has_lines=bool(lines)),
         v2_health_blueprint(),
         v2_blueprint(),
         page_blueprint(),
     ]
+    if lines:
+        from binsight.serving.lines_page import lines_page_blueprint  # noqa: PLC0415
+
+        blueprints += [lines_blueprint(lines), lines_page_blueprint([line.name for line in lines])]
+        service.telemetry.registry.register(LineCollector(lines))
     if service.settings.admin_keys:
         blueprints.append(admin_blueprint())
     if service.settings.feedback_dir is not None:

@@ -24,6 +24,7 @@ from werkzeug.test import run_wsgi_app
 
 from binsight.serving.problems import ProblemError
 from binsight.serving.service import Service, draining
+from binsight.serving.streams import STREAMS, Subscription
 from binsight.serving.uploads import ADMITTED, BEGUN, REFUSED, BodyAwaited, Holding, body_too_large
 
 __all__ = ["MAX_HEADERS", "Bridge", "RawAnswer"]
@@ -75,19 +76,23 @@ class Bridge:
         # Few: when a thousand uploads begin at once, probes must not wait behind all of the questions.
         self._asking = ThreadPoolExecutor(2, thread_name_prefix="binsight-ask")
         self._receiving: set[asyncio.Timeout] = set()
+        self._streams: set[Subscription] = set()
         self._cut_at = float("inf")
         self._cut = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        environ = _environ(scope)
+        streams: list[Subscription] = []
+        environ = _environ(scope) | {STREAMS: streams}
         with self.service.budget.hold() as holding:
             try:
                 answer = await self._answer(environ, receive, holding)
             except _GoneError:
                 return
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        await send({"type": "http.response.body", "body": answer.body, "more_body": bool(streams)})
+        for stream in streams:
+            await self._continue(stream, receive, send)
 
     def refuse(self, problem: ProblemError, scope: Message) -> RawAnswer:
         """The answer to what was no request at all; it gets an id and is logged and counted like any other."""
@@ -102,6 +107,8 @@ class Bridge:
             Whether all were finished in time.
         """
         self._cut_at = asyncio.get_running_loop().time() + timeout_s
+        for stream in list(self._streams):
+            stream.close()
         for limit in self._receiving:
             limit.reschedule(min(limit.when() or self._cut_at, self._cut_at))
         pending: set[asyncio.Task[None]] = set()
@@ -131,6 +138,22 @@ class Bridge:
         answer = await loop.run_in_executor(self._pool, self._run, {**environ, "wsgi.input": io.BytesIO(body)})
         assert isinstance(answer, RawAnswer)  # noqa: S101 - the body is there
         return answer
+
+    async def _continue(self, stream: Subscription, receive: Receive, send: Send) -> None:
+        """Send what comes, without a thread, until it ends or the client goes away."""
+        gone = asyncio.ensure_future(_until_gone(receive))
+        gone.add_done_callback(lambda _: stream.close())
+        self._streams.add(stream)
+        if self._cut_at != float("inf"):
+            stream.close()
+        try:
+            while (part := await stream.next()) is not None:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._streams.discard(stream)
+            stream.close()
+            gone.cancel()
 
     async def _receive(self, receive: Receive, limit: int, holding: Holding) -> bytes:
         """The body, up to `limit` bytes.
@@ -170,6 +193,11 @@ class Bridge:
             return awaited.size
         fields = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         return RawAnswer(int(status.split(" ", 1)[0]), fields, b"".join(parts))
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _environ(scope: Message) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from flask import Flask, Response, g, request
+from pydantic import BaseModel
 
+from binsight.serving.line_schemas import QUERIES as LINE_QUERIES
 from binsight.serving.problems import ProblemError
 from binsight.serving.schemas import PredictQuery, ReloadQuery
 from binsight.serving.security import RateLimiter, client_network, cors_headers, find_key, is_own_page, presented_key
@@ -21,12 +23,12 @@ from binsight.serving.uploads import ADMITTED, BEGUN, REFUSED
 __all__ = ["install_gate"]
 
 # Blueprints that everyone may read, as often as they like: probes, documentation, the page.
-_OPEN = frozenset({"health", "v2_health", "docs", "page"})
-# Blueprints that change something: no other site's page may use a visitor's browser to call them.
-_CHANGING = frozenset({"admin", "feedback"})
+_OPEN = frozenset({"health", "v2_health", "docs", "page", "lines_page"})
+# Blueprints that change something by POST: no other site's page may use a visitor's browser to call them.
+_CHANGING = frozenset({"admin", "feedback", "lines"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_PATH = 200
-_PARAMETERS = {"api.predict": tuple(PredictQuery.model_fields), "admin.reload": tuple(ReloadQuery.model_fields)}
+_QUERIES: dict[str, type[BaseModel]] = {"api.predict": PredictQuery, "admin.reload": ReloadQuery, **LINE_QUERIES}
 
 
 def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> None:
@@ -49,7 +51,7 @@ def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> Non
             return None
         _authenticate(service)
         _check_query()
-        if request.blueprint in _CHANGING:
+        if request.blueprint in _CHANGING and request.method == "POST":
             _check_origin(service)
         is_new = ADMITTED not in request.environ  # a request with a large body comes twice
         if limiter is not None and is_new and (wait_s := limiter.wait_s(g.client)):
@@ -90,7 +92,8 @@ def _authenticate(service: Service) -> None:
 
 def _check_query() -> None:
     """A parameter that is misspelled or given twice must not be silently without effect."""
-    known = _PARAMETERS.get(request.endpoint or "", ())
+    query = _QUERIES.get(request.endpoint or "")
+    known = () if query is None else tuple(query.model_fields)
     for name, values in request.args.lists():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

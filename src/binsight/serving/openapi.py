@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from binsight import __version__
-from binsight.serving import schemas, v2_schemas
+from binsight.serving import line_schemas, schemas, v2_schemas
 from binsight.serving.problems import KINDS, MEDIA_TYPE
 from binsight.serving.settings import Settings
 
@@ -39,6 +39,7 @@ class _Operation:
         query: the type of its query parameters.
         tag: the group it belongs to.
         guarded: whether it needs an API key when keys are configured.
+        body: the type of its JSON body, where that is all there is to it.
     """
 
     method: _Method
@@ -49,6 +50,7 @@ class _Operation:
     query: type[BaseModel] | None = None
     tag: str = "Server"
     guarded: bool = False
+    body: type[BaseModel] | None = None
 
 
 _BUSY = ("queue_full", "rate_limited", "loading", "draining", "deadline")
@@ -146,11 +148,87 @@ _FEEDBACK = _Operation(
 )
 
 
-def openapi_document(settings: Settings) -> dict[str, Any]:
+_LINE_BUSY = ("rate_limited", "ledger_away")
+_KNOWN_LINE = ("unknown_line", *_LINE_BUSY)
+_LINE_BODY = ("bad_request", "bad_parameter", "forbidden", "slow_upload", "length_required", "too_large")
+_LINES: tuple[tuple[_Method, str, str, _Answers | str, tuple[str, ...]], ...] = (
+    ("get", ".json", "The lines.", (line_schemas.LineList,), ("rate_limited",)),
+    ("get", "/{name}/overview", "How a line is.", (line_schemas.LineOverview,), _KNOWN_LINE),
+    (
+        "get",
+        "/{name}/events",
+        "Events `anew` (LineAnew), `overview` (LineOverview), `pieces` (of PieceEntry), `alarm` (AlarmEntry), `frame`.",
+        "text/event-stream",
+        ("bad_parameter", *_KNOWN_LINE),
+    ),
+    ("get", "/{name}/frame", "The newest picture of the belt.", "image/jpeg", ("no_frame", *_KNOWN_LINE)),
+    (
+        "post",
+        "/{name}/frames",
+        "Push a picture of the belt.",
+        (line_schemas.FrameAnswer,),
+        (*_LINE_BODY, *_PHOTO, "unsupported_media_type", "not_here", "queue_full", "draining", *_KNOWN_LINE),
+    ),
+    (
+        "post",
+        "/{name}/trigger",
+        "Say that a piece is at the trigger line now.",
+        (line_schemas.TriggerAnswer,),
+        (*_LINE_BODY, "unsupported_media_type", "not_here", "draining", *_KNOWN_LINE),
+    ),
+    ("get", "/{name}/pieces", "The newest pieces.", (line_schemas.PieceList,), ("bad_parameter", *_KNOWN_LINE)),
+    ("get", "/{name}/pieces/{piece}", "A piece.", (line_schemas.PieceDetail,), ("unknown_piece", *_KNOWN_LINE)),
+    ("get", "/{name}/pieces/{piece}/picture", "Its picture.", "image/jpeg", ("unknown_piece", *_KNOWN_LINE)),
+    ("get", "/{name}/shifts", "Sums of shifts.", (line_schemas.ShiftList,), ("bad_parameter", *_KNOWN_LINE)),
+    ("get", "/{name}/alarms", "Alarms.", (line_schemas.AlarmList,), ("bad_parameter", *_KNOWN_LINE)),
+    (
+        "post",
+        "/{name}/audit/next",
+        "A piece to label, blind.",
+        (line_schemas.AuditItem,),
+        (*_LINE_BODY, "unsupported_media_type", "draining", *_KNOWN_LINE),
+    ),
+    (
+        "post",
+        "/{name}/audit/{piece}",
+        "Say what a piece is.",
+        (line_schemas.LabelAnswer,),
+        (*_LINE_BODY, "unsupported_media_type", "already_labelled", "draining", *_KNOWN_LINE),
+    ),
+)
+_LINE_QUERIES: dict[str, type[BaseModel]] = {
+    "/{name}/events": line_schemas.EventsQuery,
+    "/{name}/pieces": line_schemas.PiecesQuery,
+    "/{name}/shifts": line_schemas.CountQuery,
+    "/{name}/alarms": line_schemas.LimitQuery,
+}
+_LINE_BODIES: dict[str, type[BaseModel]] = {
+    "/{name}/trigger": line_schemas.TriggerBody,
+    "/{name}/audit/next": line_schemas.AuditQuestion,
+    "/{name}/audit/{piece}": line_schemas.AuditLabel,
+}
+_LINE_OPERATIONS = tuple(
+    _Operation(
+        method, "/lines" + path, summary, answer, problems, query=_LINE_QUERIES.get(path), tag="Lines", guarded=True,
+        body=_LINE_BODIES.get(path),
+    )
+    for method, path, summary, answer, problems in _LINES
+)  # fmt: skip
+_FRAME_HEADERS = (
+    ("X-Binsight-Device", "Who sends it.", {"type": "string", "maxLength": 64}),
+    ("X-Binsight-Sequence", "The device's own number of it: what came before is dropped.", {"type": "integer"}),
+    ("X-Binsight-Age-Ms", "Milliseconds since it was exposed.", {"type": "number", "minimum": 0}),
+    ("X-Binsight-Encoder", "The belt's counts at exposure.", {"type": "integer", "minimum": 0}),
+)
+
+
+def openapi_document(settings: Settings, *, has_lines: bool = False) -> dict[str, Any]:
     """The document for a server with these settings: calls that are off are not in it."""
     operations = _OPERATIONS + _V2_OPERATIONS + (_ADMIN_OPERATIONS if settings.admin_keys else ())
     if settings.feedback_dir is not None:
         operations += (_FEEDBACK,)
+    if has_lines:
+        operations += _LINE_OPERATIONS
     schemes: _Schema = {}
     if settings.api_keys or settings.admin_keys:
         schemes["bearer"] = {"type": "http", "scheme": "bearer"}
@@ -192,6 +270,16 @@ def _operation(operation: _Operation, settings: Settings) -> _Schema:
     elif operation.path == "/feedback":
         document["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _feedback_form()}}}
         document["responses"]["201"] = document["responses"]["200"]
+    elif operation.path.endswith("/frames"):
+        schema = {"type": "string", "format": "binary"}
+        document["requestBody"] = {"required": True, "content": {"image/jpeg": {"schema": schema}}}
+        document.setdefault("parameters", []).extend(
+            {"name": name, "in": "header", "description": text, "schema": schema}
+            for name, text, schema in _FRAME_HEADERS
+        )
+    elif operation.body is not None:
+        content = {"application/json": {"schema": _ref(operation.body.__name__)}}
+        document["requestBody"] = {"required": operation.body is not line_schemas.TriggerBody, "content": content}
     elif operation.path.endswith("/infer"):
         document["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref("InferRequest")}}}
     if needs_key:
@@ -250,7 +338,7 @@ def _feedback_form() -> _Schema:
 def _path_parameters(path: str) -> list[_Schema]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 64}}
-        for name in ("name", "version")
+        for name in ("name", "version", "piece")
         if f"{{{name}}}" in path
     ]
 
@@ -275,6 +363,10 @@ def _component_schemas(operations: Iterable[_Operation]) -> _Schema:
     for operation in operations:
         if not isinstance(operation.answer, str):
             models.update(operation.answer)
+        if operation.body is not None:
+            models.add(operation.body)
+        if operation.tag == "Lines":
+            models.add(line_schemas.LineAnew)
     ordered = sorted(models, key=lambda model: model.__name__)
     _, definitions = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF)
     found: _Schema = definitions["$defs"]

@@ -7,6 +7,7 @@ never mixes two versions of the page.
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from binsight.serving.service import current_service
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
-__all__ = ["page_blueprint"]
+__all__ = ["html_response", "page_blueprint", "page_digest", "protect"]
 
 # Everything comes from this server; nothing is inline, so injected markup can neither run nor load anything.
 # Photos are previewed as blob:, heat maps and thumbnails are data:.
@@ -62,8 +63,7 @@ def page_blueprint() -> Blueprint:
     The page offers corrections when the application also has the blueprint `feedback`, and links to `/docs` when there
     is such a page.
     """
-    files = _read_files()
-    digest = _digest(files)
+    files, digest = _read_files(), page_digest()
     blueprint = Blueprint("page", __name__, template_folder="templates")
 
     @blueprint.get("/")
@@ -77,10 +77,7 @@ def page_blueprint() -> Blueprint:
             has_feedback="feedback" in current_app.blueprints,
             max_bytes=current_service().settings.max_photo_bytes,
         )
-        response = Response(html, content_type="text/html; charset=utf-8", headers={"Cache-Control": _ASK_AGAIN})
-        response.set_etag(hashlib.sha256(html.encode()).hexdigest()[:32])
-        response.make_conditional(request)
-        return response
+        return html_response(html)
 
     @blueprint.get("/static/<version>/<name>")
     def static(version: str, name: str) -> ResponseReturnValue:
@@ -94,15 +91,31 @@ def page_blueprint() -> Blueprint:
         """The icon, for pages that do not name one."""
         return _file_response(files, "icon.svg", "public, max-age=86400")
 
-    @blueprint.after_request
-    def protect(response: Response) -> Response:
-        """Add the security headers."""
-        response.headers.update(_HEADERS)
-        return response
-
+    blueprint.after_request(protect)
     return blueprint
 
 
+def protect(response: Response) -> Response:
+    """Add the security headers of a page."""
+    response.headers.update(_HEADERS)
+    return response
+
+
+def html_response(html: str) -> Response:
+    """A page; asked for anew each time, answered with 304 when it is the same."""
+    response = Response(html, content_type="text/html; charset=utf-8", headers={"Cache-Control": _ASK_AGAIN})
+    response.set_etag(hashlib.sha256(html.encode()).hexdigest()[:32])
+    response.make_conditional(request)
+    return response
+
+
+@cache
+def page_digest() -> str:
+    """Names the folder below which the static files lie, `static/<digest>/<name>`."""
+    return _digest(_read_files())
+
+
+@cache
 def _read_files() -> dict[str, bytes]:
     """Name → content of every static file. They are few and small, and this works from a zip archive, too."""
     folder: Traversable = resources.files("binsight.serving").joinpath("static")

@@ -10,13 +10,14 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, TextIO
 
 from binsight.errors import BinsightError
 from binsight.serving.app import create_app
 from binsight.serving.bridge import Bridge
 from binsight.serving.connections import HttpServer
+from binsight.serving.line_port import Line
 from binsight.serving.memory import keep_heaps_few
 from binsight.serving.service import Service
 from binsight.serving.settings import Settings
@@ -48,10 +49,10 @@ class RunningServer:
         ListenError: the address is taken or not this machine's.
     """
 
-    def __init__(self, settings: Settings, *, log_stream: TextIO | None = None) -> None:
+    def __init__(self, settings: Settings, *, log_stream: TextIO | None = None, lines: Sequence[Line] = ()) -> None:
         self._settings = settings
         keep_heaps_few()
-        app = create_app(settings, load=False, log_stream=log_stream)
+        app = create_app(settings, load=False, log_stream=log_stream, lines=lines)
         self.service: Service = app.extensions["binsight"]
         threads = settings.queue_size + self.service.queue.workers + _SPARE_THREADS
         bridge = Bridge(app, self.service, threads=threads)
@@ -92,13 +93,20 @@ class RunningServer:
         return done
 
 
-def run_server(settings: Settings, *, announce: Callable[[str], None], log_stream: TextIO | None = None) -> bool:
+def run_server(
+    settings: Settings,
+    *,
+    announce: Callable[[str], None],
+    log_stream: TextIO | None = None,
+    lines: Sequence[Line] = (),
+) -> bool:
     """Serve until SIGTERM or SIGINT; reload models on SIGHUP.
 
     Args:
         settings: what to serve, and how.
         announce: called with the address when photos are taken.
         log_stream: where the access log goes; by default standard error.
+        lines: to show.
 
     Returns:
         Whether everything that was received was finished.
@@ -109,7 +117,7 @@ def run_server(settings: Settings, *, announce: Callable[[str], None], log_strea
     """
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     _install_signals(events)
-    server = RunningServer(settings, log_stream=log_stream)
+    server = RunningServer(settings, log_stream=log_stream, lines=lines)
     try:
         server.load()
     except BinsightError:

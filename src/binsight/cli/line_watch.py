@@ -1,0 +1,150 @@
+"""Who looks on while a line runs, and whom its alarms reach: dashboard, purity, webhook, log."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from binsight.cli.line_settings import bundle_of, ledger_url, read_config
+from binsight.cli.text import plain
+from binsight.errors import InputError, MissingExtraError, SettingsError
+
+if TYPE_CHECKING:
+    from binsight.line.alarms import Alarm
+    from binsight.line.config import LineConfig
+    from binsight.line.monitor import LineMonitor, RunningLine
+    from binsight.line.ports import Clock
+    from binsight.line.records import Piece
+    from binsight.taxonomy import Taxonomy
+
+__all__ = ["LineWatch", "followed_lines"]
+
+
+class LineWatch:
+    """Looks on at a line that runs in this process.
+
+    Args:
+        config: of the line.
+        url: of its ledger.
+        taxonomy: of its model.
+        clock: the line's.
+    """
+
+    def __init__(self, config: LineConfig, url: str, taxonomy: Taxonomy, clock: Clock) -> None:
+        from binsight.line.account import LineAccount
+        from binsight.line.alarm_sinks import AlarmWebhook
+        from binsight.line.ledger.database import open_database
+        from binsight.line.monitor import LineMonitor
+
+        self.monitor = LineMonitor(LineAccount(config, open_database(url), taxonomy), clock)
+        hook, line = config.alarms.webhook, config.line
+        self._webhook = None if hook is None else AlarmWebhook(hook, line=line.name, site=line.site)
+
+    def on_piece(self, piece: Piece) -> None:
+        """A piece is in a new state."""
+        self.monitor.on_piece(piece)
+
+    def on_alarm(self, alarm: Alarm) -> None:
+        """An alarm came or went."""
+        from binsight.line.alarm_sinks import log_alarm
+
+        log_alarm(self.monitor.name, alarm)
+        self.monitor.on_alarm(alarm)
+        if self._webhook is not None:
+            self._webhook.put(alarm)
+
+    @contextlib.contextmanager
+    def looking(
+        self,
+        line: RunningLine,
+        *,
+        source: object,
+        publish: Callable[..., None],
+        http: tuple[str, int] | None,
+        model: str,
+    ) -> Iterator[None]:
+        """Measure purity, and serve the dashboard if wanted, as long as this lasts.
+
+        Args:
+            line: that runs.
+            source: its camera.
+            publish: as `Sorter.publish`.
+            http: host and port of the dashboard; None: nobody asked for one.
+            model: the bundle that the same server classifies with.
+        """
+        from binsight.line.purity_watch import PurityWatch
+
+        self.monitor.attach(line, source=source)
+        purity = PurityWatch(self.monitor, line, publish)
+        purity.start()
+        try:
+            with _serving(self.monitor, http, model):
+                yield
+        finally:
+            purity.close()
+            if self._webhook is not None:
+                self._webhook.close()
+            self.monitor.account.database.dispose()
+
+
+@contextlib.contextmanager
+def _serving(monitor: LineMonitor, http: tuple[str, int] | None, model: str) -> Iterator[None]:
+    if http is None:
+        yield
+        return
+    try:
+        from binsight.serving.server import RunningServer
+        from binsight.serving.settings import Settings
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "binsight":
+            raise
+        raise MissingExtraError("the dashboard", "serve") from error
+    server = RunningServer(Settings(models=(model,), host=http[0], port=http[1]), lines=[monitor])
+    try:
+        server.load()
+        click.echo(plain(f"binsight: {monitor.name} at {server.url}/lines"), err=True)
+        yield
+    finally:
+        server.stop()
+
+
+def followed_lines(files: Sequence[Path]) -> list[LineMonitor]:
+    """Lines that run in other programs, by their `line.toml`: what their ledgers tell.
+
+    Raises:
+        InputError: a file cannot be read, or a ledger is not there yet.
+        SettingsError: something in a file cannot be, or two lines have one name.
+    """
+    monitors = [_followed(file) for file in files]
+    names = [monitor.name for monitor in monitors]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingsError(f"--lines: expected lines of different names, got {', '.join(twice)} twice")
+    return monitors
+
+
+def _followed(file: Path) -> LineMonitor:
+    from binsight.line.account import LineAccount
+    from binsight.line.ledger.database import open_database
+    from binsight.line.monitor import LineMonitor
+    from binsight.line.run import SystemClock
+
+    config = read_config(file)
+    url = ledger_url(config, file)
+    place = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else None
+    if place is not None and not Path(place).exists():  # opening it would make it
+        raise InputError(f"{file}: there is no ledger {place} yet; start the line first: binsight line run {file}")
+    database = open_database(url, upgrade=False)
+    return LineMonitor(LineAccount(config, database, _taxonomy(config, file)), SystemClock())
+
+
+def _taxonomy(config: LineConfig, file: Path) -> Taxonomy:
+    from binsight.bundle import load_bundle, resolve_bundle
+
+    taxonomy = load_bundle(resolve_bundle(bundle_of(config, file))).manifest.taxonomy
+    if unknown := config.check_taxonomy(taxonomy):
+        raise SettingsError(f"{file}: " + "; ".join(unknown))
+    return taxonomy

@@ -1,0 +1,352 @@
+"""What is known of a line at this moment, for those who look on: counts of the shift, alarms, the newest frame."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from binsight.errors import BinsightError
+from binsight.line.account import LineAccount, event_entry, piece_entry
+from binsight.line.alarms import Alarm
+from binsight.line.engine import Engine
+from binsight.line.following import LedgerFollower
+from binsight.line.lane_purity import LanePurity
+from binsight.line.ledger.reading import Event, Span, count_pieces
+from binsight.line.live_frame import encode_jpeg, frame_message
+from binsight.line.messages import purity_message, utc_text
+from binsight.line.packml import Mode, State
+from binsight.line.ports import Clock
+from binsight.line.records import ENDS, FAIL_SAFE_LANE, EncoderReading, Piece
+from binsight.line.shifts import Period, last_periods
+from binsight.line.sources.push import PushSource
+from binsight.line.tally import LATENCY_BOUNDS_MS, Tally
+
+__all__ = ["LineMonitor", "NotHereError", "RunningLine"]
+
+_CHANGED = 500  # pieces whose news wait to be asked for
+_POLL_S = 0.5
+_OVERVIEW_S = 1.0
+_NEWEST = 30
+_PURITY_S = 30.0
+_FORGET_S = 120.0  # a ledger that nobody asked about for so long is read anew
+_NEVER_CONFIRM = frozenset({"webhook", "csv", "none"})
+
+
+class NotHereError(BinsightError, RuntimeError):
+    """The line does not run in this program, or does not take this."""
+
+    code = "not_here"
+
+
+class RunningLine(Protocol):
+    """A line in this process; `LineRunner` is one."""
+
+    engine: Engine
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Have something called on the engine's thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What belongs to a line that runs in this process."""
+
+    line: RunningLine
+    push: PushSource | None
+
+
+class LineMonitor:
+    """Told of pieces and alarms as they change, asked by whoever looks; from any thread, and nobody waits for long.
+
+    Without `attach` the line runs in another program, and its ledger is followed while somebody asks.
+
+    Args:
+        account: of the line.
+        clock: the line's.
+    """
+
+    def __init__(self, account: LineAccount, clock: Clock) -> None:
+        self.account = account
+        self.config = account.config
+        self.name = self.config.line.name
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._here: _Here | None = None
+        self._follower: LedgerFollower | None = None
+        self._polled_s = self._told_s = self._measured_s = float("-inf")
+        self._frame_told = -1
+        self._changed: dict[str, Piece] = {}
+        self._alarms: dict[str, Alarm] = {}
+        self._news: list[Alarm] = []
+        self.alarm_counts: dict[str, int] = {}
+        self.total = Tally(clock.now())  # since this object was made
+        self._period: Period | None = None
+        self._shift = Tally(clock.now())
+        self.purities: Mapping[int, LanePurity] = {}
+        self._streams = {entry.id: entry.stream for entry in account.taxonomy.classes}
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the line runs in this process."""
+        return self._here is not None
+
+    def attach(self, line: RunningLine, *, source: object = None) -> None:
+        """The line runs in this process; to be called before its engine gets the first event.
+
+        Args:
+            line: it.
+            source: its camera; frames can be pushed where it is a `PushSource`.
+        """
+        self._here = _Here(line, source if isinstance(source, PushSource) else None)
+        with self._lock:
+            self._begin_period()
+
+    # What the line tells, on its engine's thread.
+
+    def on_piece(self, piece: Piece) -> None:
+        """A piece is in a new state."""
+        with self._lock:
+            if self._has_ended(piece.status):
+                self._begin_period()
+                now = self._clock.now()
+                self.total.add(piece, now)
+                self._shift.add(piece, now)
+            self._changed.pop(piece.id, None)
+            self._changed[piece.id] = piece
+            if len(self._changed) > _CHANGED:
+                del self._changed[next(iter(self._changed))]
+
+    def on_alarm(self, alarm: Alarm) -> None:
+        """An alarm came or went."""
+        with self._lock:
+            if alarm.active:
+                self._alarms[alarm.code] = alarm
+                self.alarm_counts[alarm.code] = self.alarm_counts.get(alarm.code, 0) + 1
+            else:
+                self._alarms.pop(alarm.code, None)
+            self._news = [*self._news[-_CHANGED:], alarm]
+
+    # What others ask.
+
+    def anew(self) -> dict[str, Any]:
+        """All that counts: the overview, and the newest pieces."""
+        return {"overview": self.overview(), "newest": self.account.pieces(limit=_NEWEST)["pieces"]}
+
+    def news(self) -> list[tuple[str, Any, bool]]:
+        """What happened since this was last called: name, data, and whether the next of that name replaces it."""
+        self._follow()
+        now = self._clock.now()
+        with self._lock:
+            pieces, self._changed = list(self._changed.values()), {}
+            alarms, self._news = self._news, []
+        found: list[tuple[str, Any, bool]] = []
+        if pieces:
+            found.append(("pieces", [piece_entry(piece) for piece in pieces], False))
+        found += [("alarm", _alarm_entry(alarm), False) for alarm in alarms]
+        if now - self._told_s >= _OVERVIEW_S or alarms:
+            self._told_s = now
+            found.append(("overview", self.overview(), True))
+        frame = self._new_frame()
+        return found if frame is None else [*found, ("frame", frame, True)]
+
+    def overview(self) -> dict[str, Any]:
+        """The figures of the running shift, and the state."""
+        self._follow()
+        with self._lock:
+            self._begin_period()
+            now, shift, period = self._clock.now(), self._shift, self._period
+            assert period is not None  # noqa: S101 - it has begun
+            rates, pieces = shift.per_minute(now), shift.pieces
+            return {
+                "name": self.name,
+                "site": self.config.line.site,
+                "here": self.is_here,
+                "at": utc_text(self._clock.utc()),
+                "state": self._state(),
+                "shift": {"name": period.name, "began": utc_text(period.began)},
+                "pieces": pieces,
+                "per_minute": rates.total(),
+                "review_share": shift.reviewed / pieces if pieces else None,
+                "latency_ms": shift.latency_percentiles(),
+                "ends": shift.by_status,
+                "lanes": [self._lane(number, rates[number]) for number in self._lane_numbers()],
+                "categories": [
+                    {"category": category, "pieces": count} for category, count in shift.categories.most_common()
+                ],
+                "alarms": [_alarm_entry(alarm) for alarm in self._alarms.values()],
+            }
+
+    def jpeg(self) -> bytes | None:
+        """The newest frame; None where there is none, or the line runs elsewhere."""
+        picture = self._here.line.engine.picture if self._here is not None else None
+        return None if picture is None else encode_jpeg(picture)
+
+    def about(self) -> dict[str, Any]:
+        """What does not change while the line runs: name, lanes, classes."""
+        lanes = [{"number": lane.number, "name": lane.name} for lane in self.config.lanes]
+        classes = [{"id": c.id, "title": c.title, "stream": c.stream} for c in self.account.taxonomy.classes]
+        return {
+            "name": self.name,
+            "site": self.config.line.site,
+            "here": self.is_here,
+            "lanes": lanes,
+            "classes": classes,
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """For metrics; counters count from when this object was made.
+
+        `pieces` by (lane, status), `latency_s` as (counts by bound, bounds, sum), `alarms` by code (1 for on),
+        `alarm_counts` by code, `frame_age_s`, `purities` by (lane, bound).
+        """
+        self._follow()
+        state = self._state()
+        age_ms = None if state is None else state["frame_age_ms"]
+        with self._lock:
+            total, targets = self.total, {number: found.target for number, found in self.purities.items()}
+            bounds = [bound / 1000 for bound in LATENCY_BOUNDS_MS]
+            return {
+                "pieces": dict(total.ends),
+                "latency_s": (list(total.latency_counts), bounds, total.latency_sum_ms / 1000),
+                "alarms": {code: int(code in self._alarms) for code in self.alarm_counts},
+                "alarm_counts": dict(self.alarm_counts),
+                "frame_age_s": None if age_ms is None else age_ms / 1000,
+                "purities": {
+                    (number, bound): getattr(found, bound)
+                    for number, found in targets.items()
+                    for bound in ("low", "purity", "high")
+                    if found.purity is not None
+                },
+            }
+
+    def shifts(self, count: int) -> dict[str, Any]:
+        """Sums for the last shifts, the newest first."""
+        return self.account.shifts(count, self._clock.utc())
+
+    # What others bring.
+
+    def push(self, data: bytes, *, device: str, sequence: int | None, age_s: float, encoder: int | None = None) -> bool:
+        """Take a frame for a camera that is `push`; whether it is the newest.
+
+        Raises:
+            NotHereError: the line runs elsewhere, or has another camera.
+            ImageError: no picture.
+            InputError: the age cannot be.
+        """
+        if self._here is None:
+            raise NotHereError(f"{self.name} runs in another program: send frames to that one")
+        if self._here.push is None:
+            raise NotHereError(f'{self.name} has a camera of its own; only one with source = "push" takes frames')
+        return self._here.push.push(data, device=device, sequence=sequence, age_s=age_s, encoder=encoder)
+
+    def trigger(self, encoder: int | None) -> None:
+        """Something outside says: a piece is at the trigger line now.
+
+        Raises:
+            NotHereError: the line runs elsewhere, or is not triggered from outside.
+        """
+        if self._here is None:
+            raise NotHereError(f"{self.name} runs in another program")
+        if self.config.camera.trigger != "external":
+            raise NotHereError(f'{self.name} finds its pieces itself; triggers count where trigger = "external"')
+        line, at_s = self._here.line, self._clock.now()
+        reading = None if encoder is None else EncoderReading(encoder, at_s)
+        line.post(lambda: line.engine.on_trigger(reading))
+
+    def label(self, piece_id: str, category: str, auditor: str) -> None:
+        """Take what an auditor said; see `LineAccount.label`."""
+        self.account.label(piece_id, category, auditor, self._clock.utc())
+
+    def measure_purities(self) -> Mapping[int, LanePurity]:
+        """Ask the ledger how pure the lanes are in this shift; for `overview`, too."""
+        with self._lock:
+            self._begin_period()
+            period = self._period
+        assert period is not None  # noqa: S101 - it has begun
+        self._measured_s = self._clock.now()
+        self.purities = self.account.purities(period)
+        return self.purities
+
+    def _lane_numbers(self) -> list[int]:
+        return [*(lane.number for lane in self.config.lanes), FAIL_SAFE_LANE]
+
+    def _lane(self, number: int, per_minute: int) -> dict[str, Any]:
+        lane = next((lane for lane in self.config.lanes if lane.number == number), None)
+        found = self.purities.get(number)
+        contents = [
+            category for category, stream in self._streams.items() if self.config.lane_of(category, stream) is lane
+        ]
+        return {
+            "number": number,
+            "name": "" if lane is None else lane.name,
+            "categories": contents,
+            "pieces": self._shift.reached[number],
+            "per_minute": per_minute,
+            "purity_target": None if lane is None else lane.purity_target,
+            "purity": None if found is None else purity_message(found.target),
+        }
+
+    def _state(self) -> dict[str, Any] | None:
+        if self._here is None:
+            return None
+        message = self._here.line.engine.state_message()
+        return {
+            **message,
+            "state_name": State(message["state"]).name.lower(),
+            "mode_name": Mode(message["mode"]).name.lower(),
+        }
+
+    def _has_ended(self, status: str) -> bool:
+        sorter = self.config.sorter
+        confirms = sorter.confirms and sorter.kind not in _NEVER_CONFIRM
+        return status in ENDS or (status == "acknowledged" and not confirms)
+
+    def _begin_period(self, *, anew: bool = False) -> None:
+        """At a change of shift the counts begin anew; at first, what the ledger has of it already is counted."""
+        now = self._clock.utc()
+        if not anew and self._period is not None and self._period.began <= now < self._period.ended:
+            return
+        counts_ledger = anew or self._period is None
+        self._period = last_periods(self.config.shifts, now, 1)[0]
+        self._shift = Tally(self._clock.now())
+        span = Span(self.name, self._period.began, self._period.ended)
+        for count in count_pieces(self.account.database, span) if counts_ledger else ():
+            if self._has_ended(count.status):
+                self._shift.add_count(count)
+
+    def _follow(self) -> None:
+        """Read the ledger of a line that runs elsewhere, if it was not read just now."""
+        if self._here is not None:
+            return
+        with self._lock:
+            now = self._clock.now()
+            if self._follower is None or now - self._polled_s > _FORGET_S:
+                self._follower = LedgerFollower(
+                    self.account.database,
+                    self.name,
+                    has_ended=lambda piece: self._has_ended(piece.status),
+                    tell_piece=self.on_piece,
+                    tell_alarm=self.on_alarm,
+                )
+                self._begin_period(anew=True)
+                self.measure_purities()
+            elif now - self._polled_s < _POLL_S:
+                return
+            self._polled_s = now
+            self._follower.poll()
+            if now - self._measured_s > _PURITY_S:
+                self.measure_purities()
+
+    def _new_frame(self) -> dict[str, Any] | None:
+        picture = self._here.line.engine.picture if self._here is not None else None
+        if picture is None or picture.frame.number == self._frame_told:
+            return None
+        self._frame_told = picture.frame.number
+        return frame_message(picture, self.config, age_s=self._clock.now() - picture.frame.captured_s)
+
+
+def _alarm_entry(alarm: Alarm) -> dict[str, Any]:
+    return event_entry(Event(alarm.at, alarm.code, alarm.active, alarm.detail))

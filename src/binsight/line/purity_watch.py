@@ -1,0 +1,65 @@
+"""Measures every so often how pure the lanes are; tells the sorter, and sets alarms where a target is missed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from binsight.line.lane_purity import purity_alarms
+from binsight.line.messages import purity_message
+from binsight.line.monitor import LineMonitor, RunningLine
+
+__all__ = ["PurityWatch"]
+
+_log = logging.getLogger(__name__)
+
+
+class PurityWatch:
+    """A thread that measures; the engine's thread sets the alarms.
+
+    Args:
+        monitor: measures, and keeps what came of it.
+        line: whose alarms are set.
+        publish: takes `purity/{lane}` and its message, as `Sorter.publish`.
+        every_s: between two measurements.
+    """
+
+    def __init__(
+        self, monitor: LineMonitor, line: RunningLine, publish: Callable[..., None], *, every_s: float = 30.0
+    ) -> None:
+        self._monitor, self._line, self._publish, self._every_s = monitor, line, publish, every_s
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="purity", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End."""
+        self._stopping.set()
+        self._thread.join(timeout=10)
+
+    def check(self) -> None:
+        """Measure once."""
+        purities = self._monitor.measure_purities()
+        for number, found in purities.items():
+            self._publish(f"purity/{number}", purity_message(found.target), retain=True)
+        found_alarms = purity_alarms(dict(purities))
+        alarms = self._line.engine.alarms
+
+        def tell() -> None:
+            for alarm in found_alarms:
+                alarms.set(alarm.code, active=alarm.active, detail=alarm.detail)
+
+        self._line.post(tell)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._every_s):
+            try:
+                self.check()
+            except sa.exc.SQLAlchemyError as error:
+                _log.warning("the purity could not be measured: %s", str(error).splitlines()[0])

@@ -1,0 +1,62 @@
+"""A cumulative sum that notices when a share has risen: the review rate of a camera, say."""
+
+from __future__ import annotations
+
+import math
+
+from binsight.probability.intervals import clopper_pearson_upper
+
+__all__ = ["BernoulliCusum", "bernoulli_weights"]
+
+_MOST_SHARE = 0.45  # what is above has no double
+
+
+def bernoulli_weights(p0: float, p1: float) -> tuple[float, float]:
+    """What a hit and a miss add to the sum: `ln(p1 / p0)` and `ln((1 - p1) / (1 - p0))`.
+
+    Args:
+        p0: the share as it should be, in (0, 1).
+        p1: the share to be noticed, in (p0, 1).
+    """
+    return math.log(p1 / p0), math.log((1 - p1) / (1 - p0))
+
+
+class BernoulliCusum:
+    """`S ← max(0, S + log likelihood ratio)` of a share that has doubled; drift where `S` reaches `threshold`.
+
+    The base `p0` is the share's exact upper bound, 90 % certain, over the first `baseline` items: until then nothing is
+    said. After an alarm it goes on; `drifted` holds until the sum has come back to 0.
+
+    Args:
+        threshold: `h`; 8 leaves more than 100,000 items between false alarms, and sees a doubling after some hundred.
+        baseline: items that show what is usual.
+
+    References:
+        Page 1954, Continuous Inspection Schemes; Reynolds and Stoumbos 1999, A CUSUM Chart for Monitoring a Proportion
+        When Inspecting Continuously.
+    """
+
+    def __init__(self, *, threshold: float = 8.0, baseline: int = 1000) -> None:
+        self._threshold, self._baseline = threshold, baseline
+        self._hits = self._count = 0
+        self._weights: tuple[float, float] | None = None
+        self.p0: float | None = None
+        self.sum = 0.0
+        self.drifted = False
+
+    def add(self, hit: bool) -> bool:
+        """Take one more; whether the share has drifted upwards."""
+        if self._weights is None:
+            self._learn(hit)
+            return False
+        self.sum = max(0.0, self.sum + self._weights[0 if hit else 1])
+        self.drifted = self.sum >= self._threshold or (self.drifted and self.sum > 0)
+        self.sum = min(self.sum, 2 * self._threshold)  # so that it comes back in time once all is well
+        return self.drifted
+
+    def _learn(self, hit: bool) -> None:
+        self._hits += hit
+        self._count += 1
+        if self._count >= self._baseline:
+            self.p0 = min(_MOST_SHARE, clopper_pearson_upper(self._hits, self._count, confidence=0.9))
+            self._weights = bernoulli_weights(self.p0, 2 * self.p0)

@@ -1,0 +1,173 @@
+/* The calls of a line's pages, and its stream of events. Comes back by itself when the connection or the server is gone. */
+
+const SILENT_MS = 6_000; // the server says something every second
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 8_000;
+const CALL_MS = 15_000;
+
+const { root, line } = document.body.dataset;
+let key = sessionStorage.getItem("binsight.key");
+let asking; // the dialog for the key, while it is open
+
+/** The address of something of this page's line, or of another one. */
+export const address = (path, name = line) => `${root}/${encodeURIComponent(name)}/${path}`;
+
+/** A call that was refused, or had no answer: `status` 0. */
+export class Refusal extends Error {
+  constructor(status, problem) {
+    super(problem?.detail ?? problem?.title ?? "The server does not answer.");
+    this.status = status;
+    this.code = problem?.code ?? "";
+  }
+}
+
+/** The answer to GET, or to POST where there is something to `send`. Asks for a key when the server wants one. */
+export async function call(path, send) {
+  const options = send === undefined ? {} : { method: "POST", body: JSON.stringify(send), headers: { "Content-Type": "application/json" } };
+  for (;;) {
+    let answer;
+    try {
+      answer = await fetch(path, { ...options, headers: { ...options.headers, ...withKey() }, cache: "no-cache", signal: AbortSignal.timeout(CALL_MS) });
+    } catch {
+      throw new Refusal(0);
+    }
+    if (answer.ok) return answer;
+    if (answer.status !== 401 || !(await askForKey())) throw new Refusal(answer.status, await answer.json().catch(() => null));
+  }
+}
+
+/** The same as JSON. */
+export const json = async (path, send) => (await call(path, send)).json();
+
+/** A picture as an address that an <img> can show; to be revoked. */
+export async function picture(path) {
+  return URL.createObjectURL(await (await call(path)).blob());
+}
+
+/** The lines, as the server lists them. */
+export const lines = async () => (await json(`${root}.json`)).lines;
+
+function withKey() {
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
+function askForKey() {
+  asking ??= new Promise((resolve) => {
+    const dialog = document.getElementById("key");
+    dialog.showModal();
+    dialog.addEventListener("close", () => {
+      asking = undefined;
+      if (dialog.returnValue !== "save") return resolve(false);
+      key = document.getElementById("key-value").value;
+      sessionStorage.setItem("binsight.key", key);
+      resolve(true);
+    }, { once: true });
+  });
+  return asking;
+}
+
+/** Show in the page's head whether there is a connection. */
+export function showServer(state, text) {
+  document.getElementById("server").dataset.state = state;
+  document.getElementById("server-text").textContent = text;
+}
+
+/**
+ * Listen to the events of a line: `onEvent(name, data)`. `onState("live" | "away" | "paused")` says how it is.
+ *
+ * A page that nobody sees does not listen: the server then encodes no pictures.
+ */
+export class Stream {
+  constructor(path, { onEvent, onState }) {
+    this.path = path;
+    this.onEvent = onEvent;
+    this.onState = onState;
+    this.attempt = 0;
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.start()));
+    window.addEventListener("online", () => this.again());
+    window.addEventListener("pagehide", () => this.stop());
+    window.addEventListener("pageshow", () => this.start());
+    if (!document.hidden) this.start();
+  }
+
+  start() {
+    if (this.abort) return;
+    this.abort = new AbortController();
+    this.run(this.abort.signal);
+  }
+
+  stop() {
+    this.abort?.abort();
+    this.abort = undefined;
+    this.onState("paused");
+  }
+
+  again() {
+    this.attempt = 0;
+    this.wake?.();
+  }
+
+  async run(signal) {
+    while (!signal.aborted) {
+      try {
+        await this.listen(signal);
+        this.attempt = 0; // it ended in good order: the server restarts
+      } catch {
+        // away, silent, or refused
+      }
+      if (signal.aborted) return;
+      this.onState("away");
+      await this.pause(Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.attempt) * (0.75 + Math.random() / 2));
+      this.attempt += 1;
+    }
+  }
+
+  async listen(signal) {
+    const silent = new AbortController();
+    let timer = setTimeout(() => silent.abort(), SILENT_MS);
+    try {
+      const answer = await fetch(this.path, { headers: withKey(), cache: "no-store", signal: AbortSignal.any([signal, silent.signal]) });
+      if (answer.status === 401) {
+        clearTimeout(timer);
+        await askForKey();
+      }
+      if (!answer.ok || !answer.headers.get("Content-Type")?.startsWith("text/event-stream")) throw new Refusal(answer.status);
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = "";
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return;
+        clearTimeout(timer);
+        timer = setTimeout(() => silent.abort(), SILENT_MS);
+        const blocks = (rest + value).split("\n\n");
+        rest = blocks.pop();
+        blocks.forEach((block) => this.take(block));
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  take(block) {
+    let name = "";
+    let data = "";
+    for (const row of block.split("\n")) {
+      if (row.startsWith("event: ")) name = row.slice(7);
+      else if (row.startsWith("data: ")) data += row.slice(6);
+    }
+    if (!name) return;
+    this.attempt = 0;
+    this.onState("live");
+    this.onEvent(name, JSON.parse(data));
+  }
+
+  pause(wait) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, wait);
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

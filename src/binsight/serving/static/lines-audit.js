@@ -1,0 +1,153 @@
+/* The blind audit: a picture, the classes, one tap each. Each answer is kept at once, and sent again when it could not be. */
+
+import { address, json, lines, picture, showServer } from "./lines-api.js";
+import * as words from "./lines-words.js";
+
+const $ = (id) => document.getElementById(id);
+const AGAIN_MS = 2_000;
+const OTHER = "other";
+const skipped = [];
+let who = sessionStorage.getItem("binsight.auditor") ?? "";
+let current = null; // the id on show
+let last = null; // what was labelled before, for going back
+let ahead = null; // the next piece, asked for while this one is looked at
+let busy = false;
+
+$("who").value = who;
+$("who-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  who = $("who").value.trim();
+  if (!who) return;
+  sessionStorage.setItem("binsight.auditor", who);
+  begin();
+});
+$("skip").addEventListener("click", skip);
+$("undo").addEventListener("click", back);
+$("look-again").addEventListener("click", () => {
+  skipped.length = 0;
+  next();
+});
+document.addEventListener("keydown", (event) => {
+  if ($("desk").hidden || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  const pressed = event.key.toLowerCase();
+  if (pressed === "s") skip();
+  else if (pressed === "z") back();
+  else document.querySelector(`#answers [data-key="${CSS.escape(pressed)}"]`)?.click();
+});
+showServer("ready", "Ready");
+
+async function begin() {
+  const about = await patiently(lines).then((all) => all.find((each) => each.name === document.body.dataset.line));
+  const answers = [...about.classes.map(({ id, title }) => ({ id, title })), { id: OTHER, title: "None of these, several, or not to be made out" }];
+  $("answers").replaceChildren(...answers.map(({ id, title }, place) => {
+    const key = id === OTHER ? "0" : place < 9 ? String(place + 1) : "";
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "button answer-button" });
+    if (key) {
+      button.dataset.key = key;
+      button.append(Object.assign(document.createElement("kbd"), { textContent: key }));
+    }
+    button.append(title);
+    button.addEventListener("click", () => answer(id));
+    return button;
+  }));
+  $("who-form").hidden = true;
+  await next();
+}
+
+const ask = (without) => json(address("audit/next"), { auditor: who, skip: [...skipped, ...without] });
+
+/* While one piece is looked at, the next one is there already. */
+async function fetchAhead(without) {
+  const item = await ask(without);
+  return item.id === null ? { item } : { item, url: await picture(address(`pieces/${item.id}/picture`)) };
+}
+
+async function next() {
+  busy = true;
+  try {
+    const { item, url } = await (ahead ?? patiently(() => fetchAhead([])));
+    ahead = null;
+    show(item, url);
+    if (item.id !== null) {
+      const id = item.id;
+      ahead = patiently(() => fetchAhead([id]));
+    }
+  } finally {
+    busy = false;
+  }
+}
+
+function show(item, url) {
+  if ($("picture").src.startsWith("blob:")) URL.revokeObjectURL($("picture").src);
+  current = item.id;
+  $("desk").hidden = item.id === null;
+  $("done").hidden = item.id !== null;
+  $("fault").hidden = true;
+  if (item.id === null) {
+    $("done-text").textContent = `${words.count(item.labelled)} pieces are labelled.${skipped.length ? ` You skipped ${words.count(skipped.length)}.` : ""}${item.without_picture ? ` Of ${words.count(item.without_picture)} no picture was kept.` : ""}`;
+    $("done-title").focus();
+    return;
+  }
+  $("picture").src = url;
+  $("progress").textContent = `${words.count(item.labelled)} labelled, ${words.count(item.open)} to go`;
+  $("announce").textContent = "Next piece";
+}
+
+async function answer(category) {
+  if (busy || current === null) return;
+  busy = true;
+  const id = current;
+  try {
+    await patiently(() => json(address(`audit/${id}`), { auditor: who, category }));
+    last = id;
+    $("undo").disabled = false;
+  } catch (refusal) {
+    if (refusal.code !== "already_labelled") {
+      $("fault").hidden = false;
+      $("fault").textContent = refusal.message;
+      busy = false;
+      return;
+    }
+    $("announce").textContent = "Somebody else was faster.";
+  }
+  busy = false;
+  await next();
+}
+
+function skip() {
+  if (busy || current === null) return;
+  skipped.push(current);
+  next();
+}
+
+/* The piece before comes again; another answer replaces the one that was given. */
+async function back() {
+  if (busy || last === null) return;
+  busy = true;
+  const id = last;
+  last = null;
+  $("undo").disabled = true;
+  const url = await patiently(() => picture(address(`pieces/${id}/picture`)));
+  const { item } = await patiently(async () => ({ item: await ask([]) }));
+  ahead = null;
+  busy = false;
+  show({ ...item, id }, url);
+}
+
+/* Until there is an answer; a refusal that stays one is thrown. */
+async function patiently(work) {
+  for (;;) {
+    try {
+      const result = await work();
+      showServer("ready", "Ready");
+      $("notice").hidden = true;
+      return result;
+    } catch (refusal) {
+      if (refusal.status && refusal.status < 500 && refusal.status !== 429) throw refusal;
+      showServer("away", "No connection");
+      $("notice").hidden = false;
+      $("notice").textContent = "There is no connection to the server. Your answer is kept and sent when it is back.";
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
+  }
+}
