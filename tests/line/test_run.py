@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import signal
@@ -19,8 +20,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from PIL import Image
 from tests.line.services import mosquitto
 
+from binsight.line.ledger.database import open_database
+from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.recorder import recording
-from binsight.line.records import ENDS
+from binsight.line.records import ENDS, Piece
 from binsight.line.simulate.plan import PlannedPiece
 from binsight.line.simulate.scene import Scene
 from binsight.line.simulate.shift import read_rows
@@ -233,10 +236,19 @@ def test_the_messages_are_those_of_the_contract(tmp_path: Path, belt_video: Path
 
 
 def test_sigterm_ends_a_line_in_good_order(tmp_path: Path, shared_bundle: Path) -> None:
-    """A line whose camera never says anything says goodbye and ends with 0."""
+    """A line whose camera never says anything says goodbye and ends with 0; it removed what was older than 30 days."""
+    url = f"sqlite:///{tmp_path / 'line1.sqlite'}"
+    writer = LedgerWriter(open_database(url))
+    writer.start("line1", dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+    for seq in (1, 2):
+        seen_at = dt.datetime(2020, 1, seq, tzinfo=dt.UTC)
+        writer.put(Piece(id=f"{seq:026}", line="line1", seq=seq, seen_at=seen_at, status="fail_safe"))
+    writer.close()
     with mosquitto(tmp_path) as port, bench_sorter(port) as sorter:
         with running(write_settings(tmp_path, bundle=shared_bundle, source="push", port=port)) as process:
             sorter.wait_for(lambda: bool(sorter.of("state")))
+            # The newest row stays, so that no sequence number comes again.
+            sorter.wait_for(lambda: [row.seq for row in read_rows(url)] == [2])
             process.terminate()
             assert process.wait(timeout=20) == 0
         sorter.wait_for(lambda: sorter.of("state")[-1] == b'{"online":false}')

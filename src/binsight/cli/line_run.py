@@ -289,7 +289,7 @@ def _run_line(
     url = ledger_url(config, file)
     belt_file = (Path() if file is None else file.parent) / f"{config.line.name}.belt.npz"
     sorter = open_sorter(config, clock)
-    ledger = LedgerWriter(open_database(url))
+    ledger = LedgerWriter(open_database(url), keep_days=config.ledger.keep_days)
 
     watch = LineWatch(config, url, predictor.taxonomy, clock)
 
