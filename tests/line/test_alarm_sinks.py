@@ -69,6 +69,23 @@ def test_tried_again_then_given_up(monkeypatch: pytest.MonkeyPatch, caplog: pyte
     assert "secret" not in caplog.text
 
 
+def test_nobody_there_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """At the end each alarm is not tried in vain: one failure, and how many were lost."""
+    entered = threading.Event()
+
+    def send(url: str, body: bytes) -> None:
+        entered.set()
+        raise OSError("refused")
+
+    hook = AlarmWebhook("http://host/", line="line1", site="plant", send=send)
+    for _ in range(20):
+        hook.put(ALARM)
+    assert entered.wait(10)
+    hook.close()
+    assert hook.dropped == 20
+    assert len(caplog.messages) == 2
+
+
 def test_who_raises_an_alarm_never_waits() -> None:
     """Beyond a hundred that wait, alarms are counted and dropped."""
     held, entered = threading.Event(), threading.Event()

@@ -129,7 +129,12 @@ def test_frame(make_line: Callable[..., WatchedLine]) -> None:
     assert [named[side] for side in ("left", "top", "right", "bottom")] == pytest.approx(
         [10 / 320, 0.25, 60 / 320, 0.5], abs=1e-4
     )
-    assert line.monitor.jpeg() is not None
+    first = line.monitor.jpeg()
+    line.show(8)
+    assert first is not None
+    assert line.monitor.jpeg() is first  # not encoded again so soon
+    line.clock.seconds += 0.2
+    assert line.monitor.jpeg() is not first
 
 
 def test_elsewhere(make_line: Callable[..., WatchedLine]) -> None:

@@ -103,7 +103,8 @@ def _serving(monitor: LineMonitor, http: tuple[str, int] | None, model: str) -> 
         if error.name is None or error.name.partition(".")[0] == "binsight":
             raise
         raise MissingExtraError("the dashboard", "serve") from error
-    server = RunningServer(Settings(models=(model,), host=http[0], port=http[1]), lines=[monitor])
+    settings = Settings(models=(model,), host=http[0], port=http[1], access_log=False)
+    server = RunningServer(settings, lines=[monitor])
     try:
         server.load()
         click.echo(plain(f"binsight: {monitor.name} at {server.url}/lines"), err=True)

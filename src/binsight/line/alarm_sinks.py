@@ -65,9 +65,15 @@ class AlarmWebhook:
 
     def _run(self) -> None:
         while (alarm := self._waiting.get()) is not None:
-            self._deliver(alarm)
+            if not self._deliver(alarm):
+                self.dropped += 1
+                if self._stopping.is_set():  # nobody is there; the others are not tried
+                    self.dropped += sum(left is not None for left in self._waiting.queue)
+                    break
+        if self.dropped:
+            _log.error("%d alarms could not be posted", self.dropped)
 
-    def _deliver(self, alarm: Alarm) -> None:
+    def _deliver(self, alarm: Alarm) -> bool:
         message: dict[str, Any] = {"line": self._line, "site": self._site, "code": alarm.code, "active": alarm.active}
         body = json.dumps(message | {"detail": alarm.detail, "at": utc_text(alarm.at)}).encode()
         for pause_s in (*_PAUSES_S, None):
@@ -75,13 +81,13 @@ class AlarmWebhook:
                 self._send(self._url, body)
             except OSError as error:
                 if pause_s is None or self._stopping.is_set():
-                    self.dropped += 1
                     # The address may hold a secret.
                     _log.error("the alarm %s could not be posted: %s", alarm.code, error)
-                    return
+                    return False
                 self._stopping.wait(pause_s)
             else:
-                return
+                break
+        return True
 
 
 def _post(url: str, body: bytes) -> None:

@@ -145,6 +145,10 @@ class Engine:
         )
 
     @property
+    def _is_silent(self) -> bool:
+        return self._clock.now() - self._frame_s > self.config.camera.stalled_after_ms / 1000
+
+    @property
     def ready(self) -> bool:
         """Whether the empty belt is known, so that pieces can be found."""
         return self._detector.ready
@@ -178,7 +182,14 @@ class Engine:
         self.picture = Picture(frame, tuple(copy(track) for track in tracking.tracks), dict(self._pieces))
 
     def on_camera(self, state: CameraState) -> None:
-        """The camera is in another state, or still in the same."""
+        """The camera is in another state, or still in the same.
+
+        One that gives nothing is `stalled`, or `absent`, until it gives a picture: that it is tried anew ends no alarm.
+        """
+        if state == "starting" and self._is_silent:
+            state = "absent" if self.picture is None else "stalled"
+        if state == "stalled" and self.camera_state == "absent":
+            return
         for bad in ("absent", "stalled", "frozen", "dark", "blurred", "unstable"):
             self.alarms.set(f"camera_{bad}", active=state == bad, detail=f"the camera is {bad}")
         self.machine.set_fault(active=state not in {"ok", "blurred"})
@@ -227,7 +238,7 @@ class Engine:
         for number, candidate in list(self._candidates.items()):
             if candidate.piece is not None and now - candidate.crossed_s > _DECIDE_WITHIN_S:
                 self._decide(number)
-        if now - self._frame_s > self.config.camera.stalled_after_ms / 1000:
+        if self._is_silent:
             self.on_camera("stalled" if self.picture is not None else "absent")
         self.alarms.set("ledger", active=self._ledger.fault is not None, detail=self._ledger.fault or "")
         self.dispatcher.tick()

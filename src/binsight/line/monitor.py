@@ -28,6 +28,7 @@ __all__ = ["LineMonitor", "NotHereError", "RunningLine"]
 _CHANGED = 500  # pieces whose news wait to be asked for
 _POLL_S = 0.5
 _OVERVIEW_S = 1.0
+_FRAME_S = 0.2
 _NEWEST = 30
 _PURITY_S = 30.0
 _FORGET_S = 120.0  # a ledger that nobody asked about for so long is read anew
@@ -78,6 +79,7 @@ class LineMonitor:
         self._follower: LedgerFollower | None = None
         self._polled_s = self._told_s = self._measured_s = float("-inf")
         self._frame_told = -1
+        self._jpeg: tuple[float, bytes] | None = None  # when it was encoded
         self._changed: dict[str, Piece] = {}
         self._alarms: dict[str, Alarm] = {}
         self._news: list[Alarm] = []
@@ -180,9 +182,15 @@ class LineMonitor:
             }
 
     def jpeg(self) -> bytes | None:
-        """The newest frame; None where there is none, or the line runs elsewhere."""
+        """The newest frame, encoded at most five times a second; None where there is none, or the line is elsewhere."""
         picture = self._here.line.engine.picture if self._here is not None else None
-        return None if picture is None else encode_jpeg(picture)
+        if picture is None:
+            return None
+        with self._lock:
+            now = self._clock.now()
+            if self._jpeg is None or now - self._jpeg[0] >= _FRAME_S:
+                self._jpeg = now, encode_jpeg(picture)
+            return self._jpeg[1]
 
     def about(self) -> dict[str, Any]:
         """What does not change while the line runs: name, lanes, classes."""
