@@ -78,7 +78,9 @@ def test_json_sums_up(binsight: RunBinsight, ledger: Path) -> None:
     assert found["review_rate"] == pytest.approx(10 / 135)
     early = json.loads(binsight("line", "report", ledger, "--json", "--shift", "early").out)
     assert early["pieces"] == 59
-    hour = binsight("line", "report", ledger, "--json", "--from", "2026-01-02T07:00Z", "--to", "2026-01-02T08:00+00:00")
+    hour = binsight(
+        "line", "report", ledger, "--json", "--since", "2026-01-02T07:00Z", "--until", "2026-01-02T08:00+00:00"
+    )
     assert json.loads(hour.out)["pieces"] == 41
 
 
@@ -137,8 +139,8 @@ def test_wrong_use_is_one_line(binsight: RunBinsight, ledger: Path, tmp_path: Pa
         (["nonsense://x"], "nonsense"),
         (["postgresql://nobody@127.0.0.1:1/x"], "cannot open the ledger"),
         ([ledger, "--line", "line9"], "it has line1"),
-        ([ledger, "--from", "yesterday"], "expected a time such as"),
-        ([ledger, "--from", "2030-01-01"], "is not before"),
+        ([ledger, "--since", "yesterday"], "expected a time such as"),
+        ([ledger, "--since", "2030-01-01"], "is not before"),
         ([ledger, "--csv", "--json"], "one of them"),
     ):
         run = binsight("line", "report", *arguments)

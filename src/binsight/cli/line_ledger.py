@@ -72,11 +72,11 @@ def line_option() -> Decorator:
 
 
 def span_options(function: Any) -> Any:
-    """`--from`, `--to`, `--shift`."""
+    """`--since`, `--until`, `--shift`."""
     for add in (
         option("--shift", metavar="NAME", help="Only pieces of this shift."),
-        option("--to", "until", type=_Moment(), metavar="TIME", help="Pieces seen before.  [default: the newest]"),
-        option("--from", "since", type=_Moment(), metavar="TIME", help="Pieces seen then or later.  [default: a day]"),
+        option("--until", type=_Moment(), metavar="TIME", help="Pieces seen before.  [default: the newest]"),
+        option("--since", type=_Moment(), metavar="TIME", help="Pieces seen then or later.  [default: a day]"),
     ):
         function = add(function)
     return function
@@ -165,5 +165,7 @@ def read_span(opened: OpenLedger, since: dt.datetime | None, until: dt.datetime 
     until = until or (dt.datetime.now(dt.UTC) if newest is None else newest + _TICK)
     since = since or until - _DAY
     if since >= until:
-        raise InputError(f"--from {since.isoformat()} is not before {until.isoformat()}, where --to or the ledger ends")
+        raise InputError(
+            f"--since {since.isoformat()} is not before {until.isoformat()}, where --until or the ledger ends"
+        )
     return Span(opened.line, since, until, shift)

@@ -52,7 +52,7 @@ def report(
     \b
     Examples:
       binsight line report line1.sqlite
-      binsight line report line.toml --shift early --from 2026-01-31 --to 2026-02-01
+      binsight line report line.toml --shift early --since 2026-01-31 --until 2026-02-01
       binsight line report line1.sqlite --csv > january.csv
       binsight line report line1.sqlite --html report.html
     """
