@@ -68,7 +68,7 @@ def load_table(data: Path, cache: Path, splits: Sequence[str], *, model: str = "
     predictor = Predictor.load(model, threads=1)
     kept: dict[str, dict[str, NDArray[np.float32]]] = {}
     for split in splits:
-        kept[split] = _outputs(predictor, [data / path for path, _, _, name in listed if name == split], split, cache)
+        kept[split] = _outputs(predictor, data, [path for path, _, _, name in listed if name == split], split, cache)
     found = {name: np.concatenate([kept[split][name] for split in splits]) for name in OUTPUTS}
     second, strange = found["biodegradable_logit"][:, 0], found["unfamiliarity"][:, 0]
     return Table(paths, labels, sources, names, found["features"], found["logits"], second, strange)
@@ -86,19 +86,21 @@ def _listed(data: Path, split: str) -> Iterator[tuple[str, str, str, str]]:
                 yield row["path"], row["class"], row["source"], split
 
 
-def _outputs(predictor: Predictor, paths: Sequence[Path], split: str, cache: Path) -> dict[str, NDArray[np.float32]]:
+def _outputs(
+    predictor: Predictor, data: Path, paths: Sequence[str], split: str, cache: Path
+) -> dict[str, NDArray[np.float32]]:
     network = predictor.bundle.manifest.files[MODEL_NAME].sha256[:16]
     folder = cache / network
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     for first in range(0, len(paths), PART):
         names = paths[first : first + PART]
-        key = hashlib.sha256("\n".join(map(str, names)).encode()).hexdigest()[:12]
+        key = hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
         file = folder / f"{split}-{first:05}-{key}.npz"
         if not file.exists():
             draft = file.with_suffix(f".{os.getpid()}.tmp")
             with draft.open("wb") as out:
-                np.savez(out, **_run(predictor, names))  # type: ignore[arg-type]  # names of arrays, not its option
+                np.savez(out, **_run(predictor, [data / name for name in names]))  # type: ignore[arg-type]  # names of arrays, not its option
             draft.replace(file)
             print(f"{split}: {first + len(names)} of {len(paths)}", flush=True)
         with np.load(file) as arrays:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from binsight.pipeline.calibrate import ReviewTargets, Scores, calibrate, judge, judge_cross_fitted
-from binsight.pipeline.unfamiliarity import energy
+from binsight.probability.unfamiliarity import energy
 from binsight.probability.folds import cross_fit_folds
 
 

@@ -24,7 +24,7 @@ from binsight.pipeline.card import render_card
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.measure import measure, measure_unknown
 from binsight.pipeline.run import Run
-from binsight.pipeline.unfamiliarity import UnfamiliarityScale
+from binsight.probability.unfamiliarity import UnfamiliarityScale
 from binsight.probability.calibration import Calibration
 from binsight.training.backbones import BACKBONE_FILE
 from binsight.training.familiarity import FeatureSubspace, fit_subspace

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from binsight.evaluation.scoring import Scores as JudgedScores
 from binsight.evaluation.scoring import cross_fit
-from binsight.pipeline.unfamiliarity import UnfamiliarityScale, energy, fit_scale
+from binsight.probability.unfamiliarity import UnfamiliarityScale, energy, fit_scale
 from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets
 from binsight.probability.calibration import calibrate as calibrate_network
 
