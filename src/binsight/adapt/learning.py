@@ -20,7 +20,7 @@ __all__ = ["LinearHead", "Memory", "learn"]
 # Chosen by benchmarks/choose.py on the sources of `more`, by what `val` loses: docs/results.md.
 _TRUST: Final = 0.8
 _PENALTY_SHARE: Final = 0.1  # of what a photo of the camera counts
-_STEPS: Final = 60
+_STEPS: Final = 40
 _BIAS_FEATURE: Final = 0.3  # instead of 1: the bias is held back like a weight
 _LEAST_VARIANCE: Final = 1e-6
 
