@@ -3,9 +3,9 @@ r"""What teaching a camera is worth: every source of `more` as if it were a came
     python benchmarks/adapt.py --data ../shared/data --cache .cache/outputs --out docs/images/adapt-curve.png
 
 From each source with two classes or more (`not-waste` counts as one) so many photos per class are drawn, at most half
-of a class, five times; the shipped bundle is taught on them, and judged on the photos of that source that were not drawn.
-`test` is the test split of `waste8`: what the taught model still knows. `--wrong 0.1` gives a tenth of the drawn photos
-a wrong label. A draw that was measured is not measured again.
+of a class, five times; the shipped bundle is taught on them, and judged on the photos of that source that were not
+drawn. `test` is the test split of `waste8`: what the taught model still knows. `--wrong 0.1` gives a tenth of the drawn
+photos a wrong label. A draw that was measured is not measured again.
 """
 
 from __future__ import annotations
@@ -140,16 +140,15 @@ def report(rows: list[Row]) -> None:
     print("|---|---|---|---|---|---|---|")
     for (source, size), draws in grouped(rows).items():
         cells = [spread(draws, f"camera_{key}") for key in ("right", "accepted", "accepted_right", "empty_reviewed")]
-        print(
-            f"| {source.removeprefix('more/')} | {size or 'before'} | {' | '.join(cells)} | {spread(draws, 'test_right')} |"
-        )
+        first = f"| {source.removeprefix('more/')} | {size or 'before'}"
+        print(f"{first} | {' | '.join(cells)} | {spread(draws, 'test_right')} |")
     for size in sorted({row["size"] for row in rows}):
         means = [np.mean([d["camera_right"] for d in draws]) for (_, s), draws in grouped(rows).items() if s == size]
         accepted = [d["camera_accepted_right"] for (_, s), draws in grouped(rows).items() if s == size for d in draws]
         told = [value for value in accepted if value is not None]
         tests = [d["test_right"] for (_, s), draws in grouped(rows).items() if s == size for d in draws]
-        print(f"mean of the sources, {size} per class: {np.mean(means):.1%} right; {np.mean(told):.1%} of the accepted right; "
-              f"test {np.mean(tests):.2%}, lowest {np.min(tests):.2%}")  # fmt: skip
+        right = f"{np.mean(means):.1%} right; {np.mean(told):.1%} of the accepted right"
+        print(f"mean, {size} per class: {right}; test {np.mean(tests):.2%}, lowest {np.min(tests):.2%}")
 
 
 def grouped(rows: list[Row]) -> dict[tuple[str, int], list[Row]]:
@@ -171,9 +170,9 @@ def spread(draws: list[Row], key: str) -> str:
 
 def plot(rows: list[Row], out: Path) -> None:
     """Accuracy on the camera against photos per class."""
-    import matplotlib  # noqa: PLC0415 - only for the picture
+    import matplotlib as mpl  # noqa: PLC0415 - only for the picture
 
-    matplotlib.use("Agg")
+    mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
@@ -187,7 +186,7 @@ def plot(rows: list[Row], out: Path) -> None:
     axes.set_xticks(list(places.values()), [str(size) if size else "before" for size in places])
     axes.set_xlabel("photos per class that the camera was taught with")
     axes.set_ylabel("right on its other photos")
-    axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, ncols=2, loc="lower right")
     figure.savefig(out, dpi=120)

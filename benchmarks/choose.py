@@ -185,8 +185,11 @@ def compare_heads(bench: Bench, kept: Path) -> None:
             if not file.exists():
                 np.save(file, judge_held_out(bench, head, parts))
             rights[way, name] = np.load(file)[:, items] >= 0.5
-    tests = {key: mcnemar_exact(right[0], rights[key[0], SHIPPED][0], bench.groups[items]) for key, right in rights.items()
-             if key[1] != SHIPPED}  # fmt: skip
+    tests = {
+        (way, name): mcnemar_exact(right[0], rights[way, SHIPPED][0], bench.groups[items])
+        for (way, name), right in rights.items()
+        if name != SHIPPED
+    }
     adjusted = dict(zip(tests, adjust_holm([test.p_value for test in tests.values()]), strict=True))
     print("| held back | head | right on `more` | difference to shipped | p | told apart |\n|---|---|---|---|---|---|")
     for (way, name), right in rights.items():

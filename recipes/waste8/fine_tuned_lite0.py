@@ -65,11 +65,13 @@ from rich.progress import track
 from binsight.bundle import (
     CalibrationRecord,
     Manifest,
+    Replay,
     load_bundle,
+    make_replay,
     resolve_bundle,
     write_bundle,
 )  # fmt: skip
-from binsight.bundle.container import CALIBRATION_NAME
+from binsight.bundle.container import CALIBRATION_NAME, REPLAY_NAME
 from binsight.evaluation.metrics import accuracy
 from binsight.export.onnx_graph import attach_heads
 from binsight.imaging import PreprocessSpec
@@ -282,6 +284,7 @@ class Training:
             "card.md": self._card(manifest, record, class_rows(self.taxonomy.ids, scores.logits, test.labels)).encode(),
             CALIBRATION_NAME: record.to_bytes(),
             BACKBONE_FILE: write_backbone_safetensors(self.backbone.name, self.model),
+            REPLAY_NAME: self._replay().to_bytes(),
         }
         out = write_bundle(self.arguments.out, manifest, files, overwrite=self.arguments.overwrite)
         check_bundle(out, self.val, self.taxonomy, expected=chosen.metrics["val"].values["accuracy"].value)
@@ -345,6 +348,14 @@ class Training:
     def _head(self, name: str) -> LinearModel:
         weight, bias = self.network.get_layer(name).get_weights()
         return LinearModel(weight.astype(np.float64), bias.astype(np.float64))
+
+    def _replay(self) -> Replay:
+        """What `binsight adapt` needs; under the network's present weights."""
+        features = [self.features(self.views[0])[self.rows], self.features(self.seen)[self.val_rows]]
+        heads = [self._head(name).weight for name in ("logits", "biodegradable_logit")]
+        labels = np.concatenate([self.train.labels, self.val.labels])
+        held = np.repeat([False, True], [len(part) for part in features])
+        return make_replay(np.concatenate(features), labels, held, heads=np.concatenate(heads, axis=1))
 
     def measure_seeds(self, candidates: Sequence[Weights]) -> dict[str, dict[str, float]]:
         """Every metric of each seed by itself."""

@@ -163,7 +163,8 @@ def _features(
         outputs = predictor.run(np.stack(pictures), ["features"]) if pictures else None
         return (None if outputs is None else outputs.features), faults
 
-    features, faults = [], {}
+    features: list[NDArray[np.float32]] = []
+    faults: dict[str, str] = {}
     starts = range(0, len(found), _BATCH)
     for first, (some, wrong) in zip(starts, run_in_order(see, starts, workers=workers), strict=True):
         features += [] if some is None else [some]
@@ -210,8 +211,8 @@ def _check(seen: SeenPhotos, root: Path) -> None:
         raise DatasetError(f"{root}: expected photos in a folder per class, found none of a class.{unusable}")
     if len(names) < 2:
         raise DatasetError(
-            f"{root}: expected two classes or more, got {next(iter(names.values()))} alone, which would teach the camera "
-            f"to say nothing else; add another class, or the camera's empty places as {NOT_WASTE}/.{unusable}"
+            f"{root}: expected two classes or more, got {next(iter(names.values()))} alone, which would teach it to "
+            f"say nothing else; add another class, or the camera's empty places as {NOT_WASTE}/.{unusable}"
         )
     few = [
         f"{name} has {int((labels == label).sum())} photos"

@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
+import math
+from string import Template
+
 from binsight.adapt.result import Adaptation
 from binsight.probability.intervals import Interval
 
 __all__ = ["adapted_card", "as_share"]
+
+_TEMPLATE = Template("""\
+# Model card: $name $version
+
+$old, taught one camera by `binsight adapt` on $created. What stands below the line was written of the model before,
+and its figures are those of that model.
+
+| class | photos | different ones | right when left out; of not-waste, reviewed |
+|---|---|---|---|
+$classes
+
+Each photo was judged by heads, and its acceptance by thresholds, that were fitted on others, copies among neither. With
+95 % intervals:
+
+- right on this camera: $right, before $right_before
+- accepted without review: $accepted; right among the accepted: $accepted_right
+- right on $photos photos kept from the training: $known, before $known_before
+- accepted from a confidence of $threshold on
+$wishes
+On other cameras expect what the model did before, or less.
+
+---
+
+$before""")
 
 
 def adapted_card(before: str, result: Adaptation) -> str:
@@ -16,43 +43,32 @@ def adapted_card(before: str, result: Adaptation) -> str:
         result: what came of it.
     """
     manifest = result.manifest
-    lesson = manifest.training["adapted"][-1]
-    old = lesson["from"]
+    old = manifest.training["adapted"][-1]["from"]
     rows = [
         f"| {c.name}{' (new)' if c.is_new else ''} | {c.photos} | {c.distinct} | {c.right} |" for c in result.classes
     ]
-    wishes = [f"- {wish}" for wish in result.wishes]
-    review = manifest.review
-    return "\n".join([
-        f"# Model card: {manifest.name} {manifest.version}",
-        "",
-        f"{old['name']} {old['version']}, taught one camera by `binsight adapt` on {manifest.created}. Everything below the",
-        "line was written of the model before, and its figures are those of that model.",
-        "",
-        "| class | photos | different ones | right when left out |",
-        "|---|---|---|---|",
-        *rows,
-        "",
-        "Each photo was judged by heads, and its acceptance by thresholds, that were fitted on others, copies among "
-        "neither; 95 % intervals:",
-        "",
-        f"- right on this camera: {as_share(result.accuracy)}, before {as_share(result.accuracy_before)}",
-        f"- accepted without review: {as_share(result.accepted)}; right among the accepted: {as_share(result.accepted_right)}",
-        f"- right on {len(result.manifest.metrics) and manifest.metrics['known'].photos} photos kept from its training: "
-        f"{as_share(result.known)}, before {as_share(result.known_before)}",
-        f"- a photo is accepted from a confidence of {max(review.confidence):.3f} on",
-        *(["", "It would need more of:", "", *wishes] if wishes else []),
-        "",
-        "On other cameras expect what the old model did, or less.",
-        "",
-        "---",
-        "",
-        before,
-    ])  # fmt: skip
+    wishes = "".join(f"- {wish}\n" for wish in result.wishes)
+    return _TEMPLATE.substitute(
+        name=manifest.name,
+        version=manifest.version,
+        old=f"{old['name']} {old['version']}",
+        created=manifest.created,
+        classes="\n".join(rows),
+        right=as_share(result.accuracy),
+        right_before=as_share(result.accuracy_before),
+        accepted=as_share(result.accepted),
+        accepted_right=as_share(result.accepted_right),
+        photos=manifest.metrics["known"].photos,
+        known=as_share(result.known),
+        known_before=as_share(result.known_before),
+        threshold=f"{max(manifest.review.confidence):.3f}",
+        wishes=f"\nIt would need more of:\n\n{wishes}" if wishes else "",
+        before=before,
+    )
 
 
 def as_share(interval: Interval) -> str:
     """A share with its interval, for people."""
-    if interval.value != interval.value:
+    if math.isnan(interval.value):
         return "none"
     return f"{interval.value:.1%} ({interval.low:.1%} to {interval.high:.1%})"

@@ -16,11 +16,12 @@ __all__ = ["Heads", "read_heads", "write_heads"]
 
 _SCALES = ("known.energy.scaled", "known.residual.scaled")
 _NAMES = {
-    *(f"{head}.{part}" for head in ("logits", "attention", "biodegradable_logit", "inner") for part in ("weight", "bias")),
+    *(f"{head}.weight" for head in ("logits", "attention", "biodegradable_logit", "inner")),
+    *(f"{head}.bias" for head in ("logits", "attention", "biodegradable_logit")),
     *(f"{scale}.{part}" for scale in _SCALES for part in ("centre", "factor")),
     "known.mean",
     "known.directions",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +58,12 @@ def read_heads(model: bytes) -> Heads:
     """
     found = {name: value.astype(np.float64) for name, value in read_constants(model, _NAMES).items()}
     if "inner.weight" in found:
-        raise BundleError("a layer lies between its features and its heads, so it cannot be taught; train it again with "
-                          "linear heads")  # fmt: skip
+        raise BundleError("a layer lies between its features and its heads, so it cannot be taught; train linear heads")
     linear = {name: _linear(found, name) for name in ("logits", "attention", "biodegradable_logit")}
     categories, places = linear["logits"], linear["attention"]
     if categories is None or places is None or categories.weight.shape != places.weight.shape:
         raise BundleError("its heads are not those that binsight train writes, so it cannot be taught")
-    return Heads(
-        categories, linear["biodegradable_logit"], found.get("known.mean"), found.get("known.directions")
-    )  # fmt: skip
+    return Heads(categories, linear["biodegradable_logit"], found.get("known.mean"), found.get("known.directions"))
 
 
 def write_heads(model: bytes, heads: Heads, scale: UnfamiliarityScale | None) -> bytes:

@@ -60,7 +60,8 @@ class RawScores:
 
     def correct(self) -> NDArray[np.bool_]:
         """`(n,)`: the most probable class is the right one."""
-        return self.logits.argmax(axis=1) == self.labels
+        result: NDArray[np.bool_] = self.logits.argmax(axis=1) == self.labels
+        return result
 
     def exported(self, scale: UnfamiliarityScale | None) -> NetworkScores:
         """As the network will give them."""
@@ -165,9 +166,8 @@ def _scale(items: RawScores, known: RawScores) -> UnfamiliarityScale | None:
     first = found[0]
     energy_rim = max(scale.energy_centre + scale.energy_spread for scale in found)
     residual_rim = max(scale.residual_centre + scale.residual_spread for scale in found)
-    return UnfamiliarityScale(
-        first.energy_centre, energy_rim - first.energy_centre, first.residual_centre, residual_rim - first.residual_centre
-    )  # fmt: skip
+    spreads = energy_rim - first.energy_centre, residual_rim - first.residual_centre
+    return UnfamiliarityScale(first.energy_centre, spreads[0], first.residual_centre, spreads[1])
 
 
 def _strangest(parts: list[RawScores], scale: UnfamiliarityScale | None, share: float) -> float | None:
@@ -180,7 +180,5 @@ def _strangest(parts: list[RawScores], scale: UnfamiliarityScale | None, share: 
     return max(limits, default=None)
 
 
-def _both(
-    first: NDArray[np.float64] | None, second: NDArray[np.float64] | None
-) -> NDArray[np.float64] | None:  # fmt: skip
+def _both(first: NDArray[np.float64] | None, second: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
     return None if first is None or second is None else np.concatenate([first, second])

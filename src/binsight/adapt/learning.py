@@ -109,10 +109,8 @@ def learn(
     beside = _directions(centred - inside @ replay.basis.T)
     inputs = np.concatenate([_with_bias(inside), centred @ beside], axis=1)
     known = memory.inputs.shape[1]
-    importance, penalty = (
-        np.float32(camera_weight) * np.asarray(weights, np.float32)[:, None],
-        _PENALTY_SHARE * camera_weight,
-    )
+    importance = (camera_weight * np.asarray(weights, np.float64))[:, None].astype(np.float32)
+    penalty = _PENALTY_SHARE * camera_weight
     curvature = 0.5 * (inputs * importance).T @ inputs
     curvature[:known, :known] += 0.5 * memory.gram
     curvature[np.diag_indices(len(curvature))] += penalty
@@ -124,7 +122,8 @@ def learn(
         new = inputs.T @ (importance * (_softmax(offsets + inputs @ change) - targets)) + penalty * change
         old = _softmax(memory.offsets + memory.inputs @ change[:known]) - memory.targets
         new[:known] += memory.inputs.T @ old
-        return new
+        result: Floats = new.astype(np.float32)
+        return result
 
     change = previous = np.zeros((len(curvature), targets.shape[1]), np.float32)
     momentum = 1.0
@@ -137,18 +136,20 @@ def learn(
     return LinearHead(_TRUST * start.weight + weight, _TRUST * start.bias + bias)
 
 
-def _with_bias(features: Floats) -> Floats:
-    return np.concatenate([features, np.full((len(features), 1), _BIAS_FEATURE, np.float32)], axis=1)
+def _with_bias(features: NDArray[np.floating]) -> Floats:
+    bias = np.full((len(features), 1), _BIAS_FEATURE)
+    return np.concatenate([features, bias], axis=1).astype(np.float32)
 
 
-def _directions(rows: Floats) -> Floats:
+def _directions(rows: NDArray[np.floating]) -> Floats:
     """An orthonormal basis `(d, r)` of what the `(n, d)` rows span, without what is rounding."""
     small = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
     values, vectors = np.linalg.eigh(small.astype(np.float64))
     kept = values > _LEAST_VARIANCE * max(float(values[-1]), _LEAST_VARIANCE)
     if len(rows) > rows.shape[1]:
         return vectors[:, kept].astype(np.float32)
-    return (rows.T @ (vectors[:, kept] / np.sqrt(values[kept]))).astype(np.float32)
+    result: Floats = (rows.T @ (vectors[:, kept] / np.sqrt(values[kept]))).astype(np.float32)
+    return result
 
 
 def _targets(labels: NDArray[np.int64], classes: int) -> Floats:
@@ -157,5 +158,5 @@ def _targets(labels: NDArray[np.int64], classes: int) -> Floats:
     return found
 
 
-def _softmax(logits: Floats) -> Floats:
+def _softmax(logits: NDArray[np.floating]) -> Floats:
     return softmax(logits).astype(np.float32)

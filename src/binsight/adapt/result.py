@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -113,4 +114,4 @@ class Adaptation:
 
 def _as_json(interval: Interval) -> dict[str, float | None]:
     """Not-a-number, of a share of nothing, is null."""
-    return {name: value if value == value else None for name, value in asdict(interval).items()}  # noqa: PLR0124
+    return {name: None if math.isnan(value) else value for name, value in asdict(interval).items()}

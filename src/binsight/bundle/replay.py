@@ -23,6 +23,7 @@ __all__ = ["MAX_REPLAY_BYTES", "CameraPhotos", "Replay", "make_replay", "read_re
 
 MAX_REPLAY_BYTES: Final = 3_000_000
 _DIRECTIONS: Final = 192  # what they leave out of the logits of `val` decides one photo in a hundred: docs/results.md
+_MOST_PHOTOS: Final = 7000
 _LARGEST_CODE: Final = 127
 _MAX_HEADER: Final = 1 << 16
 _DTYPES: Final[dict[str, str]] = {"F32": "<f4", "F16": "<f2", "I8": "|i1", "U16": "<u2", "U8": "|u1"}
@@ -153,12 +154,18 @@ def make_replay(
 ) -> Replay:
     """Reduce the features of photos to what heads see of them and what else they differ in most.
 
+    Of more than 7,000 photos as many are taken, each class in its share.
+
     Args:
         features: `(n, d)`.
         labels: `(n,)`.
         held: `(n,)`, which the network did not learn from.
         heads: `(d, C)`, weights whose products with the features are to be kept.
     """
+    if len(labels) > _MOST_PHOTOS:
+        order = np.lexsort((labels, held))  # so that every class keeps its share
+        kept = np.sort(order[np.linspace(0, len(order) - 1, _MOST_PHOTOS).astype(np.intp)])
+        features, labels, held = features[kept], labels[kept], held[kept]
     mean = features.mean(axis=0, dtype=np.float64)
     centred = features - mean
     seen = np.linalg.qr(heads.astype(np.float64))[0]

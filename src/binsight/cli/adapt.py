@@ -51,10 +51,10 @@ def adapt(
 ) -> None:
     """Teach the model BUNDLE the camera that took PHOTOS, and write the new model to --out.
 
-    PHOTOS is a folder per class, called as the model's classes are: any two classes or more, 3 to 500 photos each, about
-    15 to 20 for a good result, of different pieces, taken by the camera where it will work. not-waste/ holds its empty
-    places. It takes seconds to a minute, changes neither BUNDLE nor PHOTOS, and needs no other photos: what the model
-    knows it keeps. Each figure printed is of photos that were left out. The result can be taught again.
+    PHOTOS is a folder per class, called as the model's classes are: any two classes or more, 3 to 500 photos each,
+    about 15 to 20 for a good result, of different pieces, taken by the camera where it will work. not-waste/ holds its
+    empty places. It takes seconds to a minute, changes neither BUNDLE nor PHOTOS, and needs no other photos: what the
+    model knows it keeps. Each figure printed is of photos that were left out. The result can be taught again.
 
     \b
     Examples:
@@ -121,8 +121,8 @@ def _print(result: Adaptation) -> None:
         ]
         _print_list("new classes (--taxonomy FILE says otherwise)", described)
     if result.dropped:
-        click.echo(f"left behind, for they are of the old heads: {', '.join(map(plain, result.dropped))}; binsight export "
-                   "makes them anew")  # fmt: skip
+        names = ", ".join(map(plain, result.dropped))
+        click.echo(f"left behind, for their heads are the old ones: {names}; binsight export makes them anew")
     if result.accuracy.value < result.accuracy_before.value:
         click.echo(
             "note: no better than before on these photos; look at the list of wrong folders, or take more", err=True
