@@ -46,7 +46,7 @@ from binsight.taxonomy import WasteClass
 
 __all__ = ["adapt"]
 
-_SUSPECT_BELOW: Final = 0.1  # the probability of the label, by heads that were taught on other photos
+_SUSPECT_BELOW: Final = 0.05  # the probability of the label, by heads that were taught on other photos
 _MARK: Final = "-adapted"
 
 
@@ -228,7 +228,7 @@ def _suspects(seen: SeenPhotos, judged: Judged) -> tuple[Suspect, ...]:
     return tuple(
         Suspect(seen.paths[items[s.position]], ids[s.label], ids[s.suggested], s.suggested_probability)
         for s in found
-        if s.is_confident and s.label_probability < _SUSPECT_BELOW
+        if s.label_probability < _SUSPECT_BELOW
     )
 
 

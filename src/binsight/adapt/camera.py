@@ -26,7 +26,7 @@ NOT_WASTE: Final = "not-waste"
 
 FEWEST, MOST = 3, 500
 _BATCH: Final = 8
-_BURST_COSINE: Final = 0.97  # of features: shots of the same thing, moments apart
+_BURST: Final = 0.25  # of the distance that two photos of a class usually have: shots of one thing, moments apart
 
 Stage = Callable[[str], Callable[[int, int], None]]
 
@@ -101,8 +101,9 @@ def look_at_camera(
     left_out = {**broken, **too_many, **damaged}
     kept = kept.where(lambda s: s.path not in damaged)
     labels = np.array([classes[s.class_id] for s in kept], np.int64)
-    groups = _groups(kept, features, labels, workers, limits, stage("Looking for copies"))
-    torn = _in_two_classes(kept, labels, groups)
+    copies = duplicate_groups(kept, workers=workers, progress=stage("Looking for copies"), limits=limits)
+    torn = _in_two_classes(kept, labels, np.array(copies, np.intp))
+    groups = _with_bursts(copies, features, labels)
     left_out |= torn
     rows = np.array([s.path not in torn for s in kept], bool)
     chosen = [s for s in kept if s.path not in torn]
@@ -173,24 +174,24 @@ def _features(
     return np.concatenate(features) if features else np.zeros((0, 0), np.float32), faults
 
 
-def _groups(
-    found: Dataset,
-    features: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    workers: int,
-    limits: ImageLimits | None,
-    progress: Callable[[int, int], None],
-) -> NDArray[np.intp]:
-    """Copies by their pixels, bursts by their features."""
-    if not len(found):
-        return np.zeros(0, np.intp)
-    copies = duplicate_groups(found, workers=workers, progress=progress, limits=limits)
-    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    alike = (unit @ unit.T > _BURST_COSINE) & (labels[:, None] == labels)
+def _with_bursts(copies: Sequence[int], features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Groups in which the shots of a burst are one too."""
     first = {group: i for i, group in reversed(list(enumerate(copies)))}
-    pairs = [*zip(*(rows.tolist() for rows in np.nonzero(np.triu(alike, 1))), strict=True)]
-    pairs += [(first[group], i) for i, group in enumerate(copies)]
-    return np.array(connected_groups(len(found), pairs), np.intp)
+    pairs = [(first[group], i) for i, group in enumerate(copies)]
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        pairs += [(int(rows[i]), int(rows[j])) for i, j in _bursts(features[rows])]
+    return np.array(connected_groups(len(copies), pairs), np.intp)
+
+
+def _bursts(features: NDArray[np.float32]) -> list[tuple[int, int]]:
+    """The pairs of photos of one class whose features are much nearer than the class's photos are."""
+    squares = np.square(features).sum(axis=1, dtype=np.float64)
+    distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * (features @ features.T), 0))
+    first, second = np.triu_indices(len(features), 1)
+    between = distances[first, second]
+    near = between < _BURST * np.median(between) if len(between) else np.zeros(0, bool)
+    return list(zip(first[near].tolist(), second[near].tolist(), strict=True))
 
 
 def _in_two_classes(found: Dataset, labels: NDArray[np.int64], groups: NDArray[np.intp]) -> dict[str, str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["adapt"]
 
 _LISTED = 10
+_MAY_BE_LOST = 0.005
 _COMPOST = "compost"
 
 
@@ -126,6 +127,11 @@ def _print(result: Adaptation) -> None:
     if result.accuracy.value < result.accuracy_before.value:
         click.echo(
             "note: no better than before on these photos; look at the list of wrong folders, or take more", err=True
+        )
+    if result.known.value < result.known_before.value - _MAY_BE_LOST:
+        click.echo(
+            "note: it now knows less of other photos than before; this camera's are hard to reconcile with them",
+            err=True,
         )
     click.echo(f"bundle: {plain(str(result.bundle))}")
 
