@@ -2,10 +2,10 @@ r"""What teaching a camera is worth: every source of `more` as if it were a came
 
     python benchmarks/adapt.py --data ../shared/data --cache .cache/outputs --out docs/images/adapt-curve.png
 
-From each source with two classes or more (`not-waste` counts as one) so many photos per class are drawn, at most half
-of a class, five times; the shipped bundle is taught on them, and judged on the photos of that source that were not
-drawn. `test` is the test split of `waste8`: what the taught model still knows. `--wrong 0.1` gives a tenth of the drawn
-photos a wrong label. A draw that was measured is not measured again.
+From each source with two classes or more (`not-waste` is one; others are only judged before) so many photos per class
+are drawn, at most half of a class, five times; the shipped bundle is taught on them, and judged on the photos of that
+source that were not drawn. `test` is the test split of `waste8`: what the taught model still knows. `--wrong 0.1` gives
+a tenth of the drawn photos a wrong label. A draw that was measured is not measured again.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from cached_outputs import Table, load_table
 
 SIZES: Final = (0, 3, 5, 10, 20, 40)
 DRAWS: Final = 5
+FEWEST_TO_DRAW: Final = 6  # half of them are left to judge by
 NEW: Final = (
     WasteClass("glass", "Glass", biodegradable=False, stream="recycling"),
     WasteClass("textiles", "Textiles", biodegradable=False, stream="reuse"),
@@ -57,9 +58,8 @@ def main() -> None:
     more = table.take(table.splits == "more")
     test = table.take(table.splits == "test")
     cameras = {source: more.take(more.sources == source) for source in sorted(set(more.sources.tolist()))}
-    cameras = {source: camera for source, camera in cameras.items() if len(set(camera.labels.tolist())) > 1}
     for draw, size, source in product(range(arguments.draws), arguments.sizes, cameras):
-        if (source, size, draw) in done or (draw and not size):
+        if (source, size, draw) in done or (draw and not size) or (size and not can_be_taught(cameras[source])):
             continue
         row = measure(bundle, cameras[source], test, size, draw, arguments.wrong)
         rows.append(row | {"source": source, "size": size, "draw": draw})
@@ -77,7 +77,11 @@ def measure(bundle: Bundle, camera: Table, test: Table, size: int, draw: int, wr
     rng = np.random.default_rng([draw, size])
     names = sorted(set(camera.labels.tolist()))
     drawn = np.concatenate(
-        [rng.permutation(rows)[: min(size, len(rows) // 2)] for n in names if len(rows := where(camera, n)) >= 6]
+        [
+            rng.permutation(rows)[: min(size, len(rows) // 2)]
+            for n in names
+            if len(rows := where(camera, n)) >= FEWEST_TO_DRAW
+        ]
     ).astype(np.intp)
     rest = np.setdiff1d(np.arange(len(camera)), drawn)
     if not size:
@@ -97,6 +101,12 @@ def measure(bundle: Bundle, camera: Table, test: Table, size: int, draw: int, wr
         found |= shares(name, scores.labels, scores.correct(), accepted)
     left_out = taught.left_out.correct()[taught.left_out.labels >= 0]
     return found | {"cross_validated": float(left_out.mean()), "photos": len(drawn), "weight": taught.camera_weight}
+
+
+def can_be_taught(camera: Table) -> bool:
+    """Whether two classes or more, not-waste among them, have photos to draw and to judge by."""
+    enough = [name for name in set(camera.labels.tolist()) if len(where(camera, name)) >= FEWEST_TO_DRAW]
+    return len(enough) > 1 and set(enough) != {NOT_WASTE}
 
 
 def before(bundle: Bundle, camera: Table, test: Table) -> Row:
@@ -143,10 +153,12 @@ def report(rows: list[Row]) -> None:
         first = f"| {source.removeprefix('more/')} | {size or 'before'}"
         print(f"{first} | {' | '.join(cells)} | {spread(draws, 'test_right')} |")
     for size in sorted({row["size"] for row in rows}):
-        means = [np.mean([d["camera_right"] for d in draws]) for (_, s), draws in grouped(rows).items() if s == size]
-        accepted = [d["camera_accepted_right"] for (_, s), draws in grouped(rows).items() if s == size for d in draws]
+        taught = {row["source"] for row in rows if row["size"]}
+        these = {key: draws for key, draws in grouped(rows).items() if key[1] == size and key[0] in taught}
+        means = [np.mean([d["camera_right"] for d in draws]) for draws in these.values()]
+        accepted = [d["camera_accepted_right"] for draws in these.values() for d in draws]
         told = [value for value in accepted if value is not None]
-        tests = [d["test_right"] for (_, s), draws in grouped(rows).items() if s == size for d in draws]
+        tests = [d["test_right"] for draws in these.values() for d in draws]
         right = f"{np.mean(means):.1%} right; {np.mean(told):.1%} of the accepted right"
         print(f"mean, {size} per class: {right}; test {np.mean(tests):.2%}, lowest {np.min(tests):.2%}")
 
@@ -177,7 +189,7 @@ def plot(rows: list[Row], out: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     places = {size: i for i, size in enumerate(sorted({row["size"] for row in rows}))}
-    for source in sorted({row["source"] for row in rows}):
+    for source in sorted({row["source"] for row in rows if row["size"]}):
         sizes = [size for (name, size) in grouped(rows) if name == source]
         values = [[d["camera_right"] for d in grouped(rows)[source, size]] for size in sizes]
         at = [places[size] for size in sizes]

@@ -270,7 +270,7 @@ class Training:
             biodegradable_temperature=fitted.biodegradable_temperature,
             review=fitted.review,
             metrics=metrics,
-            training=self._record(seeds),
+            training=self._record(seeds) | {"unfamiliarity_median": chosen.unfamiliarity_median},
         )
         self.network.set_weights(weights)
         graph = attach_heads(
@@ -338,7 +338,9 @@ class Training:
         calibration = calibrate(scores, labels, TARGETS, groups=copies)
         metrics = {"val": measure(scores, labels, self.taxonomy, calibration, groups=copies, fitted_for=TARGETS)}
         metrics |= {name: measure_unknown(self._scores(known, seen), calibration) for name, seen in unknown.items()}
-        return Judged(known, calibration, metrics)
+        strangeness = scores.exported(calibration.scale).unfamiliarity
+        median = None if strangeness is None else float(np.median(strangeness))
+        return Judged(known, calibration, metrics, median)
 
     def _scores(self, known: FeatureSubspace, seen: Activations) -> Scores:
         found = {name: values.astype(np.float64) for name, values in predict_activations(self.scored, seen).items()}

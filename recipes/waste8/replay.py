@@ -1,15 +1,17 @@
-"""Give a bundle of `waste8` the replay that `binsight adapt` needs, from the photos it was trained and calibrated on.
+"""Give a bundle of `waste8` what `binsight adapt` and the stream check need, from the photos it was trained on.
 
     python recipes/waste8/replay.py --data ../shared/data/waste8 --out src/binsight/models/waste8 --overwrite
 
-`fine_tuned_lite0.py` writes it too; this adds it to a bundle that was made before there was one, and changes nothing
-else. The features are those that the bundle's own network gives.
+That is `replay.safetensors`, and the median unfamiliarity of `val` in the manifest. `fine_tuned_lite0.py` writes both
+too; this adds them to a bundle that was made before, and changes nothing else. The features are those that the bundle's
+own network gives.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,31 +38,35 @@ def main() -> None:
     predictor = Predictor.load(arguments.model, threads=1)
     bundle = load_bundle(resolve_bundle(arguments.model))
     found = [scan(arguments.data / split, taxonomy=predictor.taxonomy) for split in ("train", "val")]
-    features = [features_of(predictor, [part.file(s) for s in part]) for part in found]
+    seen = [look(predictor, [part.file(s) for s in part]) for part in found]
+    features = [part for part, _ in seen]
     heads = read_heads(bundle.read_model())
-    seen = [heads.categories.weight, *([heads.biodegradable.weight] if heads.biodegradable else [])]
+    weights = [heads.categories.weight, *([heads.biodegradable.weight] if heads.biodegradable else [])]
     replay = make_replay(
         np.concatenate(features),
         np.concatenate([part.labels for part in found]),
         np.repeat([False, True], [len(part) for part in found]),
-        heads=np.concatenate(seen, axis=1),
+        heads=np.concatenate(weights, axis=1),
     )
     files = {name: bundle.read(name) for name in bundle.manifest.files} | {REPLAY_NAME: replay.to_bytes()}
-    write_bundle(arguments.out, bundle.manifest, files, overwrite=arguments.overwrite)
+    median = {"unfamiliarity_median": round(float(np.median(seen[1][1])), 6)}
+    manifest = replace(bundle.manifest, training={**bundle.manifest.training, **median})
+    write_bundle(arguments.out, manifest, files, overwrite=arguments.overwrite)
     print(f"{REPLAY_NAME}: {len(files[REPLAY_NAME]):,} bytes, {len(replay.labels):,} photos")
 
 
-def features_of(predictor: Predictor, paths: Sequence[Path]) -> NDArray[np.float32]:
-    """`(n, d)` of n photos."""
+def look(predictor: Predictor, paths: Sequence[Path]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Features `(n, d)` and unfamiliarity `(n, 1)` of n photos."""
 
-    def see(first: int) -> NDArray[np.float32]:
+    def see(first: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         photos = [prepare_photo(read_photo(path), predictor.spec) for path in paths[first : first + BATCH]]
-        features = predictor.run(np.stack(photos), ["features"]).features
-        if features is None:
-            raise SystemExit("the network has no output features")
-        return features
+        outputs = predictor.run(np.stack(photos), ["features", "unfamiliarity"])
+        if outputs.features is None or outputs.unfamiliarity is None:
+            raise SystemExit("the network lacks an output, features or unfamiliarity")
+        return outputs.features, outputs.unfamiliarity
 
-    return np.concatenate(list(run_in_order(see, range(0, len(paths), BATCH), workers=available_cores())))
+    found = list(run_in_order(see, range(0, len(paths), BATCH), workers=available_cores()))
+    return np.concatenate([features for features, _ in found]), np.concatenate([strange for _, strange in found])
 
 
 if __name__ == "__main__":

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from tests.adapt.world import camera, factory_bundle
 
-from binsight.bundle import load_bundle
+from binsight.bundle import load_bundle, write_bundle
 from binsight.cli.app import root
+from binsight.probability import ReviewThresholds
 
 
 @pytest.fixture
@@ -69,3 +71,19 @@ def test_a_new_class_needs_a_stream(factory: Path, tmp_path: Path, flag: str) ->
     result = CliRunner().invoke(root, arguments)
     assert result.exit_code == 2
     assert "NAME=STREAM" in result.output
+
+
+def test_predict_says_that_a_camera_is_strange_and_how_to_teach_it(factory: Path, tmp_path: Path) -> None:
+    """Of a folder, once, on standard error; of the same folder nothing is said after the lesson."""
+    bundle = load_bundle(factory)
+    manifest = replace(bundle.manifest, review=ReviewThresholds((0.5,) * 3, unfamiliarity=-5.0))
+    manifest = replace(manifest, training={"unfamiliarity_median": -9.0})  # an energy
+    strict = write_bundle(tmp_path / "strict", manifest, {name: bundle.read(name) for name in bundle.manifest.files})
+    photos = camera(tmp_path / "photos", {"red": 15, "green": 15})
+    result = CliRunner().invoke(root, ["predict", str(photos), "--model", str(strict), "--csv"])
+    assert result.stderr.count("this camera is strange to tiny") == 1
+    assert "binsight adapt tiny" in result.stderr
+    assert "strange" not in result.stdout
+    run(strict, photos, "--out", tmp_path / "taught")
+    result = CliRunner().invoke(root, ["predict", str(photos), "--model", str(tmp_path / "taught"), "--csv"])
+    assert "strange" not in result.stderr

@@ -177,9 +177,16 @@ def _manifest(
                                                       if math.isfinite(v.value)}),
             "known": SplitMetrics(len(taught.known.labels), {"accuracy": Metric(known.value, known.low, known.high)}),
         },
-        training={**old.training, "adapted": [*old.training.get("adapted", []), lesson]},
+        training={**old.training, **_familiar(taught, fitted), "adapted": [*old.training.get("adapted", []), lesson]},
         files={},
     )  # fmt: skip
+
+
+def _familiar(taught: Taught, fitted: Fitted) -> dict[str, float]:
+    """The median unfamiliarity of the camera's photos or the old ones, whichever is larger, for the stream check."""
+    parts = (taught.known, taught.left_out.take(taught.left_out.labels >= 0))
+    medians = [np.median(part.exported(fitted.scale).unfamiliarity) for part in parts]  # type: ignore[arg-type]  # given
+    return {"unfamiliarity_median": float(max(medians))}
 
 
 def _files(source: _Teachable, result: Adaptation, seen: SeenPhotos, taught: Taught) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -87,6 +87,10 @@ def assemble_bundle(run: Run, model: TrainedModel, out: Path, *, overwrite: bool
         strange = _scores_of(run, model, known, model.fitted.source.of_photos(unknown, what="unknown"))
         metrics["unknown"] = measure_unknown(strange, calibration)
     manifest = _manifest(run, model, calibration.fitted, metrics)
+    strangeness = seen["val"].exported(calibration.scale).unfamiliarity
+    if strangeness is not None:
+        familiar = {"unfamiliarity_median": float(np.median(strangeness))}
+        manifest = replace(manifest, training={**manifest.training, **familiar})
     network = _network(model, known, calibration.scale)
     record = _record(run, model, calibration.fitted, targets)
     files = {
