@@ -201,7 +201,12 @@ def test_copies_only_are_refused(factory: Path, tmp_path: Path) -> None:
 def test_a_bundle_that_is_there_stays(factory: Path, taught: Path, tmp_path: Path) -> None:
     """Unless it is to be overwritten, and even then only if it is one."""
     with pytest.raises(OutputError, match="exists"):
-        adapt(factory, taught.parent / "photos", taught, workers=1)
+        adapt(factory, tmp_path / "not even looked at", taught, workers=1)
+    other = tmp_path / "notes.txt"
+    other.write_text("mine")
+    with pytest.raises(OutputError, match="not a bundle"):
+        adapt(factory, taught.parent / "photos", other, overwrite=True, workers=1)
+    assert other.read_text() == "mine"
 
 
 def test_what_cannot_be_taught_says_why(tmp_path: Path) -> None:

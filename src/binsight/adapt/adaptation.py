@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ from binsight.bundle import (
 from binsight.bundle.calibration_record import ROLES
 from binsight.bundle.container import CALIBRATION_NAME, CARD_NAME, MODEL_NAME, REPLAY_NAME
 from binsight.dataset.audit.labels import suggest_labels
-from binsight.errors import BundleError
+from binsight.errors import BundleError, OutputError
 from binsight.imaging import ImageLimits
 from binsight.predictor import Predictor, available_cores
 from binsight.probability.calibration import ReviewTargets
@@ -80,6 +81,8 @@ def adapt(
         TaxonomyError: a folder is called like none of the classes.
         OutputError: `out` exists, or cannot be written.
     """
+    if os.path.lexists(out) and not overwrite:  # found out before the work rather than after it
+        raise OutputError(f"{out} exists; overwrite it or choose another name")
     old = load_bundle(resolve_bundle(bundle))
     teachable = _Teachable.of(old)
     cores = workers or available_cores()

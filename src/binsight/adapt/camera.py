@@ -126,8 +126,9 @@ def _match(name: str, taxonomy: Taxonomy, root: Path) -> str | None:
     try:
         return taxonomy.match(name)
     except TaxonomyError as error:
+        said = str(error) if str(error).endswith("?") else f"{error}."
         raise TaxonomyError(
-            f"{root}: {error}. Rename the folder, or make it a new class with --new-class or --taxonomy; empty places "
+            f"{root}: {said} Rename the folder, or make it a new class with --new-class or --taxonomy; empty places "
             f"go into {NOT_WASTE}/"
         ) from None
 
