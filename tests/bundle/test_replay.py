@@ -75,6 +75,7 @@ def test_many_photos_are_thinned_out() -> None:
         (rewritten({"mean": {"dtype": "F32", "shape": [-24], "data_offsets": [0, 96]}}), "does not fit"),
         (rewritten({"mean": {"dtype": "F32", "shape": [12, 2], "data_offsets": [0, 96]}}), "mean: expected"),
         (example().to_bytes() + b"more", "follows the last tensor"),
+        (Replay(**vars(example()) | {"held": np.ones(40, bool)}).to_bytes(), "held: expected photos"),
     ],
 )
 def test_what_is_malformed_is_refused(data: bytes, said: str) -> None:

@@ -131,12 +131,11 @@ def _result(out: Path, source: _Teachable, seen: SeenPhotos, taught: Taught) -> 
     accepted = share_interval(judged.accepted[items], seen.groups[items])
     right = share_interval(taught.left_out.correct()[judged.accepted], seen.groups[judged.accepted])
     known = share_interval(taught.known.correct())
+    camera = {"accuracy": accuracy, "accepted_share": accepted, "accepted_accuracy": right}
     classes = _class_results(seen, taught, judged, len(old.taxonomy))
     return Adaptation(
         bundle=out,
-        manifest=_manifest(source, fitted, seen, taught, {
-            "accuracy": accuracy, "accepted_share": accepted, "accepted_accuracy": right,
-        }, known),
+        manifest=_manifest(source, fitted, seen, taught, {"camera": camera, "known": {"accuracy": known}}),
         fitted=fitted,
         classes=classes,
         accuracy=accuracy,
@@ -148,7 +147,7 @@ def _result(out: Path, source: _Teachable, seen: SeenPhotos, taught: Taught) -> 
         suspects=_suspects(seen, judged),
         left_out=seen.left_out,
         dropped=tuple(name for name in old.files if _is_other_network(name)),
-    )  # fmt: skip
+    )
 
 
 def _manifest(
@@ -156,8 +155,7 @@ def _manifest(
     fitted: Fitted,
     seen: SeenPhotos,
     taught: Taught,
-    camera: Mapping[str, Interval],
-    known: Interval,
+    measured: Mapping[str, Mapping[str, Interval]],
 ) -> Manifest:
     old, found = source.bundle.manifest, fitted.calibration
     lesson = {
@@ -176,13 +174,18 @@ def _manifest(
         biodegradable_temperature=found.biodegradable_temperature,
         review=found.review,
         metrics={
-            "camera": SplitMetrics(len(seen.photos), {n: Metric(v.value, v.low, v.high) for n, v in camera.items()
-                                                      if math.isfinite(v.value)}),
-            "known": SplitMetrics(len(taught.known.labels), {"accuracy": Metric(known.value, known.low, known.high)}),
+            "camera": _metrics(len(seen.photos), measured["camera"]),
+            "known": _metrics(len(taught.known.labels), measured["known"]),
         },
         training={**old.training, **_familiar(taught, fitted), "adapted": [*old.training.get("adapted", []), lesson]},
         files={},
-    )  # fmt: skip
+    )
+
+
+def _metrics(photos: int, measured: Mapping[str, Interval]) -> SplitMetrics:
+    """Without shares of nothing."""
+    found = {name: Metric(i.value, i.low, i.high) for name, i in measured.items() if math.isfinite(i.value)}
+    return SplitMetrics(photos, found)
 
 
 def _familiar(taught: Taught, fitted: Fitted) -> dict[str, float]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from binsight.errors import BundleError
 from binsight.probability import decide_each, sigmoid, softmax
 from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets, calibrate
 from binsight.probability.folds import cross_fit_folds
@@ -162,6 +163,8 @@ def _scale(items: RawScores, known: RawScores) -> UnfamiliarityScale | None:
         if scale is not None:
             found.append(scale)
     if not found:
+        if known.residual is not None:  # the network has a scale, and no other would be left to give it
+            raise BundleError("too few of its old photos are told rightly to calibrate on; train it again")
         return None
     first = found[0]
     energy_rim = max(scale.energy_centre + scale.energy_spread for scale in found)

@@ -132,6 +132,8 @@ class Replay:
         ]  # fmt: skip
         if faults or not (n and d and k):
             raise _fault("; ".join(faults) or "it holds no photos")
+        if not 0 < np.count_nonzero(found["held"]) < n:
+            raise _fault("held: expected photos that were learned from and photos that were not")
         if not all(np.isfinite(found[name]).all() for name in expected):
             raise _fault("it holds what is not a number")
         camera = _camera(found, d) if rows else CameraPhotos(np.zeros((0, d), np.float32), np.zeros(0, np.int64))
