@@ -8,6 +8,7 @@ from importlib import metadata, resources
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.adapt.world import camera, factory_bundle
 from tests.cli.conftest import save_photo
 
 import binsight
@@ -77,6 +78,14 @@ def test_predict_command_loads_nothing_heavy(names: dict[str, str], form: str) -
     assert "onnxruntime" in modules
     assert not modules & HEAVY
     assert ("rich" in modules) == (form == "--quiet")
+
+
+def test_teaching_a_camera_loads_nothing_heavy(tmp_path: Path) -> None:
+    """`binsight adapt` works where only predicting is installed."""
+    bundle, photos = factory_bundle(tmp_path / "bundle"), camera(tmp_path / "photos", {"red": 4, "green": 4})
+    code = f"from binsight.adapt import adapt\nadapt({str(bundle)!r}, {str(photos)!r}, {str(tmp_path / 'out')!r})"
+    assert not modules_after(code) & {*HEAVY, "flask", "jinja2", "rich", "click", "safetensors"}
+    assert (tmp_path / "out" / "bundle.json").is_file()
 
 
 def test_bundles_are_read_without_the_runtime(names: dict[str, str]) -> None:

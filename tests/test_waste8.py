@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from binsight.bundle import builtin_bundles, load_bundle, read_calibration, resolve_bundle, verify_bundle
+from binsight.adapt.heads import read_heads
+from binsight.bundle import (
+    builtin_bundles,
+    load_bundle,
+    read_calibration,
+    read_replay,
+    resolve_bundle,
+    verify_bundle,
+)
 from binsight.imaging import decode_image, prepare_photo, read_photo
 from binsight.predictor import Prediction, Predictor, predict_files
 from binsight.taxonomy import builtin_taxonomy
@@ -147,3 +155,16 @@ def test_noise_is_sent_to_review(predictor):
     pictures += [picture[..., :1].repeat(3, axis=2) for picture in pictures]
     decisions = Counter(p.decision for p in predictor.predict_images(pictures))
     assert decisions["review"] >= 15
+
+
+def test_it_can_be_taught():
+    """It carries what it takes, and old photos look to the heads as they did, but for one in a hundred."""
+    bundle = load_bundle(resolve_bundle("waste8"))
+    replay = read_replay(bundle)
+    assert replay is not None
+    assert int(replay.held.sum()) == 752
+    old = replay.calibration_photos()
+    logits = read_heads(bundle.read_model()).categories.logits(old.features)
+    measured = bundle.manifest.metrics["val"].values["accuracy"].value
+    assert abs(np.mean(logits.argmax(axis=1) == old.labels) - measured) < 0.01
+    assert 0 < bundle.manifest.training["unfamiliarity_median"] < bundle.manifest.review.unfamiliarity

@@ -65,11 +65,13 @@ from rich.progress import track
 from binsight.bundle import (
     CalibrationRecord,
     Manifest,
+    Replay,
     load_bundle,
+    make_replay,
     resolve_bundle,
     write_bundle,
 )  # fmt: skip
-from binsight.bundle.container import CALIBRATION_NAME
+from binsight.bundle.container import CALIBRATION_NAME, REPLAY_NAME
 from binsight.evaluation.metrics import accuracy
 from binsight.export.onnx_graph import attach_heads
 from binsight.imaging import PreprocessSpec
@@ -268,7 +270,7 @@ class Training:
             biodegradable_temperature=fitted.biodegradable_temperature,
             review=fitted.review,
             metrics=metrics,
-            training=self._record(seeds),
+            training=self._record(seeds) | {"unfamiliarity_median": chosen.unfamiliarity_median},
         )
         self.network.set_weights(weights)
         graph = attach_heads(
@@ -282,6 +284,7 @@ class Training:
             "card.md": self._card(manifest, record, class_rows(self.taxonomy.ids, scores.logits, test.labels)).encode(),
             CALIBRATION_NAME: record.to_bytes(),
             BACKBONE_FILE: write_backbone_safetensors(self.backbone.name, self.model),
+            REPLAY_NAME: self._replay().to_bytes(),
         }
         out = write_bundle(self.arguments.out, manifest, files, overwrite=self.arguments.overwrite)
         check_bundle(out, self.val, self.taxonomy, expected=chosen.metrics["val"].values["accuracy"].value)
@@ -335,7 +338,9 @@ class Training:
         calibration = calibrate(scores, labels, TARGETS, groups=copies)
         metrics = {"val": measure(scores, labels, self.taxonomy, calibration, groups=copies, fitted_for=TARGETS)}
         metrics |= {name: measure_unknown(self._scores(known, seen), calibration) for name, seen in unknown.items()}
-        return Judged(known, calibration, metrics)
+        strangeness = scores.exported(calibration.scale).unfamiliarity
+        median = None if strangeness is None else float(np.median(strangeness))
+        return Judged(known, calibration, metrics, median)
 
     def _scores(self, known: FeatureSubspace, seen: Activations) -> Scores:
         found = {name: values.astype(np.float64) for name, values in predict_activations(self.scored, seen).items()}
@@ -345,6 +350,14 @@ class Training:
     def _head(self, name: str) -> LinearModel:
         weight, bias = self.network.get_layer(name).get_weights()
         return LinearModel(weight.astype(np.float64), bias.astype(np.float64))
+
+    def _replay(self) -> Replay:
+        """What `binsight adapt` needs; under the network's present weights."""
+        features = [self.features(self.views[0])[self.rows], self.features(self.seen)[self.val_rows]]
+        heads = [self._head(name).weight for name in ("logits", "biodegradable_logit")]
+        labels = np.concatenate([self.train.labels, self.val.labels])
+        held = np.repeat([False, True], [len(part) for part in features])
+        return make_replay(np.concatenate(features), labels, held, heads=np.concatenate(heads, axis=1))
 
     def measure_seeds(self, candidates: Sequence[Weights]) -> dict[str, dict[str, float]]:
         """Every metric of each seed by itself."""

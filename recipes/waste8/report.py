@@ -60,6 +60,7 @@ class Judged:
     known: FeatureSubspace
     calibration: ScaledCalibration
     metrics: dict[str, SplitMetrics]
+    unfamiliarity_median: float | None
 
 
 def flat_metrics(metrics: Mapping[str, SplitMetrics]) -> dict[str, Metric]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from binsight.pipeline.calibrate import ReviewTargets, Scores, calibrate, judge, judge_cross_fitted
-from binsight.pipeline.unfamiliarity import energy
 from binsight.probability.folds import cross_fit_folds
+from binsight.probability.unfamiliarity import energy
 
 
 def _scores(n=400, *, second=True, seed=0):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from tests.pipeline.tiny import COLOURS, FAST, SIZE, CollectingReporter, make_photos
 
-from binsight.bundle import load_bundle, photo_key, read_calibration, verify_bundle
+from binsight.adapt import adapt
+from binsight.bundle import load_bundle, photo_key, read_calibration, read_replay, verify_bundle
 from binsight.dataset import scan
 from binsight.errors import LeakageError, OutputError, WeightsError
 from binsight.pipeline import assemble, frozen
@@ -71,6 +72,16 @@ def test_the_bundle_records_the_photos_it_has_seen(trained, photos):
     keys = np.array([photo_key(path.read_bytes()) for path in photos.rglob("*.png")], np.uint64)
     assert (~record.used("trained", keys) & ~record.used("calibrated", keys)).sum() == counts["test"] > 0
     assert record.targets == resolve_config(flags=FAST).review.targets()
+
+
+def test_the_bundle_can_be_taught(trained, photos, tmp_path):
+    """It carries reduced features of its photos, of `val` marked as held, and teaching it works."""
+    replay = read_replay(load_bundle(trained.result.bundle))
+    assert (len(replay.labels), int(replay.held.sum())) == (36 + 15, 15)
+    assert isinstance(trained.result.manifest.training["unfamiliarity_median"], float)
+    result = adapt(trained.result.bundle, photos, tmp_path / "taught", workers=2)
+    assert result.known.value >= result.known_before.value - 0.05
+    assert verify_bundle(tmp_path / "taught") == []
 
 
 def test_val_is_stated_as_it_is_and_cross_fitted(trained):

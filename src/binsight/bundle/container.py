@@ -23,6 +23,7 @@ __all__ = [
     "MAX_MANIFEST_BYTES",
     "MODEL_NAME",
     "NAME_PATTERN",
+    "REPLAY_NAME",
     "Container",
     "FileEntry",
     "open_container",
@@ -32,6 +33,7 @@ MANIFEST_NAME = "bundle.json"
 MODEL_NAME = "model.onnx"
 CARD_NAME = "card.md"
 CALIBRATION_NAME = "calibration.json"
+REPLAY_NAME = "replay.safetensors"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILE_BYTES = 512 << 20
 MAX_FILES = 64

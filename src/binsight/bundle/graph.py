@@ -9,14 +9,11 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
+from binsight.bundle.wire import BYTES, read_fields
 from binsight.errors import BundleError
 
 __all__ = ["refuse_external_data"]
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
 _MAX_DEPTH = 32
 
 # Message type → field number → message type of that field: every path that leads to a tensor.
@@ -32,7 +29,6 @@ _CHILDREN: dict[str, dict[int, str]] = {
 }
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
 _MODEL_GRAPH = 7
-_MAX_TAG = 0xFFFFFFFF
 
 
 def refuse_external_data(model: bytes) -> None:
@@ -45,7 +41,7 @@ def refuse_external_data(model: bytes) -> None:
         BundleError: it is not ONNX, or a tensor refers to data in another file.
     """
     view = memoryview(model)
-    if not any(number == _MODEL_GRAPH for number, _, _ in _fields(view)):
+    if not any(number == _MODEL_GRAPH for number, _, _ in read_fields(view)):
         raise BundleError("not an ONNX model: it has no graph")
     _walk(view, "Model", 0)
 
@@ -54,47 +50,10 @@ def _walk(message: memoryview, kind: str, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise BundleError(f"not an ONNX model: nested deeper than {_MAX_DEPTH}")
     children = _CHILDREN[kind]
-    for number, wire_type, payload in _fields(message):
+    for number, wire_type, payload in read_fields(message):
         if kind == "Tensor" and number == _TENSOR_EXTERNAL_DATA:
             raise BundleError("refers to data in another file; export the model with its weights inside")
         if kind == "Tensor" and number == _TENSOR_DATA_LOCATION and any(payload):
             raise BundleError("says its weights are in another file; export the model with its weights inside")
-        if number in children and wire_type == _BYTES:
+        if number in children and wire_type == BYTES:
             _walk(payload, children[number], depth + 1)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]:
-    """Each field as `(number, wire type, payload)`; a varint's payload is its bytes as written."""
-    position = 0
-    while position < len(message):
-        tag, position = _varint(message, position)
-        if tag > _MAX_TAG:
-            # Other parsers drop the upper bits: to them such a field has another number, to us it would be unknown.
-            raise BundleError("not an ONNX model: a field number is too large")
-        wire_type, start = tag & 7, position
-        if wire_type == _VARINT:
-            _, position = _varint(message, position)
-        elif wire_type == _BYTES:
-            length, start = _varint(message, position)
-            position = start + length
-        elif wire_type in _FIXED_SIZES:
-            position += _FIXED_SIZES[wire_type]
-        else:
-            raise BundleError(f"not an ONNX model: unknown wire type {wire_type}")
-        if position > len(message):
-            raise BundleError("not an ONNX model, or cut short: a field reaches beyond the end")
-        yield tag >> 3, wire_type, message[start:position]
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    """The number at `position`, and where the next field begins."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= len(message):
-            raise BundleError("not an ONNX model, or cut short: a number ends early")
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise BundleError("not an ONNX model: a number is too long")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from binsight.bundle.bundle import Bundle, read_manifest
 from binsight.bundle.calibration_record import read_calibration
-from binsight.bundle.container import CALIBRATION_NAME, MANIFEST_NAME, open_container
+from binsight.bundle.container import CALIBRATION_NAME, MANIFEST_NAME, REPLAY_NAME, open_container
+from binsight.bundle.replay import read_replay
 from binsight.bundle.session import open_session
 from binsight.errors import BundleError
 
@@ -48,6 +49,8 @@ def _faults(path: Path) -> Iterator[Fault]:
                 open_session(bundle, threads=1, model=name)
             elif name == CALIBRATION_NAME:
                 read_calibration(bundle)
+            elif name == REPLAY_NAME:
+                read_replay(bundle)
             else:
                 bundle.read(name)
         except BundleError as error:

@@ -49,6 +49,7 @@ _GROUPS = {
     },
     "Train": {
         "train": ("binsight.cli.train:train", "Train a model on your photos, and write its bundle."),
+        "adapt": ("binsight.cli.adapt:adapt", "Teach a model your camera with a few photos of each class."),
         "tune": ("binsight.cli.tune:tune", "Search the settings of a model's heads, and plot what matters."),
     },
     "Ship": {

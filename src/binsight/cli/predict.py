@@ -85,7 +85,7 @@ def predict(
       binsight predict bag.jpg --heatmap seen/
     """
     from binsight.imaging import ImageLimits
-    from binsight.predictor import Predictor, available_cores
+    from binsight.predictor import Predictor, StreamCheck, available_cores
 
     passed_over: list[Ignored] = []
     sources = find_sources(photos, on_passed_over=passed_over.append)
@@ -100,19 +100,24 @@ def predict(
         results = _without_heatmaps(predictor, sources, limits, at_a_time)
     writer = _writer(form, predictor, top)
 
-    failed, start = False, time.perf_counter()
+    failed, start, stream = False, time.perf_counter(), StreamCheck(predictor.bundle.manifest)
     # On a terminal the rows themselves show the progress, and a bar would be in their way.
     rows_are_seen = form is not None and sys.stdout.isatty()
     is_quiet = quiet or rows_are_seen or len(sources) < _BAR_FROM
     # Closing waits for the photos in work where the loop is left early: Ctrl-C, or a reader that has seen enough.
     with closing(results), progress_bar("Classifying", quiet=is_quiet) as advance:
         for done, result in enumerate(results, start=1):
-            failed |= isinstance(result.outcome, BinsightError)
+            if isinstance(result.outcome, BinsightError):
+                failed = True
+            else:
+                stream.add(result.outcome)
             writer.add(result)
             advance(done, len(sources))
     writer.close(time.perf_counter() - start)
     if not quiet:
         _print_passed_over(passed_over)
+        if stream.is_strange:
+            click.echo(f"warning: {plain(stream.warning)}", err=True)
     if failed:
         sys.exit(EXIT_USAGE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -14,8 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight import __version__
-from binsight.bundle import CalibrationRecord, Manifest, SplitMetrics, photo_key, verify_bundle, write_bundle
-from binsight.bundle.container import CALIBRATION_NAME, CARD_NAME, MODEL_NAME
+from binsight.bundle import (
+    CalibrationRecord,
+    Manifest,
+    Replay,
+    SplitMetrics,
+    make_replay,
+    photo_key,
+    verify_bundle,
+    write_bundle,
+)
+from binsight.bundle.container import CALIBRATION_NAME, CARD_NAME, MODEL_NAME, REPLAY_NAME
 from binsight.dataset.folder import find_photos
 from binsight.errors import BundleError, InputError
 from binsight.export.onnx_graph import attach_heads
@@ -24,8 +33,8 @@ from binsight.pipeline.card import render_card
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.measure import measure, measure_unknown
 from binsight.pipeline.run import Run
-from binsight.pipeline.unfamiliarity import UnfamiliarityScale
 from binsight.probability.calibration import Calibration
+from binsight.probability.unfamiliarity import UnfamiliarityScale
 from binsight.training.backbones import BACKBONE_FILE
 from binsight.training.familiarity import FeatureSubspace, fit_subspace
 
@@ -78,6 +87,10 @@ def assemble_bundle(run: Run, model: TrainedModel, out: Path, *, overwrite: bool
         strange = _scores_of(run, model, known, model.fitted.source.of_photos(unknown, what="unknown"))
         metrics["unknown"] = measure_unknown(strange, calibration)
     manifest = _manifest(run, model, calibration.fitted, metrics)
+    strangeness = seen["val"].exported(calibration.scale).unfamiliarity
+    if strangeness is not None:
+        familiar = {"unfamiliarity_median": float(np.median(strangeness))}
+        manifest = replace(manifest, training={**manifest.training, **familiar})
     network = _network(model, known, calibration.scale)
     record = _record(run, model, calibration.fitted, targets)
     files = {
@@ -85,6 +98,8 @@ def assemble_bundle(run: Run, model: TrainedModel, out: Path, *, overwrite: bool
         CARD_NAME: render_card(manifest, record, seen["val"].logits, val.labels).encode(),
         CALIBRATION_NAME: record.to_bytes(),
     }
+    if model.fitted.heads.inner is None:  # other heads cannot be taught
+        files[REPLAY_NAME] = _replay(run, model).to_bytes()
     if model.weights is not None and run.config.bundle.store_weights:
         files[BACKBONE_FILE] = model.weights
     run.reporter.stage("Writing the bundle")
@@ -92,6 +107,18 @@ def assemble_bundle(run: Run, model: TrainedModel, out: Path, *, overwrite: bool
     if faults := verify_bundle(written):
         raise BundleError(f"the bundle written is not sound: {faults[0].message}", file=faults[0].file)
     return written
+
+
+def _replay(run: Run, model: TrainedModel) -> Replay:
+    """What `binsight adapt` needs of the photos that were trained and calibrated on."""
+    parts = [(run.data.splits[name].labels, model.fitted.source.of_split(name)) for name in ("train", "val")]
+    heads = [head.weight for head in (model.fitted.heads.categories, model.fitted.heads.biodegradable) if head]
+    return make_replay(
+        np.concatenate([features for _, features in parts]),
+        np.concatenate([labels for labels, _ in parts]),
+        np.repeat([False, True], [len(labels) for labels, _ in parts]),
+        heads=np.concatenate(heads, axis=1),
+    )
 
 
 def _measure(

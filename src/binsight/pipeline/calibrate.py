@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from binsight.evaluation.scoring import Scores as JudgedScores
 from binsight.evaluation.scoring import cross_fit
-from binsight.pipeline.unfamiliarity import UnfamiliarityScale, energy, fit_scale
 from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets
 from binsight.probability.calibration import calibrate as calibrate_network
+from binsight.probability.unfamiliarity import UnfamiliarityScale, energy, fit_scale
 
 __all__ = ["ReviewTargets", "ScaledCalibration", "Scores", "calibrate", "judge", "judge_cross_fitted"]
 

@@ -4,5 +4,15 @@ from binsight.predictor.cores import available_cores
 from binsight.predictor.prediction import Prediction
 from binsight.predictor.predictor import Outputs, Predictor
 from binsight.predictor.stream import predict_files, predict_many, run_in_order
+from binsight.predictor.stream_check import StreamCheck
 
-__all__ = ["Outputs", "Prediction", "Predictor", "available_cores", "predict_files", "predict_many", "run_in_order"]
+__all__ = [
+    "Outputs",
+    "Prediction",
+    "Predictor",
+    "StreamCheck",
+    "available_cores",
+    "predict_files",
+    "predict_many",
+    "run_in_order",
+]

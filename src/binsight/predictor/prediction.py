@@ -34,6 +34,8 @@ class Prediction:
         model_name: the bundle's name.
         model_version: the bundle's version.
         timing_ms: milliseconds spent per stage: `decode` and `infer`.
+        unfamiliarity: how unlike the training photos it looks, in the model's own scale; None for a network that does
+            not say.
     """
 
     category: str
@@ -46,6 +48,7 @@ class Prediction:
     model_name: str
     model_version: str
     timing_ms: Mapping[str, float] = field(default_factory=dict)
+    unfamiliarity: float | None = None
 
     @property
     def confidence(self) -> float:

@@ -242,4 +242,5 @@ class Predictor:
             model_name=manifest.name,
             model_version=manifest.version,
             timing_ms=timing_ms,
+            unfamiliarity=unfamiliarity,
         )

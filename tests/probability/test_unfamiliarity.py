@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from binsight.pipeline.unfamiliarity import UnfamiliarityScale, energy, fit_scale
+from binsight.probability.unfamiliarity import UnfamiliarityScale, energy, fit_scale
 
 
 def test_energy_by_hand():

@@ -1,0 +1,234 @@
+"""The photos of one camera: read, named, seen by the network, copies found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.bundle import CameraPhotos
+from binsight.dataset import Dataset, scan
+from binsight.dataset.duplicates import connected_groups, duplicate_groups
+from binsight.errors import BinsightError, DatasetError, TaxonomyError
+from binsight.imaging import ImageLimits, prepare_photo, read_photo
+from binsight.predictor import Predictor, run_in_order
+from binsight.taxonomy import Taxonomy, WasteClass, name_key
+
+__all__ = ["FEWEST", "MOST", "NOT_WASTE", "SeenPhotos", "extend_taxonomy", "look_at_camera"]
+
+NOT_WASTE: Final = "not-waste"
+"""The folder of a camera's empty places, and of whatever else is none of the classes."""
+
+FEWEST, MOST = 3, 500
+_BATCH: Final = 8
+_BURST: Final = 0.25  # of the distance that two photos of a class usually have: shots of one thing, moments apart
+
+Stage = Callable[[str], Callable[[int, int], None]]
+
+
+@dataclass(frozen=True, eq=False)
+class SeenPhotos:
+    """n photos of a camera.
+
+    Attributes:
+        taxonomy: the bundle's classes, and the new ones among these photos.
+        paths: below the folder.
+        digests: the SHA-256 of each file.
+        photos: features and labels.
+        groups: `(n,)`, photos of the same shot or burst have the same number.
+        left_out: path → why a photo was not used.
+    """
+
+    taxonomy: Taxonomy
+    paths: tuple[str, ...]
+    digests: tuple[str, ...]
+    photos: CameraPhotos
+    groups: NDArray[np.intp]
+    left_out: Mapping[str, str]
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """`(n,)`: a group counts as one photo."""
+        counts = np.bincount(self.groups)
+        return 1 / counts[self.groups]
+
+
+def extend_taxonomy(taxonomy: Taxonomy, new: Sequence[WasteClass]) -> Taxonomy:
+    """The taxonomy with further classes behind its own; those it has already are passed over."""
+    fresh = [entry for entry in new if entry.id not in taxonomy.ids]
+    return Taxonomy(taxonomy.name, (*taxonomy.classes, *fresh)) if fresh else taxonomy
+
+
+def look_at_camera(
+    root: Path,
+    predictor: Predictor,
+    new_classes: Sequence[WasteClass] = (),
+    *,
+    workers: int,
+    limits: ImageLimits | None = None,
+    stage: Stage = lambda _name: lambda _done, _total: None,
+) -> SeenPhotos:
+    """Read a folder per class, and what the network makes of each photo.
+
+    Args:
+        root: the folder, or a manifest.
+        predictor: of the bundle, loaded with `threads=1`.
+        new_classes: what folders may be called beside the bundle's classes.
+        workers: threads.
+        limits: a larger photo is left out.
+        stage: called with what is being done; the result is called with how much of it is.
+
+    Raises:
+        InputError: there is no such folder, or it cannot be read.
+        DatasetError: too few classes or photos.
+        TaxonomyError: a folder is called like none of the classes.
+    """
+    found = scan(root, progress=stage("Reading"), workers=workers, limits=limits)
+    taxonomy = extend_taxonomy(predictor.taxonomy, new_classes)
+    shown = {_match(name, taxonomy, root) for name in found.classes}
+    taxonomy = extend_taxonomy(predictor.taxonomy, [entry for entry in new_classes if entry.id in shown])
+    classes = {
+        name: taxonomy.ids.index(i) if i else -1 for name in found.classes for i in [_match(name, taxonomy, root)]
+    }
+    broken = {s.path: s.error for s in found if s.error is not None}
+    kept, too_many = _first_of_each(found.sound(), classes)
+    features, damaged = _features(kept, predictor, workers, limits, stage("Looking"))
+    left_out = {**broken, **too_many, **damaged}
+    kept = kept.where(lambda s: s.path not in damaged)
+    labels = np.array([classes[s.class_id] for s in kept], np.int64)
+    copies = duplicate_groups(kept, workers=workers, progress=stage("Looking for copies"), limits=limits)
+    torn = _in_two_classes(kept, labels, np.array(copies, np.intp))
+    groups = _with_bursts(copies, features, labels)
+    left_out |= torn
+    rows = np.array([s.path not in torn for s in kept], bool)
+    chosen = [s for s in kept if s.path not in torn]
+    seen = SeenPhotos(
+        taxonomy,
+        tuple(s.path for s in chosen),
+        tuple(s.sha256 or "" for s in chosen),
+        CameraPhotos(features[rows], labels[rows]),
+        np.unique(groups[rows], return_inverse=True)[1].astype(np.intp),
+        left_out,
+    )
+    _check(seen, root)
+    return seen
+
+
+def _match(name: str, taxonomy: Taxonomy, root: Path) -> str | None:
+    """The class that a folder's name means; None for `not-waste`."""
+    if name_key(name) == name_key(NOT_WASTE):
+        return None
+    try:
+        return taxonomy.match(name)
+    except TaxonomyError as error:
+        said = str(error) if str(error).endswith("?") else f"{error}."
+        raise TaxonomyError(
+            f"{root}: {said} Rename the folder, or make it a new class with --new-class or --taxonomy; empty places "
+            f"go into {NOT_WASTE}/"
+        ) from None
+
+
+def _first_of_each(found: Dataset, classes: Mapping[str, int]) -> tuple[Dataset, dict[str, str]]:
+    """At most 500 photos of each class, evenly spread, and why the others are left out."""
+    kept: set[str] = set()
+    for label in set(classes.values()):
+        paths = [s.path for s in found if classes[s.class_id] == label]
+        kept |= (
+            {paths[i] for i in np.linspace(0, len(paths) - 1, min(MOST, len(paths))).astype(int)} if paths else set()
+        )
+    left = {s.path: f"its class has more than {MOST} photos" for s in found if s.path not in kept}
+    return found.where(lambda s: s.path in kept), left
+
+
+def _features(
+    found: Dataset,
+    predictor: Predictor,
+    workers: int,
+    limits: ImageLimits | None,
+    progress: Callable[[int, int], None],
+) -> tuple[NDArray[np.float32], dict[str, str]]:
+    """Features of the photos that can be decoded, and what is wrong with the others."""
+
+    def see(first: int) -> tuple[NDArray[np.float32] | None, dict[str, str]]:
+        pictures, faults = [], {}
+        for sample in found.samples[first : first + _BATCH]:
+            try:
+                photo = read_photo(found.file(sample), limits=limits)
+                pictures.append(prepare_photo(photo, predictor.spec, limits=limits))
+            except BinsightError as error:
+                faults[sample.path] = str(error)
+        outputs = predictor.run(np.stack(pictures), ["features"]) if pictures else None
+        return (None if outputs is None else outputs.features), faults
+
+    features: list[NDArray[np.float32]] = []
+    faults: dict[str, str] = {}
+    starts = range(0, len(found), _BATCH)
+    for first, (some, wrong) in zip(starts, run_in_order(see, starts, workers=workers), strict=True):
+        features += [] if some is None else [some]
+        faults |= wrong
+        progress(min(first + _BATCH, len(found)), len(found))
+    return np.concatenate(features) if features else np.zeros((0, 0), np.float32), faults
+
+
+def _with_bursts(copies: Sequence[int], features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Groups in which the shots of a burst are one too."""
+    first = {group: i for i, group in reversed(list(enumerate(copies)))}
+    pairs = [(first[group], i) for i, group in enumerate(copies)]
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        pairs += [(int(rows[i]), int(rows[j])) for i, j in _bursts(features[rows])]
+    return np.array(connected_groups(len(copies), pairs), np.intp)
+
+
+def _bursts(features: NDArray[np.float32]) -> list[tuple[int, int]]:
+    """The pairs of photos of one class whose features are much nearer than the class's photos are."""
+    squares = np.square(features).sum(axis=1, dtype=np.float64)
+    distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * (features @ features.T), 0))
+    first, second = np.triu_indices(len(features), 1)
+    between = distances[first, second]
+    near = between < _BURST * np.median(between) if len(between) else np.zeros(0, bool)
+    return list(zip(first[near].tolist(), second[near].tolist(), strict=True))
+
+
+def _in_two_classes(found: Dataset, labels: NDArray[np.int64], groups: NDArray[np.intp]) -> dict[str, str]:
+    torn = {int(g) for g in np.unique(groups) if len(np.unique(labels[groups == g])) > 1}
+    return {
+        sample.path: "a copy of it lies in another class's folder"
+        for sample, group in zip(found.samples, groups, strict=True)
+        if int(group) in torn
+    }
+
+
+def _check(seen: SeenPhotos, root: Path) -> None:
+    labels = seen.photos.labels
+    distinct = Counter(int(labels[seen.groups == g][0]) for g in np.unique(seen.groups))
+    names = {label: seen.taxonomy.ids[label] if label >= 0 else NOT_WASTE for label in np.unique(labels).tolist()}
+    unusable = f" {len(seen.left_out)} cannot be used, such as {_example(seen.left_out)}" if seen.left_out else ""
+    if not set(names) - {-1}:
+        raise DatasetError(f"{root}: expected photos in a folder per class, found none of a class.{unusable}")
+    if len(names) < 2:
+        raise DatasetError(
+            f"{root}: expected two classes or more, got {next(iter(names.values()))} alone, which would teach it to "
+            f"say nothing else; add another class, or the camera's empty places as {NOT_WASTE}/.{unusable}"
+        )
+    few = [
+        f"{name} has {int((labels == label).sum())} photos"
+        + (f", all of {distinct[label]} shots" if distinct[label] < (labels == label).sum() else "")
+        for label, name in names.items()
+        if distinct[label] < FEWEST
+    ]
+    if few:
+        raise DatasetError(
+            f"{root}: expected at least {FEWEST} different photos of each class, but {'; '.join(few)}: take more, "
+            f"of different pieces, or take the folder away.{unusable}"
+        )
+
+
+def _example(left_out: Mapping[str, str]) -> str:
+    path, why = next(iter(left_out.items()))
+    return f"{path}: {why}"

@@ -1,0 +1,74 @@
+"""The model card of a bundle that was taught a camera: what is new, above what was said of it before."""
+
+from __future__ import annotations
+
+import math
+from string import Template
+
+from binsight.adapt.result import Adaptation
+from binsight.probability.intervals import Interval
+
+__all__ = ["adapted_card", "as_share"]
+
+_TEMPLATE = Template("""\
+# Model card: $name $version
+
+$old, taught one camera by `binsight adapt` on $created. What stands below the line was written of the model before,
+and its figures are those of that model.
+
+| class | photos | different ones | right when left out; of not-waste, reviewed |
+|---|---|---|---|
+$classes
+
+Each photo was judged by heads, and its acceptance by thresholds, that were fitted on others, copies among neither. With
+95 % intervals:
+
+- right on this camera: $right, before $right_before
+- accepted without review: $accepted; right among the accepted: $accepted_right
+- right on $photos photos kept from the training: $known, before $known_before
+- accepted from a confidence of $threshold on
+$wishes
+On other cameras expect what the model did before, or less.
+
+---
+
+$before""")
+
+
+def adapted_card(before: str, result: Adaptation) -> str:
+    """The card, Markdown.
+
+    Args:
+        before: the card of the bundle that was taught.
+        result: what came of it.
+    """
+    manifest = result.manifest
+    old = manifest.training["adapted"][-1]["from"]
+    rows = [
+        f"| {c.name}{' (new)' if c.is_new else ''} | {c.photos} | {c.distinct} | {c.right} |" for c in result.classes
+    ]
+    wishes = "".join(f"- {wish}\n" for wish in result.wishes)
+    return _TEMPLATE.substitute(
+        name=manifest.name,
+        version=manifest.version,
+        old=f"{old['name']} {old['version']}",
+        created=manifest.created,
+        classes="\n".join(rows),
+        right=as_share(result.accuracy),
+        right_before=as_share(result.accuracy_before),
+        accepted=as_share(result.accepted),
+        accepted_right=as_share(result.accepted_right),
+        photos=manifest.metrics["known"].photos,
+        known=as_share(result.known),
+        known_before=as_share(result.known_before),
+        threshold=f"{max(manifest.review.confidence):.3f}",
+        wishes=f"\nIt would need more of:\n\n{wishes}" if wishes else "",
+        before=before,
+    )
+
+
+def as_share(interval: Interval) -> str:
+    """A share with its interval, for people."""
+    if math.isnan(interval.value):
+        return "none"
+    return f"{interval.value:.1%} ({interval.low:.1%} to {interval.high:.1%})"

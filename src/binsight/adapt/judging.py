@@ -1,0 +1,187 @@
+"""Temperatures, thresholds and unfamiliarity of a taught head, and how good it is: each photo judged by others.
+
+`n` is the number of the camera's photos, `C` of classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.errors import BundleError
+from binsight.probability import decide_each, sigmoid, softmax
+from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets, calibrate
+from binsight.probability.folds import cross_fit_folds
+from binsight.probability.thresholds import choose_threshold
+from binsight.probability.unfamiliarity import UnfamiliarityScale, energy, fit_scale
+
+__all__ = ["Fitted", "Judged", "RawScores", "decide_cross_fitted", "fit_decisions"]
+
+
+@dataclass(frozen=True, eq=False)
+class RawScores:
+    """What heads say of n photos that they were not fitted on.
+
+    Attributes:
+        logits: `(n, C)`.
+        labels: `(n,)`; -1 for a photo of none of the classes.
+        groups: `(n,)`, copies have the same number.
+        mask: `(C,)`, which classes are biodegradable; None where the taxonomy leaves it open.
+        biodegradable: `(n,)` logits; None likewise.
+        residual: `(n,)`, of the features; None for a network whose unfamiliarity is the energy.
+    """
+
+    logits: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.intp]
+    mask: NDArray[np.bool_] | None = None
+    biodegradable: NDArray[np.float64] | None = None
+    residual: NDArray[np.float64] | None = None
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> RawScores:
+        """The scores of some photos."""
+        second = None if self.biodegradable is None else self.biodegradable[rows]
+        residual = None if self.residual is None else self.residual[rows]
+        return RawScores(self.logits[rows], self.labels[rows], self.groups[rows], self.mask, second, residual)
+
+    def followed_by(self, others: RawScores) -> RawScores:
+        """These and then the others, which are copies of none of these."""
+        second = _both(self.biodegradable, others.biodegradable)
+        groups = np.concatenate([self.groups, others.groups + self.groups.max(initial=-1) + 1])
+        return RawScores(
+            np.concatenate([self.logits, others.logits]),
+            np.concatenate([self.labels, others.labels]),
+            groups,
+            self.mask,
+            second,
+            _both(self.residual, others.residual),
+        )
+
+    def correct(self) -> NDArray[np.bool_]:
+        """`(n,)`: the most probable class is the right one."""
+        result: NDArray[np.bool_] = self.logits.argmax(axis=1) == self.labels
+        return result
+
+    def exported(self, scale: UnfamiliarityScale | None) -> NetworkScores:
+        """As the network will give them."""
+        strange = energy(self.logits)
+        if scale is not None and self.residual is not None:
+            strange = scale.of(strange, self.residual)
+        return NetworkScores(self.logits, self.biodegradable, self.mask, strange)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What the manifest and the network hold of it."""
+
+    calibration: Calibration
+    scale: UnfamiliarityScale | None
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Confidences `(n, C)`, and which of the n photos are accepted."""
+
+    probabilities: NDArray[np.float64]
+    accepted: NDArray[np.bool_]
+
+
+def fit_decisions(camera: RawScores, known: RawScores, targets: ReviewTargets) -> Fitted:
+    """Fit temperatures, unfamiliarity and thresholds on the camera's photos and those the model was calibrated on.
+
+    Temperatures are those of all of them. What is familiar on the camera or was before stays familiar. The confidence
+    from which on a photo is accepted is the stricter of two: that of all photos, and that of the camera's alone, where
+    an empty place that is accepted counts as a mistake.
+    """
+    items = camera.take(camera.labels >= 0)
+    both = items.followed_by(known)
+    scale = _scale(items, known)
+    scores = both.exported(scale)
+    fitted = calibrate(scores, both.labels.astype(np.intp), targets, groups=both.groups)
+    limit = _strangest([items, known], scale, targets.unfamiliar_share)
+    review = replace(fitted.review, unfamiliarity=limit)
+    passes, confidence = _judge(camera, replace(fitted, review=review), scale, least=0.0)
+    chosen = choose_threshold(
+        confidence.max(axis=1)[passes],
+        camera.correct()[passes],
+        target_precision=targets.precision,
+        certainty=targets.certainty,
+        groups=camera.groups[passes],
+    )
+    least = max(chosen.threshold, fitted.review.confidence[0])
+    review = replace(review, confidence=(least,) * camera.logits.shape[1])
+    shown = min(chosen.shown_precision, fitted.shown_precision)
+    return Fitted(replace(fitted, review=review, shown_precision=shown), scale)
+
+
+def decide_cross_fitted(camera: RawScores, known: RawScores, targets: ReviewTargets) -> Judged:
+    """What is accepted of the camera's photos, each judged by what was fitted on others, copies among neither."""
+    strata = (camera.labels + 1).astype(np.intp)
+    accepted = np.zeros(len(strata), bool)
+    probabilities = np.zeros(camera.logits.shape)
+    for fit, fold in cross_fit_folds(strata, camera.groups):
+        part = camera.take(fold)
+        fitted = fit_decisions(camera.take(fit), known, targets)
+        accepted[fold], probabilities[fold] = judge(part, fitted)
+    return Judged(probabilities, accepted)
+
+
+def judge(scores: RawScores, fitted: Fitted) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which photos are accepted, `(n,)`, and the confidences, `(n, C)`."""
+    return _judge(scores, fitted.calibration, fitted.scale)
+
+
+def _judge(
+    scores: RawScores, calibration: Calibration, scale: UnfamiliarityScale | None, *, least: float | None = None
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    probabilities = softmax(scores.logits, temperature=calibration.temperature)
+    exported = scores.exported(scale)
+    second = None
+    if exported.biodegradable is not None and calibration.biodegradable_temperature is not None:
+        second = sigmoid(exported.biodegradable, temperature=calibration.biodegradable_temperature)
+    review = calibration.review
+    if least is not None:
+        review = replace(review, confidence=(least,) * probabilities.shape[1])
+    decisions = decide_each(
+        probabilities,
+        review,
+        biodegradable_mask=() if scores.mask is None else tuple(scores.mask.tolist()),
+        biodegradable=second,
+        unfamiliarity=exported.unfamiliarity,
+    )
+    return np.array([one.decision == "accept" for one in decisions], bool), probabilities
+
+
+def _scale(items: RawScores, known: RawScores) -> UnfamiliarityScale | None:
+    """The scale on which the rim is that of the known photos or of the camera's, whichever lies further out."""
+    found = []
+    for scores in (known, items):
+        right = scores.take(scores.correct())
+        scale = None if right.residual is None else fit_scale(energy(right.logits), right.residual)
+        if scale is not None:
+            found.append(scale)
+    if not found:
+        if known.residual is not None:  # the network has a scale, and no other would be left to give it
+            raise BundleError("too few of its old photos are told rightly to calibrate on; train it again")
+        return None
+    first = found[0]
+    energy_rim = max(scale.energy_centre + scale.energy_spread for scale in found)
+    residual_rim = max(scale.residual_centre + scale.residual_spread for scale in found)
+    spreads = energy_rim - first.energy_centre, residual_rim - first.residual_centre
+    return UnfamiliarityScale(first.energy_centre, spreads[0], first.residual_centre, spreads[1])
+
+
+def _strangest(parts: list[RawScores], scale: UnfamiliarityScale | None, share: float) -> float | None:
+    limits = []
+    for scores in parts:
+        right = scores.take(scores.correct())
+        if len(right.labels):
+            strange = right.exported(scale).unfamiliarity
+            limits.append(float(np.quantile(strange, 1 - share)))  # type: ignore[arg-type]  # always given here
+    return max(limits, default=None)
+
+
+def _both(first: NDArray[np.float64] | None, second: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    return None if first is None or second is None else np.concatenate([first, second])

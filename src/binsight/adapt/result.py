@@ -1,0 +1,117 @@
+"""What came of teaching a bundle a camera."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from binsight.adapt.camera import NOT_WASTE
+from binsight.adapt.judging import Fitted
+from binsight.bundle import Manifest
+from binsight.probability.intervals import Interval
+
+__all__ = ["Adaptation", "ClassResult", "Suspect"]
+
+_ENOUGH: Final = 15  # photos of a class, from where the curve in docs/adapt.md is flat
+_GOOD: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class ClassResult:
+    """One class of the camera.
+
+    Attributes:
+        name: its id, or `not-waste`.
+        photos: how many were used.
+        distinct: how many shots these are, copies counted once.
+        right: how many were told rightly when left out; of `not-waste`, how many were reviewed.
+        is_new: whether the model did not have it before.
+    """
+
+    name: str
+    photos: int
+    distinct: int
+    right: int
+    is_new: bool = False
+
+    @property
+    def wish(self) -> str | None:
+        """What it would need more of; None for a class that has enough."""
+        if self.distinct < _ENOUGH:
+            return f"{self.name}: {self.distinct} photos, wants about {_ENOUGH}"
+        if self.right < _GOOD * self.photos:
+            verb = "reviewed" if self.name == NOT_WASTE else "right on"
+            return f"{self.name}: {verb} {self.right} of {self.photos}, wants more, of other pieces"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A photo that may lie in the wrong folder: its class, and the one it seems to be, with its probability."""
+
+    path: str
+    label: str
+    seems: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What came of teaching a bundle a camera. Each photo is judged by what was taught on others.
+
+    Attributes:
+        bundle: where the new bundle is.
+        manifest: of the new bundle, but for its files.
+        fitted: temperatures, thresholds and unfamiliarity.
+        classes: the camera's classes.
+        accuracy: on the camera's photos, `not-waste` aside.
+        accuracy_before: of the model as it was.
+        accepted: the share accepted of these photos.
+        accepted_right: the share of right ones among all that is accepted, empty places included.
+        known: the accuracy on photos that the model was calibrated on, as they are kept in it.
+        known_before: likewise, of the model as it was.
+        suspects: photos whose label is improbable.
+        left_out: path → why a photo was not used.
+        dropped: files of the old bundle that the new one does not have.
+    """
+
+    bundle: Path
+    manifest: Manifest
+    fitted: Fitted
+    classes: tuple[ClassResult, ...]
+    accuracy: Interval
+    accuracy_before: Interval
+    accepted: Interval
+    accepted_right: Interval
+    known: Interval
+    known_before: Interval
+    suspects: tuple[Suspect, ...]
+    left_out: Mapping[str, str]
+    dropped: tuple[str, ...]
+
+    @property
+    def wishes(self) -> list[str]:
+        """What the camera's classes would need more of."""
+        return [wish for result in self.classes if (wish := result.wish)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        intervals = ("accuracy", "accuracy_before", "accepted", "accepted_right", "known", "known_before")
+        return {
+            "bundle": str(self.bundle),
+            "name": self.manifest.name,
+            "version": self.manifest.version,
+            "classes": [{**asdict(result), "wish": result.wish} for result in self.classes],
+            **{name: _as_json(getattr(self, name)) for name in intervals},
+            "suspects": [asdict(suspect) for suspect in self.suspects],
+            "left_out": dict(self.left_out),
+            "dropped": list(self.dropped),
+        }
+
+
+def _as_json(interval: Interval) -> dict[str, float | None]:
+    """Not-a-number, of a share of nothing, is null."""
+    return {name: None if math.isnan(value) else value for name, value in asdict(interval).items()}

@@ -1,0 +1,86 @@
+"""Learning with replay: numbers worked out by hand, and what must hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.adapt.world import PLANT_LIGHT, factory_heads, factory_replay, features_of, shots
+from tests.tiny_bundle import tiny_taxonomy
+
+from binsight.adapt.learning import LinearHead, Memory, learn
+from binsight.adapt.teaching import teach
+from binsight.bundle import CameraPhotos, Replay
+
+
+def one_feature(codes: list[float], labels: list[int]) -> Replay:
+    """Photos with one feature."""
+    values = np.array(codes, np.float32)[:, None]
+    return Replay(
+        np.zeros(1, np.float32), np.ones((1, 1), np.float32), values, np.array(labels), np.zeros(len(labels), bool)
+    )
+
+
+def test_the_least_loss_is_found() -> None:
+    """At the end the slope of loss and penalty is 0, found by moving each number a little."""
+    replay, start = one_feature([-1.0, 1.0, 2.0], [0, 1, 1]), LinearHead(np.array([[-1.0, 1.0]]), np.zeros(2))
+    memory = Memory.of(replay, start, np.arange(2))
+    camera = CameraPhotos(np.array([[0.5], [-0.2]], np.float32), np.array([0, 1]))
+    found = learn(memory, camera, np.ones(2), camera_weight=4.0)
+
+    def loss(weight: np.ndarray, bias: np.ndarray) -> float:
+        total = 0.0
+        for features, labels, share in ((replay.codes, replay.labels, 1.0), (camera.features, camera.labels, 4.0)):
+            logits = features @ weight + bias
+            log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+            total -= share * log_p[np.arange(len(labels)), labels].sum()
+        change = [weight - 0.8 * start.weight, (bias - 0.8 * start.bias) / 0.3]
+        return float(total + 0.2 * sum(np.square(part).sum() for part in change))
+
+    least = loss(found.weight, found.bias)
+    for step in (-0.02, 0.02):
+        for c in range(2):
+            moved = found.weight.copy()
+            moved[0, c] += step
+            assert loss(moved, found.bias) > least
+            shifted = found.bias.copy()
+            shifted[c] += step
+            assert loss(found.weight, shifted) > least
+
+
+def test_none_of_the_classes_means_no_preference() -> None:
+    """A photo that is none of them gets the same probability of each, far from the others."""
+    replay, start = one_feature([-1.0, 1.0], [0, 1]), LinearHead(np.array([[-1.0, 1.0]]), np.zeros(2))
+    camera = CameraPhotos(np.array([[5.0]], np.float32), np.array([-1]))
+    found = learn(Memory.of(replay, start, np.arange(2)), camera, np.ones(1), camera_weight=1000.0)
+    first, second = found.logits(np.array([[5.0]]))[0]
+    assert first == pytest.approx(second, abs=1.5)
+    assert np.ptp(start.logits(np.array([[5.0]]))) == 10
+
+
+def test_copies_weigh_as_one() -> None:
+    """Three copies with a third of the weight each are one photo."""
+    memory = Memory.of(factory_replay(), factory_heads().categories, np.arange(3))
+    photos = features_of(shots("red", 4, light=PLANT_LIGHT))
+    once = learn(memory, CameraPhotos(photos, np.zeros(4, np.int64)), np.ones(4))
+    thrice = CameraPhotos(np.repeat(photos, 3, axis=0), np.zeros(12, np.int64))
+    np.testing.assert_allclose(learn(memory, thrice, np.full(12, 1 / 3)).weight, once.weight, atol=2e-2)
+
+
+def test_the_order_of_photos_does_not_matter() -> None:
+    """And the same photos give the same heads."""
+    features = features_of(np.concatenate([shots(name, 6, light=PLANT_LIGHT) for name in ("red", "green")]))
+    labels, order = np.repeat([0, 1], 6), np.random.default_rng(0).permutation(12)
+    memory = Memory.of(factory_replay(), factory_heads().categories, np.arange(3))
+    first = learn(memory, CameraPhotos(features, labels), np.ones(12))
+    second = learn(memory, CameraPhotos(features[order], labels[order]), np.ones(12))
+    np.testing.assert_allclose(first.weight, second.weight, atol=1e-2)
+
+
+def test_each_photo_is_judged_by_others() -> None:
+    """What is said of a photo left out does not follow its own label, which may be wrong."""
+    features = features_of(np.concatenate([shots(name, 10, light=PLANT_LIGHT) for name in ("red", "green")]))
+    labels = np.repeat([0, 1], 10)
+    labels[0] = 1
+    taught = teach(factory_heads(), factory_replay(), tiny_taxonomy(), CameraPhotos(features, labels), np.arange(20))
+    assert taught.left_out.logits[0].argmax() == 0
+    assert taught.left_out.correct()[1:].mean() > 0.8
