@@ -83,7 +83,7 @@ from binsight.taxonomy import Taxonomy, builtin_taxonomy
 from binsight.training.activations import ActivationCache, Activations, cut_graph
 from binsight.training.augment_settings import augment_strength
 from binsight.training.averaging import Weights, interpolate, uniform_soup
-from binsight.training.backbones import BACKBONE_FILE, find_backbone, write_backbone_safetensors
+from binsight.training.backbones import find_backbone
 from binsight.training.efficientnet_lite import EFFICIENTNET_LITE, build_backbone, load_pretrained
 from binsight.training.familiarity import FeatureSubspace, fit_subspace
 from binsight.training.fine_tune_settings import FineTuneSettings
@@ -283,7 +283,6 @@ class Training:
             "model.onnx": graph.SerializeToString(),
             "card.md": self._card(manifest, record, class_rows(self.taxonomy.ids, scores.logits, test.labels)).encode(),
             CALIBRATION_NAME: record.to_bytes(),
-            BACKBONE_FILE: write_backbone_safetensors(self.backbone.name, self.model),
             REPLAY_NAME: self._replay().to_bytes(),
         }
         out = write_bundle(self.arguments.out, manifest, files, overwrite=self.arguments.overwrite)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,8 +17,14 @@ from binsight.serving.settings import Settings
 from binsight.serving.streams import Broadcaster, Event, Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Return what a coroutine gives; on a thread of its own, since browser tests leave a loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def subscription(room: int = 3, without: tuple[str, ...] = ()) -> Subscription:
@@ -40,7 +47,7 @@ def test_a_slow_reader_gets_all_but_old_frames() -> None:
     place = subscription()
     put(place, Event("frame", 1, passing=True), Event("piece", 1))
     put(place, Event("piece", 2), Event("frame", 2, passing=True))
-    assert asyncio.run(place.next()) == (b"event: piece\ndata: 1\n\nevent: piece\ndata: 2\n\nevent: frame\ndata: 2\n\n")
+    assert run(place.next()) == (b"event: piece\ndata: 1\n\nevent: piece\ndata: 2\n\nevent: frame\ndata: 2\n\n")
 
 
 def test_a_reader_that_is_too_slow_begins_anew() -> None:
@@ -53,14 +60,14 @@ def test_a_reader_that_is_too_slow_begins_anew() -> None:
         put(place, Event("piece", 4))
         return [first, await place.next()]
 
-    assert asyncio.run(read()) == [b"anew", b"event: piece\ndata: 4\n\n"]
+    assert run(read()) == [b"anew", b"event: piece\ndata: 4\n\n"]
 
 
 def test_unwanted_events_are_left_out() -> None:
     """A reader without frames gets none."""
     place = subscription(without=("frame",))
     put(place, Event("frame", 1, passing=True), Event("piece", 1))
-    assert asyncio.run(place.next()) == b"event: piece\ndata: 1\n\n"
+    assert run(place.next()) == b"event: piece\ndata: 1\n\n"
 
 
 def test_closing_ends_the_waiting() -> None:
@@ -71,7 +78,7 @@ def test_closing_ends_the_waiting() -> None:
         threading.Timer(0, place.close).start()
         return await place.next()
 
-    assert asyncio.run(read()) is None
+    assert run(read()) is None
 
 
 def test_news_are_collected_only_while_somebody_listens() -> None:
@@ -85,7 +92,7 @@ def test_news_are_collected_only_while_somebody_listens() -> None:
     broadcaster = Broadcaster(collect, lambda: Event("anew", {}), period_s=0.001)
     assert not collected.acquire(timeout=0.02)
     readers = [broadcaster.subscribe() for _ in range(3)]
-    assert [asyncio.run(reader.next()) for reader in readers] == [b"event: overview\ndata: 1\n\n"] * 3
+    assert [run(reader.next()) for reader in readers] == [b"event: overview\ndata: 1\n\n"] * 3
     thread = broadcaster._thread
     assert thread is not None
     broadcaster.close()
@@ -103,7 +110,7 @@ def test_a_fault_ends_no_stream(caplog: pytest.LogCaptureFixture) -> None:
         return answer
 
     broadcaster = Broadcaster(collect, lambda: Event("anew", {}), period_s=0.001)
-    assert asyncio.run(broadcaster.subscribe().next()) == b"event: overview\ndata: 1\n\n"
+    assert run(broadcaster.subscribe().next()) == b"event: overview\ndata: 1\n\n"
     broadcaster.close()
     assert "could not be collected" in caplog.text
 
