@@ -214,7 +214,7 @@ class TestAudit:
         expect(page.locator("#progress")).to_contain_text("to go")
         page.keyboard.press("s")
         page.keyboard.press("0")
-        for _ in range(40):
+        for _ in range(400):
             if page.locator("#done").is_visible():
                 break
             page.keyboard.press("2")
