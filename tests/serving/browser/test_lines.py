@@ -211,9 +211,12 @@ class TestAudit:
         assert "Reds" not in page.inner_text("main")
         assert "%" not in page.inner_text("main")
         page.keyboard.press("1")
-        expect(page.locator("#progress")).to_contain_text("to go")
+        expect(page.locator("#progress")).to_contain_text("1 labelled")
+        skipped = page.get_attribute("#picture", "src") or ""
         page.keyboard.press("s")
+        expect(page.locator("#picture")).not_to_have_attribute("src", skipped)
         page.keyboard.press("0")
+        expect(page.locator("#progress")).to_contain_text("2 labelled")
         for _ in range(400):
             if page.locator("#done").is_visible():
                 break
