@@ -26,6 +26,7 @@ __all__ = ["BLUE", "GREEN", "RED", "WHITE", "WIDTHS", "expect", "photo", "revers
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 HOP_BY_HOP = {"host", "connection", "content-length", "transfer-encoding", "keep-alive"}
 WIDTHS = {"phone": (390, 844), "desktop": (1280, 860)}
+PATIENCE_MS = 20_000  # of what a page is waited for, on a machine that does other work too
 
 
 def serve(model: Path, **changes: Any) -> RunningServer:
@@ -87,6 +88,7 @@ def expect(locator: Any) -> Any:
     """Return Playwright's waiting assertion."""
     from playwright.sync_api import expect as expect_  # noqa: PLC0415 - it may be missing
 
+    expect_.set_options(timeout=PATIENCE_MS)
     return expect_(locator)
 
 

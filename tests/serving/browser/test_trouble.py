@@ -216,6 +216,25 @@ class TestTrouble:
         finally:
             server.stop()
 
+    def test_late_refusal(self, open_page: Callable[..., Page], model: Path) -> None:
+        """A photo whose refusal comes after the key was given is sent again with it, and nobody is asked twice."""
+        key, stored = new_key("page")
+        server = serve(model, api_keys=(stored,))
+        held: list[Route] = []
+        try:
+            page = open_page(server.url)
+            page.route("**/predict", held.append, times=1)
+            send(page, photo(RED, "held.png"), photo(GREEN))
+            page.fill("#key-value", key)
+            page.click("#key button[value=save]")
+            expect(page.locator(".tile-title").nth(1)).to_have_text("Green things")
+            held[0].continue_()
+            expect(page.locator(".tile-title")).to_have_text(["Red things", "Green things"])
+            expect(page.locator("#key")).to_be_hidden()
+            page.goto("about:blank")
+        finally:
+            server.stop()
+
     def test_several_models(self, open_page: Callable[..., Page], model: Path) -> None:
         """Where there are several models one can be chosen."""
         server = serve(model, models=(str(model), f"other={model}"))

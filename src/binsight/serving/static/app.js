@@ -24,6 +24,7 @@ let models = [];
 let showsAll = false;
 let modelsLater; // the timer for the next attempt
 let asked = null; // the dialog for the API key, while it is open
+let keysGiven = 0;
 let running = 0;
 let batch = [];
 const queue = [];
@@ -114,14 +115,17 @@ function isPrediction(answer) {
   return typeof answer.predicted_category === "string" && Boolean(answer.confidence_scores && answer.model);
 }
 
-/* Ask for the API key once, however many photos wait for it. */
+/* Ask for the API key once, however many photos wait for it, and however late the refusal of one comes. */
 async function withKey(action) {
+  const givenBefore = keysGiven;
   try {
     return await action();
   } catch (failure) {
     if (failure.code !== "unauthorized") throw failure;
-    asked ??= askKey().finally(() => { asked = null; });
-    if (!(await asked)) throw failure;
+    if (keysGiven === givenBefore) {
+      asked ??= askKey().finally(() => { asked = null; });
+      if (!(await asked)) throw failure;
+    }
     return action();
   }
 }
@@ -135,6 +139,7 @@ function askKey() {
       $("key-value").value = "";
       if (dialog.returnValue !== "save" || !value) return resolve(false);
       useKey(value);
+      keysGiven += 1;
       loadModels();
       resolve(true);
     }, { once: true });
