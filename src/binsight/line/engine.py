@@ -35,7 +35,7 @@ from binsight.line.records import (
 from binsight.line.track import Track, Tracker, Tracking
 from binsight.line.views import cut_view, make_thumbnail
 from binsight.line.vote import vote
-from binsight.predictor import Predictor
+from binsight.predictor import Predictor, StreamCheck
 from binsight.probability.cusum import BernoulliCusum
 
 __all__ = ["Engine", "Picture"]
@@ -44,6 +44,7 @@ _VIEWS = 4  # per piece, at most
 _VIEW_SPACING = 0.08  # of the field, between two views of one piece: the same view twice says nothing new
 _DECIDE_WITHIN_S = 0.5  # after the crossing, a piece is decided with the views that are there
 _STARVED_S = 60.0
+_STREAM = 200  # pieces by which a camera is found to be strange
 _KEEP_BELT_S = 300.0  # between two notes of what the empty belt looks like
 
 
@@ -133,6 +134,7 @@ class Engine:
         self.camera_state: CameraState = "starting"
         self._frame_s = self._last_piece_s = clock.now()
         self._drift = BernoulliCusum()
+        self._stream = StreamCheck(predictor.bundle.manifest, window=_STREAM)
         self._review, self._late = ShareAlarm(config.alarms.review_share), ShareAlarm(config.alarms.late_share)
         self.dispatcher = Dispatcher(
             config, clock=clock, belt=self.belt, sorter=sorter, ledger=ledger, post=post, on_change=self._changed
@@ -354,6 +356,10 @@ class Engine:
         drift = self._drift.add(found.decision == "review")
         usual = self._drift.p0 or 0.0
         self.alarms.set("drift", active=drift, detail=f"the share to review has risen beyond its usual {usual:.1%}")
+        for view in found.views[-1:]:  # one of them: the others show much the same
+            if view.prediction is not None:
+                self._stream.add(view.prediction)
+        self.alarms.set("camera_strange", active=self._stream.is_said, detail=self._stream.warning)
         self._route(piece, candidate)
 
     def _route(self, piece: Piece, candidate: _Candidate) -> None:

@@ -92,7 +92,7 @@ def _counted(service: Service, model: LoadedModel, result: Classified | Binsight
         return result
     if isinstance(result, BinsightError):
         raise result
-    service.telemetry.prediction(model.name, result[0])
+    service.note(model, result[0])
     return result
 
 

@@ -62,6 +62,7 @@ def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> Non
     def finish(response: Response) -> Response:
         seconds = time.perf_counter() - g.get("start", time.perf_counter())
         response.headers["X-Request-ID"] = g.get("request_id", "")
+        response.headers.update(g.get("headers", {}))
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")

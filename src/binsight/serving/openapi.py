@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from binsight import __version__
 from binsight.serving import line_schemas, schemas, v2_schemas
 from binsight.serving.problems import KINDS, MEDIA_TYPE
+from binsight.serving.sessions import CAMERA_HEADER
 from binsight.serving.settings import Settings
 
 __all__ = ["openapi_document"]
@@ -20,6 +21,7 @@ _DESCRIPTION = (
     "Sort waste by camera: a photo goes in; category, biodegradability, calibrated confidence and stream come out. "
     "Errors are RFC 9457 problem details with a stable `code`."
 )
+_STRANGE = "`strange;unlike=37;photos=40`: so many of the client's last photos look unlike those that the model knows."
 _REF = "#/components/schemas/{model}"
 _Schema = dict[str, Any]
 _Method = Literal["get", "post"]
@@ -292,10 +294,12 @@ def _ok(operation: _Operation) -> _Schema:
         return {"description": operation.summary, "content": {operation.answer: {"schema": {"type": "string"}}}}
     options = [_ref(answer.__name__) for answer in operation.answer]
     schema = options[0] if len(options) == 1 else {"oneOf": options}
-    content = {"application/json": {"schema": schema}}
+    answer: _Schema = {"description": operation.summary, "content": {"application/json": {"schema": schema}}}
     if operation.path.endswith("/infer"):
-        content["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
-    return {"description": operation.summary, "content": content}
+        answer["content"]["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
+    if operation.path.endswith(("/predict", "/infer")):
+        answer["headers"] = {CAMERA_HEADER: {"description": _STRANGE, "schema": {"type": "string"}}}
+    return answer
 
 
 def _problem_responses(codes: Iterable[str]) -> _Schema:

@@ -11,14 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from flask import current_app
+from flask import current_app, g
 
 from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits
-from binsight.predictor import available_cores
+from binsight.predictor import Prediction, available_cores
 from binsight.serving.models import Change, LoadedModel, ModelStore, UnknownModelError
 from binsight.serving.photo_queue import ClosedError, DeadlineError, Job, PhotoQueue, QueueFullError, await_result
 from binsight.serving.problems import ProblemError
+from binsight.serving.sessions import CAMERA_HEADER, Sessions
 from binsight.serving.settings import Settings
 from binsight.serving.telemetry import Telemetry
 from binsight.serving.uploads import ByteBudget
@@ -42,6 +43,7 @@ class Service:
     telemetry: Telemetry
     budget: ByteBudget
     limits: ImageLimits
+    sessions: Sessions = field(default_factory=Sessions)
     state: State = "loading"
     draining_since: float = math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -65,6 +67,7 @@ class Service:
         telemetry.watch("queue_depth", "Photos that wait.", lambda: queue.depth)
         telemetry.watch("queue_capacity", "Photos that may wait.", lambda: queue.capacity)
         telemetry.watch("pending_bytes", "Bytes of requests in progress.", lambda: budget.held)
+        telemetry.watch("strange_clients", "Clients whose photos look strange now.", service.sessions.count_strange)
         telemetry.watch("ready", "1 when photos are taken.", lambda: service.state == "ready")
         return service
 
@@ -133,6 +136,15 @@ class Service:
             raise _full(error) from None
         except ClosedError:
             raise draining() from None
+
+    def note(self, model: LoadedModel, prediction: Prediction) -> None:
+        """Count a prediction of the present request, whose answer says when the client's photos are strange."""
+        self.telemetry.prediction(model.name, prediction)
+        begins, check = self.sessions.add(g.client, model.name, model.bundle.manifest, prediction)
+        if begins:
+            self.telemetry.strange_session(model.name)
+        camera = f"strange;unlike={check.strange};photos={check.photos}"
+        g.headers = {CAMERA_HEADER: camera} if check.is_said else {}
 
     def deadline(self) -> float:
         """When work that arrives now must have begun."""

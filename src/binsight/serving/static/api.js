@@ -34,7 +34,8 @@ export const hasKey = () => Boolean(key);
  * Post a form and give the JSON answer, trying again while the server is away or busy, or something else answers.
  *
  * `isAnswer(json)` says whether it is this server's answer: a network's sign-in page or a proxy may have one of its own.
- * onState({ kind: "sending", progress } | { kind: "thinking" } | { kind: "waiting", why, seconds, attempt })
+ * onState({ kind: "sending", progress } | { kind: "thinking" } | { kind: "waiting", why, seconds, attempt }
+ *         | { kind: "strange", camera }), the last where this client's photos are strange to the model as a whole
  */
 export async function post(path, makeForm, { signal, isAnswer, onState = () => {} }) {
   for (let attempt = 1; ; attempt += 1) {
@@ -77,6 +78,8 @@ function postOnce(path, form, { signal, isAnswer, onState }) {
     request.onprogress = alive;
     request.onload = () => {
       const answer = parse(request.responseText);
+      const camera = request.getResponseHeader("X-Binsight-Camera");
+      if (camera) onState({ kind: "strange", camera });
       if (request.status >= 400) reject(refusal(request, answer ?? {}));
       else if (answer && isAnswer(answer)) resolve(answer);
       else reject(new Failure({ code: "intercepted", wait: "intercepted", status: request.status }));

@@ -6,7 +6,7 @@ import { Correction } from "./correction.js";
 import { shrink, thumbnail } from "./photo.js";
 import { Session, newEntry } from "./session.js";
 import { Tiles, drawStage } from "./view.js";
-import { curlCommand, sentence, spoken, waiting } from "./words.js";
+import { curlCommand, sentence, spoken, strange, waiting } from "./words.js";
 
 const AT_ONCE = 2; // uploads at a time
 const MODELS_AGAIN_MS = 5_000;
@@ -97,6 +97,7 @@ async function send(entry, { heatmap = false, model = chosenModel() } = {}) {
     return form;
   };
   const onState = (state) => {
+    if (state.kind === "strange") return tellStrange(state.camera);
     entry.wait = state.kind === "waiting" ? state : null;
     if (state.kind === "sending") entry.progress = state.progress;
     if (state.kind === "thinking") entry.progress = 1;
@@ -200,6 +201,19 @@ function tell(text) {
   $("notice").textContent = text;
   $("notice").hidden = !text;
 }
+
+/** Once in a session; a camera does not become another. */
+function tellStrange(camera) {
+  if (sessionStorage.getItem("binsight.strange")) return;
+  sessionStorage.setItem("binsight.strange", "told");
+  $("strange-text").textContent = strange(camera);
+  $("strange").hidden = false;
+}
+
+$("strange-close").addEventListener("click", () => {
+  $("strange").hidden = true;
+  $("choose").focus();
+});
 
 function corrected(entry, id) {
   entry.corrected = id;

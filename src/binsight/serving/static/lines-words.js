@@ -123,6 +123,7 @@ const ALARMS = {
   camera_dark: "The camera is dark",
   camera_blurred: "The camera is blurred",
   camera_unstable: "The light is unstable",
+  camera_strange: "The camera is strange to the model",
 };
 
 /** An alarm's name. */
