@@ -5,6 +5,7 @@ One thread calls it, in real time or in virtual time. Nothing in it waits.
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -17,8 +18,9 @@ from binsight.line.camera import CameraWatch
 from binsight.line.commands import Dispatcher
 from binsight.line.config import LineConfig
 from binsight.line.detect import Detector
+from binsight.line.film import make_film
 from binsight.line.ledger.configuration import stored_configuration
-from binsight.line.messages import fault_message, piece_message
+from binsight.line.messages import fault_message, piece_message, utc_text
 from binsight.line.packml import ControlCommand, StateMachine
 from binsight.line.ports import Classify, Clock, Ledger, Sorter
 from binsight.line.records import (
@@ -33,7 +35,7 @@ from binsight.line.records import (
     new_ulid,
 )
 from binsight.line.track import Track, Tracker, Tracking
-from binsight.line.views import cut_view, make_thumbnail
+from binsight.line.views import cut_view
 from binsight.line.vote import vote
 from binsight.predictor import Predictor, StreamCheck
 from binsight.probability.cusum import BernoulliCusum
@@ -308,6 +310,7 @@ class Engine:
             line=self.config.line.name,
             seq=self._next_seq,
             seen_at=at,
+            captured_at=self._utc(frame.captured_s),
             encoder=encoder,
             shift=self.config.shift_at(at.astimezone()),
             model_name=manifest.name,
@@ -339,6 +342,7 @@ class Engine:
         piece = replace(
             candidate.piece,
             status="decided",
+            decided_at=self._clock.utc(),
             frames=len(found.views),
             category=found.category,
             confidence=found.confidence,
@@ -349,7 +353,7 @@ class Engine:
             thumbnail=candidate.piece.id if keeps_picture else None,
             latency_ms=1000 * (self._clock.now() - candidate.crossed_s),
         )
-        self._ledger.put(piece, thumbnail=make_thumbnail(candidate.judged) if keeps_picture else None)
+        self._ledger.put(piece)
         self._show(piece)
         review = self._review.add(found.decision == "review")
         self.alarms.set("review_share", active=review, detail=f"{self._review.share:.0%} of the last pieces to review")
@@ -361,6 +365,9 @@ class Engine:
                 self._stream.add(view.prediction)
         self.alarms.set("camera_strange", active=self._stream.is_said, detail=self._stream.warning)
         self._route(piece, candidate)
+        if keeps_picture:  # when the command is on its way
+            voted = {view.frame for view in found.views}
+            self._ledger.keep(piece, make_film(candidate.judged, voted, at=lambda s: utc_text(self._utc(s))))
 
     def _route(self, piece: Piece, candidate: _Candidate) -> None:
         lane = None
@@ -377,6 +384,10 @@ class Engine:
             self.dispatcher.end(piece, "fail_safe", self.machine.state.name.lower())
         else:
             self.dispatcher.command(piece, lane, crossed_mm=candidate.crossed_mm, captured_s=candidate.crossed_s)
+
+    def _utc(self, at_s: float) -> dt.datetime:
+        """When that was, as the wall clock has it now."""
+        return self._clock.utc() - dt.timedelta(seconds=self._clock.now() - at_s)
 
     # What goes out.
 

@@ -21,8 +21,8 @@ class Account(Protocol):
         """`PieceDetail`; None where there is none of that id."""
         ...
 
-    def picture(self, piece_id: str) -> bytes | None:
-        """A JPEG; None where none is kept."""
+    def picture(self, piece_id: str, view: int | None = None) -> bytes | None:
+        """A JPEG of it, or of one of its views, from 1; None where none is kept."""
         ...
 
     def events(self, limit: int) -> dict[str, Any]:

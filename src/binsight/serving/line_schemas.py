@@ -281,6 +281,21 @@ class TimeEntry(Answer):
     after_ms: float = Field(description="From capture.")
 
 
+class ViewEntry(Answer):
+    """One of the views of a piece that the model was asked about."""
+
+    frame: int = Field(description="Its frame's number.")
+    at: str = Field(description="When that was captured.")
+    box: list[int] = Field(description="Left, top, right, bottom in the frame's pixels.")
+    sharpness: float
+    voted: bool = Field(description="Whether it counted; blurred ones do not.")
+    category: str | None
+    decision: Literal["accept", "review"] | None = Field(description="What the model would have said of it alone.")
+    reason: str | None
+    unfamiliarity: float | None
+    scores: list[ScoreEntry]
+
+
 class PieceAudit(Answer):
     """What an auditor said."""
 
@@ -300,6 +315,7 @@ class PieceDetail(PieceEntry):
     model: str | None
     shift: str | None
     times: list[TimeEntry]
+    views: list[ViewEntry] = Field(description="In order; empty once its pictures are no longer kept.")
     audit: PieceAudit
 
 

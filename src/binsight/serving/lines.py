@@ -72,6 +72,11 @@ def lines_blueprint(lines: Sequence[Line]) -> Blueprint:
     route("/lines/<name>/pieces", "pieces", lambda name: _pieces(desk.line(name)))
     route("/lines/<name>/pieces/<piece>", "piece", lambda name, piece: _piece(desk.line(name), piece))
     route("/lines/<name>/pieces/<piece>/picture", "picture", lambda name, piece: _picture(desk.line(name), piece))
+    route(
+        "/lines/<name>/pieces/<piece>/views/<int:view>",
+        "view",
+        lambda name, piece, view: _picture(desk.line(name), piece, view),
+    )
     route("/lines/<name>/shifts", "shifts", lambda name: _shifts(desk.line(name)))
     route("/lines/<name>/alarms", "alarms", lambda name: _alarms(desk.line(name)))
     route("/lines/<name>/audit/next", "audit_next", lambda name: _audit_next(desk.line(name)), "POST")
@@ -82,7 +87,7 @@ def lines_blueprint(lines: Sequence[Line]) -> Blueprint:
 def _with_problems(view: Callable[..., Response]) -> Callable[..., Response]:
     """What a line refuses becomes a problem."""
 
-    def call(**parts: str) -> Response:
+    def call(**parts: Any) -> Response:
         try:
             return view(**parts)
         except (ProblemError, ImageError):
@@ -199,10 +204,10 @@ def _piece(line: Line, piece: str) -> Response:
     return _answer(schemas.PieceDetail, found)
 
 
-def _picture(line: Line, piece: str) -> Response:
-    jpeg = line.account.picture(piece)
+def _picture(line: Line, piece: str, view: int | None = None) -> Response:
+    jpeg = line.account.picture(piece, view)
     if jpeg is None:
-        raise ProblemError("unknown_piece", f"no picture of {piece[:26]!r} is kept")
+        raise ProblemError("unknown_piece", f"no such picture of {piece[:26]!r} is kept")
     return Response(jpeg, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 

@@ -181,6 +181,7 @@ _LINES: tuple[tuple[_Method, str, str, _Answers | str, tuple[str, ...]], ...] = 
     ("get", "/{name}/pieces", "The newest pieces.", (line_schemas.PieceList,), ("bad_parameter", *_KNOWN_LINE)),
     ("get", "/{name}/pieces/{piece}", "A piece.", (line_schemas.PieceDetail,), ("unknown_piece", *_KNOWN_LINE)),
     ("get", "/{name}/pieces/{piece}/picture", "Its picture.", "image/jpeg", ("unknown_piece", *_KNOWN_LINE)),
+    ("get", "/{name}/pieces/{piece}/views/{view}", "One of its views.", "image/jpeg", ("unknown_piece", *_KNOWN_LINE)),
     ("get", "/{name}/shifts", "Sums of shifts.", (line_schemas.ShiftList,), ("bad_parameter", *_KNOWN_LINE)),
     ("get", "/{name}/alarms", "Alarms.", (line_schemas.AlarmList,), ("bad_parameter", *_KNOWN_LINE)),
     (
@@ -342,7 +343,7 @@ def _feedback_form() -> _Schema:
 def _path_parameters(path: str) -> list[_Schema]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 64}}
-        for name in ("name", "version", "piece")
+        for name in ("name", "version", "piece", "view")
         if f"{{{name}}}" in path
     ]
 

@@ -16,6 +16,9 @@ export function ms(value) {
 /** The time of day where the reader is. */
 export const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
+/** The same to the millisecond. */
+export const exactly = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
+
 /** Day and time where the reader is. */
 export const moment = (at) => new Date(at).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
 
@@ -46,7 +49,8 @@ const REASONS = {
   low_confidence: "the model was not sure enough",
   unfamiliar: "it looks like nothing that the model has learned",
   heads_disagree: "two checks of the model contradict each other",
-  disagreement: "its views were taken for different things",
+  views_disagree: "its views were taken for different things, each of them surely",
+  two_categories: "one view shows two categories",
   several: "several pieces lay together",
   no_view: "no view of it could be judged",
   no_lane: "no lane takes its category",
@@ -96,6 +100,13 @@ export function why(piece, { title, lane }) {
       if (piece.reason === "missed") return `${what} and sent to ${lane}, but the ejector missed it: it stayed on the belt.`;
       return `${what} and sent to ${lane}; the sorter confirms it${piece.reason ? ` (${reason})` : ""}.`;
   }
+}
+
+/** Whether a view counted, and what the model would have said of it alone. */
+export function ofView({ voted, category, reason }) {
+  if (!category) return "not judged";
+  if (!voted) return "too blurred to count";
+  return reason ? `alone not sure: ${REASONS[reason] ?? reason}` : "counted";
 }
 
 const STEPS = {
