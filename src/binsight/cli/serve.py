@@ -148,7 +148,12 @@ def serve(lines: tuple[Path, ...], **values: Any) -> None:
     logging.basicConfig(format="binsight: %(message)s", level=logging.WARNING)
     shown = _open_lines(lines)
     announce = lambda url: click.echo(f"binsight: taking photos at {url}", err=True)  # noqa: E731
-    if not run_server(settings, announce=announce, lines=shown):
+    try:
+        finished = run_server(settings, announce=announce, lines=shown)
+    finally:
+        for line in shown:
+            line.close()
+    if not finished:
         sys.exit(1)
 
 

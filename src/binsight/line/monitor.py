@@ -19,6 +19,7 @@ from binsight.line.messages import purity_message, utc_text
 from binsight.line.packml import Mode, State
 from binsight.line.ports import Clock
 from binsight.line.records import ENDS, FAIL_SAFE_LANE, EncoderReading, Piece
+from binsight.line.remote import RemoteLine
 from binsight.line.shifts import Period, last_periods
 from binsight.line.sources.push import PushSource
 from binsight.line.tally import LATENCY_BOUNDS_MS, Tally
@@ -62,7 +63,8 @@ class _Here:
 class LineMonitor:
     """Told of pieces and alarms as they change, asked by whoever looks; from any thread, and nobody waits for long.
 
-    Without `attach` the line runs in another program, and its ledger is followed while somebody asks.
+    Without `attach` the line runs in another program, and its ledger is followed while somebody asks; with `listen` its
+    broker tells how it is.
 
     Args:
         account: of the line.
@@ -76,6 +78,7 @@ class LineMonitor:
         self._clock = clock
         self._lock = threading.RLock()
         self._here: _Here | None = None
+        self._remote: RemoteLine | None = None
         self._follower: LedgerFollower | None = None
         self._polled_s = self._told_s = self._measured_s = float("-inf")
         self._frame_told = -1
@@ -106,6 +109,18 @@ class LineMonitor:
         with self._lock:
             self._begin_period()
 
+    def listen(self) -> None:
+        """The line runs in another program: hear how it is over its broker, where it has one."""
+        if self.config.sorter.kind == "mqtt":
+            self._remote = RemoteLine(self.config, self._clock, tell_fault=self._on_fault)
+            self._remote.start()
+
+    def close(self) -> None:
+        """Stop listening, and let go of the ledger."""
+        if self._remote is not None:
+            self._remote.close()
+        self.account.database.dispose()
+
     # What the line tells, on its engine's thread.
 
     def on_piece(self, piece: Piece) -> None:
@@ -124,12 +139,20 @@ class LineMonitor:
     def on_alarm(self, alarm: Alarm) -> None:
         """An alarm came or went."""
         with self._lock:
+            was_active = alarm.code in self._alarms
             if alarm.active:
                 self._alarms[alarm.code] = alarm
-                self.alarm_counts[alarm.code] = self.alarm_counts.get(alarm.code, 0) + 1
+                self.alarm_counts[alarm.code] = self.alarm_counts.get(alarm.code, 0) + (not was_active)
             else:
                 self._alarms.pop(alarm.code, None)
-            self._news = [*self._news[-_CHANGED:], alarm]
+            if alarm.active != was_active:  # broker and ledger both tell of it
+                self._news = [*self._news[-_CHANGED:], alarm]
+
+    def _on_fault(self, code: str, active: bool) -> None:
+        """The broker says so; the ledger will tell the details."""
+        with self._lock:
+            if active != (code in self._alarms):
+                self.on_alarm(Alarm(code, active, "", self._clock.utc()))
 
     # What others ask.
 
@@ -168,6 +191,7 @@ class LineMonitor:
                 "here": self.is_here,
                 "at": utc_text(self._clock.utc()),
                 "state": self._state(),
+                "remote": None if self._remote is None else self._remote.presence(),
                 "shift": {"name": period.name, "began": utc_text(period.began)},
                 "pieces": pieces,
                 "per_minute": rates.total(),
@@ -298,10 +322,11 @@ class LineMonitor:
         }
 
     def _state(self) -> dict[str, Any] | None:
-        if self._here is None:
-            return None
-        message = self._here.line.engine.state_message()
-        return {
+        if self._here is not None:
+            message: dict[str, Any] | None = self._here.line.engine.state_message()
+        else:
+            message = None if self._remote is None else self._remote.state()
+        return message and {
             **message,
             "state_name": State(message["state"]).name.lower(),
             "mode_name": Mode(message["mode"]).name.lower(),

@@ -215,6 +215,14 @@ class LineState(Answer):
     model: str
 
 
+class LinePresence(Answer):
+    """What is heard over its broker of a line that runs in another program."""
+
+    broker: bool = Field(description="Whether there is a connection to it.")
+    online: bool | None = Field(description="Whether the line lives; null: nothing was heard yet.")
+    silent_s: float | None = Field(description="Since its last word.")
+
+
 class ShiftName(Answer):
     """A shift, or a day."""
 
@@ -229,7 +237,8 @@ class LineOverview(Answer):
     site: str
     here: bool
     at: str
-    state: LineState | None = Field(description="Null where the line runs in another program.")
+    state: LineState | None = Field(description="Null where the line runs in another program and is not heard.")
+    remote: LinePresence | None = Field(description="Of a line that runs in another program and has a broker.")
     shift: ShiftName
     pieces: int = Field(description="That have their end, in this shift.")
     per_minute: int

@@ -146,8 +146,8 @@ function definition(name, value, tone) {
   return make("div", {}, term, make("dd", { textContent: value }));
 }
 
-function cameraWords({ state }) {
-  if (!state) return "";
+function cameraWords({ state, remote }) {
+  if (!state) return remote?.silent_s ? `Nothing heard for ${words.ms(1000 * remote.silent_s)}` : "";
   const parts = [`Camera: ${state.camera}`];
   if (state.frame_age_ms !== null) parts.push(`picture ${words.ms(state.frame_age_ms)} old`);
   if (state.ack_rtt_ms !== null) parts.push(`sorter answers in ${words.ms(state.ack_rtt_ms)}`);

@@ -147,7 +147,10 @@ const STATES = { execute: ["Running", "compost"], suspended: ["Waiting for piece
 
 /** What to say of a line, and in which colours. */
 export function stateOf(overview) {
-  if (!overview.here) return { text: "Runs elsewhere: shown from its ledger", tone: "landfill" };
+  const { remote } = overview;
+  if (!overview.here && !remote) return { text: "Runs elsewhere: shown from its ledger", tone: "landfill" };
+  if (!overview.here && !remote.broker) return { text: "No connection to its broker: shown from its ledger", tone: "unsure" };
+  if (!overview.state) return remote.online === null ? { text: "Not heard yet: shown from its ledger", tone: "landfill" } : { text: "Offline", tone: "failed" };
   const name = overview.state.state_name;
   const [text, tone] = STATES[name] ?? [name.charAt(0).toUpperCase() + name.slice(1), "unsure"];
   return { text, tone };
