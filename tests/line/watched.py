@@ -71,6 +71,7 @@ class FakeEngine:
     picture: Picture | None = None
     triggers: list[EncoderReading | None] = field(default_factory=list)
     state: int = 6
+    frames_dropped: int = 0
 
     def state_message(self) -> dict[str, Any]:
         return {

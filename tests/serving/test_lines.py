@@ -266,7 +266,7 @@ def test_audit(line: WatchedLine, client: FlaskClient) -> None:
     item = client.post("/lines/line1/audit/next", json={"auditor": "ada"}).json
     assert item == {"id": piece.id, "open": 1, "labelled": 0, "without_picture": 0}
     kept = client.post(f"/lines/line1/audit/{piece.id}", json={"auditor": "ada", "category": "other"})
-    assert kept.json == {"id": piece.id, "category": "other"}
+    assert kept.json == {"id": piece.id, "category": "other", "open": 0, "labelled": 1}
     taken = client.post(f"/lines/line1/audit/{piece.id}", json={"auditor": "bob", "category": "red"})
     assert (taken.status_code, taken.json["code"]) == (409, "already_labelled")
     for body in (

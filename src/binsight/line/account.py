@@ -175,13 +175,15 @@ class LineAccount:
         }
 
     @_asks
-    def label(self, piece_id: str, category: str, auditor: str, now: dt.datetime) -> None:
-        """Take what a person said a piece is.
+    def label(self, piece_id: str, category: str, auditor: str, now: dt.datetime) -> dict[str, int]:
+        """Take what a person said a piece is; how many are labelled and open with it.
 
         Raises:
             LabelError: it cannot be taken, or `AlreadyLabelledError`: somebody was faster.
         """
         label_piece(self.database, Label(piece_id, category, auditor), at=now, taxonomy=self.taxonomy)
+        progress = read_progress(self.database, self._line)
+        return {"open": progress.open, "labelled": progress.labelled}
 
     def _always(self) -> Span:
         now = dt.datetime.now(dt.UTC)

@@ -22,7 +22,7 @@ from binsight.line.records import ENDS, FAIL_SAFE_LANE, EncoderReading, Piece
 from binsight.line.remote import RemoteLine
 from binsight.line.shifts import Period, last_periods
 from binsight.line.sources.push import PushSource
-from binsight.line.tally import LATENCY_BOUNDS_MS, Tally
+from binsight.line.tally import Tally
 
 __all__ = ["LineMonitor", "NotHereError", "RunningLine"]
 
@@ -231,21 +231,20 @@ class LineMonitor:
     def figures(self) -> dict[str, Any]:
         """For metrics; counters count from when this object was made.
 
-        `pieces` by (lane, status), `latency_s` as (counts by bound, bounds, sum), `alarms` by code (1 for on),
-        `alarm_counts` by code, `frame_age_s`, `purities` by (lane, bound).
+        Those of `Tally.figures`; `alarms` by code (1 for on), `alarm_counts` by code, `purities` by (lane, bound),
+        `targets` and `audited` by lane; None where it is not known: `up`, `state`, `frame_age_s`, `ack_rtt_s`,
+        `frames_dropped`.
         """
         self._follow()
-        state = self._state()
-        age_ms = None if state is None else state["frame_age_ms"]
         with self._lock:
-            total, targets = self.total, {number: found.target for number, found in self.purities.items()}
-            bounds = [bound / 1000 for bound in LATENCY_BOUNDS_MS]
+            targets = {number: found.target for number, found in self.purities.items()}
             return {
-                "pieces": dict(total.ends),
-                "latency_s": (list(total.latency_counts), bounds, total.latency_sum_ms / 1000),
+                **self._presence(),
+                **self.total.figures(),
                 "alarms": {code: int(code in self._alarms) for code in self.alarm_counts},
                 "alarm_counts": dict(self.alarm_counts),
-                "frame_age_s": None if age_ms is None else age_ms / 1000,
+                "targets": {lane.number: lane.purity_target for lane in self.config.lanes if lane.purity_target},
+                "audited": {number: found.audited for number, found in targets.items()},
                 "purities": {
                     (number, bound): getattr(found, bound)
                     for number, found in targets.items()
@@ -288,9 +287,9 @@ class LineMonitor:
         reading = None if encoder is None else EncoderReading(encoder, at_s)
         line.post(lambda: line.engine.on_trigger(reading))
 
-    def label(self, piece_id: str, category: str, auditor: str) -> None:
+    def label(self, piece_id: str, category: str, auditor: str) -> dict[str, int]:
         """Take what an auditor said; see `LineAccount.label`."""
-        self.account.label(piece_id, category, auditor, self._clock.utc())
+        return self.account.label(piece_id, category, auditor, self._clock.utc())
 
     def measure_purities(self) -> Mapping[int, LanePurity]:
         """Ask the ledger how pure the lanes are in this shift; for `overview`, too."""
@@ -330,6 +329,18 @@ class LineMonitor:
             **message,
             "state_name": State(message["state"]).name.lower(),
             "mode_name": Mode(message["mode"]).name.lower(),
+        }
+
+    def _presence(self) -> dict[str, float | None]:
+        state = self._state() or {}
+        age_ms, rtt_ms = state.get("frame_age_ms"), state.get("ack_rtt_ms")
+        online = True if self._here is not None else None if self._remote is None else self._remote.presence()["online"]
+        return {
+            "up": None if online is None else float(online),
+            "state": state.get("state"),
+            "frame_age_s": None if age_ms is None else age_ms / 1000,
+            "ack_rtt_s": None if rtt_ms is None else rtt_ms / 1000,
+            "frames_dropped": None if self._here is None else self._here.line.engine.frames_dropped,
         }
 
     def _has_ended(self, status: str) -> bool:

@@ -83,6 +83,6 @@ class Line(Protocol):
         """A piece is at the trigger line now."""
         ...
 
-    def label(self, piece_id: str, category: str, auditor: str) -> None:
-        """Take what an auditor said."""
+    def label(self, piece_id: str, category: str, auditor: str) -> dict[str, int]:
+        """Take what an auditor said; how many are `open` and `labelled` with it."""
         ...

@@ -115,6 +115,8 @@ class LabelAnswer(Answer):
 
     id: str
     category: str
+    open: int = Field(description="Pieces that are still to be labelled.")
+    labelled: int
 
 
 class LineClass(Answer):

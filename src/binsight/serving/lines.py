@@ -226,8 +226,8 @@ def _audit_next(line: Line) -> Response:
 
 def _audit(line: Line, piece: str) -> Response:
     label = _body(schemas.AuditLabel)
-    line.label(piece, label.category, label.auditor)
-    return _answer(schemas.LabelAnswer, {"id": piece, "category": label.category})
+    progress = line.label(piece, label.category, label.auditor)
+    return _answer(schemas.LabelAnswer, {"id": piece, "category": label.category, **progress})
 
 
 def _body(kind: type[Body]) -> Body:
