@@ -133,7 +133,7 @@ def test_wrong_use_is_one_line(binsight: RunBinsight, ledger: Path, tmp_path: Pa
         ([tmp_path / "none.sqlite"], "no ledger at"),
         ([tmp_path], "is a folder"),
         ([tmp_path / "text.sqlite"], "file is not a database"),
-        ([tmp_path / "empty.sqlite"], "no such table"),
+        ([tmp_path / "empty.sqlite"], "is no ledger, or has no tables yet"),
         ([tmp_path / "half.sqlite"], "malformed"),
         ([tmp_path / "none.toml"], "cannot read"),
         (["nonsense://x"], "nonsense"),
@@ -158,7 +158,7 @@ def test_somebody_elses_database_is_refused_and_left_alone(binsight: RunBinsight
     connection.close()
     before = file.read_bytes()
     run = binsight("line", "report", file)
-    assert (run.code, "no such table: pieces" in run.err) == (2, True)
+    assert (run.code, "is no ledger" in run.err) == (2, True)
     assert file.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == ["other.sqlite"]
 

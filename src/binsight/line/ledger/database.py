@@ -42,6 +42,9 @@ def open_database(url: str | sa.URL, *, upgrade: bool = True) -> sa.Engine:
             _upgrade(engine)
         else:
             _check_version(engine, shown)
+    except InputError:
+        engine.dispose()
+        raise
     except CommandError as error:
         engine.dispose()
         raise InputError(f"the ledger {shown} was written by a newer binsight: {error}") from error
@@ -88,12 +91,12 @@ def _config() -> Config:
 
 def _check_version(engine: sa.Engine, shown: str) -> None:
     with engine.connect() as connection:
-        connection.execute(sa.text("SELECT 1 FROM pieces LIMIT 1"))
+        if not sa.inspect(connection).has_table("pieces"):
+            raise InputError(f"{shown} is no ledger, or has no tables yet: `binsight line run` makes them")
         version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
     scripts = ScriptDirectory.from_config(_config())
     if version == scripts.get_current_head():
         return
-    engine.dispose()
     if version in {script.revision for script in scripts.walk_revisions()}:
         raise InputError(
             f"the ledger {shown} is of an older binsight; the next `binsight line run` brings it up to date"
