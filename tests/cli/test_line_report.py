@@ -47,7 +47,7 @@ def test_the_table_has_purity_ends_and_reasons(binsight: RunBinsight, ledger: Pa
     run = binsight("line", "report", ledger)
     assert run.code == 0, run.err
     lane = next(line.split() for line in run.lines() if line.startswith(" 1 Metal"))
-    assert lane[:7] == ["1", "Metal", "100", "0.1", "40", "3", "92.5"]
+    assert lane[:7] == ["1", "Metal", "100", "1.0", "40", "3", "92.5"]
     ends = [line.split()[:3] for line in run.lines() if line.split()[:1] and len(line.split()) == 4]
     ends = [end for end in ends if end[0] in {"fail_safe", "late", "unknown"}]
     assert ends == [["fail_safe", "unfamiliar", "10"], ["late", "deadline", "4"], ["unknown", "no_answer", "1"]]

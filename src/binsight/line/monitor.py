@@ -13,7 +13,7 @@ from binsight.line.alarms import Alarm
 from binsight.line.engine import Engine
 from binsight.line.following import LedgerFollower
 from binsight.line.lane_purity import LanePurity
-from binsight.line.ledger.reading import Event, Span, count_pieces
+from binsight.line.ledger.reading import Event, Span, count_pieces, latency_percentiles
 from binsight.line.live_frame import encode_jpeg, frame_message
 from binsight.line.messages import purity_message, utc_text
 from binsight.line.packml import Mode, State
@@ -357,7 +357,10 @@ class LineMonitor:
         self._period = last_periods(self.config.shifts, now, 1)[0]
         self._shift = Tally(self._clock.now())
         span = Span(self.name, self._period.began, self._period.ended)
-        for count in count_pieces(self.account.database, span) if counts_ledger else ():
+        if not counts_ledger:
+            return
+        self._shift.earlier_ms = latency_percentiles(self.account.database, span, (50, 95, 99)) or {}
+        for count in count_pieces(self.account.database, span):
             if self._has_ended(count.status):
                 self._shift.add_count(count)
 

@@ -34,6 +34,7 @@ class Tally:
         self.decisions: Counter[tuple[str | None, str | None]] = Counter()  # with the reason of a review
         self.latency_counts = [0] * (len(_LATENCY_BOUNDS_MS) + 1)  # by bound; the last is beyond all of them
         self.latency_sum_ms = 0.0
+        self.earlier_ms: dict[float, float] = {}  # percentiles of pieces of which only the sum is known
         self._latencies: deque[float] = deque(maxlen=_LAST_LATENCIES)
         self._recent: deque[tuple[float, int | None]] = deque()
 
@@ -98,8 +99,8 @@ class Tally:
         return Counter({lane: round(count * 60 / span_s) for lane, count in counts.items()})
 
     def latency_percentiles(self, percents: Sequence[float] = (50, 95, 99)) -> dict[str, float | None]:
-        """`p50`, … in milliseconds over the last thousand pieces; None before there was one."""
+        """`p50`, … in milliseconds over the last thousand pieces; before there was one, of earlier ones, or None."""
         if not self._latencies:
-            return {f"p{percent:g}": None for percent in percents}
+            return {f"p{percent:g}": self.earlier_ms.get(percent) for percent in percents}
         values = np.percentile(np.array(self._latencies), percents)
         return {f"p{percent:g}": round(float(value), 1) for percent, value in zip(percents, values, strict=True)}

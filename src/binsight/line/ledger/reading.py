@@ -56,11 +56,6 @@ class Span:
     until: dt.datetime
     shift: str | None = None
 
-    @property
-    def minutes(self) -> float:
-        """How long it is."""
-        return (self.until - self.since).total_seconds() / 60
-
     def holds(self) -> sa.ColumnElement[bool]:
         """The condition on rows of `pieces`; the index on line and time serves it."""
         inside = (pieces.c.line == self.line, pieces.c.seen_at >= self.since, pieces.c.seen_at < self.until)

@@ -55,7 +55,7 @@ function viewCard(view, place, captured) {
     make("h3", { textContent: view.category ? `${titleOf(view.category)} ${words.share(view.scores[0].probability)}` : "–" }),
     make("p", { className: "fine", textContent: words.ofView(view) }),
     make("p", { className: "fine", textContent: `${words.exactly(view.at)}, ${before > 0 ? `${words.ms(before)} before the deciding picture` : "the deciding picture"}` }),
-    make("ol", { className: "bars" }, ...view.scores.slice(0, 3).map(scoreBar)),
+    make("ol", { className: "bars" }, ...view.scores.slice(1, 4).map(scoreBar)),
   );
   card.dataset.tone = view.voted ? "compost" : "unsure";
   return card;

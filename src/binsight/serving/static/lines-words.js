@@ -143,6 +143,11 @@ export function alarmName(code) {
   return ALARMS[code] ?? code.replaceAll("_", " ");
 }
 
+/** What an alarm says beyond its name. */
+export const alarmDetail = ({ code, detail }) => (SAY_NOTHING_MORE.has(code) ? "" : detail);
+
+const SAY_NOTHING_MORE = new Set(["link", "no_empty_belt", "camera_absent", "camera_stalled", "camera_frozen", "camera_dark", "camera_blurred", "camera_unstable"]);
+
 const STATES = { execute: ["Running", "compost"], suspended: ["Waiting for pieces", "recycling"], held: ["Held", "failed"], aborted: ["Aborted", "failed"] };
 
 /** What to say of a line, and in which colours. */
