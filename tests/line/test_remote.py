@@ -125,7 +125,7 @@ def test_alarms_come_at_once_and_once(plant: tuple[WatchedLine, MqttSorter]) -> 
         b"\xff",
         b'{"online":"yes"}',
         b'{"online":true,"state":99,"mode":1}',
-        b'{"code":"A b","active":true}',
+        b'{"code":"made_up","active":true}',
     ],
 )
 def test_what_makes_no_sense_is_passed_over(

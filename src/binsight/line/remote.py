@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from binsight.line.config import LineConfig
 from binsight.line.ports import Clock
 from binsight.line.sorters.mqtt import broker_address, new_client, read_password
+from binsight.line.sorters.register_map import FAULT_BITS
 
 __all__ = ["RemoteLine"]
 
@@ -38,7 +39,8 @@ class _State(_Message):
 
 
 class _Fault(_Message):
-    code: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
+    # Those that a line raises, and no others: who else writes to the broker must not make their number grow.
+    code: Annotated[str, Field(pattern=rf"^({'|'.join(FAULT_BITS)}|purity_lane_\d{{1,3}})$")]
     active: bool
 
 
