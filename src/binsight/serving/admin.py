@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import Blueprint, Response, request
 
 from binsight.errors import BinsightError, BundleError
@@ -11,7 +13,7 @@ from binsight.serving.problems import ProblemError
 from binsight.serving.schemas import ModelChange, ReloadQuery
 from binsight.serving.service import Service, current_service
 
-__all__ = ["admin_blueprint"]
+__all__ = ["admin_blueprint", "put_in_place"]
 
 
 def admin_blueprint() -> Blueprint:
@@ -27,35 +29,35 @@ def _reload(name: str) -> Response:
     service.check_ready()
     service.model(name)
     query = parse_query(request.args, ReloadQuery)
-    try:
-        return _changed(service, name, service.reload(name, force=query.force))
-    except (ReloadBusyError, RolledBackError) as error:
-        raise _unchanged(error) from None
-    except BinsightError as error:
-        # Other errors name paths of the server; they are for its log only.
-        detail = str(error) if isinstance(error, BundleError) else "the bundle cannot be read where it was"
-        raise ProblemError("bundle", detail) from None
+    return put_in_place(service, name, lambda: service.reload(name, force=query.force))
 
 
 def _rollback(name: str) -> Response:
     service = current_service()
     service.model(name)
+    return put_in_place(service, name, lambda: service.store.rollback(name))
+
+
+def put_in_place(service: Service, name: str, change: Callable[[], Change]) -> Response:
+    """Change which bundle is served under a name, and say what came of it.
+
+    Raises:
+        ProblemError: nothing was changed.
+    """
     try:
-        return _changed(service, name, service.store.rollback(name))
-    except (NoRollbackError, ReloadBusyError) as error:
-        raise _unchanged(error) from None
-
-
-def _unchanged(error: BinsightError) -> ProblemError:
-    return ProblemError(error.code, str(error), retry_after_s=1 if isinstance(error, ReloadBusyError) else None)
-
-
-def _changed(service: Service, name: str, change: Change) -> Response:
+        result = change()
+    except (NoRollbackError, ReloadBusyError, RolledBackError) as error:
+        retry_after_s = 1 if isinstance(error, ReloadBusyError) else None
+        raise ProblemError(error.code, str(error), retry_after_s=retry_after_s) from None
+    except BinsightError as error:
+        # Other errors name paths of the server; they are for its log only.
+        detail = str(error) if isinstance(error, BundleError) else "the bundle cannot be read where it was"
+        raise ProblemError("bundle", detail) from None
     previous = service.store.previous(name)
     return json_response(
         ModelChange(
             name=name,
-            result=change,
+            result=result,
             version=service.model(name).version,
             previous_version=None if previous is None else previous.version,
         ).to_json()

@@ -26,11 +26,12 @@ from binsight.serving.schemas import (
     PredictQuery,
 )
 from binsight.serving.service import Service, current_service
-from binsight.serving.uploads import Photo, read_photos
+from binsight.serving.uploads import Photo, read_body, read_photos
 
-__all__ = ["api_blueprint", "json_response", "parse_query"]
+__all__ = ["api_blueprint", "json_response", "parse_body", "parse_query"]
 
-Query = TypeVar("Query", bound=BaseModel)
+Given = TypeVar("Given", bound=BaseModel)
+_MAX_JSON = 100_000
 
 
 def api_blueprint() -> Blueprint:
@@ -47,10 +48,20 @@ def json_response(body: bytes, status: int = 200) -> Response:
     return Response(body, status, mimetype="application/json")
 
 
-def parse_query(values: Mapping[str, str], kind: type[Query]) -> Query:
+def parse_query(values: Mapping[str, str], kind: type[Given]) -> Given:
     """The parameters of a call; 400 when one is not valid."""
     try:
         return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise validation_problem(error) from None
+
+
+def parse_body(kind: type[Given]) -> Given:
+    """A JSON body of that type; 400 or 415 when it is not."""
+    if request.mimetype != "application/json":
+        raise ProblemError("unsupported_media_type", f"expected application/json, got {request.mimetype[:100]!r}")
+    try:
+        return kind.model_validate_json(read_body(request, _MAX_JSON))
     except ValidationError as error:
         raise validation_problem(error) from None
 

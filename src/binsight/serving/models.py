@@ -15,6 +15,7 @@ from binsight.bundle import Bundle, Manifest, load_bundle, resolve_bundle, verif
 from binsight.errors import BinsightError, BundleError
 from binsight.predictor import Predictor
 from binsight.serving.memory import release_memory
+from binsight.serving.placements import Placements
 from binsight.serving.settings import split_model
 
 __all__ = ["LoadedModel", "ModelStore", "NoRollbackError", "ReloadBusyError", "RolledBackError", "UnknownModelError"]
@@ -119,12 +120,19 @@ class ModelStore:
         specs: `PATH`, the name of a bundle in the package, or `NAME=PATH`; the first is the default model.
         threads: of the wide engine.
         on_change: called with name, version and what happened after a model was put in place.
+        placements: what is served instead of `specs`, and is kept up.
     """
 
     def __init__(
-        self, specs: Sequence[str], *, threads: int, on_change: Callable[[str, str, Change], None] | None = None
+        self,
+        specs: Sequence[str],
+        *,
+        threads: int,
+        on_change: Callable[[str, str, Change], None] | None = None,
+        placements: Placements | None = None,
     ) -> None:
         self._specs, self._threads = tuple(specs), threads
+        self._placements = placements or Placements()
         self._on_change = on_change or (lambda _name, _version, _change: None)
         self._current: dict[str, LoadedModel] = {}
         self._previous: dict[str, LoadedModel] = {}
@@ -147,15 +155,16 @@ class ModelStore:
             models: dict[str, tuple[LoadedModel, Path]] = {}
             for spec in self._specs:
                 alias, place = split_model(spec)
-                path = resolve_bundle(place)
+                source = resolve_bundle(place)
+                path = self._placements.path(alias or load_bundle(source).manifest.name) or source
                 try:
                     model = LoadedModel.load(path, name=alias, threads=self._threads)
                 except BundleError as error:
                     raise BundleError(f"{path}: {error}") from error  # clients are told of faults, but of no paths
                 if model.name in models:
                     raise BundleError(f"two models are named {model.name!r}; serve one as another NAME=PATH")
-                models[model.name] = model, path
-            self._sources = {name: path for name, (_, path) in models.items()}
+                models[model.name] = model, source
+            self._sources = {name: source for name, (_, source) in models.items()}
             self._current = {name: model for name, (model, _) in models.items()}
         release_memory()
         for name, (model, _) in models.items():
@@ -174,15 +183,25 @@ class ModelStore:
             return current[name]
         raise UnknownModelError(f"no model {str(name)[:64]!r}; there is {', '.join(current) or 'none yet'}")
 
+    def source(self, name: str) -> Path:
+        """Where the bundle of the settings is, whichever is served.
+
+        Raises:
+            UnknownModelError: no such model.
+        """
+        self.get(name)
+        return self._sources[name]
+
     def previous(self, name: str) -> LoadedModel | None:
         """The model that a rollback would bring back."""
         return self._previous.get(name)
 
-    def reload(self, name: str, *, force: bool = False) -> Change:
+    def reload(self, name: str, path: Path | None = None, *, force: bool = False) -> Change:
         """Load the bundle again from where it came from, and put it in place if it is sound and another.
 
         Args:
             name: of the model.
+            path: load the bundle there instead, now and after a restart.
             force: also when it is one that was rolled back from, by the hashes of its files.
 
         Raises:
@@ -193,8 +212,9 @@ class ModelStore:
         """
         self.get(name)
         with _Exclusively(self._changing):
-            path = self._sources[name]
-            old, found = self.get(name), load_bundle(path).manifest
+            old = self.get(name)
+            path = path or old.bundle.path
+            found = load_bundle(path).manifest
             if found == old.bundle.manifest:
                 return "unchanged"
             if found in self._rolled_back.get(name, ()) and not force:
@@ -229,6 +249,7 @@ class ModelStore:
         return "rolled_back"
 
     def _put(self, name: str, model: LoadedModel, *, instead_of: LoadedModel) -> None:
+        self._placements.follow(name, model.bundle.path)
         rejected = self._rolled_back.get(name, [])
         self._rolled_back[name] = [manifest for manifest in rejected if manifest != model.bundle.manifest]
         self._previous[name] = instead_of

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from binsight import __version__
 from binsight.serving import line_schemas, schemas, v2_schemas
+from binsight.serving.lesson_operations import LESSON_OPERATIONS
+from binsight.serving.lesson_schemas import LessonPhotoQuery
+from binsight.serving.operation import Answers, Method, Operation
 from binsight.serving.problems import KINDS, MEDIA_TYPE
 from binsight.serving.sessions import CAMERA_HEADER
 from binsight.serving.settings import Settings
@@ -22,38 +24,9 @@ _DESCRIPTION = (
     "Errors are RFC 9457 problem details with a stable `code`."
 )
 _STRANGE = "`strange;unlike=37;photos=40`: so many of the client's last photos look unlike those that the model knows."
+_ADMIN_TAGS = frozenset({"Admin", "Teaching"})
 _REF = "#/components/schemas/{model}"
 _Schema = dict[str, Any]
-_Method = Literal["get", "post"]
-_Answers = tuple[type[BaseModel], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Operation:
-    """One call.
-
-    Attributes:
-        method: in lower case.
-        path: with `{parameters}`.
-        summary: one line.
-        answer: what a 200 carries: types of JSON (one of them), or a media type of text.
-        problems: the codes it may answer with, beside those that every call may.
-        query: the type of its query parameters.
-        tag: the group it belongs to.
-        guarded: whether it needs an API key when keys are configured.
-        body: the type of its JSON body, where that is all there is to it.
-    """
-
-    method: _Method
-    path: str
-    summary: str
-    answer: _Answers | str
-    problems: tuple[str, ...] = ()
-    query: type[BaseModel] | None = None
-    tag: str = "Server"
-    guarded: bool = False
-    body: type[BaseModel] | None = None
-
 
 _BUSY = ("queue_full", "rate_limited", "loading", "draining", "deadline")
 _UPLOAD = ("bad_request", "no_file", "slow_upload", "too_large", "too_many_files", "unsupported_media_type")
@@ -61,7 +34,7 @@ _PHOTO = ("empty", "not_an_image", "broken", "truncated")
 _KNOWN_MODEL = ("unknown_model",)
 
 _OPERATIONS = (
-    _Operation(
+    Operation(
         "post",
         "/predict",
         "Classify one photo or several.",
@@ -71,8 +44,8 @@ _OPERATIONS = (
         tag="Photos",
         guarded=True,
     ),
-    _Operation("get", "/models", "The models.", (schemas.ModelList,), ("rate_limited",), tag="Models", guarded=True),
-    _Operation(
+    Operation("get", "/models", "The models.", (schemas.ModelList,), ("rate_limited",), tag="Models", guarded=True),
+    Operation(
         "get",
         "/models/{name}",
         "All about a model.",
@@ -81,14 +54,14 @@ _OPERATIONS = (
         tag="Models",
         guarded=True,
     ),
-    _Operation("get", "/health", "The original health check: 200 while the process answers.", (schemas.Health,)),
-    _Operation("get", "/health/live", "Whether the process answers.", (schemas.Health,)),
-    _Operation("get", "/health/ready", "Whether photos are taken.", (schemas.Ready,), ("loading", "draining")),
-    _Operation("get", "/metrics", "Counters and timings for Prometheus.", "text/plain"),
-    _Operation("get", "/version", "What runs here.", (schemas.Version,)),
-    _Operation("get", "/v2", "The server.", (v2_schemas.ServerMetadata,), tag="Open Inference Protocol"),
-    _Operation("get", "/v2/health/live", "Live.", (v2_schemas.ServerLive,), tag="Open Inference Protocol"),
-    _Operation(
+    Operation("get", "/health", "The original health check: 200 while the process answers.", (schemas.Health,)),
+    Operation("get", "/health/live", "Whether the process answers.", (schemas.Health,)),
+    Operation("get", "/health/ready", "Whether photos are taken.", (schemas.Ready,), ("loading", "draining")),
+    Operation("get", "/metrics", "Counters and timings for Prometheus.", "text/plain"),
+    Operation("get", "/version", "What runs here.", (schemas.Version,)),
+    Operation("get", "/v2", "The server.", (v2_schemas.ServerMetadata,), tag="Open Inference Protocol"),
+    Operation("get", "/v2/health/live", "Live.", (v2_schemas.ServerLive,), tag="Open Inference Protocol"),
+    Operation(
         "get",
         "/v2/health/ready",
         "Ready.",
@@ -97,7 +70,7 @@ _OPERATIONS = (
         tag="Open Inference Protocol",
     ),
 )
-_V2_CALLS: tuple[tuple[_Method, str, str, _Answers, tuple[str, ...]], ...] = (
+_V2_CALLS: tuple[tuple[Method, str, str, Answers, tuple[str, ...]], ...] = (
     ("get", "", "The model's tensors.", (v2_schemas.V2ModelMetadata,), ("rate_limited", *_KNOWN_MODEL)),
     (
         "get",
@@ -109,12 +82,12 @@ _V2_CALLS: tuple[tuple[_Method, str, str, _Answers, tuple[str, ...]], ...] = (
     ("post", "/infer", "Run the model.", (v2_schemas.InferAnswer,), (*_UPLOAD, *_PHOTO, *_KNOWN_MODEL, *_BUSY)),
 )
 _V2_OPERATIONS = tuple(
-    _Operation(method, prefix + suffix, summary, answer, problems, tag="Open Inference Protocol", guarded=True)
+    Operation(method, prefix + suffix, summary, answer, problems, tag="Open Inference Protocol", guarded=True)
     for prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
     for method, suffix, summary, answer, problems in _V2_CALLS
 )
 _ADMIN_OPERATIONS = tuple(
-    _Operation(
+    Operation(
         "post",
         f"/admin/models/{{name}}/{action}",
         summary,
@@ -135,7 +108,7 @@ _ADMIN_OPERATIONS = tuple(
 )
 
 
-_FEEDBACK = _Operation(
+_FEEDBACK = Operation(
     "post",
     "/feedback",
     "Keep a correction: 201 for a new photo, 200 for one that was there.",
@@ -147,13 +120,14 @@ _FEEDBACK = _Operation(
     ),
     tag="Photos",
     guarded=True,
+    creates=True,
 )
 
 
 _LINE_BUSY = ("rate_limited", "ledger_away")
 _KNOWN_LINE = ("unknown_line", *_LINE_BUSY)
 _LINE_BODY = ("bad_request", "bad_parameter", "forbidden", "slow_upload", "length_required", "too_large")
-_LINES: tuple[tuple[_Method, str, str, _Answers | str, tuple[str, ...]], ...] = (
+_LINES: tuple[tuple[Method, str, str, Answers | str, tuple[str, ...]], ...] = (
     ("get", ".json", "The lines.", (line_schemas.LineList,), ("rate_limited",)),
     ("get", "/{name}/overview", "How a line is.", (line_schemas.LineOverview,), _KNOWN_LINE),
     (
@@ -211,7 +185,7 @@ _LINE_BODIES: dict[str, type[BaseModel]] = {
     "/{name}/audit/{piece}": line_schemas.AuditLabel,
 }
 _LINE_OPERATIONS = tuple(
-    _Operation(
+    Operation(
         method, "/lines" + path, summary, answer, problems, query=_LINE_QUERIES.get(path), tag="Lines", guarded=True,
         body=_LINE_BODIES.get(path),
     )
@@ -230,6 +204,8 @@ def openapi_document(settings: Settings, *, has_lines: bool = False) -> dict[str
     operations = _OPERATIONS + _V2_OPERATIONS + (_ADMIN_OPERATIONS if settings.admin_keys else ())
     if settings.feedback_dir is not None:
         operations += (_FEEDBACK,)
+    if settings.teach_dir is not None:
+        operations += LESSON_OPERATIONS
     if has_lines:
         operations += _LINE_OPERATIONS
     schemes: _Schema = {}
@@ -256,8 +232,8 @@ def openapi_document(settings: Settings, *, has_lines: bool = False) -> dict[str
     }
 
 
-def _operation(operation: _Operation, settings: Settings) -> _Schema:
-    needs_key = (operation.guarded and bool(settings.api_keys)) or operation.tag == "Admin"
+def _operation(operation: Operation, settings: Settings) -> _Schema:
+    needs_key = (operation.guarded and bool(settings.api_keys)) or operation.tag in _ADMIN_TAGS
     problems = (*operation.problems, *(("unauthorized",) if needs_key else ()))
     document: _Schema = {
         "operationId": (operation.method + operation.path).translate(str.maketrans("/{}", "___")).strip("_"),
@@ -268,11 +244,12 @@ def _operation(operation: _Operation, settings: Settings) -> _Schema:
     parameters = _path_parameters(operation.path) + _query_parameters(operation.query)
     if parameters:
         document["parameters"] = parameters
-    if operation.path == "/predict":
+    if operation.creates:
+        document["responses"]["201"] = document["responses"]["200"]
+    if operation.path == "/predict" or operation.query is LessonPhotoQuery:
         document["requestBody"] = {"required": True, "content": _photo_content()}
     elif operation.path == "/feedback":
         document["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _feedback_form()}}}
-        document["responses"]["201"] = document["responses"]["200"]
     elif operation.path.endswith("/frames"):
         schema = {"type": "string", "format": "binary"}
         document["requestBody"] = {"required": True, "content": {"image/jpeg": {"schema": schema}}}
@@ -286,11 +263,11 @@ def _operation(operation: _Operation, settings: Settings) -> _Schema:
     elif operation.path.endswith("/infer"):
         document["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref("InferRequest")}}}
     if needs_key:
-        document["security"] = [{"bearer": []}, *([{"header": []}] if operation.tag != "Admin" else [])]
+        document["security"] = [{"bearer": []}, *([{"header": []}] if operation.tag not in _ADMIN_TAGS else [])]
     return document
 
 
-def _ok(operation: _Operation) -> _Schema:
+def _ok(operation: Operation) -> _Schema:
     if isinstance(operation.answer, str):
         return {"description": operation.summary, "content": {operation.answer: {"schema": {"type": "string"}}}}
     options = [_ref(answer.__name__) for answer in operation.answer]
@@ -343,7 +320,7 @@ def _feedback_form() -> _Schema:
 def _path_parameters(path: str) -> list[_Schema]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 64}}
-        for name in ("name", "version", "piece", "view")
+        for name in ("name", "version", "piece", "view", "photo")
         if f"{{{name}}}" in path
     ]
 
@@ -363,7 +340,7 @@ def _query_parameters(query: type[BaseModel] | None) -> list[_Schema]:
     return parameters
 
 
-def _component_schemas(operations: Iterable[_Operation]) -> _Schema:
+def _component_schemas(operations: Iterable[Operation]) -> _Schema:
     models: set[type[BaseModel]] = {schemas.JsonPhoto, v2_schemas.InferRequest, schemas.ProblemAnswer}
     for operation in operations:
         if not isinstance(operation.answer, str):

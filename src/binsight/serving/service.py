@@ -6,9 +6,10 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from flask import current_app, g
@@ -18,6 +19,7 @@ from binsight.imaging import ImageLimits
 from binsight.predictor import Prediction, available_cores
 from binsight.serving.models import Change, LoadedModel, ModelStore, UnknownModelError
 from binsight.serving.photo_queue import ClosedError, DeadlineError, Job, PhotoQueue, QueueFullError, await_result
+from binsight.serving.placements import Placements
 from binsight.serving.problems import ProblemError
 from binsight.serving.sessions import CAMERA_HEADER, Sessions
 from binsight.serving.settings import Settings
@@ -44,18 +46,19 @@ class Service:
     budget: ByteBudget
     limits: ImageLimits
     sessions: Sessions = field(default_factory=Sessions)
+    end_teaching: Callable[[], None] = lambda: None
     state: State = "loading"
     draining_since: float = math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def create(cls, settings: Settings) -> Service:
-        """Everything in place, nothing loaded or started yet."""
+    def create(cls, settings: Settings, placements: Placements | None = None) -> Service:
+        """Everything in place, nothing loaded or started yet; `placements` are what is served instead of the models."""
         telemetry, budget = Telemetry(), ByteBudget(settings.max_pending_bytes)
         cores = available_cores()
         # A lone photo gets all cores, but no more threads than there would be for many.
         threads = min(cores, settings.workers or cores)
-        store = ModelStore(settings.models, threads=threads, on_change=telemetry.model_change)
+        store = ModelStore(settings.models, threads=threads, on_change=telemetry.model_change, placements=placements)
         queue = PhotoQueue(
             # One more than there are cores: a core is not idle while a photo is between decoder, network and answer.
             workers=settings.workers or cores + 1,
@@ -90,6 +93,7 @@ class Service:
     def drain(self, timeout_s: float) -> bool:
         """Refuse photos and finish those that wait; says whether all were finished in time."""
         self.refuse_photos()
+        self.end_teaching()
         return self.queue.close(timeout_s)
 
     def reload_all(self) -> None:
@@ -98,14 +102,14 @@ class Service:
             with suppress(BinsightError):  # it is in the log and counted
                 self.reload(name)
 
-    def reload(self, name: str, *, force: bool = False) -> Change:
-        """Load one model again from its place; what comes of it is logged and counted.
+    def reload(self, name: str, path: Path | None = None, *, force: bool = False) -> Change:
+        """Load one model again from its place, or the bundle at `path` instead; what comes of it is logged and counted.
 
         Raises:
             BinsightError: as `ModelStore.reload`; the old version stays.
         """
         try:
-            change = self.store.reload(name, force=force)
+            change = self.store.reload(name, path, force=force)
         except BinsightError as error:
             # The first two say nothing about the bundle's soundness.
             self.telemetry.model_kept(name, {"reload_busy": "busy", "rolled_back": "kept"}.get(error.code, "refused"))

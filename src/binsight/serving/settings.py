@@ -22,7 +22,7 @@ _millions = partial(setting, low=1, high=10**12, unit=_MB)
 _LEAST_RATE = 0.001
 
 _MODELS, _LISTENING, _WORK, _LIMITS, _ACCESS = "Models", "Listening", "Work", "Limits", "Access"
-_CORRECTIONS = "Corrections"
+_CORRECTIONS, _TEACHING = "Corrections", "Teaching"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class Settings:
         metavar="FILE",
     )  # fmt: skip
     admin_keys: tuple[ApiKey, ...] = setting(
-        (), "Who may reload models; without it nobody can.", group=_ACCESS, metavar="FILE"
+        (), "Who may reload and teach models; without it nobody can.", group=_ACCESS, metavar="FILE"
     )
     cors_origins: tuple[str, ...] = setting(
         (), "A web origin whose pages may call the API, such as https://example.org, or *; may be repeated.",
@@ -102,6 +102,14 @@ class Settings:
     feedback_max_bytes: int = setting(
         1000 * _MB, "The most that they may take.", unit=_MB, low=1, high=10**15, flag="feedback-max-mb",
         group=_CORRECTIONS,
+    )  # fmt: skip
+    teach_dir: Path | None = setting(
+        None, "Let operators teach models their camera at /teach; photos and bundles are kept here. Needs admin keys.",
+        flag="teach", group=_TEACHING, metavar="DIR",
+    )  # fmt: skip
+    teach_max_bytes: int = setting(
+        2000 * _MB, "The most that the photos may take.", unit=_MB, low=1, high=10**15, flag="teach-max-mb",
+        group=_TEACHING,
     )  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -135,6 +143,8 @@ def _relation_faults(settings: Settings) -> list[str]:
         faults.append(f"rate_limit must be 0 for none, or at least {_LEAST_RATE}, got {settings.rate_limit:g}")
     if (settings.tls_certificate is None) is not (settings.tls_key is None):
         faults.append("tls_certificate and tls_key must be given together")
+    if settings.teach_dir is not None and not settings.admin_keys:
+        faults.append("teach_dir (--teach) needs admin_keys (--admin-keys): who teaches a model changes what all get")
     return faults
 
 
