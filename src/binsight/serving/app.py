@@ -66,7 +66,7 @@ def create_app(
     if lessons is not None:
         from binsight.serving.lesson_api import lessons_blueprint  # noqa: PLC0415 - only where it is on
 
-        service.end_teaching = lessons.teaching.stop
+        service.end_teaching = lessons.teaching.close
         app.register_blueprint(lessons_blueprint(lessons))
     app.register_error_handler(Exception, _answer_error)
     if settings.trusted_proxies:

@@ -89,11 +89,13 @@ class Notes:
         new_classes: classes that the model of the settings does not have.
         taught: how many bundles were taught; counts up only, so that no version is given twice.
         result: what came of the last one.
+        fault: why the last attempt came to nothing; while one is under way, that it was interrupted.
     """
 
     new_classes: tuple[WasteClass, ...] = ()
     taught: int = 0
     result: Result | None = None
+    fault: str | None = None
 
 
 @dataclass(slots=True)

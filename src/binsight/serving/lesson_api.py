@@ -152,7 +152,7 @@ class _Desk:
     def cancel(self, name: str) -> Response:
         """End it."""
         self._bundle(name)
-        self._lessons.teaching.stop(name)
+        self._lessons.teaching.cancel(name)
         return self._answer(name)
 
     def use(self, name: str) -> Response:
@@ -214,7 +214,7 @@ class _Desk:
 
         service, lessons, bundle = current_service(), self._lessons, self._bundle(name)
         lesson, taxonomy = lessons.lesson(name), bundle.manifest.taxonomy
-        progress = lessons.teaching.progress.get(name)
+        progress, notes = lessons.teaching.progress.get(name), lesson.notes()
         answer = schemas.LessonAnswer(
             model=name,
             version=bundle.manifest.version,
@@ -228,7 +228,7 @@ class _Desk:
             max_bytes=lessons.max_bytes,
             folder=str(lesson.folder),
             progress=None if progress is None else schemas.LessonProgress(**asdict(progress)),
-            fault=lessons.teaching.faults.get(name) or None,
+            fault=notes.fault if progress is None else None,
             result=self._result(lesson, service.model(name).bundle.path),
             can_undo=lessons.placements.path(name) is not None,
         )

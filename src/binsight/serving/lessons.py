@@ -19,6 +19,7 @@ from binsight.system_errors import describe_os_error
 
 __all__ = ["Lessons"]
 
+_INTERRUPTED = "the server ended while it taught; nothing is lost: teach it again"
 _log = logging.getLogger("binsight.serving")
 
 
@@ -78,13 +79,19 @@ class Lessons:
             limits,
         )
 
-        def keep(figures: Mapping[str, Any]) -> None:
-            lesson.note(taught=notes.taught + 1, result=Result(version, file, digest, dict(figures)))
+        def begin() -> None:
+            lesson.photos_folder.mkdir(parents=True, exist_ok=True)
+            lesson.note(fault=_INTERRUPTED)
+            self._tidy(model, set() if notes.result is None else {notes.result.file})
+
+        def end(figures: Mapping[str, Any] | None, fault: str | None) -> None:
+            if figures is None:
+                lesson.note(fault=fault)
+                return
+            lesson.note(taught=notes.taught + 1, result=Result(version, file, digest, dict(figures)), fault=None)
             self._tidy(model, {file})
 
-        kept = set() if notes.result is None else {notes.result.file}
-        self.teaching.start(model, task, keep)
-        self._tidy(model, kept | {file})
+        self.teaching.start(model, task, begin, end)
         _log.warning("model %s: is being taught, as version %s", model, version)
 
     def _tidy(self, model: str, kept: set[str]) -> None:

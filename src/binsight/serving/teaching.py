@@ -5,6 +5,7 @@ The process ends by itself when the server does, however that ends.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -15,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits
@@ -23,11 +24,15 @@ from binsight.taxonomy import WasteClass
 
 __all__ = ["Progress", "Task", "Teaching", "TeachingBusyError"]
 
+_log = logging.getLogger("binsight.serving")
 _TOLD_EVERY_S: Final = 0.2
 _LOWEST_PRIORITY: Final = 19
 _END_S: Final = 10.0
 _STOPPED = "the process that taught ended early; is there enough memory? Nothing is lost: teach it again"
 _MAX_FAULT: Final = 2000
+
+
+OnEnd = Callable[[Mapping[str, Any] | None, str | None], None]
 
 
 class TeachingBusyError(BinsightError, RuntimeError):
@@ -64,22 +69,23 @@ class Teaching:
 
     Attributes:
         progress: of the model that is being taught.
-        faults: model → why the last attempt came to nothing.
     """
 
     progress: dict[str, Progress] = field(default_factory=dict)
-    faults: dict[str, str] = field(default_factory=dict)
+    _ended_by: Literal["itself", "cancel", "server"] = "itself"
     _process: Any = None
     _thread: threading.Thread | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, model: str, task: Task, on_taught: Callable[[Mapping[str, Any]], None]) -> None:
+    def start(self, model: str, task: Task, on_begin: Callable[[], None], on_end: OnEnd) -> None:
         """Begin to teach.
 
         Args:
-            model: under whose name progress and faults are kept.
+            model: under whose name progress is kept.
             task: what to teach.
-            on_taught: called with the JSON of the `Adaptation`, in another thread.
+            on_begin: called when nothing else is being taught.
+            on_end: called in another thread with the JSON of the `Adaptation`, or with why there is none; with neither
+                after `cancel`. When the server ends before, it is not called.
 
         Raises:
             TeachingBusyError: a model is being taught.
@@ -87,54 +93,59 @@ class Teaching:
         with self._lock:
             if self.progress:
                 raise TeachingBusyError(f"{next(iter(self.progress))} is being taught; wait for it, or cancel it")
+            on_begin()
             context = multiprocessing.get_context("spawn")
             ours, theirs = context.Pipe()
             self._process = context.Process(target=_teach, args=(theirs, task), daemon=True)
             self._process.start()
             theirs.close()  # or a process that dies would leave us waiting
-            self.faults.pop(model, None)
+            self._ended_by = "itself"
             self.progress[model] = Progress("Starting")
-        self._thread = threading.Thread(
-            target=self._follow, args=(model, ours, on_taught), name="binsight-teaching", daemon=True
-        )
-        self._thread.start()
+            self._thread = threading.Thread(
+                target=self._follow, args=(model, ours, on_end), name="binsight-teaching", daemon=True
+            )
+            self._thread.start()
 
-    def stop(self, model: str | None = None) -> None:
-        """End what is being taught, of this model or of any, and wait until it has."""
+    def cancel(self, model: str) -> None:
+        """End what this model is being taught, and wait until it has ended."""
+        if model in self.progress:
+            self._end("cancel")
+
+    def close(self) -> None:
+        """The server ends: so does what is being taught."""
+        self._end("server")
+
+    def _end(self, by: Literal["cancel", "server"]) -> None:
         with self._lock:
-            process, thread = self._process, self._thread
-            if process is None or not self.progress or (model is not None and model not in self.progress):
+            if not self.progress:
                 return
-            self.faults.update(dict.fromkeys(self.progress, ""))  # it was meant to end
-            process.kill()
+            self._ended_by = by
+            self._process.kill()
+            thread = self._thread
         if thread is not None:
             thread.join(_END_S)
 
-    def _follow(self, model: str, connection: Connection, on_taught: Callable[[Mapping[str, Any]], None]) -> None:
-        fault: str | None = _STOPPED
+    def _follow(self, model: str, connection: Connection, on_end: OnEnd) -> None:
+        result, fault = None, _STOPPED
         with suppress(EOFError, OSError), connection:
             while True:
                 kind, value = connection.recv()
                 if kind == "progress":
                     self.progress[model] = value
                 elif kind == "fault":
-                    fault = value
+                    fault = value[:_MAX_FAULT]
                 else:
-                    fault = _fault_of(on_taught, value)
+                    result = value
         self._process.join()
+        try:
+            if result is not None or self._ended_by == "itself":
+                on_end(result, None if result is not None else fault)
+            elif self._ended_by == "cancel":
+                on_end(None, None)
+        except BinsightError as error:
+            _log.error("model %s: what came of teaching it could not be kept: %s", model, error)
         with self._lock:
-            was_stopped = self.faults.pop(model, None) is not None
-            if fault is not None and not was_stopped:
-                self.faults[model] = fault[:_MAX_FAULT]
             del self.progress[model]
-
-
-def _fault_of(on_taught: Callable[[Mapping[str, Any]], None], result: Mapping[str, Any]) -> str | None:
-    try:
-        on_taught(result)
-    except BinsightError as error:
-        return str(error)
-    return None
 
 
 def _teach(connection: Connection, task: Task) -> None:

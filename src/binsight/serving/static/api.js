@@ -117,7 +117,7 @@ function refusal(request, problem) {
   const after = Number(request.getResponseHeader("Retry-After"));
   let wait = WAITS[status] ?? (status >= 500 && !problem.code ? "restarting" : undefined);
   if (problem.code === "deadline") wait = "busy";
-  if (problem.code === "feedback_unavailable") wait = after > 0 ? "busy" : undefined;
+  if (["feedback_unavailable", "lesson_unavailable"].includes(problem.code)) wait = after > 0 ? "busy" : undefined;
   if (wait) Object.assign(fields, { code: ["busy", "intercepted"].includes(wait) ? wait : "unreachable", wait });
   if (after > 0) fields.retryAfter = after;
   return new Failure(fields);
@@ -180,9 +180,19 @@ export async function fetchModels() {
     .sort((a, b) => b.isDefault - a.isDefault);
 }
 
-async function getJson(path) {
+/** The JSON at an address. */
+export const getJson = async (path) => (await get(path)).json();
+
+/** What is at an address; a `Failure` where the server refuses it, or does not answer. */
+export async function get(path) {
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
-  const answer = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(STALL_MS) });
-  if (!answer.ok) throw new Failure({ code: answer.status === 401 ? "unauthorized" : "unexpected" });
-  return answer.json();
+  let answer;
+  try {
+    answer = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(STALL_MS) });
+  } catch {
+    throw new Failure({ code: "unreachable" });
+  }
+  if (answer.ok) return answer;
+  const { code = "unexpected", title, detail } = (await answer.json().catch(() => null)) ?? {};
+  throw new Failure({ code: answer.status === 401 ? "unauthorized" : code, title, detail, status: answer.status });
 }
