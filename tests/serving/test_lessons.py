@@ -165,31 +165,35 @@ def test_the_whole_story(start: Callable[..., Client], factory: Path, tmp_path: 
     assert load_bundle(factory).manifest.version == "1.0.0"
 
 
-def test_a_lesson_is_taught_from_the_bundle_of_the_settings(start: Callable[..., Client]) -> None:
-    """Twice the same photos are not twice the lesson: figures are of photos left out, versions never come again."""
+def test_a_lesson_is_taught_from_the_bundle_of_the_settings(start: Callable[..., Client], tmp_path: Path) -> None:
+    """Twice the same photos are not twice the lesson: figures are of photos left out, versions never come again.
+
+    What was served can be gone back to; what was never used is replaced. A rollback, too, holds over a restart.
+    """
     client = start()
     client.show(red=4, green=4)
     first = client.teach()["result"]
     client.post("/use")
     client.show(blue=4)
     assert client.lesson()["result"]["is_current"] is False
-    second = client.teach()["result"]
-    assert (first["version"], second["version"]) == ("1.0.0-adapted1", "1.0.0-adapted2")
-    (lesson,) = load_bundle(second["file"]).manifest.training["adapted"]
-    assert (lesson["from"]["version"], lesson["photos"]) == ("1.0.0", {"red": 4, "green": 4, "blue": 4})
-    client.post("/use")
-    assert client.post("/undo").json["version"] == "1.0.0-adapted1"  # which is still there
-    assert client.post("/undo").json["version"] == "1.0.0"
-
-
-def test_a_rollback_is_kept_over_a_restart(start: Callable[..., Client]) -> None:
-    """Also one that does not come from the page."""
-    client = start()
-    client.show(red=4, green=4)
     client.teach()
+    third = client.teach()["result"]
+    assert (first["version"], third["version"]) == ("1.0.0-adapted1", "1.0.0-adapted3")
+    (lesson,) = load_bundle(third["file"]).manifest.training["adapted"]
+    assert (lesson["from"]["version"], lesson["photos"]) == ("1.0.0", {"red": 4, "green": 4, "blue": 4})
+    bundles = tmp_path / "lessons" / "tiny" / "bundles"
+    assert sorted(path.name for path in bundles.iterdir()) == ["1.0.0-adapted1.zip", "1.0.0-adapted3.zip"]
+    answer = client.get("/bundle")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="tiny-1.0.0-adapted3.zip"'
+    assert answer.data == (bundles / "1.0.0-adapted3.zip").read_bytes()
+
     client.post("/use")
+    assert client.post("/undo").json["version"] == "1.0.0-adapted1"
     rollback = client.app.test_client().post("/admin/models/tiny/rollback", headers=HEADERS)
-    assert rollback.json["version"] == "1.0.0"
+    assert rollback.json["version"] == "1.0.0-adapted3"
+    assert start().lesson()["served_version"] == "1.0.0-adapted3"
+    assert client.post("/undo").json["version"] == "1.0.0-adapted1"
+    assert client.post("/undo").json["version"] == "1.0.0"
     assert start().lesson()["served_version"] == "1.0.0"
 
 
@@ -299,22 +303,13 @@ def test_a_full_class_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -
     assert client.post(f"/photos/{photo}", {"category": "red"}).json["code"] == "lesson_full"
 
 
-@pytest.mark.parametrize(
-    ("counts", "said"),
-    [
-        ({}, "no photos"),
-        ({"red": 4}, "expected two classes or more, got red alone"),
-        ({"red": 4, "green": 2}, "green has 2 photos"),
-    ],
-)
-def test_nonsense_is_refused_with_a_reason(client: Client, counts: dict[str, int], said: str) -> None:
+def test_nonsense_is_refused_with_a_reason(client: Client) -> None:
     """As `binsight adapt` has it, without the server's paths; the lesson stays."""
-    client.show(**counts)
+    client.show(red=4)
     lesson = client.teach()
-    assert said in lesson["fault"]
-    assert lesson["folder"] not in lesson["fault"]
+    assert lesson["fault"].startswith("expected two classes or more, got red alone")
     assert lesson["result"] is None
-    assert sum(len(c["photos"]) for c in lesson["classes"]) == sum(counts.values())
+    assert len(lesson["classes"][0]["photos"]) == 4
 
 
 def test_one_at_a_time_and_photos_stay_as_they_are(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,7 +340,6 @@ def test_one_at_a_time_and_photos_stay_as_they_are(client: Client, monkeypatch: 
     lesson = client.wait()
     assert (lesson["fault"], lesson["result"]) == (None, None)
     assert multiprocessing.active_children() == []
-    assert client.teach()["result"]["version"] == "1.0.0-adapted1"
 
 
 def test_a_process_that_dies_is_said(client: Client) -> None:
@@ -356,7 +350,6 @@ def test_a_process_that_dies_is_said(client: Client) -> None:
         process.kill()
     lesson = client.wait()
     assert "ended early" in lesson["fault"]
-    assert client.teach()["fault"] is None
 
 
 def test_what_a_killed_server_left_is_cleared(start: Callable[..., Client], tmp_path: Path) -> None:
@@ -367,20 +360,6 @@ def test_what_a_killed_server_left_is_cleared(start: Callable[..., Client], tmp_
     (draft / "new").write_bytes(b"half")
     assert len(start().lesson()["classes"][0]["photos"]) == 2
     assert not draft.exists()
-
-
-def test_bundles_that_were_never_used_are_replaced(client: Client, tmp_path: Path) -> None:
-    """The last result and what was served are kept, and can be downloaded."""
-    client.show(red=4, green=4)
-    client.teach()
-    client.post("/use")
-    client.teach()
-    client.teach()
-    kept = sorted(path.name for path in (tmp_path / "lessons" / "tiny" / "bundles").iterdir())
-    assert kept == ["1.0.0-adapted1.zip", "1.0.0-adapted3.zip"]
-    answer = client.get("/bundle")
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="tiny-1.0.0-adapted3.zip"'
-    assert answer.data == (tmp_path / "lessons" / "tiny" / "bundles" / "1.0.0-adapted3.zip").read_bytes()
 
 
 def test_only_operators(client: Client) -> None:

@@ -111,7 +111,8 @@ export function drawResult(lesson, thumbnails, on, isBusy) {
   $("result-note").textContent = noteOf(result);
   $("result-note").hidden = !noteOf(result);
   rows($("figures"), figureRows(figures));
-  rows($("by-class"), figures.classes.map((c) => [titleOf(c.name), photosOf(c), beforeOf(c), `${c.right} of ${c.photos}`, wishOf(c)]));
+  rows($("by-class"), figures.classes.map((c) => [titleOf(c.name), photosOf(c), beforeOf(c), `${c.right} of ${c.photos}`]));
+  figures.classes.forEach((c, i) => c.wish && $("by-class").tBodies[0].rows[i].cells[0].append(Object.assign(document.createElement("span"), { className: "fine", textContent: wishOf(c) })));
   const buttons = (photo, moves) => [...moves.map((to) => button(`Move to ${titleOf(to)}`, () => on.move(photo, to))), button("Remove", () => on.move(photo, null))];
   const there = new Map(classes.flatMap((c) => c.photos.map((photo) => [photo, c.id])));
   odd("suspects", figures.suspects.filter((s) => there.get(photoOf(s.path)) === s.label).map((s) => ({
@@ -129,7 +130,7 @@ export function drawResult(lesson, thumbnails, on, isBusy) {
 const photoOf = (path) => path.split("/").pop().split(".")[0];
 const photosOf = (c) => (c.distinct < c.photos ? `${c.photos} (${c.distinct} different)` : `${c.photos}`);
 const beforeOf = (c) => (c.is_new ? "–" : `${c.right_before} of ${c.photos}`);
-const wishOf = (c) => (c.wish ? c.wish.slice(c.wish.indexOf(": ") + 2) : "");
+const wishOf = (c) => c.wish.slice(c.wish.indexOf(": ") + 2); // without the class's name
 
 function rows(table, values) {
   table.tBodies[0].replaceChildren(...values.map((cells) => {
