@@ -76,7 +76,7 @@ class Client:
     def wait(self) -> Any:
         """Return the lesson when nothing is being taught any more."""
         pause = threading.Event()
-        for _ in range(1200):
+        for _ in range(2400):
             if (lesson := self.lesson())["progress"] is None:
                 return lesson
             pause.wait(0.05)

@@ -26,7 +26,7 @@ __all__ = ["Progress", "Task", "Teaching", "TeachingBusyError"]
 
 _log = logging.getLogger("binsight.serving")
 _TOLD_EVERY_S: Final = 0.2
-_LOWEST_PRIORITY: Final = 19
+_PRIORITY: Final = 5  # of a core that photos want too it gets a quarter; with 19 a busy server would never finish
 _END_S: Final = 10.0
 _STOPPED = "the process that taught ended early; is there enough memory? Nothing is lost: teach it again"
 _MAX_FAULT: Final = 2000
@@ -199,4 +199,4 @@ def _stand_back() -> None:
     threads = Path("/proc/self/task")
     for number in [int(path.name) for path in threads.iterdir()] if threads.is_dir() else [0]:
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, number, _LOWEST_PRIORITY)
+            os.setpriority(os.PRIO_PROCESS, number, _PRIORITY)
