@@ -295,7 +295,7 @@ def test_photos_that_cannot_be(start: Callable[..., Client]) -> None:
 
 def test_a_full_class_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than are learned from are refused, by adding and by moving."""
-    monkeypatch.setattr("binsight.adapt.MOST", 2)
+    monkeypatch.setattr("binsight.serving.lesson_api.MOST", 2)
     client.show(red=2, green=1)
     answer = client.add("red", pictures("red", 1, seed=7)[0])
     assert (answer.status_code, answer.json["code"]) == (507, "lesson_full")

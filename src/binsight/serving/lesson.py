@@ -24,6 +24,7 @@ from typing import Any, Final, Literal
 import msgspec
 from PIL import Image, JpegImagePlugin  # noqa: F401 - the plug-in registers the format
 
+from binsight.dataset.labels import biodegradability_name, is_split, looks_like_split
 from binsight.errors import BinsightError, InputError, OutputError, TaxonomyError
 from binsight.files import write_whole
 from binsight.imaging import ImageLimits, decode_image, read_photo, sniff_format
@@ -257,8 +258,6 @@ class Lesson:
 
 def new_class_fault(new: WasteClass, taxonomy: Taxonomy, not_waste: str) -> str | None:
     """Why a class cannot be added to those of a model; None when it can."""
-    from binsight.dataset.labels import biodegradability_name, is_split, looks_like_split  # noqa: PLC0415 - rarely
-
     try:
         return f"the model has that class: {taxonomy.match(new.id)}"
     except TaxonomyError:

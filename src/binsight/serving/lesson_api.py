@@ -9,6 +9,8 @@ from pathlib import Path
 
 from flask import Blueprint, Response, g, request
 
+from binsight.adapt import ENOUGH, MOST, NOT_WASTE
+from binsight.adapt.camera import extend_taxonomy
 from binsight.bundle import Bundle, load_bundle
 from binsight.bundle.container import REPLAY_NAME
 from binsight.errors import BinsightError, ImageError
@@ -97,15 +99,13 @@ class _Desk:
             lesson.note(new_classes=others)
         else:
             new = WasteClass(body.id, body.title or body.id, body.biodegradable, body.stream, body.advice)
-            if fault := new_class_fault(new, _taxonomy(bundle, others), _not_waste()):
+            if fault := new_class_fault(new, _taxonomy(bundle, others), NOT_WASTE):
                 raise ProblemError("bad_parameter", fault)
             lesson.note(new_classes=(*others, new))
         return self._answer(name)
 
     def add(self, name: str) -> Response:
         """Keep a photo."""
-        from binsight.adapt import MOST  # noqa: PLC0415 - see above
-
         service, bundle = current_service(), self._bundle(name)
         label = parse_query(request.args, schemas.LessonPhotoQuery).category
         self._check_label(name, bundle, label)
@@ -129,8 +129,6 @@ class _Desk:
 
     def change(self, name: str, photo: str) -> Response:
         """Move or remove a photo."""
-        from binsight.adapt import MOST  # noqa: PLC0415 - see above
-
         bundle, label = self._bundle(name), parse_body(schemas.PhotoChange).category
         self._check_idle(name)
         if label is not None:
@@ -207,11 +205,9 @@ class _Desk:
 
     def _classes(self, name: str, bundle: Bundle) -> Iterable[WasteClass]:
         taxonomy = _taxonomy(bundle, self._lessons.lesson(name).notes().new_classes)
-        return (*taxonomy.classes, WasteClass(_not_waste(), "Not waste: empty places", None, ""))
+        return (*taxonomy.classes, WasteClass(NOT_WASTE, "Not waste: empty places", None, ""))
 
     def _answer(self, name: str) -> Response:
-        from binsight.adapt import ENOUGH, MOST  # noqa: PLC0415 - see above
-
         service, lessons, bundle = current_service(), self._lessons, self._bundle(name)
         lesson, taxonomy = lessons.lesson(name), bundle.manifest.taxonomy
         progress, notes = lessons.teaching.progress.get(name), lesson.notes()
@@ -248,15 +244,7 @@ class _Desk:
         )
 
 
-def _not_waste() -> str:
-    from binsight.adapt import NOT_WASTE  # noqa: PLC0415 - see above
-
-    return NOT_WASTE
-
-
 def _taxonomy(bundle: Bundle, new: Iterable[WasteClass]) -> Taxonomy:
-    from binsight.adapt.camera import extend_taxonomy  # noqa: PLC0415 - see above
-
     return extend_taxonomy(bundle.manifest.taxonomy, tuple(new))
 
 
@@ -275,7 +263,7 @@ def _shown(classes: Iterable[WasteClass], photos: list[Photo], known: Taxonomy) 
         schemas.LessonClass(
             id=label,
             title=titles.get(label, label),
-            is_new=label not in known.ids and label != _not_waste(),
+            is_new=label not in known.ids and label != NOT_WASTE,
             photos=ids,
         )
         for label, ids in by_label.items()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from binsight.adapt import next_version
 from binsight.bundle import Bundle
 from binsight.errors import OutputError
 from binsight.imaging import ImageLimits
@@ -61,8 +62,6 @@ class Lessons:
         Raises:
             TeachingBusyError: a model is being taught.
         """
-        from binsight.adapt import next_version  # noqa: PLC0415 - what learns is loaded when something is to be learned
-
         lesson = self.lesson(model)
         notes, digest = lesson.notes(), lesson.digest()
         version = bundle.manifest.version
