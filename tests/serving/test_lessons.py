@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import shutil
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from tests.serving.conftest import service_of
 from tests.tiny_bundle import tiny_bundle
 
 from binsight.bundle import load_bundle, verify_bundle
-from binsight.errors import InputError, SettingsError
+from binsight.errors import InputError, OutputError, SettingsError
 from binsight.serving.app import create_app
 from binsight.serving.lesson import Lesson
 from binsight.serving.security import new_key
@@ -400,6 +401,44 @@ def test_damaged_notes_are_said_and_photos_stay(client: Client, tmp_path: Path) 
     assert (answer.status_code, answer.json["code"]) == (503, "lesson_unavailable")
     assert "without it the photos stay" in answer.json["detail"]
     assert len(Lesson(tmp_path / "lessons" / "tiny").photos()) == 1
+
+
+def test_a_served_bundle_that_is_gone_stops_the_start(start: Callable[..., Client], tmp_path: Path) -> None:
+    """With what to do, rather than that the model before is served unnoticed."""
+    (tmp_path / "lessons").mkdir()
+    (tmp_path / "lessons" / "served.json").write_text('{"models": {"tiny": ["tiny/bundles/gone.zip"]}}')
+    with pytest.raises(InputError, match=r"gone\.zip, though served\.json .* bring it back, or delete served\.json"):
+        start()
+
+
+def test_the_same_bundle_in_another_place_can_be_gone_back_to(
+    start: Callable[..., Client], factory: Path, tmp_path: Path
+) -> None:
+    """As where somebody serves the downloaded bundle by `--model` from now on."""
+    (tmp_path / "lessons" / "tiny").mkdir(parents=True)
+    shutil.copytree(factory, tmp_path / "lessons" / "tiny" / "copy")
+    (tmp_path / "lessons" / "served.json").write_text('{"models": {"tiny": ["tiny/copy"]}}')
+    client = start()
+    assert client.lesson()["can_undo"]
+    assert client.post("/undo").status_code == 200
+    assert not client.lesson()["can_undo"]
+
+
+def test_what_cannot_be_written_down_is_not_served(
+    start: Callable[..., Client], factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a restart would bring another model than people got used to."""
+    (tmp_path / "lessons" / "tiny").mkdir(parents=True)
+    shutil.copytree(factory, tmp_path / "lessons" / "tiny" / "copy")
+    (tmp_path / "lessons" / "served.json").write_text('{"models": {"tiny": ["tiny/copy"]}}')
+    client = start()
+
+    def full(*_: object) -> None:
+        raise OutputError("no space left")
+
+    monkeypatch.setattr("binsight.serving.placements.write_whole", full)
+    assert client.post("/undo").json["code"] == "lesson_unavailable"
+    assert client.lesson()["can_undo"]
 
 
 def test_a_damaged_note_of_what_is_served_stops_the_start(start: Callable[..., Client], tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 
-from binsight.errors import BinsightError, BundleError
+from binsight.errors import BinsightError, BundleError, OutputError
 from binsight.serving.api import json_response, parse_query
 from binsight.serving.models import Change, NoRollbackError, ReloadBusyError, RolledBackError
 from binsight.serving.problems import ProblemError
@@ -14,6 +15,8 @@ from binsight.serving.schemas import ModelChange, ReloadQuery
 from binsight.serving.service import Service, current_service
 
 __all__ = ["admin_blueprint", "put_in_place"]
+
+_log = logging.getLogger("binsight.serving")
 
 
 def admin_blueprint() -> Blueprint:
@@ -49,6 +52,9 @@ def put_in_place(service: Service, name: str, change: Callable[[], Change]) -> R
     except (NoRollbackError, ReloadBusyError, RolledBackError) as error:
         retry_after_s = 1 if isinstance(error, ReloadBusyError) else None
         raise ProblemError(error.code, str(error), retry_after_s=retry_after_s) from None
+    except OutputError as error:  # that it is served could not be kept for the next start
+        _log.error("model %s was not changed: %s", name, error)
+        raise ProblemError("lesson_unavailable", "what is to be served could not be written down") from None
     except BinsightError as error:
         # Other errors name paths of the server; they are for its log only.
         detail = str(error) if isinstance(error, BundleError) else "the bundle cannot be read where it was"

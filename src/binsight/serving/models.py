@@ -156,7 +156,7 @@ class ModelStore:
             for spec in self._specs:
                 alias, place = split_model(spec)
                 source = resolve_bundle(place)
-                path = self._placements.path(alias or load_bundle(source).manifest.name) or source
+                path = self._placements.existing(alias or load_bundle(source).manifest.name) or source
                 try:
                     model = LoadedModel.load(path, name=alias, threads=self._threads)
                 except BundleError as error:
@@ -215,7 +215,7 @@ class ModelStore:
             old = self.get(name)
             path = path or old.bundle.path
             found = load_bundle(path).manifest
-            if found == old.bundle.manifest:
+            if found == old.bundle.manifest and path == old.bundle.path:
                 return "unchanged"
             if found in self._rolled_back.get(name, ()) and not force:
                 raise RolledBackError(

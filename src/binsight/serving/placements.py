@@ -41,6 +41,20 @@ class Placements:
         """The taught bundle that is served under a name; None: that of the settings is."""
         return self._at(name, -1)
 
+    def existing(self, name: str) -> Path | None:
+        """The same, to be loaded.
+
+        Raises:
+            InputError: it is gone.
+        """
+        path = self.path(name)
+        if path is not None and not path.exists():
+            raise InputError(
+                f"no taught bundle at {path}, though {_FILE} in the lessons' folder says that it is served as {name}: "
+                f"bring it back, or delete {_FILE}"
+            )
+        return path
+
     def before(self, name: str) -> Path | None:
         """What was served before that; None: that of the settings was."""
         return self._at(name, -2)
