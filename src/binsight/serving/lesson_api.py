@@ -205,7 +205,7 @@ class _Desk:
 
     def _classes(self, name: str, bundle: Bundle) -> Iterable[WasteClass]:
         taxonomy = _taxonomy(bundle, self._lessons.lesson(name).notes().new_classes)
-        return (*taxonomy.classes, WasteClass(NOT_WASTE, "Not waste: empty places", None, ""))
+        return (*taxonomy.classes, WasteClass(NOT_WASTE, "Empty places", None, ""))
 
     def _answer(self, name: str) -> Response:
         service, lessons, bundle = current_service(), self._lessons, self._bundle(name)
