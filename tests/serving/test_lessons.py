@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import multiprocessing
 import shutil
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
 from PIL import Image
 from tests.adapt.world import PLANT_LIGHT, factory_bundle, shots
 from tests.serving.conftest import service_of
+from tests.serving.test_server import Process
 from tests.tiny_bundle import tiny_bundle
 
 from binsight.bundle import load_bundle, verify_bundle
@@ -351,6 +354,23 @@ def test_a_process_that_dies_is_said(client: Client) -> None:
         process.kill()
     lesson = client.wait()
     assert "ended early" in lesson["fault"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as Unix does")
+def test_a_server_that_is_killed_while_it_teaches(start: Callable[..., Client], factory: Path, tmp_path: Path) -> None:
+    """The process that teaches ends with it; the lesson is there, and says what happened."""
+    start().show(red=4, green=4)
+    keys = tmp_path / "keys"
+    keys.write_text(f"{STORED.name}:{STORED.sha256}\n")
+    server = Process("--model", str(factory), "--teach", str(tmp_path / "lessons"), "--admin-keys", str(keys))
+    urlopen(Request(f"{server.url}{LESSON}/teach", b"", HEADERS)).close()  # noqa: S310 - a server of this test
+    server.process.kill()
+    server.wait()  # until nothing holds its standard error any more: the other process has ended too
+    lesson = start().lesson()
+    assert [len(c["photos"]) for c in lesson["classes"]] == [4, 4, 0, 0]
+    if lesson["result"] is None:  # or it was faster than the kill
+        assert "the server ended while it taught" in lesson["fault"]
+    assert lesson["progress"] is None
 
 
 def test_what_a_killed_server_left_is_cleared(start: Callable[..., Client], tmp_path: Path) -> None:

@@ -176,8 +176,7 @@ def test_photos_come_and_go(open_page: Callable[..., Page], school: RunningServe
     expect(page.locator("#refused")).to_contain_text("was there already")
     expect(page.locator("#refused")).to_contain_text("cut.png: The photo")
 
-    page.locator('[data-category="green"] .take').focus()
-    page.keyboard.press("Enter")
+    card(page, "green").locator(".take").press("Enter")
     expect(page.locator("#shutter")).to_be_enabled()
     page.click("#shutter")
     expect(page.locator("#camera-message")).to_contain_text("1 taken of Green things")
@@ -191,8 +190,10 @@ def test_photos_come_and_go(open_page: Callable[..., Page], school: RunningServe
 def test_a_new_class(open_page: Callable[..., Page], school: RunningServer) -> None:
     """It is added with the keyboard alone, refused with a reason, and taken away again."""
     page = open_page(f"{school.url}/teach", script=WITH_KEY)
-    page.locator("#new summary").focus()
-    page.keyboard.press("Enter")
+    summary = page.locator("#new summary")
+    expect(summary).to_be_visible()
+    summary.press("Enter")
+    expect(page.locator("#new-title")).to_be_visible()
     page.locator("#new-title").focus()
     page.keyboard.type("Red things")
     page.keyboard.press("Enter")
