@@ -223,9 +223,13 @@ class TestTrouble:
         key, stored = new_key("page")
         server = serve(model, api_keys=(stored,))
         held: list[Route] = []
+
+        def hold(route: Route) -> None:  # Playwright marks what it is given, which a method of a list does not take
+            held.append(route)
+
         try:
             page = open_page(server.url)
-            page.route("**/predict", held.append, times=1)
+            page.route("**/predict", hold, times=1)
             send(page, photo(RED, "held.png"), photo(GREEN))
             page.fill("#key-value", key)
             page.click("#key button[value=save]")
