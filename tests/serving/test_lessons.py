@@ -384,7 +384,11 @@ def test_what_a_killed_server_left_is_cleared(start: Callable[..., Client], tmp_
 
 
 def test_only_operators(client: Client) -> None:
-    """Without the key nothing is shown or done; a page of another site cannot use a visitor's."""
+    """Without the key nothing is shown or done; a page of another site cannot use a visitor's.
+
+    The page leads there from its foot, and from where it says that a camera is strange.
+    """
+    assert client.app.test_client().get("/").text.count('href="teach"') == 2
     bare = client.app.test_client()
     assert bare.get(LESSON).status_code == 401
     assert bare.post(LESSON + "/teach", headers={"Authorization": "Bearer x"}).status_code == 401

@@ -85,7 +85,7 @@ def test_the_whole_story(open_page: Callable[..., Page], school: RunningServer, 
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     folder = Path(os.environ.get("BINSIGHT_SCREENSHOTS", tmp_path))
     page = open_page(school.url, script=CHOOSER)
-    page.click("a[href=teach]")
+    page.click("footer a[href=teach]")
     page.fill("#key-value", KEY)
     page.keyboard.press("Enter")
     expect(page.locator("#summary")).to_contain_text("Add photos of two classes or more")
