@@ -84,9 +84,9 @@ def main() -> None:
         np.savez(tuned, *tune(network, batches))
     with np.load(tuned) as stored:
         network.set_weights(interpolate(first, [stored[name] for name in stored.files], TUNED_SHARE))
-    judged = Judge.of(network, photos, seen, taxonomy, rows)
+    judged = Judge.of(network, photos, seen, taxonomy, rows, tuned.with_suffix(".outputs.npz"))
     if arguments.leave_out:
-        print_by_source(judged, photos, seen, np.setdiff1d(np.arange(len(photos.paths)), rows))
+        print_by_source(judged, photos, np.setdiff1d(np.arange(len(photos.paths)), rows))
         return
     about = {
         "start": f"waste8 {load_bundle(resolve_bundle(arguments.start)).manifest.version}",
@@ -95,7 +95,7 @@ def main() -> None:
         "settings": settings.to_dict()
         | {"views": len(VIEWS), "drawn": DRAWN, "plain_share": PLAIN_SHARE, "none_share": NONE_SHARE},
     }
-    write_model(arguments, photos, seen, judged, (model, network), about)
+    write_model(arguments, photos, judged, (model, network), about)
 
 
 def _arguments() -> argparse.Namespace:

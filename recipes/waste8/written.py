@@ -45,6 +45,7 @@ from binsight.training.heads import LinearModel
 __all__ = ["Judge", "print_by_source", "write_model"]
 
 TARGETS: Final = ReviewTargets(precision=0.993, disagreement_share=0.01, unfamiliar_share=0.02)
+Outputs = dict[str, NDArray[np.float32]]
 _CARD: Final = Path(__file__).parent / "card.md"
 
 
@@ -55,37 +56,44 @@ class Judge:
     Attributes:
         scored: gives logits and features of activations.
         taxonomy: its classes.
+        outputs: what it gives for all photos as they are.
         known: what the features of training photos have in common.
         calibration: temperatures, thresholds, scale of the unfamiliarity.
     """
 
     scored: keras.Model
     taxonomy: Taxonomy
+    outputs: Outputs
     known: FeatureSubspace
     calibration: ScaledCalibration
 
     @classmethod
-    def of(cls, network: keras.Model, photos: Photos, seen: Seen, taxonomy: Taxonomy, rows: NDArray[np.intp]) -> Judge:
-        """Fit it; `rows` are the photos that were trained on."""
+    def of(
+        cls, network: keras.Model, photos: Photos, seen: Seen, taxonomy: Taxonomy, rows: NDArray[np.intp], kept: Path
+    ) -> Judge:
+        """Fit it; `rows` are the photos that were trained on, `kept` is the file of the outputs."""
         scored = keras.Model(network.input, network.output | {"features": network.get_layer("pool").output})
-        trained = rows[photos.labels[rows] != NONE]
-        known = fit_subspace(predict_activations(scored, seen.views[0][trained])["features"])
+        if not kept.exists():
+            np.savez(kept, **predict_activations(scored, seen.views[0]))  # type: ignore[arg-type]  # names of arrays
+        with np.load(kept) as stored:
+            outputs = {name: stored[name] for name in stored.files}
+        known = fit_subspace(outputs["features"][rows[photos.labels[rows] != NONE]])
         val = np.flatnonzero(photos.roles == "val")
-        scores = _scores(scored, taxonomy, known, seen.views[0][val])
+        scores = _scores(outputs, taxonomy, known).take(val)
         fitted = calibrate(scores, photos.labels[val], TARGETS, groups=copies_among(photos, val, taxonomy))
-        return cls(scored, taxonomy, known, fitted)
+        return cls(scored, taxonomy, outputs, known, fitted)
 
-    def scores(self, seen: Activations) -> Scores:
-        """What the network says of photos."""
-        return _scores(self.scored, self.taxonomy, self.known, seen)
+    def scores(self, rows: NDArray[np.intp]) -> Scores:
+        """What the network says of some of the photos."""
+        return _scores(self.outputs, self.taxonomy, self.known).take(rows)
 
-    def features(self, seen: Activations) -> NDArray[np.float32]:
-        """Their features."""
-        return predict_activations(self.scored, seen)["features"]
+    def scores_of(self, seen: Activations) -> Scores:
+        """What it says of other photos."""
+        return _scores(predict_activations(self.scored, seen), self.taxonomy, self.known)
 
 
-def _scores(scored: keras.Model, taxonomy: Taxonomy, known: FeatureSubspace, seen: Activations) -> Scores:
-    found = {name: values.astype(np.float64) for name, values in predict_activations(scored, seen).items()}
+def _scores(outputs: Outputs, taxonomy: Taxonomy, known: FeatureSubspace) -> Scores:
+    found = {name: values.astype(np.float64) for name, values in outputs.items()}
     mask = np.asarray(taxonomy.biodegradable_mask)
     return Scores(found["logits"], found["biodegradable_logit"][:, 0], mask, known.residual(found["features"]))
 
@@ -96,9 +104,9 @@ def copies_among(photos: Photos, rows: NDArray[np.intp], taxonomy: Taxonomy) -> 
     return np.asarray(duplicate_groups(Dataset(Path(), taxonomy.ids, samples)), np.intp)
 
 
-def print_by_source(judged: Judge, photos: Photos, seen: Seen, rows: NDArray[np.intp]) -> None:
+def print_by_source(judged: Judge, photos: Photos, rows: NDArray[np.intp]) -> None:
     """Of each source: photos, right, accepted, right among the accepted; of what has no class, the share reviewed."""
-    scores, labels = judged.scores(seen.views[0][rows]), photos.labels[rows]
+    scores, labels = judged.scores(rows), photos.labels[rows]
     right, accepted = scores.logits.argmax(axis=1) == labels, judge(scores, judged.calibration).accepted
     names = np.where(labels == NONE, np.char.add(np.char.add(photos.sources[rows], " "), photos.classes[rows]), "")
     names = np.where(labels == NONE, names, photos.sources[rows])
@@ -117,7 +125,6 @@ def print_by_source(judged: Judge, photos: Photos, seen: Seen, rows: NDArray[np.
 def write_model(
     arguments: argparse.Namespace,
     photos: Photos,
-    seen: Seen,
     judged: Judge,
     model: tuple[keras.Model, keras.Model],
     about: Mapping[str, Any],
@@ -125,9 +132,9 @@ def write_model(
     """Measure a network, on `test` too, and write its bundle."""
     taxonomy, fitted = judged.taxonomy, judged.calibration.fitted
     rows = {role: np.flatnonzero(photos.roles == role) for role in ("train", "val")}
-    metrics, (logits, labels) = _measure(arguments, photos, seen, judged)
+    metrics, (logits, labels) = _measure(arguments, photos, judged)
     trained, strangers = (rows["train"][(photos.labels[rows["train"]] == NONE) == none] for none in (False, True))
-    own = judged.scores(seen.views[0][rows["val"]]).exported(judged.calibration.scale).unfamiliarity
+    own = judged.scores(rows["val"]).exported(judged.calibration.scale).unfamiliarity
     manifest = Manifest(
         name="waste8",
         version=arguments.version,
@@ -159,7 +166,7 @@ def write_model(
         "model.onnx": _graph(judged, *model),
         "card.md": card.encode(),
         CALIBRATION_NAME: record.to_bytes(),
-        REPLAY_NAME: _replay(photos, seen, judged, model[1], np.concatenate([trained, rows["val"]])),
+        REPLAY_NAME: _replay(photos, judged, model[1], np.concatenate([trained, rows["val"]])),
     }
     out = write_bundle(arguments.out, manifest, files, overwrite=arguments.overwrite)
     if faults := verify_bundle(out):
@@ -170,17 +177,17 @@ def write_model(
 
 
 def _measure(
-    arguments: argparse.Namespace, photos: Photos, seen: Seen, judged: Judge
+    arguments: argparse.Namespace, photos: Photos, judged: Judge
 ) -> tuple[dict[str, SplitMetrics], tuple[NDArray[np.float64], NDArray[np.intp]]]:
     """The metrics of all sets of photos; and of `test` logits and labels."""
     taxonomy, calibration = judged.taxonomy, judged.calibration
     test, val = list_test(arguments.data, taxonomy), np.flatnonzero(photos.roles == "val")
-    scores = judged.scores(see(test.paths, arguments.cache, "test"))
+    scores = judged.scores_of(see(test.paths, arguments.cache, "test"))
     copies = copies_among(test, np.arange(len(test.paths)), taxonomy)
     metrics = {
         "test": measure(scores, test.labels, taxonomy, calibration, groups=copies),
         "val": measure(
-            judged.scores(seen.views[0][val]),
+            judged.scores(val),
             photos.labels[val],
             taxonomy,
             calibration,
@@ -192,9 +199,9 @@ def _measure(
     sets = {"not-waste": "clothes", "glass": "trashnet", "glass, known source": "gd-glass", "textiles": "gd-textiles"}
     for name, source in sets.items():
         own = np.flatnonzero(kept_back & (photos.sources == source) & (photos.labels == NONE))
-        metrics[name] = measure_unknown(judged.scores(seen.views[0][own]), calibration)
+        metrics[name] = measure_unknown(judged.scores(own), calibration)
     noise = see(write_noise(arguments.cache / "noise"), arguments.cache, "noise")
-    metrics["noise"] = measure_unknown(judged.scores(noise), calibration)
+    metrics["noise"] = measure_unknown(judged.scores_of(noise), calibration)
     return metrics, (scores.logits, test.labels)
 
 
@@ -214,10 +221,10 @@ def _graph(judged: Judge, model: keras.Model, network: keras.Model) -> bytes:
     return bytes(graph.SerializeToString())
 
 
-def _replay(photos: Photos, seen: Seen, judged: Judge, network: keras.Model, rows: NDArray[np.intp]) -> bytes:
+def _replay(photos: Photos, judged: Judge, network: keras.Model, rows: NDArray[np.intp]) -> bytes:
     weights = [_head(network, name).weight for name in ("logits", "biodegradable_logit")]
     replay = make_replay(
-        judged.features(seen.views[0][rows]),
+        judged.outputs["features"][rows],
         photos.labels[rows],
         photos.roles[rows] == "val",
         heads=np.concatenate(weights, axis=1),
