@@ -65,8 +65,23 @@ def test_its_thresholds_are_those_that_were_measured(predictor):
 def test_it_records_the_photos_it_has_seen(predictor):
     """Those of train and val, files of the same bytes once; and that val chose it."""
     record = read_calibration(predictor.bundle)
-    assert [len(record.photos[role]) for role in ("trained", "calibrated", "chosen")] == [4842, 747, 747]
-    assert record.shown_precision == record.targets.precision == 0.993
+    assert [len(record.photos[role]) for role in ("trained", "calibrated", "chosen")] == [8580, 747, 747]
+
+
+def test_its_card_says_when_less_could_be_shown_than_was_wanted(predictor):
+    """One sure mistake among the photos of val, and 99.3 % cannot be shown with 95 % certainty."""
+    record = read_calibration(predictor.bundle)
+    assert record.targets.precision == 0.993
+    assert 0.98 < record.shown_precision < record.targets.precision
+    assert f"95% confidence, {record.shown_precision:.1%} could be shown" in predictor.bundle.read("card.md").decode()
+
+
+def test_glass_textiles_and_clothes_are_sent_to_review(predictor):
+    """What it has no class for: the shares that the manifest states, of photos that were not trained on."""
+    stated = predictor.bundle.manifest.metrics
+    assert stated["glass"].photos == 501
+    least = {"glass": 0.8, "glass, known source": 0.87, "textiles": 0.93, "not-waste": 0.96}
+    assert all(stated[name].values["reviewed_share"].value > share for name, share in least.items())
 
 
 @needs_photos
@@ -112,16 +127,14 @@ def test_single_and_batch_results_agree_on_real_photos(predictor):
 
 
 def test_example_photos_are_classified_or_sent_to_review(predictor):
-    """No example is accepted as something it is not; most are accepted as what they are."""
+    """Each is told rightly; what is none of the classes is sent to review; half of the others are accepted."""
     with (EXAMPLES / "expected.csv").open(newline="") as file:
         expected = {row["file"]: row["expected"] for row in csv.DictReader(file)}
-    counts = Counter()
-    for name, category in expected.items():
-        prediction = predictor.predict_file(EXAMPLES / name)
-        accepted = prediction.decision == "accept"
-        assert not accepted or prediction.category == category, name
-        counts["right and accepted"] += accepted
-    assert counts["right and accepted"] >= 5
+    predictions = {name: predictor.predict_file(EXAMPLES / name) for name in expected}
+    known = {name: category for name, category in expected.items() if category != "none"}
+    assert {name: predictions[name].category for name in known} == known
+    assert all(predictions[name].decision == "review" for name in expected if name not in known)
+    assert sum(predictions[name].decision == "accept" for name in known) >= len(known) / 2
 
 
 def test_leaves_off_a_plain_sheet_are_leaves_or_sent_to_review(predictor):

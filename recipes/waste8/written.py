@@ -45,8 +45,9 @@ from binsight.training.heads import LinearModel
 __all__ = ["Judge", "print_by_source", "write_model"]
 
 TARGETS: Final = ReviewTargets(precision=0.993, disagreement_share=0.01, unfamiliar_share=0.02)
+_REPLAYED: Final = 7000  # photos in replay.safetensors
 Outputs = dict[str, NDArray[np.float32]]
-_CARD: Final = Path(__file__).parent / "card.md"
+_CARD: Final = Path(__file__).parent / "second_stage.md"
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +167,7 @@ def write_model(
         "model.onnx": _graph(judged, *model),
         "card.md": card.encode(),
         CALIBRATION_NAME: record.to_bytes(),
-        REPLAY_NAME: _replay(photos, judged, model[1], np.concatenate([trained, rows["val"]])),
+        REPLAY_NAME: _replay(photos, judged, model[1], trained),
     }
     out = write_bundle(arguments.out, manifest, files, overwrite=arguments.overwrite)
     if faults := verify_bundle(out):
@@ -221,7 +222,12 @@ def _graph(judged: Judge, model: keras.Model, network: keras.Model) -> bytes:
     return bytes(graph.SerializeToString())
 
 
-def _replay(photos: Photos, judged: Judge, network: keras.Model, rows: NDArray[np.intp]) -> bytes:
+def _replay(photos: Photos, judged: Judge, network: keras.Model, trained: NDArray[np.intp]) -> bytes:
+    """Of all photos of `val`, and of as many that were trained on as there is room for, each class in its share."""
+    val = np.flatnonzero(photos.roles == "val")
+    by_class = trained[np.argsort(photos.labels[trained], kind="stable")]
+    kept = by_class[np.linspace(0, len(trained) - 1, min(len(trained), _REPLAYED - len(val))).astype(np.intp)]
+    rows = np.concatenate([np.sort(kept), val])
     weights = [_head(network, name).weight for name in ("logits", "biodegradable_logit")]
     replay = make_replay(
         judged.outputs["features"][rows],
