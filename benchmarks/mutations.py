@@ -157,10 +157,10 @@ MUTATIONS = (
     ),
     Mutation(
         "the running mean (ema) is never kept",
-        "src/binsight/training/trainer.py",
+        "src/binsight/training/fine_tune/trainer.py",
         "_array(means.get(id(v), v)) for v",
         "_array(v) for v",
-        ("tests/training/test_fine_tune.py::test_the_running_mean_is_what_is_judged_and_kept",),
+        ("tests/training/fine_tune/test_loop.py::test_the_running_mean_is_what_is_judged_and_kept",),
     ),
     Mutation(
         "best without augmentation, views",
@@ -195,24 +195,24 @@ MUTATIONS = (
     ),
     Mutation(
         "backgrounds from any photo",
-        "src/binsight/training/activations.py",
+        "src/binsight/training/fine_tune/activations.py",
         "photos[others[int(rng.integers(len(others)))]]",
         "photos[int(rng.integers(len(photos)))]",
-        ("tests/training/test_activations.py::test_photos_are_put_before_those_that_are_named_only",),
+        ("tests/training/fine_tune/test_activations.py::test_photos_are_put_before_those_that_are_named_only",),
     ),
     Mutation(
         "parallel trials draw the same",
-        "src/binsight/training/tuning.py",
+        "src/binsight/training/heads/search.py",
         "seed=seed + _turn_of(study, trial)",
         "seed=seed + done",
-        ("tests/training/test_tuning.py::test_parallel_workers_try_different_settings",),
+        ("tests/training/heads/test_search.py::test_parallel_workers_try_different_settings",),
     ),
     Mutation(
         "mixed precision is ignored",
-        "src/binsight/training/trainer.py",
+        "src/binsight/training/fine_tune/trainer.py",
         "with compute_in_bfloat16(network) if is_mixed else contextlib.nullcontext():",
         "with contextlib.nullcontext():",
-        ("tests/training/test_fine_tune_tail.py::test_on_a_gpu_the_tail_computes_in_bfloat16",),
+        ("tests/training/fine_tune/test_tail.py::test_on_a_gpu_the_tail_computes_in_bfloat16",),
     ),
 )
 

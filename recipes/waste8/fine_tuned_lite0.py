@@ -80,16 +80,16 @@ from binsight.pipeline.card import class_rows, metric_rows, shown_precision
 from binsight.pipeline.measure import measure, measure_unknown
 from binsight.predictor import available_cores
 from binsight.taxonomy import Taxonomy, builtin_taxonomy
-from binsight.training.activations import ActivationCache, Activations, cut_graph
-from binsight.training.augment_settings import augment_strength
-from binsight.training.averaging import Weights, interpolate, uniform_soup
+from binsight.training.augment.settings import augment_strength
 from binsight.training.backbones import find_backbone
-from binsight.training.efficientnet_lite import EFFICIENTNET_LITE, build_backbone, load_pretrained
+from binsight.training.backbones.efficientnet_lite import EFFICIENTNET_LITE, build_backbone, load_pretrained
 from binsight.training.familiarity import FeatureSubspace, fit_subspace
-from binsight.training.fine_tune_settings import FineTuneSettings
-from binsight.training.fine_tune_tail import fine_tune_tail, predict_activations, split_backbone
-from binsight.training.heads import LinearModel, fit_biodegradable, fit_categories
-from binsight.training.network import build_network
+from binsight.training.fine_tune.activations import ActivationCache, Activations, cut_graph
+from binsight.training.fine_tune.averaging import Weights, interpolate, uniform_soup
+from binsight.training.fine_tune.network import build_network
+from binsight.training.fine_tune.settings import FineTuneSettings
+from binsight.training.fine_tune.tail import fine_tune_tail, predict_activations, split_backbone
+from binsight.training.heads.linear import LinearModel, fit_biodegradable, fit_categories
 
 BACKBONES = {"efficientnet_lite0": (256, 10), "efficientnet_lite2": (260, 14)}  # pixels, the last block that is frozen
 AUGMENT = augment_strength(

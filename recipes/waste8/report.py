@@ -16,7 +16,7 @@ from binsight.predictor import Predictor, available_cores, predict_files
 from binsight.predictor.prediction import Prediction
 from binsight.taxonomy import Taxonomy
 from binsight.training.familiarity import FeatureSubspace
-from binsight.training.history import EpochRecord
+from binsight.training.fine_tune.history import EpochRecord
 
 
 def seed_rows(seeds: Sequence[dict[str, float]]) -> list[str]:

@@ -11,8 +11,8 @@ from binsight.errors import InputError, SettingsError
 from binsight.imaging import PreprocessSpec
 from binsight.pipeline.config import DataConfig, TrainConfig, all_options
 from binsight.pipeline.presets import PRESETS, read_config_file, resolve_config
-from binsight.training.augment_settings import STRENGTHS, AugmentSettings
-from binsight.training.fine_tune_settings import FineTuneSettings
+from binsight.training.augment.settings import STRENGTHS, AugmentSettings
+from binsight.training.fine_tune.settings import FineTuneSettings
 
 
 def _file(tmp_path, text):

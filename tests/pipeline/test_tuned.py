@@ -16,10 +16,10 @@ from binsight.pipeline.backbone import choose_backbone
 from binsight.pipeline.presets import resolve_config
 from binsight.pipeline.tail import find_cut
 from binsight.pipeline.train import places_beside, train
-from binsight.training import fine_tune, fine_tune_tail
-from binsight.training.activations import cut_graph
 from binsight.training.backbones import BACKBONE_FILE
-from binsight.training.batches import TrainingBatches
+from binsight.training.fine_tune import loop, tail
+from binsight.training.fine_tune.activations import cut_graph
+from binsight.training.fine_tune.batches import TrainingBatches
 
 FLAGS = {
     **FAST,
@@ -182,7 +182,7 @@ def test_the_last_part_is_trained_on_views(photos, tmp_path, reporter, monkeypat
     The preset alters photos, and drops some of what the heads see.
     """
     monkeypatch.setattr(tuned, "_accuracy", lambda _run, fitted: float("tuned" in fitted.source.path.name))
-    calls = _spy(monkeypatch, fine_tune_tail, "fine_tune_tail")
+    calls = _spy(monkeypatch, tail, "fine_tune_tail")
     flags = {"fine-tune-views": "2", "fine-tune-frozen-share": "1", "epochs": "1", "fine-tune-average": "0.5"}
     config = resolve_config(flags={**WITH_AUGMENTATION, **flags})
     places = places_beside(tmp_path / "mine")
@@ -201,7 +201,7 @@ def test_the_last_part_is_trained_on_views(photos, tmp_path, reporter, monkeypat
 
 def test_the_whole_backbone_is_trained_on_altered_photos(run, monkeypatch):
     """As the preset has it: hardly a photo is seen as it is, and some of what the heads see is dropped."""
-    calls, seen, epoch = _spy(monkeypatch, fine_tune, "fine_tune"), [], TrainingBatches.epoch
+    calls, seen, epoch = _spy(monkeypatch, loop, "fine_tune"), [], TrainingBatches.epoch
     monkeypatch.setattr(
         TrainingBatches, "epoch", lambda self, n: ((seen.append(batch.images), batch)[1] for batch in epoch(self, n))
     )

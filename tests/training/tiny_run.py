@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin  # noqa: F401 - the plug-in registers the format
 
 from binsight.imaging import PreprocessSpec
-from binsight.training.augment_settings import AugmentSettings
-from binsight.training.fine_tune_settings import FineTuneSettings
+from binsight.training.augment.settings import AugmentSettings
+from binsight.training.fine_tune.settings import FineTuneSettings
 from binsight.training.photos import LabelledPhotos
 
 SPEC = PreprocessSpec(size=(32, 32), filter="bilinear")
@@ -54,7 +54,7 @@ def small_network(*, biodegradable: bool = True, seed: int = 1):
     """Three convolutions with batch normalisation and dropout, the same for the same seed."""
     import keras  # noqa: PLC0415 - takes seconds
 
-    from binsight.training.network import build_network  # noqa: PLC0415
+    from binsight.training.fine_tune.network import build_network  # noqa: PLC0415
 
     keras.utils.set_random_seed(seed)
     images = keras.Input((32, 32, 3))
@@ -69,7 +69,7 @@ def small_network(*, biodegradable: bool = True, seed: int = 1):
 
 def run(work: Path, photos: Path, **options):
     """Fine-tune the small network on photos that are made if need be; options beyond settings go to `fine_tune`."""
-    from binsight.training.fine_tune import fine_tune  # noqa: PLC0415
+    from binsight.training.fine_tune.loop import fine_tune  # noqa: PLC0415
 
     network = options.pop("network", None) or small_network()
     settings = options.pop("settings", SETTINGS)

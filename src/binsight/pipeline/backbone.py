@@ -87,7 +87,7 @@ class ChosenBackbone:
         EfficientNet-Lite is written from its weights file directly, which needs no framework.
         """
         if model is None and self._is_direct():
-            from binsight.training.efficientnet_lite import (  # noqa: PLC0415 - needs onnx
+            from binsight.training.backbones.efficientnet_lite import (  # noqa: PLC0415 - needs onnx
                 EFFICIENTNET_LITE,
                 build_backbone,
                 load_pretrained,

@@ -24,7 +24,7 @@ from binsight.predictor import available_cores, run_in_order
 from binsight.probability.folds import cross_fit_folds
 from binsight.training.backbones import find_backbone
 from binsight.training.features import FeatureExtractor
-from binsight.training.heads import fit_categories
+from binsight.training.heads.linear import fit_categories
 
 __all__ = ["compare_backbones"]
 

@@ -15,9 +15,9 @@ from binsight.imaging import PreprocessSpec
 from binsight.pipeline.calibrate import ReviewTargets
 from binsight.pipeline.mirrored import mirror_fields
 from binsight.settings import Option, section_faults, section_options, setting
-from binsight.training.augment_settings import STRENGTHS, AugmentSettings, augment_strength
+from binsight.training.augment.settings import STRENGTHS, AugmentSettings, augment_strength
 from binsight.training.backbones import backbone_names
-from binsight.training.fine_tune_settings import FineTuneSettings
+from binsight.training.fine_tune.settings import FineTuneSettings
 
 __all__ = [
     "AugmentConfig",
@@ -115,7 +115,7 @@ class TuningConfig:
 
 @dataclass(frozen=True, slots=True)
 class OriginalConfig:
-    """What the steps of the original course project try; see `binsight.training.original`."""
+    """What the steps of the original course project try; see `binsight.training.heads.original`."""
 
     small_size: int = setting(150, "Pixels of the experiments; the final network has the backbone's size.", low=32)
     learning_rates: tuple[float, ...] = setting((1e-4, 1e-3, 1e-2, 1e-1), "Rates to try.", low=1e-9)

@@ -13,10 +13,10 @@ from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.work import key_of
 from binsight.probability.folds import spread_folds
 from binsight.training.features import View
-from binsight.training.heads import Heads, fit_heads
-from binsight.training.small_fit import FeatureSet, fit_small_network, one_blas_thread
-from binsight.training.small_network import SmallNetworkSettings
-from binsight.training.tuning import SearchSpace, open_study, search_penalty, search_small_network, trial_records
+from binsight.training.heads.linear import Heads, fit_heads
+from binsight.training.heads.search import SearchSpace, open_study, search_penalty, search_small_network, trial_records
+from binsight.training.heads.small_fit import FeatureSet, fit_small_network, one_blas_thread
+from binsight.training.heads.small_network import SmallNetworkSettings
 
 __all__ = ["FittedHeads", "fit_inner", "fit_logistic", "search_inner"]
 

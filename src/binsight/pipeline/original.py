@@ -12,8 +12,8 @@ from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.work import key_of
 from binsight.training.features import AugmentedView
-from binsight.training.heads import Heads
-from binsight.training.original import (
+from binsight.training.heads.linear import Heads
+from binsight.training.heads.original import (
     Experiment,
     OriginalGrid,
     best_experiment,
@@ -21,8 +21,8 @@ from binsight.training.original import (
     run_experiments,
     run_grid,
 )
-from binsight.training.small_fit import FeatureSet
-from binsight.training.small_network import SmallNetworkSettings
+from binsight.training.heads.small_fit import FeatureSet
+from binsight.training.heads.small_network import SmallNetworkSettings
 
 __all__ = ["train_original"]
 

@@ -105,7 +105,7 @@ def _tried(config: TrainConfig) -> tuple[tuple[float, ...], tuple[float, ...], t
 def _summary(config: TrainConfig, taxonomy: Taxonomy) -> str:
     """The network as `summarise` writes it, with random weights: its shape is what is asked for."""
     with quiet():  # TensorFlow tells of itself when it starts
-        from binsight.training.network import build_network, summarise  # noqa: PLC0415 - Keras takes seconds
+        from binsight.training.fine_tune.network import build_network, summarise  # noqa: PLC0415 - Keras takes seconds
 
         network = build_network(
             replace(choose_backbone(config), weights="random").build(),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.reporting import ticker
 from binsight.pipeline.run import Run
-from binsight.training.activations import ActivationCache, Activations, cut_graph
-from binsight.training.efficientnet_lite import EFFICIENTNET_LITE, has_shortcut, layer_blocks
+from binsight.training.backbones.efficientnet_lite import EFFICIENTNET_LITE, has_shortcut, layer_blocks
+from binsight.training.fine_tune.activations import ActivationCache, Activations, cut_graph
 
 __all__ = ["Cut", "compute_views", "find_cut"]
 

@@ -28,13 +28,13 @@ from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.tail import Cut, compute_views, find_cut
 from binsight.pipeline.work import key_of
-from binsight.training.heads import Heads, LinearModel
+from binsight.training.heads.linear import Heads, LinearModel
 
 if TYPE_CHECKING:
     import keras
 
-    from binsight.training.fine_tune import FineTuneResult
-    from binsight.training.history import EpochRecord
+    from binsight.training.fine_tune.history import EpochRecord
+    from binsight.training.fine_tune.loop import FineTuneResult
 
 __all__ = ["fine_tune_backbone"]
 
@@ -84,7 +84,7 @@ def _train_and_average(
     missing = [share for share in shares if not _is_averaged(run, key, share)]
     if about is None or ends is None or missing:
         run.reporter.stage("Building the network")
-        from binsight.training.devices import spread_over_devices  # noqa: PLC0415 - Keras takes seconds
+        from binsight.training.fine_tune.devices import spread_over_devices  # noqa: PLC0415 - Keras takes seconds
 
         spread_over_devices()
         network = _Network(run, chosen, frozen.heads)
@@ -119,8 +119,8 @@ def _train(run: Run, network: _Network, key: str) -> tuple[dict[str, Any], dict[
 
 def _average(run: Run, network: _Network, ends: dict[str, NDArray[Any]], share: float, key: str) -> None:
     """Write graph, weights and heads of one average."""
-    from binsight.training.averaging import interpolate  # noqa: PLC0415 - Keras takes seconds
     from binsight.training.backbones import write_backbone_safetensors  # noqa: PLC0415
+    from binsight.training.fine_tune.averaging import interpolate  # noqa: PLC0415 - Keras takes seconds
 
     run.reporter.stage(f"Averaging, {share:.0%} trained")
     start, tuned = ([ends[f"{end}.{i}"] for i in range(len(ends) // 2)] for end in ("start", "tuned"))
@@ -146,7 +146,7 @@ class _Network:
     """
 
     def __init__(self, run: Run, chosen: ChosenBackbone, heads: Heads) -> None:
-        from binsight.training.fine_tune_tail import split_backbone  # noqa: PLC0415 - Keras takes seconds
+        from binsight.training.fine_tune.tail import split_backbone  # noqa: PLC0415 - Keras takes seconds
 
         self.chosen = chosen
         self.backbone = chosen.build()
@@ -158,7 +158,7 @@ class _Network:
 
 def _train_on_photos(run: Run, network: _Network, folder: Path) -> FineTuneResult:
     """Every photo altered anew each time it is seen."""
-    from binsight.training.fine_tune import fine_tune  # noqa: PLC0415 - Keras takes seconds
+    from binsight.training.fine_tune.loop import fine_tune  # noqa: PLC0415 - Keras takes seconds
 
     return fine_tune(
         network.model,
@@ -177,7 +177,7 @@ def _train_on_photos(run: Run, network: _Network, folder: Path) -> FineTuneResul
 
 def _train_on_views(run: Run, network: _Network, cut: Cut, folder: Path) -> FineTuneResult:
     """A fixed number of altered views, run through the frozen layers once."""
-    from binsight.training.fine_tune_tail import fine_tune_tail  # noqa: PLC0415 - Keras takes seconds
+    from binsight.training.fine_tune.tail import fine_tune_tail  # noqa: PLC0415 - Keras takes seconds
 
     views, seen = compute_views(run, network.chosen, cut)
     return fine_tune_tail(
@@ -199,7 +199,7 @@ def _train_on_views(run: Run, network: _Network, cut: Cut, folder: Path) -> Fine
 
 def _put_heads_on(backbone: keras.Model, heads: Heads, *, classes: int, dropout: float) -> keras.Model:
     """A backbone, or the last part of one, with the fitted heads on it."""
-    from binsight.training.network import build_network  # noqa: PLC0415 - Keras takes seconds
+    from binsight.training.fine_tune.network import build_network  # noqa: PLC0415 - Keras takes seconds
 
     network = build_network(
         backbone,
@@ -256,7 +256,7 @@ def _on_epoch_end(run: Run, folder: Path) -> Callable[[EpochRecord], None]:
 
 
 def _logs(run: Run, folder: Path) -> Iterator[Callable[[EpochRecord], None]]:
-    from binsight.training.history import log_to_mlflow, log_to_tensorboard  # noqa: PLC0415
+    from binsight.training.fine_tune.history import log_to_mlflow, log_to_tensorboard  # noqa: PLC0415
 
     wanted = run.config.fine_tune.log_to
     if "tensorboard" in wanted:

@@ -27,8 +27,8 @@ from binsight.errors import ImageError
 from binsight.imaging import PreprocessSpec, decode_image, prepare_photo, read_photo
 from binsight.notes import Note
 from binsight.predictor import run_in_order
-from binsight.training.augment import augment_photo
-from binsight.training.augment_settings import AugmentSettings
+from binsight.training.augment.photo import augment_photo
+from binsight.training.augment.settings import AugmentSettings
 
 __all__ = ["AugmentedView", "FeatureExtractor", "View"]
 

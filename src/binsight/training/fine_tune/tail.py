@@ -1,0 +1,155 @@
+"""Train the last layers of a network on what its first layers made of photos; see `activations`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.errors import SettingsError
+from binsight.imaging import PreprocessSpec
+from binsight.training.fine_tune.activations import Activations
+from binsight.training.fine_tune.batches import Batch, draw_order, make_targets
+from binsight.training.fine_tune.checkpoint import RunFolder
+from binsight.training.fine_tune.history import OnEpochEnd
+from binsight.training.fine_tune.loop import FineTuneResult, Run
+from binsight.training.fine_tune.run_identity import describe_run
+from binsight.training.fine_tune.settings import FineTuneSettings
+from binsight.training.fine_tune.trainer import Trainer, prepared_for_training
+from binsight.training.fine_tune.validation import Validation
+from binsight.training.photos import LabelledPhotos
+
+__all__ = ["ViewBatches", "fine_tune_tail", "predict_activations", "split_backbone"]
+
+_BATCH = 64
+
+
+def split_backbone(backbone: keras.Model, layer: str) -> keras.Model:
+    """Return the part of a backbone behind a layer, sharing its weights; its output is the feature map."""
+    return keras.Model(backbone.get_layer(layer).output, backbone.output, name="backbone")
+
+
+@dataclass(frozen=True, eq=False)
+class ViewBatches:
+    """Makes the batches of each epoch from activations; the same for the same seed.
+
+    Attributes:
+        views: `(m, gh, gw, d)` each; the first is of the photos as they are.
+        rows: `(n,)`, where in the views each of the photos is.
+        photos: n photos.
+        classes: C.
+        settings: sampling, smoothing, batch size; how photos are altered is the views' affair.
+        seed: of all that is random.
+        plain_share: of the photos of an epoch, how many are seen as they are.
+    """
+
+    views: Sequence[Activations]
+    rows: NDArray[np.intp]
+    photos: LabelledPhotos
+    classes: int
+    settings: FineTuneSettings
+    seed: int
+    plain_share: float
+
+    @property
+    def batch_size(self) -> int:
+        """Photos per batch: fewer than asked for where there are fewer."""
+        return min(self.settings.batch_size, len(self.photos))
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch; the photos left over in one epoch are others in the next."""
+        return len(self.photos) // self.batch_size
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of an epoch."""
+        rng = np.random.default_rng([self.seed, number])
+        order = draw_order(self.photos.labels, self.settings.class_balance, rng)
+        altered = rng.integers(1, len(self.views), len(order))
+        which = np.where(rng.random(len(order)) < self.plain_share, 0, altered)
+        for step in range(self.steps):
+            part = slice(step * self.batch_size, (step + 1) * self.batch_size)
+            seen = [self.views[view][self.rows[photo]] for view, photo in zip(which[part], order[part], strict=True)]
+            images = np.stack(seen).astype(np.float32)
+            yield Batch(images, make_targets(self.photos, order[part], self.classes, self.settings.label_smoothing))
+
+
+def fine_tune_tail(
+    network: keras.Model,
+    train: LabelledPhotos,
+    views: Sequence[Activations],
+    val: LabelledPhotos,
+    seen: Activations,
+    settings: FineTuneSettings,
+    *,
+    spec: PreprocessSpec,
+    plain_share: float,
+    work: Path,
+    seed: int,
+    rows: NDArray[np.intp] | None = None,
+    resume: bool = False,
+    on_epoch_end: OnEpochEnd | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _steps: None,
+) -> FineTuneResult:
+    """Fine-tune the part of a network behind its first layers, and leave in it the best weights by validation.
+
+    Args:
+        network: from `build_network` on what `split_backbone` gave, heads fitted.
+        train: n photos to learn from.
+        views: at least two, `(n, gh, gw, d)`, from `ActivationCache.view`, the first number 0.
+        val: m photos to choose the epoch by.
+        seen: view 0 of those, `(m, gh, gw, d)`.
+        settings: how; `augment` says how the views were made, mixing is not done.
+        spec: how photos were prepared.
+        plain_share: of the photos of an epoch, how many are seen as they are, in [0, 1].
+        work: a folder for checkpoints and `history.csv`.
+        seed: of sampling, choice of views, and dropout.
+        rows: `(n,)`, where in the views each photo is, if the views are of more photos than are trained on.
+        resume: continue the run in `work` after its last complete epoch.
+        on_epoch_end: called with each epoch's record, after its state is on disk.
+        progress: called after each step with the steps done and the steps of the whole run.
+
+    Raises:
+        SettingsError: mixing is asked for, there are too few views, or the loss became infinite.
+        CheckpointError: `work` has another run, or its checkpoints are damaged.
+        OutputError: `work` has a run and `resume` was not asked for; or it cannot be written.
+    """
+    if settings.mixup_alpha or settings.cutmix_alpha or len(views) < 2:
+        raise SettingsError(f"expected two views or more and neither mixup nor cutmix, got {len(views)} views")
+    classes = int(network.output["logits"].shape[-1])
+    with prepared_for_training(network, settings, seed=seed):
+        run = Run(
+            trainer=Trainer(network, settings),
+            batches=ViewBatches(
+                views, np.arange(len(train)) if rows is None else rows, train, classes, settings, seed, plain_share
+            ),
+            validate=partial(_validate, network, val, seen, settings),
+            folder=RunFolder(work),
+            identity=describe_run(network, train, val, settings, spec=spec, seed=seed)
+            | {"views": len(views), "plain_share": plain_share},
+        )
+        result = run.complete(resume=resume, on_epoch_end=on_epoch_end, progress=progress)
+    network.set_weights(result.weights)
+    return result
+
+
+def predict_activations(network: keras.Model, seen: Activations) -> dict[str, NDArray[np.float32]]:
+    """Each output of such a network for `(m, gh, gw, d)` activations, float32, `(m, k)`."""
+    found: list[Mapping[str, NDArray[np.float32]]] = []
+    for first in range(0, len(seen), _BATCH):
+        part = seen[first : first + _BATCH].astype(np.float32)
+        # The last batch is filled up: another size would have the network compiled again.
+        filled = np.pad(part, ((0, _BATCH - len(part)), (0, 0), (0, 0), (0, 0)))
+        outputs = network.predict_on_batch(filled)
+        found.append({name: np.asarray(value, np.float32)[: len(part)] for name, value in outputs.items()})
+    return {name: np.concatenate([outputs[name] for outputs in found]) for name in found[0]}
+
+
+def _validate(network: keras.Model, val: LabelledPhotos, seen: Activations, settings: FineTuneSettings) -> Validation:
+    logits = predict_activations(network, seen)
+    return Validation.of(logits, val, biodegradable_weight=settings.biodegradable_weight)
