@@ -6,7 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.pipeline.tiny import COLOURS, FAST, CollectingReporter, make_small
+from onnx import load_from_string
+from onnx.numpy_helper import to_array
+from tests.pipeline.tiny import COLOURS, FAST, CollectingReporter, make_photos, make_small
 
 from binsight.bundle import load_bundle, verify_bundle
 from binsight.dataset import scan
@@ -27,7 +29,7 @@ FLAGS = {
     "epochs": "2",
     "learning-rate": "0.02",
     "augment": "none",
-    "fine-tune-average": "0.5,1",
+    "fine-tune-average": "0,0.5,1",
     "fine-tune-views": "0",
     "fine-tune-frozen-share": "0",
     "heads-inverse-penalties": "0.1",
@@ -97,9 +99,9 @@ def test_another_average_is_only_averaged(run, finished, tmp_path, monkeypatch):
     monkeypatch.setattr(tuned, "_train", lambda *_args: pytest.fail("trained again"))
     averaged, average = [], tuned._average
     monkeypatch.setattr(tuned, "_average", lambda *args: (averaged.append(args[3]), average(*args)))
-    record = run(resume=True, flags={"fine-tune-average": "1,0.25"}).manifest.training["fine_tuning"]
+    record = run(resume=True, flags={"fine-tune-average": "0,1,0.25"}).manifest.training["fine_tuning"]
     assert averaged == [0.25]
-    assert list(record["val_accuracy_by_share"]) == ["0", "1", "0.25"]
+    assert list(record["val_accuracy_by_share"]) == ["0", "0.25", "1"]
     assert record["history"] == whole["history"]
     (graph,) = (tmp_path / "mine.work" / "graphs").glob("tuned-*-1.onnx")
     first = graph.read_bytes()
@@ -213,3 +215,38 @@ def test_the_whole_backbone_is_trained_on_altered_photos(run, monkeypatch):
     assert len(pictures) >= 32
     assert sum(picture in plain for picture in pictures) < 0.1 * len(pictures)
     assert _drops(network, (*spec.size, 3))
+
+
+def test_several_seeds_are_trained_from_one_start_and_averaged(photos, tmp_path, reporter):
+    """The weights are the mean of what each reached, half of it with the start; each is measured by itself, too.
+
+    The real backbone, but for its last block frozen; the heads that all start from saw altered photos. Photos of none
+    of the classes are seen, and change what comes out.
+    """
+    strange = make_photos(tmp_path / "strange", each=2, start=900)
+    flags = {"fine-tune-views": "2", "fine-tune-frozen-share": "0.95", "epochs": "1", "fine-tune-average": "0.5",
+             "fine-tune-head-views": "1", "seeds": "3,4", "fine-tune-keep": "last", "evaluate-noise": "yes",
+             "outliers": str(strange)}  # fmt: skip
+    config = resolve_config(flags={**WITH_AUGMENTATION, **flags})
+    result = train(
+        scan(photos, taxonomy=COLOURS), config, places_beside(tmp_path / "mine"), workers=2, reporter=reporter
+    )
+    training = result.manifest.training
+    assert set(training["seeds"]) == {"3", "4"}
+    assert {"accuracy", "accepted_share_cross_fitted", "noise: reviewed_share"} <= set(training["seeds"]["3"])
+    assert training["photos"]["outliers"] == 6
+    assert "chosen_on_val" not in training  # one share, and the last epoch
+    assert "with 2 seeds" in training["fine_tuning"]["summary"]
+    card = (result.bundle / "card.md").read_text()
+    assert "The trainings with the seeds 3, 4 by themselves" in card
+    kept = [dict(np.load(path)) for path in sorted((tmp_path / "mine.work").glob("tuned-*-seed-*.npz"))]
+    first, second = kept
+    starts = [name for name in first if name.startswith("start.")]
+    assert all((first[name] == second[name]).all() for name in starts)
+    assert any((first[f"tuned.{i}"] != second[f"tuned.{i}"]).any() for i in range(len(starts)))
+    head = next(i for i in range(len(starts)) if first[f"start.{i}"].shape == (1280, 3))
+    mean = (2 * first[f"start.{head}"] + first[f"tuned.{head}"] + second[f"tuned.{head}"]) / 4
+    constants = {
+        c.name: to_array(c) for c in load_from_string(load_bundle(result.bundle).read_model()).graph.initializer
+    }
+    np.testing.assert_allclose(constants["logits.weight"], mean, rtol=1e-5, atol=1e-7)

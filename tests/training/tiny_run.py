@@ -24,13 +24,8 @@ SETTINGS = FineTuneSettings(
     batch_size=8,
     learning_rate=5e-3,
     warmup_epochs=0.5,
-    first_rate=0.5,
-    start_regularisation=0.1,
     label_smoothing=0.05,
-    mixup_alpha=0.2,
-    cutmix_alpha=0.5,
     ema_decay=0.8,
-    average_last=2,
     augment=AugmentSettings(crop_scale=(0.7, 1.0), flip_horizontal=0.5, colour=0.5, brightness=0.2, background=0.5),
 )
 

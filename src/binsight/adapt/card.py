@@ -67,8 +67,14 @@ def adapted_card(before: str, result: Adaptation) -> str:
         known_before=as_share(result.known_before),
         threshold=f"{max(manifest.review.confidence):.3f}",
         wishes=f"\nIt would need more of:\n\n{wishes}" if wishes else "",
-        before=before,
+        before=_without_front_matter(before),
     )
+
+
+def _without_front_matter(card: str) -> str:
+    """A card without the YAML before it, whose figures are those of the old model."""
+    before, line, after = card.removeprefix("---\n").partition("\n---\n")
+    return after.lstrip("\n") if line and len(before) < len(card) - len(after) - len(line) else card
 
 
 def as_share(interval: Interval) -> str:

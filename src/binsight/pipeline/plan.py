@@ -63,7 +63,7 @@ def _steps(config: TrainConfig) -> list[str]:
         steps.append(f"features: {chosen.description}{mirrored}")
         steps.append(_head_step(config))
     if config.heads.kind != "original" and config.fine_tune.enabled:
-        settings = config.fine_tune_settings()
+        settings = config.fine_tune
         shares = ", ".join(f"{share:.0%}" for share in config.fine_tune.average)
         cut = find_cut(chosen, settings.frozen_share) if config.fine_tune.views else None
         what = (

@@ -8,7 +8,14 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from tests.training.backbones.test_efficientnet_lite import REFERENCES, is_installed, pattern, random_images, random_weights, run
+from tests.training.backbones.test_efficientnet_lite import (
+    REFERENCES,
+    is_installed,
+    pattern,
+    random_images,
+    random_weights,
+    run,
+)
 
 from binsight.errors import WeightsError
 from binsight.training.backbones import find_backbone

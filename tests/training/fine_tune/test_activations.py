@@ -8,7 +8,6 @@ from PIL import Image
 from binsight.errors import ImageError
 from binsight.imaging import PreprocessSpec
 from binsight.training.augment.settings import AugmentSettings
-from binsight.training.fine_tune import activations
 from binsight.training.fine_tune.activations import ActivationCache, cut_graph
 
 SPEC = PreprocessSpec(size=(8, 8), filter="nearest")
@@ -65,28 +64,6 @@ def test_other_views_are_altered(backbone, photos, tmp_path):
     """These settings mirror every photo."""
     seen = cache(backbone, tmp_path / "cache").view(photos, 1)
     np.testing.assert_array_equal(seen[0, 0, :, 0], [0, 0, 200, 200])
-
-
-def test_photos_are_put_before_those_that_are_named_only(backbone, photos, tmp_path, monkeypatch):
-    """In files of their own: what is held out must not come in through the background."""
-    seen, folder = [], tmp_path / "cache"
-
-    def look(image, _spec, _augment, _rng, *, other):
-        seen.append(other()[0, 0, 0])
-        return image
-
-    monkeypatch.setattr(activations, "augment_photo", look)
-    every = cache(backbone, folder)
-    for number in range(1, 9):
-        every.view(photos, number, backgrounds=[1])
-    assert set(seen) == {40}
-    seen.clear()
-    for number in range(1, 9):
-        every.view(photos, number)
-    assert set(seen) == {40, 200}
-    every.view(photos, 0)
-    every.view(photos, 0, backgrounds=[1])  # as they are, they have no other background
-    assert len(list(folder.iterdir())) == 17
 
 
 def test_a_view_is_computed_once(backbone, photos, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from binsight.errors import WeightsError
-from binsight.training.fine_tune.averaging import add_to_mean, greedy_soup, interpolate, uniform_soup
+from binsight.training.fine_tune.averaging import add_to_mean, interpolate, uniform_soup
 
 
 def weights(*values):
@@ -42,14 +42,6 @@ def test_a_running_mean_is_the_mean():
     for count, value in enumerate([weights(1, 2, 3), weights(3, 4, 5), weights(5, 6, 7)]):
         mean = add_to_mean(mean, count, value)
     assert flat(mean) == pytest.approx([3, 4, 5])
-
-
-def test_a_greedy_soup_keeps_what_helps():
-    """The goal is 2: from 1 on, 3 helps, 9 does not."""
-    candidates = [weights(9, 9, 9), weights(1, 1, 1), weights(3, 3, 3)]
-    soup, members = greedy_soup(candidates, lambda w: -abs(float(w[1][0]) - 2))
-    assert flat(soup) == [2, 2, 2]
-    assert members == [1, 2]
 
 
 def test_other_networks_are_refused():

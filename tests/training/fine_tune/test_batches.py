@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.training.tiny_run import SETTINGS, SPEC, write_photos
 
-from binsight.training.fine_tune.batches import TrainingBatches, class_quotas, draw_order
+from binsight.training.fine_tune.batches import TrainingBatches, class_quotas, draw_order, make_targets
 from binsight.training.photos import PhotoStore, decode_for_augmentation
 
 
@@ -54,7 +54,7 @@ def batches(tmp_path):
     def make(workers=1, **changes):
         settings = replace(SETTINGS, **changes)
         store = PhotoStore(photos.paths, partial(decode_for_augmentation, size=SPEC.size), budget=10**6)
-        return TrainingBatches(photos, store, 3, SPEC, settings, seed=4, workers=workers)
+        return TrainingBatches(photos, 3, settings, 4, store, SPEC, workers)
 
     return make
 
@@ -78,7 +78,7 @@ def test_epochs_differ(batches):
 
 def test_targets_are_smoothed(batches):
     """0.9 + 0.1 / 3 for the class, 0.05 and 0.95 for the second head."""
-    maker = batches(label_smoothing=0.1, mixup_alpha=0, cutmix_alpha=0)
+    maker = batches(label_smoothing=0.1)
     targets = next(maker.epoch(1)).targets
     values = np.unique(targets["logits"].round(4))
     assert values.tolist() == pytest.approx([0.0333, 0.9333], abs=1e-4)
@@ -92,11 +92,28 @@ def test_a_photo_drawn_twice_in_an_epoch_is_altered_twice(tmp_path):
     photos = write_photos(tmp_path, 12)
     photos = replace(photos, labels=np.array([1] + [0] * 11), biodegradable=None)
     store = PhotoStore(photos.paths, partial(decode_for_augmentation, size=SPEC.size), budget=0)
-    settings = replace(SETTINGS, batch_size=12, mixup_alpha=0, cutmix_alpha=0, class_balance=1.0)
-    batch = next(TrainingBatches(photos, store, 2, SPEC, settings, seed=0, workers=1).epoch(1))
+    settings = replace(SETTINGS, batch_size=12, class_balance=1.0)
+    batch = next(TrainingBatches(photos, 2, settings, 0, store, SPEC, 1).epoch(1))
     rare = batch.images[batch.targets["logits"].argmax(axis=1) == 1]
     assert len(rare) == 6
     assert len({picture.tobytes() for picture in rare}) > 3
+
+
+def test_photos_of_none_of_the_classes_are_drawn_in_their_share_and_have_flat_targets(batches):
+    """A half for each other photo; nothing is said of them, and the others are drawn as before."""
+    maker = batches(outlier_share=0.5, label_smoothing=0.1, batch_size=9)
+    photos = replace(maker.photos, labels=np.where(np.arange(24) >= 20, -1, maker.photos.labels))
+    maker = replace(maker, photos=photos)
+    assert (maker.drawn, maker.steps) == (30, 3)
+    order = maker.order(np.random.default_rng(0))
+    times = np.bincount(order, minlength=24)
+    assert times[20:].sum() == 10
+    assert np.ptp(times[20:]) <= 1
+    assert times[:20].tolist() == [1] * 20
+    targets = make_targets(photos, np.array([0, 23]), 3, 0.1)
+    np.testing.assert_allclose(targets["logits"], [[0.9 + 0.1 / 3, 0.1 / 3, 0.1 / 3], [1 / 3] * 3], atol=1e-6)
+    assert targets["biodegradable_logit"][1] == pytest.approx(0.5)
+    assert batches(outlier_share=0.5).drawn == 24  # where there are none, none are drawn
 
 
 def test_a_batch_is_no_larger_than_the_data(batches):

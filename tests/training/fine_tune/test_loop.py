@@ -51,32 +51,39 @@ def test_it_learns(photos, tmp_path):
         epochs=10,
         learning_rate=0.02,
         freeze_norm=False,
-        mixup_alpha=0,
-        cutmix_alpha=0,
-        start_regularisation=0,
     )
     _, result = run(tmp_path / "work", photos, settings=settings)
     assert result.validation.accuracy > 0.9
     assert result.history[-1].train_loss < 0.6 * result.history[0].train_loss
 
 
-def test_the_network_has_the_better_of_best_and_average(whole):
+def test_the_network_has_the_weights_of_the_best_epoch(whole):
     """The history has each epoch, on disk too."""
     weights, result, work = whole
     assert [record.epoch for record in result.history] == [1, 2, 3, 4]
     assert read_history(work / "history.csv") == list(result.history)
-    chosen = result.best if result.chosen == "best" else result.average
-    assert_same(weights, chosen)
+    assert_same(weights, result.weights)
     best = max(result.history, key=lambda record: (record.val_accuracy, -record.val_loss))
     assert result.best_epoch == best.epoch
-    assert result.validation.accuracy >= best.val_accuracy
+    assert result.validation.accuracy == best.val_accuracy
+
+
+def test_the_last_epoch_is_kept_where_that_is_asked_for(photos, tmp_path):
+    """A rate that spoils everything in the second epoch: the first is the best, the second is kept."""
+    settings = replace(SETTINGS, epochs=2, learning_rate=3.0, weight_decay=0, warmup_epochs=0, ema_decay=0, keep="last")
+    network, result = run(tmp_path / "work", photos, settings=settings)
+    last = RunFolder(tmp_path / "work").read_newest()[0].groups["network"]
+    assert_same(result.weights, network.get_weights())
+    for kept, state in zip(network.variables, last, strict=True):
+        np.testing.assert_array_equal(np.array(kept.numpy()), state)
+    assert result.validation.accuracy == result.history[-1].val_accuracy
 
 
 def test_what_is_frozen_does_not_change_and_the_rest_does(photos, tmp_path):
     """Normalisation and the first layer stay; after the run all can be trained again."""
     network = small_network()
     before = network.get_weights()
-    run(tmp_path / "work", photos, network=network, settings=replace(SETTINGS, epochs=1, frozen_share=0.1))
+    run(tmp_path / "work", photos, network=network, settings=replace(SETTINGS, epochs=1, frozen_share=0.2))
     changed = {
         v.path for v, old, new in zip(network.weights, before, network.get_weights(), strict=True) if (old != new).any()
     }
@@ -194,23 +201,22 @@ def test_the_running_mean_is_what_is_judged_and_kept(photos, tmp_path):
     """Worked out beside the run from the weights after each step: e ← d e + (1 - d) w, d = min(0.8, t / (t + 9))."""
     network, after = small_network(), []
     steps = {"progress": lambda *_: after.append(network.get_weights()), "network": network}
-    _, result = run(tmp_path / "work", photos, settings=replace(SETTINGS, epochs=2, average_last=0), **steps)
+    _, result = run(tmp_path / "work", photos, settings=replace(SETTINGS, epochs=2, keep="last"), **steps)
     mean = result.start
     for step, weights in enumerate(after, start=1):
         decay = min(SETTINGS.ema_decay, step / (step + 9))
         mean = [decay * e + (1 - decay) * w for e, w in zip(mean, weights, strict=True)]
-    for kept, expected in zip(result.last, mean, strict=True):
+    for kept, expected in zip(result.weights, mean, strict=True):
         np.testing.assert_allclose(kept, expected, rtol=1e-4, atol=1e-5)
-    assert result.validation.accuracy == result.history[result.best_epoch - 1].val_accuracy
+    assert result.validation.accuracy == result.history[-1].val_accuracy
 
 
 def test_it_stops_early(photos, tmp_path):
     """With a rate that changes nothing, the first epoch is the best, and two more are waited for."""
-    settings = replace(SETTINGS, epochs=9, learning_rate=1e-12, early_stop_patience=2, ema_decay=0, average_last=0)
+    settings = replace(SETTINGS, epochs=9, learning_rate=1e-12, early_stop_patience=2, ema_decay=0)
     _, result = run(tmp_path / "work", photos, settings=settings)
     assert len(result.history) == 3
     assert result.best_epoch == 1
-    assert result.average is None
 
 
 def test_a_rate_that_is_too_high_is_reported(photos, tmp_path):
@@ -225,7 +231,7 @@ def test_a_rate_that_is_too_high_is_reported(photos, tmp_path):
 def test_progress_and_records_are_told(photos, tmp_path):
     """Three steps in each of two epochs."""
     told, records = [], []
-    settings = replace(SETTINGS, epochs=2, average_last=0)
+    settings = replace(SETTINGS, epochs=2)
     run(
         tmp_path / "work",
         photos,

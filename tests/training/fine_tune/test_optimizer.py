@@ -1,4 +1,4 @@
-"""AdamW with rates per variable, a pull towards the start and a running mean."""
+"""AdamW with a running mean."""
 
 import keras
 import numpy as np
@@ -28,14 +28,14 @@ def steps(optimizer, variables, rate=0.1):
 def test_with_all_else_off_it_is_adam():
     """Keras' own gives the same."""
     ours, theirs = variable(1, -1), variable(1, -1)
-    found = steps(FineTuneOptimizer([1.0], [0.0], weight_decay=0, ema_decay=0), [ours])
+    found = steps(FineTuneOptimizer(weight_decay=0, ema_decay=0), [ours])
     expected = steps(keras.optimizers.Adam(0.1), [theirs])
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_decay_is_that_of_adamw():
     """Decoupled from the moments."""
-    found = steps(FineTuneOptimizer([1.0], [0.0], weight_decay=0.3, ema_decay=0), [variable(1, -1)])
+    found = steps(FineTuneOptimizer(weight_decay=0.3, ema_decay=0), [variable(1, -1)])
     expected = steps(keras.optimizers.AdamW(0.1, weight_decay=0.3), [variable(1, -1)])
     # Keras shrinks before Adam's step, this after it: the difference is of second order.
     np.testing.assert_allclose(found, expected, atol=0.01)
@@ -45,8 +45,8 @@ def test_vectors_do_not_decay():
     """Biases and the factors of normalisation."""
     bias, same = keras.Variable(np.ones(2, np.float32)), keras.Variable(np.ones(2, np.float32))
     flat = [np.ones(2, np.float32)]
-    decayed = FineTuneOptimizer([1.0], [0.0], weight_decay=0.5, ema_decay=0)
-    plain = FineTuneOptimizer([1.0], [0.0], weight_decay=0, ema_decay=0)
+    decayed = FineTuneOptimizer(weight_decay=0.5, ema_decay=0)
+    plain = FineTuneOptimizer(weight_decay=0, ema_decay=0)
     for optimizer, v in ((decayed, bias), (plain, same)):
         optimizer.build([v])
         optimizer.learning_rate = 0.1
@@ -54,30 +54,10 @@ def test_vectors_do_not_decay():
     np.testing.assert_array_equal(bias.numpy(), same.numpy())
 
 
-def test_factors_scale_the_first_step():
-    """Adam's first step has the length of the rate, whatever the gradient."""
-    half, full = variable(1, -1), variable(1, -1)
-    (after, *_) = steps(FineTuneOptimizer([0.5, 1.0], [0, 0], weight_decay=0, ema_decay=0), [half, full])
-    np.testing.assert_allclose(after[0], [[0.95, -0.95]], atol=1e-5)
-    np.testing.assert_allclose(after[1], [[0.9, -0.9]], atol=1e-5)
-
-
-def test_the_pull_leads_back_to_the_start():
-    """Without a gradient, each step goes a share `rate * pull` of the way."""
-    v = variable(1, -1)
-    optimizer = FineTuneOptimizer([1.0], [2.0], weight_decay=0, ema_decay=0)
-    optimizer.build([v])
-    v.assign(np.array([[2.0, -1.0]], np.float32))
-    for expected in (1.8, 1.64):  # 1 + 0.8, 1 + 0.8²
-        optimizer.learning_rate = 0.1
-        optimizer.apply([keras.ops.zeros((1, 2))], [v])
-        np.testing.assert_allclose(v.numpy(), [[expected, -1]], atol=1e-6)
-
-
 def test_the_mean_is_the_running_mean():
     """With decays 1/10, 2/11 and then the one asked for, 0.2."""
     v = variable(1, -1)
-    optimizer = FineTuneOptimizer([1.0], [0.0], weight_decay=0, ema_decay=0.2)
+    optimizer = FineTuneOptimizer(weight_decay=0, ema_decay=0.2)
     found = steps(optimizer, [v])
     mean = np.array([[1, -1]])
     for decay, (value,) in zip((1 / 10, 2 / 11, 0.2), found, strict=True):
@@ -87,7 +67,7 @@ def test_the_mean_is_the_running_mean():
 
 def test_without_a_mean_there_is_none():
     """No memory for it, either."""
-    optimizer = FineTuneOptimizer([1.0], [0.0], weight_decay=0, ema_decay=0)
+    optimizer = FineTuneOptimizer(weight_decay=0, ema_decay=0)
     optimizer.build([variable(1, 2)])
     assert optimizer.means == []
     assert len(optimizer.variables) == pytest.approx(4)  # iterations, rate, two moments

@@ -19,10 +19,7 @@ TAIL_SETTINGS = replace(
     epochs=6,
     learning_rate=0.02,
     freeze_norm=False,
-    mixup_alpha=0,
-    cutmix_alpha=0,
-    start_regularisation=0,
-    average_last=0,
+    keep="last",
 )
 
 
@@ -91,7 +88,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(parts, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         tune(parts, tmp_path / "stopped", progress=stop)
     resumed = tune(parts, tmp_path / "stopped", resume=True)
-    for a, b in zip(whole.last, resumed.last, strict=True):
+    for a, b in zip(whole.weights, resumed.weights, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
 
 
@@ -107,17 +104,16 @@ def test_on_a_gpu_the_tail_computes_in_bfloat16(parts, tmp_path, monkeypatch):
 
 
 def test_batches_take_rows_of_the_views(parts):
-    """Photo i of the training is row `rows[i]` of each view; an altered view is never number 0."""
+    """Photo i of the training is row i of each view; an altered view is never number 0."""
     photos, _, seen = parts["train"]
-    rows = np.arange(24)[::-1].copy()
     plain, altered = seen, seen + np.float16(100)
-    batches = ViewBatches([plain, altered], rows, photos, 3, TAIL_SETTINGS, seed=0, plain_share=0.0)
+    batches = ViewBatches(photos, 3, TAIL_SETTINGS, 0, [plain, altered], plain_share=0.0)
     batch = next(batches.epoch(1))
     assert isinstance(batch, Batch)
     assert batch.images.dtype == np.float32
     for image, target in zip(batch.images, batch.targets["logits"], strict=True):
         (row,) = np.flatnonzero((altered.astype(np.float32) == image).all(axis=(1, 2, 3)))
-        assert photos.labels[23 - row] == target.argmax()
+        assert photos.labels[row] == target.argmax()
 
 
 def test_predictions_do_not_depend_on_the_batch(parts):
@@ -129,8 +125,9 @@ def test_predictions_do_not_depend_on_the_batch(parts):
     np.testing.assert_allclose(many[-12:], predict_activations(network, seen)["logits"], atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{"mixup_alpha": 0.2}, {"cutmix_alpha": 1.0}])
-def test_mixing_is_refused(parts, tmp_path, changes):
-    """Photos cannot be mixed here any more; silently leaving it out would be worse."""
-    with pytest.raises(SettingsError, match="neither mixup nor cutmix"):
-        tune(parts, tmp_path / "work", settings=replace(TAIL_SETTINGS, **changes))
+def test_one_view_is_too_few(parts, tmp_path):
+    """There would be nothing altered to learn from."""
+    (train, _, seen), (val, _, seen_val) = parts["train"], parts["val"]
+    network, options = heads_on(parts["tail"]), {"spec": SPEC, "plain_share": 0.5, "work": tmp_path, "seed": 1}
+    with pytest.raises(SettingsError, match="expected two views or more, got 1"):
+        fine_tune_tail(network, train, [seen], val, seen_val, TAIL_SETTINGS, **options)

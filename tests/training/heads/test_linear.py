@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from binsight.training.heads.linear import Heads, LinearModel, fit_biodegradable, fit_categories, fit_heads
+from binsight.training.heads.linear import (
+    Heads,
+    LinearModel,
+    choose_penalty,
+    fit_biodegradable,
+    fit_categories,
+    fit_heads,
+)
 
 
 @pytest.fixture
@@ -96,3 +103,39 @@ def test_two_classes_have_two_logits(clusters):
     logits = model.logits(features[kept])
     assert logits.shape == (120, 2)
     np.testing.assert_allclose(logits[:, 1] - logits[:, 0], single.logits(features[kept])[:, 0], rtol=1e-6)
+
+
+def _clusters(count: int = 90):
+    generator = np.random.default_rng(0)
+    labels = np.arange(count) % 3
+    return (generator.normal(size=(count, 6)) + 3 * np.eye(6)[labels]).astype(np.float32), labels
+
+
+def test_the_penalty_with_the_best_cross_validation_is_given():
+    """Of equal ones the first."""
+    rows, labels = _clusters()
+    best, tried = choose_penalty([rows, rows[:, ::-1]], labels, np.arange(90) % 3, penalties=(1e-9, 0.1), workers=2)
+    assert list(tried) == [1e-9, 0.1]
+    assert tried[best] == max(tried.values())
+    assert choose_penalty([rows], labels, np.arange(90) % 3, penalties=(0.2, 0.2001))[0] == 0.2
+
+
+def test_cross_validation_does_not_judge_what_it_learnt_from():
+    """On features that say nothing, it is as good as chance, however close it could fit."""
+    rows = np.random.default_rng(0).normal(size=(60, 80)).astype(np.float32)
+    _, tried = choose_penalty([rows], np.arange(60) % 2, np.arange(60) // 20, penalties=(100.0,))
+    assert tried[100.0] < 0.75
+
+
+def test_a_class_in_one_fold_only_is_no_trouble():
+    """It is not known where it is judged, so its photos count as wrong there; no class is taken for another."""
+    labels = np.append(np.arange(40) % 4 + 1, 0)
+    rows = np.concatenate([np.eye(8, dtype=np.float32)[np.arange(40) % 4], np.full((1, 8), 9, np.float32)])
+    folds = np.append(np.arange(40) // 4 % 3, 0)
+    assert choose_penalty([rows], labels, folds, penalties=(1.0,))[1][1.0] == pytest.approx(40 / 41)
+
+
+def test_where_one_fold_holds_all_nothing_is_known():
+    """All are copies of each other."""
+    rows, labels = _clusters()
+    assert choose_penalty([rows], labels, np.zeros(90, int), penalties=(1.0, 2.0)) == (1.0, {1.0: 0.0, 2.0: 0.0})

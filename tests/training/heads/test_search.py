@@ -14,7 +14,6 @@ from binsight.training.heads.search import (
     SearchSpace,
     measure_importance,
     open_study,
-    search_penalty,
     search_small_network,
     study_faults,
     trial_records,
@@ -174,37 +173,6 @@ def test_importance_of_too_few_trials_is_not_made_up(photos, url):
     study = open_study("a", url)
     _search(study, photos, 2)
     assert measure_importance(study) == {}
-
-
-def test_the_penalty_with_the_best_cross_validation_is_given(photos, url):
-    """Every penalty is tried once; a second search finds all of them known."""
-    study = open_study("p", url)
-    folds = np.arange(90) % 3
-    best = search_penalty(study, photos.views, photos.labels, folds, penalties=(1e-6, 0.1))
-    values = {r.params["inverse_penalty"]: r.value for r in trial_records(study)}
-    assert set(values) == {1e-6, 0.1}
-    assert values[best] == max(values.values())
-    search_penalty(study, photos.views, photos.labels, folds, penalties=(1e-6, 0.1))
-    assert len(trial_records(study)) == 2
-
-
-def test_cross_validation_does_not_judge_what_it_learnt_from(url):
-    """On features that say nothing, it is as good as chance, however close it could fit."""
-    generator = np.random.default_rng(0)
-    rows, labels = generator.normal(size=(60, 80)).astype(np.float32), np.arange(60) % 2
-    study = open_study("p", url)
-    search_penalty(study, [rows], labels, np.arange(60) // 20, penalties=(100.0,))
-    assert trial_records(study)[0].value < 0.75
-
-
-def test_a_class_in_one_fold_only_is_no_trouble(url):
-    """It is not known where it is judged, so its photos count as wrong there."""
-    rows = np.eye(8, dtype=np.float32)[np.arange(40) % 4]
-    labels = np.arange(40) % 4
-    rows, labels = np.concatenate([rows, rows[:1] + 9]), np.append(labels, 4)
-    study = open_study("p", url)
-    search_penalty(study, [rows], labels, np.append(np.arange(40) % 3, 0), penalties=(1.0,))
-    assert trial_records(study)[0].value == pytest.approx(40 / 41)
 
 
 @pytest.mark.parametrize(("fault", "reason"), [("locked", "locked"), ("damaged", "malformed|not a database")])

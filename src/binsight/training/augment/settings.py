@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Final
 
 from binsight.errors import SettingsError
+from binsight.settings import check_section, setting, suggest
 
 __all__ = ["STRENGTHS", "AugmentSettings", "augment_strength"]
 
@@ -22,107 +22,58 @@ class AugmentSettings:
     A share is a probability per photo, in [0, 1]. Amounts are drawn uniformly from their range; ratios and zoom
     uniformly in their logarithm.
 
-    Attributes:
-        crop_scale: the range of the crop's area, as a share of the largest region with the network's proportions.
-        crop_ratio: the range of the factor on the crop's proportions.
-        flip_horizontal: share of photos that are mirrored.
-        flip_vertical: share of photos that are put upside down.
-        warp: share of photos that are rotated, sheared, zoomed and translated, by the four that follow.
-        rotation: largest angle to either side, in degrees, at most 180.
-        shear: largest angle to either side, in degrees, at most 60.
-        zoom: the range of the factor; above 1 is closer.
-        translation: largest shift, as a share of the crop's sides, at most 0.5; the photo is reflected at its borders.
-        colour: share of photos whose colours are changed, by the five that follow.
-        brightness: largest relative change of all values.
-        contrast: largest relative change of the distance from the mean grey.
-        saturation: largest relative change of the distance from grey.
-        hue: largest turn of the hue, in degrees.
-        white_balance: largest relative change of each channel by itself, as another lamp or camera makes it.
-        grayscale: share of photos without colour.
-        blur: share of photos that are blurred.
-        blur_radius: largest radius, in pixels of the network's input.
-        noise: share of photos with Gaussian noise.
-        noise_level: largest standard deviation, of 255.
-        downscale: share of photos that are shrunk and enlarged again.
-        downscale_factor: largest factor.
-        jpeg: share of photos that are compressed again.
-        jpeg_quality: the range of the quality, 1 to 95.
-        erase: share of photos of which a rectangle is covered.
-        erase_area: the range of its area, as a share of the picture.
-        background: share of photos on a plain background that are put before another one.
-
     Raises:
         SettingsError: listing every fault.
     """
 
-    crop_scale: Range = (1.0, 1.0)
-    crop_ratio: Range = (1.0, 1.0)
-    flip_horizontal: float = 0.0
-    flip_vertical: float = 0.0
-    warp: float = 0.0
-    rotation: float = 0.0
-    shear: float = 0.0
-    zoom: Range = (1.0, 1.0)
-    translation: float = 0.0
-    colour: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    white_balance: float = 0.0
-    grayscale: float = 0.0
-    blur: float = 0.0
-    blur_radius: float = 1.5
-    noise: float = 0.0
-    noise_level: float = 10.0
-    downscale: float = 0.0
-    downscale_factor: float = 3.0
-    jpeg: float = 0.0
-    jpeg_quality: Range = (30, 90)
-    erase: float = 0.0
-    erase_area: Range = (0.02, 0.2)
-    background: float = 0.0
+    crop_scale: Range = setting(
+        (1.0, 1.0),
+        "Range of the crop's area, as a share of the largest region with the network's proportions.",
+        low=0.01,
+        high=1,
+        pair=True,
+    )
+    crop_ratio: Range = setting(
+        (1.0, 1.0), "Range of the factor on the crop's proportions.", low=0.1, high=10, pair=True
+    )
+    flip_horizontal: float = setting(0.0, "Share of photos that are mirrored.", low=0, high=1)
+    flip_vertical: float = setting(0.0, "Share of photos that are put upside down.", low=0, high=1)
+    warp: float = setting(
+        0.0, "Share of photos that are rotated, sheared, zoomed and translated, by the four that follow.", low=0, high=1
+    )
+    rotation: float = setting(0.0, "Largest angle to either side, in degrees.", low=0, high=180)
+    shear: float = setting(0.0, "Largest angle to either side, in degrees.", low=0, high=60)
+    zoom: Range = setting((1.0, 1.0), "Range of the factor; above 1 is closer.", low=0.25, high=10, pair=True)
+    translation: float = setting(
+        0.0, "Largest shift, as a share of the crop's sides; the photo is reflected at its borders.", low=0, high=0.5
+    )
+    colour: float = setting(0.0, "Share of photos whose colours are changed, by the five that follow.", low=0, high=1)
+    brightness: float = setting(0.0, "Largest relative change of all values.", low=0, high=1)
+    contrast: float = setting(0.0, "Largest relative change of the distance from the mean grey.", low=0, high=1)
+    saturation: float = setting(0.0, "Largest relative change of the distance from grey.", low=0, high=1)
+    hue: float = setting(0.0, "Largest turn of the hue, in degrees.", low=0, high=180)
+    white_balance: float = setting(
+        0.0, "Largest relative change of each channel by itself, as another lamp makes it.", low=0, high=1
+    )
+    grayscale: float = setting(0.0, "Share of photos without colour.", low=0, high=1)
+    blur: float = setting(0.0, "Share of photos that are blurred.", low=0, high=1)
+    blur_radius: float = setting(1.5, "Largest radius, in pixels of the network's input.", low=0, high=50)
+    noise: float = setting(0.0, "Share of photos with Gaussian noise.", low=0, high=1)
+    noise_level: float = setting(10.0, "Largest standard deviation, of 255.", low=0, high=128)
+    downscale: float = setting(0.0, "Share of photos that are shrunk and enlarged again.", low=0, high=1)
+    downscale_factor: float = setting(3.0, "Largest factor.", low=1, high=16)
+    jpeg: float = setting(0.0, "Share of photos that are compressed again.", low=0, high=1)
+    jpeg_quality: Range = setting((30, 90), "Range of the quality.", low=1, high=95, pair=True)
+    erase: float = setting(0.0, "Share of photos of which a rectangle is covered.", low=0, high=1)
+    erase_area: Range = setting(
+        (0.02, 0.2), "Range of its area, as a share of the picture.", low=0, high=0.9, pair=True
+    )
+    background: float = setting(
+        0.0, "Share of photos on a plain background that are put before another one.", low=0, high=1
+    )
 
     def __post_init__(self) -> None:
-        if faults := [fault for field in fields(self) if (fault := _fault(field.name, getattr(self, field.name)))]:
-            raise SettingsError("augmentation: " + "; ".join(faults))
-
-
-# Field → the least and the largest allowed value; all others are shares or relative changes, in [0, 1].
-_BOUNDS: Final[Mapping[str, Range]] = MappingProxyType(
-    {
-        "crop_scale": (0.01, 1),
-        "crop_ratio": (0.1, 10),
-        "rotation": (0, 180),
-        "shear": (0, 60),
-        "zoom": (0.25, 10),
-        "translation": (0, 0.5),
-        "hue": (0, 180),
-        "blur_radius": (0, 50),
-        "noise_level": (0, 128),
-        "downscale_factor": (1, 16),
-        "jpeg_quality": (1, 95),
-        "erase_area": (0, 0.9),
-    }
-)
-_RANGES: Final = ("crop_scale", "crop_ratio", "zoom", "jpeg_quality", "erase_area")
-
-
-def _fault(name: str, value: Any) -> str | None:
-    least, most = _BOUNDS.get(name, (0, 1))
-    if name in _RANGES:
-        if isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value)):
-            low, high = value
-            if least <= low <= high <= most:
-                return None
-        return f"{name} must be two rising numbers in [{least}, {most}], got {value!r}"
-    if not _is_number(value) or not least <= value <= most:
-        return f"{name} must be a number in [{least}, {most}], got {value!r}"
-    return None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        check_section(self, "augment")
 
 
 STRENGTHS: Final[Mapping[str, AugmentSettings]] = MappingProxyType(
@@ -178,8 +129,8 @@ def augment_strength(name: str, **changes: Any) -> AugmentSettings:
         SettingsError: there is no such strength or field, or a value is out of range.
     """
     if name not in STRENGTHS:
-        raise SettingsError(f"augmentation must be one of {', '.join(STRENGTHS)}, got {name!r}")
+        raise SettingsError(f"augment.strength: expected one of {', '.join(STRENGTHS)}, got {name!r}")
     known = {field.name: getattr(STRENGTHS[name], field.name) for field in fields(AugmentSettings)}
     if unknown := sorted(set(changes) - set(known)):
-        raise SettingsError(f"augmentation has no {', '.join(unknown)}; there are {', '.join(known)}")
+        raise SettingsError("; ".join(f"no setting augment.{word}; {suggest(word, known)}" for word in unknown))
     return AugmentSettings(**known | {key: tuple(v) if isinstance(v, list) else v for key, v in changes.items()})

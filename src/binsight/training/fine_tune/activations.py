@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -22,6 +20,7 @@ from onnx import ModelProto, shape_inference
 from onnx.utils import Extractor
 
 from binsight.bundle.runtime import open_graph
+from binsight.files import replacing
 from binsight.imaging import PreprocessSpec, prepare_photo
 from binsight.predictor import run_in_order
 from binsight.training.augment.photo import augment_photo
@@ -76,16 +75,13 @@ class ActivationCache:
         photos: Sequence[Path],
         number: int,
         *,
-        backgrounds: Sequence[int] | None = None,
         progress: Callable[[], None] = lambda: None,
     ) -> Activations:
         """What the first layers make of one view of each photo.
 
         Args:
-            photos: files.
+            photos: files; one may be put before the background of another, so that none of them may judge the network.
             number: of the view: 0 is each photo as it is, every other one is altered in its own way.
-            backgrounds: positions of the photos that others may be put before; by default all. Leave out what is to
-                judge the network, or it has seen it.
             progress: called once per photo; not at all where the file is there already.
 
         Returns:
@@ -95,55 +91,42 @@ class ActivationCache:
             InputError: a photo cannot be read.
             ImageError: a photo is refused; its path is in the message.
         """
-        others = range(len(photos)) if backgrounds is None else backgrounds
-        path = self._folder / f"activations-{self._name(photos, number, others)}.npy"
+        path = self._folder / f"activations-{self._name(photos, number)}.npy"
         if not path.exists():
-            self._compute(path, partial(self._row, photos, number, others), len(photos), progress)
+            self._compute(path, partial(self._row, photos, number), len(photos), progress)
         stored: Activations = np.load(path, mmap_mode="r", allow_pickle=False)
         return stored
 
-    def _name(self, photos: Sequence[Path], number: int, others: Sequence[int]) -> str:
+    def _name(self, photos: Sequence[Path], number: int) -> str:
         digest = hashlib.sha256(self._key)
         for photo in photos:
             digest.update(hashlib.sha256(photo.read_bytes()).digest())
-        if number and [*others] != [*range(len(photos))]:
-            digest.update(json.dumps([*others]).encode())
         return f"{digest.hexdigest()[:16]}-{number}"
 
     def _compute(
         self, path: Path, row_of: Callable[[int], Activations], count: int, progress: Callable[[], None]
     ) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         rows = run_in_order(row_of, range(count), workers=self._workers)
-        try:
-            stored: Activations | None = None
+        with replacing(path) as file:
             for i, row in enumerate(rows):
-                if stored is None:
-                    shape = (count, *row.shape)
-                    stored = np.lib.format.open_memmap(draft, mode="w+", dtype=np.float16, shape=shape)
-                stored[i] = row
+                if i == 0:
+                    about = {"descr": "<f2", "fortran_order": False, "shape": (count, *row.shape)}
+                    np.lib.format.write_array_header_1_0(file, about)
+                file.write(row.astype("<f2").tobytes())
                 progress()
-            if isinstance(stored, np.memmap):
-                stored.flush()
-            with draft.open("rb") as file:
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
 
-    def _row(self, photos: Sequence[Path], number: int, others: Sequence[int], index: int) -> Activations:
-        image = self._picture(photos, number, others, index)
+    def _row(self, photos: Sequence[Path], number: int, index: int) -> Activations:
+        image = self._picture(photos, number, index)
         (found,) = self._session.run(None, {"images": np.ascontiguousarray(image[None])})
         row: Activations = found[0].transpose(1, 2, 0).astype(np.float16)
         return row
 
-    def _picture(self, photos: Sequence[Path], number: int, others: Sequence[int], index: int) -> NDArray[np.uint8]:
+    def _picture(self, photos: Sequence[Path], number: int, index: int) -> NDArray[np.uint8]:
         if number == 0:
             return open_photo(photos[index], partial(prepare_photo, spec=self._spec))
         decode = partial(decode_for_augmentation, size=self._spec.size)
         rng = np.random.default_rng([self._seed, number, index])
-        other = photos[others[int(rng.integers(len(others)))]]
+        other = photos[int(rng.integers(len(photos)))]
         return augment_photo(
             open_photo(photos[index], decode), self._spec, self._augment, rng, other=partial(open_photo, other, decode)
         )

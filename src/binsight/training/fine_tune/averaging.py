@@ -6,14 +6,14 @@ several networks make sense where they were fine-tuned from the same start: then
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from binsight.errors import WeightsError
 
-__all__ = ["Weights", "add_to_mean", "greedy_soup", "interpolate", "uniform_soup"]
+__all__ = ["Weights", "add_to_mean", "interpolate", "uniform_soup"]
 
 Weights = list[NDArray[np.floating]]
 
@@ -55,34 +55,6 @@ def uniform_soup(candidates: Sequence[Weights]) -> Weights:
     for count, weights in enumerate(candidates[1:], start=1):
         mean = add_to_mean(mean, count, weights)
     return mean
-
-
-def greedy_soup(candidates: Sequence[Weights], score: Callable[[Weights], float]) -> tuple[Weights, list[int]]:
-    """The mean of those networks that make it better: from the best on, each is kept if the score does not fall.
-
-    Args:
-        candidates: the networks.
-        score: higher is better; measure it on validation photos.
-
-    Returns:
-        The mean, and the positions of its members, the best first.
-
-    Raises:
-        WeightsError: there are none, or their shapes differ.
-
-    References:
-        Wortsman et al. 2022, Model soups, arXiv 2203.05482, recipe 1.
-    """
-    _check_same_shapes(candidates)
-    scores = [score(weights) for weights in candidates]
-    best, *rest = sorted(range(len(candidates)), key=lambda i: -scores[i])
-    soup, members, reached = candidates[best], [best], scores[best]
-    for i in rest:
-        tried = add_to_mean(soup, len(members), candidates[i])
-        if (value := score(tried)) >= reached:
-            soup, reached = tried, value
-            members.append(i)
-    return soup, members
 
 
 def add_to_mean(mean: Weights, count: int, weights: Weights) -> Weights:

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from binsight.imaging import PreprocessSpec
 from binsight.predictor import run_in_order
 from binsight.training.augment.photo import augment_photo
-from binsight.training.fine_tune.mixing import mix_batch
 from binsight.training.fine_tune.settings import FineTuneSettings
 from binsight.training.photos import LabelledPhotos, PhotoStore
 
-__all__ = ["Batch", "TrainingBatches", "class_quotas", "draw_order", "make_targets"]
+__all__ = ["Batch", "EpochBatches", "TrainingBatches", "class_quotas", "draw_order", "make_targets"]
 
 
 class Batch(NamedTuple):
@@ -33,49 +32,69 @@ class _Draw(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingBatches:
-    """Makes the batches of each epoch.
+class EpochBatches:
+    """How many batches an epoch has, and what is drawn for it; the same for the same seed.
 
     Attributes:
-        photos: what is drawn from.
-        store: their pixels.
+        photos: what is drawn from; those with the label -1 are of none of the classes.
         classes: C.
-        spec: how photos are prepared for the network.
-        settings: sampling, augmentation, mixing, smoothing, batch size.
+        settings: sampling, smoothing, batch size.
         seed: of all that is random.
-        workers: threads.
     """
 
     photos: LabelledPhotos
-    store: PhotoStore
     classes: int
-    spec: PreprocessSpec
     settings: FineTuneSettings
     seed: int
-    workers: int
+
+    @property
+    def drawn(self) -> int:
+        """Photos that are drawn for an epoch."""
+        known = int(np.count_nonzero(self.photos.labels >= 0))
+        return known + (round(self.settings.outlier_share * known) if known < len(self.photos) else 0)
 
     @property
     def batch_size(self) -> int:
         """Photos per batch: fewer than asked for where there are fewer."""
-        return min(self.settings.batch_size, len(self.photos))
+        return min(self.settings.batch_size, self.drawn)
 
     @property
     def steps(self) -> int:
         """Batches per epoch; the photos left over in one epoch are others in the next."""
-        return len(self.photos) // self.batch_size
+        return self.drawn // self.batch_size
+
+    def order(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """The positions of the photos of one epoch, `(drawn,)`."""
+        return draw_order(self.photos.labels, self.settings.class_balance, rng, total=self.drawn)
+
+    def parts(self, order: NDArray[np.intp]) -> Iterator[tuple[slice, dict[str, NDArray[np.float32]]]]:
+        """Where in the order each batch is, and its targets."""
+        for step in range(self.steps):
+            part = slice(step * self.batch_size, (step + 1) * self.batch_size)
+            yield part, make_targets(self.photos, order[part], self.classes, self.settings.label_smoothing)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingBatches(EpochBatches):
+    """Makes the batches of each epoch from photos that are altered anew every time.
+
+    Attributes:
+        store: the photos' pixels.
+        spec: how photos are prepared for the network.
+        workers: threads.
+    """
+
+    store: PhotoStore
+    spec: PreprocessSpec
+    workers: int
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of an epoch, prepared ahead of time."""
-        rng = np.random.default_rng([self.seed, number])
-        order = draw_order(self.photos.labels, self.settings.class_balance, rng)[: self.steps * self.batch_size]
+        order = self.order(np.random.default_rng([self.seed, number]))[: self.steps * self.batch_size]
         draws = list(_count_occurrences(order))
         pixels = run_in_order(partial(self._augment, number), draws, workers=self.workers)
-        for step in range(self.steps):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            images = np.stack([next(pixels) for _ in chosen])
-            mixing = np.random.default_rng([self.seed, number, step, 0, 0])
-            targets = make_targets(self.photos, chosen, self.classes, self.settings.label_smoothing)
-            yield Batch(*mix_batch(images, targets, self.settings, mixing))
+        for part, targets in self.parts(order):
+            yield Batch(np.stack([next(pixels) for _ in order[part]]), targets)
 
     def _augment(self, epoch: int, draw: _Draw) -> NDArray[np.uint8]:
         rng = np.random.default_rng([self.seed, epoch, draw.photo, draw.occurrence])
@@ -94,13 +113,15 @@ def make_targets(
 ) -> dict[str, NDArray[np.float32]]:
     """What each output should give for the chosen photos: `(b, C)`, and `(b, 1)` where photos have such labels.
 
-    The share `smoothing` of each target goes to all classes alike.
+    The share `smoothing` of each target goes to all classes alike; of a photo of none of the classes, all of it.
     """
-    one_hot = np.eye(classes, dtype=np.float32)[photos.labels[chosen]]
-    targets = {"logits": (1 - smoothing) * one_hot + smoothing / classes}
+    labels = photos.labels[chosen]
+    smooth = np.where(labels >= 0, np.float32(smoothing), np.float32(1))[:, None]
+    one_hot = np.eye(classes, dtype=np.float32)[np.maximum(labels, 0)]
+    targets = {"logits": (1 - smooth) * one_hot + smooth / classes}
     if photos.biodegradable is not None:
         answers = photos.biodegradable[chosen, None].astype(np.float32)
-        targets["biodegradable_logit"] = (1 - smoothing) * answers + smoothing / 2
+        targets["biodegradable_logit"] = (1 - smooth) * answers + smooth / 2
     return {name: target.astype(np.float32) for name, target in targets.items()}
 
 
@@ -118,16 +139,26 @@ def class_quotas(counts: Sequence[int], balance: float) -> NDArray[np.intp]:
     return quotas
 
 
-def draw_order(labels: NDArray[np.intp], balance: float, rng: np.random.Generator) -> NDArray[np.intp]:
-    """The positions of the photos of one epoch, `(n,)`, in random order.
+def draw_order(
+    labels: NDArray[np.intp], balance: float, rng: np.random.Generator, *, total: int = 0
+) -> NDArray[np.intp]:
+    """The positions of the photos of one epoch in random order.
 
     Within a class no photo is drawn a second time before all were drawn once.
+
+    Args:
+        labels: `(n,)`; -1 for photos of none of the classes.
+        balance: see `class_quotas`.
+        rng: draws them.
+        total: how many there are to be, those of none of the classes among them.
     """
-    counts = np.bincount(labels)
+    counts = np.bincount(labels[labels >= 0])
+    quotas = dict(enumerate(class_quotas(counts.tolist(), balance).tolist()))
+    quotas[-1] = max(0, total - int(counts.sum()))
     drawn = []
-    for label, quota in enumerate(class_quotas(counts.tolist(), balance)):
+    for label, quota in quotas.items():
         members = np.flatnonzero(labels == label)
-        rounds = -(-int(quota) // max(1, len(members)))
+        rounds = -(-quota // max(1, len(members)))
         drawn += [np.concatenate([rng.permutation(members) for _ in range(rounds)])[:quota]] if rounds else []
     order: NDArray[np.intp] = rng.permutation(np.concatenate(drawn))
     return order

@@ -6,12 +6,9 @@ newest two) and `best-NNNN.npz` (the weights of the best epoch so far).
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
 import re
-import uuid
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -23,12 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.errors import CheckpointError, OutputError
+from binsight.files import replacing
 
 __all__ = ["Checkpoint", "RunFolder", "read_checkpoint", "write_checkpoint"]
 
 _log = logging.getLogger("binsight.training")
 _ABOUT: Final = "about.json"
 _KEPT: Final = 2
+_DAMAGED: Final = (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error)
 _EPOCH_FILE: Final = re.compile(r"(epoch|best)-(\d{4,})\.npz")
 
 
@@ -53,22 +52,12 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """
     about = json.dumps({**checkpoint.about, "groups": {name: len(group) for name, group in checkpoint.groups.items()}})
     arrays = {f"{name}.{i}": array for name, group in checkpoint.groups.items() for i, array in enumerate(group)}
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("xb") as file:
+        with replacing(path) as file:
             np.savez(file, allow_pickle=False, **{_ABOUT: np.frombuffer(about.encode(), np.uint8)}, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
+    except OutputError as error:
         size = sum(array.nbytes for array in arrays.values())
-        reason = error.strerror or error
-        raise OutputError(f"cannot write {path} of {size / 1e6:.0f} MB: {reason}; make room and resume") from error
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+        raise OutputError(f"{error}; it takes {size / 1e6:.0f} MB; then resume") from error
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -83,7 +72,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             groups = {
                 name: [stored[f"{name}.{i}"] for i in range(count)] for name, count in about.pop("groups").items()
             }
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGED as error:
         raise CheckpointError(f"{path}: the checkpoint cannot be read ({error})") from error
     return Checkpoint(about, groups)
 
@@ -169,21 +158,11 @@ class RunFolder:
         return self.path / f"{kind}-{epoch:04}.npz"
 
 
-def _read_about(path: Path) -> dict[str, Any]:
+def _read_about(path: Path) -> Mapping[str, Any]:
     """What a checkpoint says about itself; empty where it is damaged."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             about: dict[str, Any] = json.loads(stored[_ABOUT].tobytes())
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error):
+    except _DAMAGED:
         return {}
     return about
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

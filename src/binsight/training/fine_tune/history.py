@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
-import os
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from binsight.errors import MissingExtraError, OutputError
+from binsight.errors import MissingExtraError
+from binsight.files import write_whole
 
 __all__ = ["EpochRecord", "OnEpochEnd", "log_to_mlflow", "log_to_tensorboard", "read_history", "write_history"]
 
@@ -55,19 +53,7 @@ def write_history(path: Path, records: Sequence[EpochRecord]) -> None:
     writer = csv.DictWriter(text, [field.name for field in fields(EpochRecord)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(record) for record in records)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("x", encoding="utf-8", newline="") as file:
-            file.write(text.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # its folder may be none
-            draft.unlink(missing_ok=True)
+    write_whole(path, text.getvalue())
 
 
 def read_history(path: Path) -> list[EpochRecord]:

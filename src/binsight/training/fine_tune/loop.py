@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import keras
 
 from binsight.errors import CheckpointError, DatasetError, OutputError, SettingsError
 from binsight.imaging import PreprocessSpec, prepare_photo
 from binsight.predictor import available_cores
-from binsight.training.fine_tune.averaging import Weights, add_to_mean
+from binsight.training.fine_tune.averaging import Weights
 from binsight.training.fine_tune.batches import Batch, TrainingBatches
 from binsight.training.fine_tune.checkpoint import Checkpoint, RunFolder
 from binsight.training.fine_tune.history import EpochRecord, OnEpochEnd, write_history
@@ -41,28 +41,18 @@ class FineTuneResult:
 
     Attributes:
         start: the weights before the first step, for `averaging.interpolate`.
-        best: those of the epoch with the best validation; running means where settings ask for them.
-        last: those of the last epoch, likewise.
-        average: the mean over the last epochs; None where settings ask for none, or the run ended before them.
-        chosen: which of `best` and `average` the network has now: the better one on the validation photos.
-        validation: of the chosen weights.
+        weights: those of the best epoch on the validation photos, or of the last, as the settings say; running means
+            where settings ask for them. The network has them now.
+        validation: of these.
         best_epoch: 1 for the first.
         history: one record per epoch, those before a resume included.
     """
 
     start: Weights
-    best: Weights
-    last: Weights
-    average: Weights | None
-    chosen: Literal["best", "average"]
+    weights: Weights
     validation: Validation
     best_epoch: int
     history: tuple[EpochRecord, ...]
-
-    @property
-    def weights(self) -> Weights:
-        """The chosen ones."""
-        return self.best if self.chosen == "best" or self.average is None else self.average
 
 
 class Batches(Protocol):
@@ -98,7 +88,7 @@ def fine_tune(
     workers: int | None = None,
     memory: int = 1_000_000_000,
 ) -> FineTuneResult:
-    """Fine-tune a network, and leave in it the best weights by validation.
+    """Fine-tune a network, and leave in it the weights that settings ask to keep.
 
     Args:
         network: from `build_network`, heads fitted: with random heads, the first steps would spoil the backbone. It is
@@ -108,7 +98,7 @@ def fine_tune(
         settings: how.
         spec: how photos are prepared for the backbone.
         work: a folder for checkpoints and `history.csv`; some 6 times the size of the weights per kept epoch.
-        seed: of sampling, augmentation, mixing and dropout.
+        seed: of sampling, augmentation and dropout.
         resume: continue the run in `work` after its last complete epoch, with the weights that it had; begin it where
             there is none yet.
         on_epoch_end: called with each epoch's record, after its state is on disk.
@@ -136,7 +126,7 @@ def fine_tune(
         validated = PhotoStore(val.paths, for_validation, budget=round(_VALIDATION_SHARE * memory))
         run = Run(
             trainer=Trainer(network, settings),
-            batches=TrainingBatches(train, trained, classes, spec, settings, seed, workers),
+            batches=TrainingBatches(train, classes, settings, seed, trained, spec, workers),
             validate=partial(
                 validate,
                 network,
@@ -177,8 +167,6 @@ class Run:
     start: Weights = field(default_factory=list)
     best: Weights = field(default_factory=list)
     best_epoch: int = 0
-    average: Weights = field(default_factory=list)
-    averaged: int = 0
     history: list[EpochRecord] = field(default_factory=list)
 
     @property
@@ -244,32 +232,16 @@ class Run:
         self.history.append(record)
         if improved:
             self.best, self.best_epoch = weights, epoch
-        if epoch > self.settings.epochs - self.settings.average_last:
-            self.average = add_to_mean(self.average or weights, self.averaged, weights)
-            self.averaged += 1
         self._write(epoch, improved=improved)
         return record
 
     def finish(self) -> FineTuneResult:
-        """Choose between the best epoch and the average."""
-        candidates: dict[Literal["best", "average"], Weights] = {"best": self.best}
-        if self.averaged:
-            candidates["average"] = self.average
-        found = {}
-        for name, weights in candidates.items():
-            with self.trainer.using(weights):
-                found[name] = self.validate()
-        chosen = max(found, key=lambda name: (found[name].rank, name == "average"))
-        return FineTuneResult(
-            start=self.trainer.only_weights(self.start),
-            best=self.best,
-            last=self.trainer.weights(),
-            average=self.average or None,
-            chosen=chosen,
-            validation=found[chosen],
-            best_epoch=self.best_epoch,
-            history=tuple(self.history),
-        )
+        """The weights that are kept, and how good they are."""
+        weights = self.best if self.settings.keep == "best" else self.trainer.weights()
+        with self.trainer.using(weights):
+            found = self.validate()
+        start = self.trainer.only_weights(self.start)
+        return FineTuneResult(start, weights, found, self.best_epoch, tuple(self.history))
 
     def _train(self, epoch: int, progress: Callable[[int, int], None]) -> tuple[float, float]:
         """Give the epoch's mean loss and its last learning rate."""
@@ -293,10 +265,9 @@ class Run:
         about = {
             "run": self.identity,
             "best_epoch": self.best_epoch,
-            "averaged": self.averaged,
             "history": [asdict(record) for record in self.history],
         }
-        state = Checkpoint(about, self.trainer.state() | {"average": self.average})
+        state = Checkpoint(about, self.trainer.state())
         best = Checkpoint({"run": self.identity, "epoch": epoch}, {"weights": self.best}) if improved else None
         self.folder.write_epoch(epoch, state, best)
         write_history(self.folder.path / "history.csv", self.history)
@@ -304,7 +275,6 @@ class Run:
     def _restore(self, state: Checkpoint, best: Checkpoint) -> None:
         self._check_identity(state)
         self.trainer.restore(state.groups)
-        self.average, self.averaged = state.groups["average"], state.about["averaged"]
         self.best, self.best_epoch = best.groups["weights"], state.about["best_epoch"]
         self.history = [EpochRecord(**record) for record in state.about["history"]]
 

@@ -1,8 +1,7 @@
-"""AdamW with a rate per variable, a pull towards the start, and a running mean of the weights."""
+"""AdamW with a running mean of the weights."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,46 +14,36 @@ _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-7
 
 
 class FineTuneOptimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
-    """Adam with everything that keeps fine-tuning near its start.
+    """Adam with a decoupled decay that leaves vectors alone, and a running mean that forgets its start quickly.
 
-    With the learning rate `r` times the variable's factor `f`, Adam's step `a`, the start `s` and the running mean `e`:
+    With the learning rate `r`, Adam's step `a` and the running mean `e`:
 
-        w ← w - r f (a + decay w + pull (w - s)),    e ← d e + (1 - d) w,  d = min(ema_decay, (1 + t) / (10 + t))
+        w ← w - r (a + decay w),    e ← d e + (1 - d) w,  d = min(ema_decay, (1 + t) / (10 + t))
 
-    Decay and pull are decoupled from the gradient's moments (AdamW). Decay leaves vectors alone: biases and the factors
-    of normalisation. While `t`, the number of steps so far, is small, the mean forgets its start quickly.
+    Vectors, which do not decay, are biases and the factors of normalisation. While `t`, the number of steps so far, is
+    small, the mean forgets its start quickly; Keras' own mean does not.
 
     Args:
-        factors: one per trainable variable, in their order.
-        pulls: likewise, the pull towards the value that the variable has when the optimizer is built.
         weight_decay: of matrices and kernels.
         ema_decay: of the running mean; 0: none is kept.
 
     References:
-        Kingma and Ba 2015, arXiv 1412.6980; Loshchilov and Hutter 2019, arXiv 1711.05101; Li et al. 2018, arXiv
-        1802.01483.
+        Kingma and Ba 2015, arXiv 1412.6980; Loshchilov and Hutter 2019, arXiv 1711.05101.
     """
 
-    def __init__(
-        self, factors: Sequence[float], pulls: Sequence[float], *, weight_decay: float, ema_decay: float
-    ) -> None:
-        # The rate is set before every step; Keras' own decay and mean stay off, as they know no factors.
+    def __init__(self, *, weight_decay: float, ema_decay: float) -> None:
+        # The rate is set before every step; Keras' own decay and mean stay off.
         super().__init__(learning_rate=0.0, name="fine_tune")
-        self._factors = list(factors)
-        self._pulls = list(pulls)
         self._decay = weight_decay
         self._ema_decay = ema_decay
 
     def build(self, variables: list[Any]) -> None:
-        """Make the moments, and the copies of the variables that are needed."""
+        """Make the moments, and the running means."""
         if self.built:
             return
         super().build(variables)
         self._first, self._second = self.add_optimizer_variables(variables, ["first", "second"])
-        self._starts = [
-            self._copy(v, "start") if pull else None for v, pull in zip(variables, self._pulls, strict=True)
-        ]
-        self._means = [self._copy(v, "mean") for v in variables] if self._ema_decay else []
+        self._means = [self._copy(v) for v in variables] if self._ema_decay else []
 
     @property
     def means(self) -> list[Any]:
@@ -73,9 +62,7 @@ class FineTuneOptimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         change = correction * first / (ops.sqrt(second) + _EPSILON)
         if self._decay and len(variable.shape) > 1:
             change += self._decay * variable
-        if self._pulls[i]:
-            change += self._pulls[i] * (variable - self._starts[i])
-        self.assign_sub(variable, ops.cast(learning_rate, kind) * self._factors[i] * change)
+        self.assign_sub(variable, ops.cast(learning_rate, kind) * change)
         if self._means:
             decay = ops.minimum(self._ema_decay, step / (step + 9))
             self.assign(self._means[i], self._means[i] + (1 - decay) * (variable - self._means[i]))
@@ -84,8 +71,8 @@ class FineTuneOptimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         """Nothing: a run is restored from its checkpoint."""
         return {}
 
-    def _copy(self, variable: Any, name: str) -> Any:
-        copy = self.add_variable_from_reference(variable, name=name)
+    def _copy(self, variable: Any) -> Any:
+        copy = self.add_variable_from_reference(variable, name="mean")
         # Through NumPy: where arrays are immutable, the two would share one, which is then freed twice (JAX).
         copy.assign(np.array(variable.numpy()))
         return copy

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from binsight.errors import SettingsError
 from binsight.imaging import PreprocessSpec
 from binsight.training.fine_tune.activations import Activations
-from binsight.training.fine_tune.batches import Batch, draw_order, make_targets
+from binsight.training.fine_tune.batches import Batch, EpochBatches
 from binsight.training.fine_tune.checkpoint import RunFolder
 from binsight.training.fine_tune.history import OnEpochEnd
 from binsight.training.fine_tune.loop import FineTuneResult, Run
@@ -35,48 +35,26 @@ def split_backbone(backbone: keras.Model, layer: str) -> keras.Model:
 
 
 @dataclass(frozen=True, eq=False)
-class ViewBatches:
+class ViewBatches(EpochBatches):
     """Makes the batches of each epoch from activations; the same for the same seed.
 
     Attributes:
-        views: `(m, gh, gw, d)` each; the first is of the photos as they are.
-        rows: `(n,)`, where in the views each of the photos is.
-        photos: n photos.
-        classes: C.
-        settings: sampling, smoothing, batch size; how photos are altered is the views' affair.
-        seed: of all that is random.
+        views: `(n, gh, gw, d)` each; the first is of the photos as they are.
         plain_share: of the photos of an epoch, how many are seen as they are.
     """
 
     views: Sequence[Activations]
-    rows: NDArray[np.intp]
-    photos: LabelledPhotos
-    classes: int
-    settings: FineTuneSettings
-    seed: int
     plain_share: float
-
-    @property
-    def batch_size(self) -> int:
-        """Photos per batch: fewer than asked for where there are fewer."""
-        return min(self.settings.batch_size, len(self.photos))
-
-    @property
-    def steps(self) -> int:
-        """Batches per epoch; the photos left over in one epoch are others in the next."""
-        return len(self.photos) // self.batch_size
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of an epoch."""
         rng = np.random.default_rng([self.seed, number])
-        order = draw_order(self.photos.labels, self.settings.class_balance, rng)
+        order = self.order(rng)
         altered = rng.integers(1, len(self.views), len(order))
         which = np.where(rng.random(len(order)) < self.plain_share, 0, altered)
-        for step in range(self.steps):
-            part = slice(step * self.batch_size, (step + 1) * self.batch_size)
-            seen = [self.views[view][self.rows[photo]] for view, photo in zip(which[part], order[part], strict=True)]
-            images = np.stack(seen).astype(np.float32)
-            yield Batch(images, make_targets(self.photos, order[part], self.classes, self.settings.label_smoothing))
+        for part, targets in self.parts(order):
+            seen = [self.views[view][photo] for view, photo in zip(which[part], order[part], strict=True)]
+            yield Batch(np.stack(seen).astype(np.float32), targets)
 
 
 def fine_tune_tail(
@@ -91,12 +69,11 @@ def fine_tune_tail(
     plain_share: float,
     work: Path,
     seed: int,
-    rows: NDArray[np.intp] | None = None,
     resume: bool = False,
     on_epoch_end: OnEpochEnd | None = None,
     progress: Callable[[int, int], None] = lambda _done, _steps: None,
 ) -> FineTuneResult:
-    """Fine-tune the part of a network behind its first layers, and leave in it the best weights by validation.
+    """Fine-tune the part of a network behind its first layers, and leave in it the weights to keep.
 
     Args:
         network: from `build_network` on what `split_backbone` gave, heads fitted.
@@ -104,30 +81,27 @@ def fine_tune_tail(
         views: at least two, `(n, gh, gw, d)`, from `ActivationCache.view`, the first number 0.
         val: m photos to choose the epoch by.
         seen: view 0 of those, `(m, gh, gw, d)`.
-        settings: how; `augment` says how the views were made, mixing is not done.
+        settings: how; `augment` says how the views were made.
         spec: how photos were prepared.
         plain_share: of the photos of an epoch, how many are seen as they are, in [0, 1].
         work: a folder for checkpoints and `history.csv`.
         seed: of sampling, choice of views, and dropout.
-        rows: `(n,)`, where in the views each photo is, if the views are of more photos than are trained on.
         resume: continue the run in `work` after its last complete epoch.
         on_epoch_end: called with each epoch's record, after its state is on disk.
         progress: called after each step with the steps done and the steps of the whole run.
 
     Raises:
-        SettingsError: mixing is asked for, there are too few views, or the loss became infinite.
+        SettingsError: there are too few views, or the loss became infinite.
         CheckpointError: `work` has another run, or its checkpoints are damaged.
         OutputError: `work` has a run and `resume` was not asked for; or it cannot be written.
     """
-    if settings.mixup_alpha or settings.cutmix_alpha or len(views) < 2:
-        raise SettingsError(f"expected two views or more and neither mixup nor cutmix, got {len(views)} views")
+    if len(views) < 2:
+        raise SettingsError(f"expected two views or more, got {len(views)}")
     classes = int(network.output["logits"].shape[-1])
     with prepared_for_training(network, settings, seed=seed):
         run = Run(
             trainer=Trainer(network, settings),
-            batches=ViewBatches(
-                views, np.arange(len(train)) if rows is None else rows, train, classes, settings, seed, plain_share
-            ),
+            batches=ViewBatches(train, classes, settings, seed, views, plain_share),
             validate=partial(_validate, network, val, seen, settings),
             folder=RunFolder(work),
             identity=describe_run(network, train, val, settings, spec=spec, seed=seed)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from binsight.training.fine_tune.averaging import Weights
 from binsight.training.fine_tune.batches import Batch
 from binsight.training.fine_tune.devices import compute_in_bfloat16, find_gpus
-from binsight.training.fine_tune.layers import find_layers, layer_depths, rate_factors
+from binsight.training.fine_tune.layers import find_layers, frozen_layers
 from binsight.training.fine_tune.optimizer import FineTuneOptimizer
 from binsight.training.fine_tune.settings import FineTuneSettings
 
@@ -25,21 +25,12 @@ class Trainer:
 
     Args:
         network: from `build_network`, with its layers frozen as wanted; it is compiled here.
-        settings: rates, decay, pull, running mean, weight of the second head.
+        settings: decay, running mean, weight of the second head.
     """
 
     def __init__(self, network: keras.Model, settings: FineTuneSettings) -> None:
         self._network = network
-        factors, depths = rate_factors(network, settings), layer_depths(network)
-        layers = [layer for layer in find_layers(network) if layer.weights]
-        by_variable = {id(v): layer.path for layer in layers for v in layer.weights}
-        paths = [by_variable[id(v)] for v in network.trainable_variables]
-        self._optimizer = FineTuneOptimizer(
-            [factors[path] for path in paths],
-            [settings.start_regularisation if path in depths else 0.0 for path in paths],
-            weight_decay=settings.weight_decay,
-            ema_decay=settings.ema_decay,
-        )
+        self._optimizer = FineTuneOptimizer(weight_decay=settings.weight_decay, ema_decay=settings.ema_decay)
         losses: dict[str, Any] = {"logits": keras.losses.CategoricalCrossentropy(from_logits=True)}
         if "biodegradable_logit" in network.output:
             losses["biodegradable_logit"] = keras.losses.BinaryCrossentropy(from_logits=True)
@@ -102,12 +93,12 @@ def prepared_for_training(network: keras.Model, settings: FineTuneSettings, *, s
     """
     layers = list(find_layers(network))
     trainable = [layer.trainable for layer in layers]
-    factors = rate_factors(network, settings)
+    frozen = frozen_layers(network, settings)
     _seed(network, seed)
     is_mixed = settings.mixed_precision and bool(find_gpus())
     try:
         for layer in layers:
-            layer.trainable = layer.trainable and factors.get(layer.path, 1.0) > 0
+            layer.trainable = layer.trainable and layer.path not in frozen
         with compute_in_bfloat16(network) if is_mixed else contextlib.nullcontext():
             yield
     finally:

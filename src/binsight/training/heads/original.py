@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from binsight.predictor import run_in_order
+from binsight.settings import setting
 from binsight.training.augment.settings import AugmentSettings
 from binsight.training.heads.small_fit import FeatureSet, FitResult, fit_small_network, one_blas_thread
 from binsight.training.heads.small_network import SmallNetworkSettings
@@ -45,23 +46,14 @@ AUGMENTATIONS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class OriginalGrid:
-    """What is tried, and for how long.
+    """What is tried, and for how long."""
 
-    Attributes:
-        learning_rates: of Adam, without an inner layer.
-        inner_sizes: units of the inner layer.
-        dropouts: shares dropped behind it.
-        rate_epochs: of each learning rate.
-        size_epochs: of each inner size.
-        dropout_epochs: of each dropout.
-    """
-
-    learning_rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
-    inner_sizes: tuple[int, ...] = (10, 100, 500)
-    dropouts: tuple[float, ...] = (0.0, 0.2, 0.4, 0.5, 0.8)
-    rate_epochs: int = 10
-    size_epochs: int = 10
-    dropout_epochs: int = 20
+    learning_rates: tuple[float, ...] = setting((1e-4, 1e-3, 1e-2, 1e-1), "Rates of Adam to try.", low=1e-9)
+    inner_sizes: tuple[int, ...] = setting((10, 100, 500), "Sizes of the inner layer to try.", low=1)
+    dropouts: tuple[float, ...] = setting((0.0, 0.2, 0.4, 0.5, 0.8), "Dropouts to try.", low=0.0, high=0.95)
+    rate_epochs: int = setting(10, "Epochs for each rate.", low=1)
+    size_epochs: int = setting(10, "Epochs for each inner size.", low=1)
+    dropout_epochs: int = setting(20, "Epochs for each dropout.", low=1)
 
 
 @dataclass(frozen=True)

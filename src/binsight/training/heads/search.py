@@ -14,17 +14,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from binsight.errors import InputError
-from binsight.predictor import run_in_order
-from binsight.training.heads.linear import fit_categories
 from binsight.training.heads.small_fit import EpochRecord, FeatureSet, fit_small_network
 from binsight.training.heads.small_network import SmallNetworkSettings
 
@@ -38,7 +33,6 @@ __all__ = [
     "best_trial",
     "measure_importance",
     "open_study",
-    "search_penalty",
     "search_small_network",
     "study_faults",
     "trial_records",
@@ -209,64 +203,6 @@ def search_small_network(
 
     _run(study, score, seed=base.seed, trials=trials, timeout_s=timeout_s, progress=progress)
     return best_trial(study)
-
-
-def search_penalty(
-    study: optuna.Study,
-    views: Sequence[NDArray[np.float32]],
-    labels: NDArray[np.intp],
-    folds: NDArray[np.integer],
-    *,
-    penalties: Sequence[float],
-    workers: int = 1,
-    progress: Steps = lambda _done, _total: None,
-) -> float:
-    """The inverse penalty of a logistic regression with the best accuracy in cross-validation.
-
-    Args:
-        study: from `open_study`; penalties that it has already are not tried again.
-        views: `(n, d)` features of the photos as they are, and of further views of them, which are learnt from only.
-        labels: `(n,)`, 0 to C - 1.
-        folds: `(n,)`, the part of the cross-validation that each photo is judged in.
-        penalties: what is tried.
-        workers: folds in work at a time; leave one thread of the matrix library to each.
-        progress: called as penalties are finished.
-    """
-    import optuna  # noqa: PLC0415 - loaded already
-
-    wanted: dict[str, Any] = {
-        "inverse_penalty": optuna.distributions.FloatDistribution(min(penalties), max(penalties), log=True)
-    }
-    for done, penalty in enumerate(penalties):
-        progress(done, len(penalties))
-        # Asked anew each time: another process may have tried it by now.
-        if penalty not in {record.params["inverse_penalty"] for record in trial_records(study)}:
-            value = _cross_validate(views, labels, folds, penalty, workers)
-            trial = optuna.create_trial(params={"inverse_penalty": penalty}, distributions=wanted, value=value)
-            study.add_trial(trial)
-    progress(len(penalties), len(penalties))
-    return float(best_trial(study).params["inverse_penalty"])
-
-
-def _cross_validate(
-    views: Sequence[NDArray[np.float32]],
-    labels: NDArray[np.intp],
-    folds: NDArray[np.integer],
-    penalty: float,
-    workers: int,
-) -> float:
-    """The share of photos classified rightly by a model that was fitted without their fold."""
-
-    def judge(fold: int) -> int:
-        fit, judged = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        features = np.concatenate([view[fit] for view in views])
-        # A rare class may have all its photos in the fold that judges.
-        present, dense = np.unique(labels[fit], return_inverse=True)
-        model = fit_categories(features, np.tile(dense, len(views)), inverse_penalty=penalty)
-        predicted = present[model.logits(views[0][judged]).argmax(axis=1)]
-        return int(np.count_nonzero(predicted == labels[judged]))
-
-    return sum(run_in_order(judge, np.unique(folds).tolist(), workers=workers)) / len(labels)
 
 
 def measure_importance(study: optuna.Study) -> dict[str, float]:
