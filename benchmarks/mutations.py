@@ -116,8 +116,8 @@ MUTATIONS = (
     Mutation(
         "subspace fitted on val",
         "src/binsight/pipeline/assemble.py",
-        'fit_subspace(model.fitted.source.of_split("train"))',
-        'fit_subspace(model.fitted.source.of_split("val"))',
+        'fit_subspace(source.of_split("train"))',
+        'fit_subspace(source.of_split("val"))',
         (f"{_ASSEMBLED}::test_known_features_are_those_of_the_photos_that_were_learnt_from",),
     ),
     Mutation(
@@ -137,8 +137,8 @@ MUTATIONS = (
     Mutation(
         "copies judge the backbones that are compared",
         "src/binsight/pipeline/compare_backbones.py",
-        "cross_fit_folds(labels, photos.copies, folds=_FOLDS, seed=seed)",
-        "cross_fit_folds(labels, None, folds=_FOLDS, seed=seed)",
+        "np.arange(len(photos)) if photos.copies is None else photos.copies",
+        "np.arange(len(photos))",
         ("tests/pipeline/test_compare_backbones.py::test_copies_are_kept_in_one_part_and_counted_once",),
     ),
     Mutation(
@@ -165,20 +165,20 @@ MUTATIONS = (
     Mutation(
         "best without augmentation, views",
         "src/binsight/pipeline/tail.py",
-        "        run.config.augmentation(),\n",
-        "        type(run.config.augmentation())(),\n",
+        "        run.config.augment,\n",
+        '        run.config.augment.of("none"),\n',
         (f"{_TUNED}::test_the_last_part_is_trained_on_views",),
     ),
     Mutation(
         "best without augmentation, photos",
         "src/binsight/pipeline/config.py",
-        "replace(self.fine_tune_settings(), augment=self.augmentation())",
-        "replace(self.fine_tune_settings(), augment=AugmentSettings())",
+        "for n in names}, augment=self.augment)",
+        "for n in names}, augment=AugmentSettings())",
         (f"{_TUNED}::test_the_whole_backbone_is_trained_on_altered_photos",),
     ),
     Mutation(
         "best without dropout",
-        "src/binsight/pipeline/tuned.py",
+        "src/binsight/pipeline/trainable.py",
         "dropout=dropout,",
         "dropout=0.0,",
         (
@@ -187,18 +187,18 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "backgrounds from held-out photos",
-        "recipes/waste8/fine_tuned_lite0.py",
-        "k, self.rows.tolist())",
-        "k, range(len(self.all)))",
-        ("tests/recipes/test_fine_tuned_lite0.py",),
+        "held-out photos are trained on, and made backgrounds of",
+        "src/binsight/pipeline/data.py",
+        "return split_of | held |",
+        'return dict.fromkeys(held, "train") | split_of |',
+        ("tests/pipeline/test_data.py::test_a_source_is_held_out_of_train_and_val",),
     ),
     Mutation(
-        "backgrounds from any photo",
-        "src/binsight/training/fine_tune/activations.py",
-        "photos[others[int(rng.integers(len(others)))]]",
-        "photos[int(rng.integers(len(photos)))]",
-        ("tests/training/fine_tune/test_activations.py::test_photos_are_put_before_those_that_are_named_only",),
+        "a seed begins where the one before ended",
+        "src/binsight/pipeline/tuned.py",
+        "            network.model.set_weights(start)\n",
+        "",
+        (f"{_TUNED}::test_several_seeds_are_trained_from_one_start_and_averaged",),
     ),
     Mutation(
         "parallel trials draw the same",

@@ -68,7 +68,7 @@ def test_nothing_left_is_refused_with_what_there_is():
     """And where nothing says a licence, with where it is to be said."""
     with pytest.raises(DatasetError, match="no photo is under cc0; there are 2 'MIT'; 1 'ask me'"):
         keep_licensed(_dataset(**{"MIT": 2, "ask me": 1}), ["cc0"])
-    with pytest.raises(DatasetError, match=r"3 'not stated' .*in the column licence"):
+    with pytest.raises(DatasetError, match=r"3 'not stated'; .*in the column licence"):
         keep_licensed(_dataset(**{"": 3}), ["mit"])
 
 

@@ -224,7 +224,7 @@ def test_what_judges_besides_is_measured(run, photos, tmp_path, reporter, monkey
     assert any(line.startswith("elsewhere: ") and " of 13 photos" in line for line in reporter.lines)
     assert result.manifest.training["chosen_on_val"] == "Every setting"
     record = read_calibration(load_bundle(result.bundle))
-    assert record.seen["chosen"] == record.seen["calibrated"]
+    np.testing.assert_array_equal(record.photos["chosen"], record.photos["calibrated"])
 
 
 def test_a_file_for_the_card_that_is_not_there_shows_at_once(run, tmp_path):

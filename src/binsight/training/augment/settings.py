@@ -63,7 +63,7 @@ class AugmentSettings:
     downscale: float = setting(0.0, "Share of photos that are shrunk and enlarged again.", low=0, high=1)
     downscale_factor: float = setting(3.0, "Largest factor.", low=1, high=16)
     jpeg: float = setting(0.0, "Share of photos that are compressed again.", low=0, high=1)
-    jpeg_quality: Range = setting((30, 90), "Range of the quality.", low=1, high=95, pair=True)
+    jpeg_quality: Range = setting((30.0, 90.0), "Range of the quality.", low=1, high=95, pair=True)
     erase: float = setting(0.0, "Share of photos of which a rectangle is covered.", low=0, high=1)
     erase_area: Range = setting(
         (0.02, 0.2), "Range of its area, as a share of the picture.", low=0, high=0.9, pair=True
@@ -87,7 +87,7 @@ STRENGTHS: Final[Mapping[str, AugmentSettings]] = MappingProxyType(
             brightness=0.2,
             contrast=0.2,
             saturation=0.2,
-            hue=8,
+            hue=8.0,
         ),
         "strong": AugmentSettings(
             crop_scale=(0.3, 1.0),
@@ -95,25 +95,25 @@ STRENGTHS: Final[Mapping[str, AugmentSettings]] = MappingProxyType(
             flip_horizontal=0.5,
             flip_vertical=0.1,
             warp=0.5,
-            rotation=30,
-            shear=10,
+            rotation=30.0,
+            shear=10.0,
             zoom=(0.75, 1.25),
             translation=0.1,
             colour=0.9,
             brightness=0.4,
             contrast=0.4,
             saturation=0.5,
-            hue=20,
+            hue=20.0,
             white_balance=0.12,
             grayscale=0.05,
             blur=0.15,
             blur_radius=2.0,
             noise=0.15,
-            noise_level=15,
+            noise_level=15.0,
             downscale=0.15,
             downscale_factor=3.0,
             jpeg=0.2,
-            jpeg_quality=(25, 85),
+            jpeg_quality=(25.0, 85.0),
             erase=0.2,
             erase_area=(0.02, 0.2),
             background=0.5,
