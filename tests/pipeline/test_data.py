@@ -230,14 +230,14 @@ def sources(tmp_path):
     for name in ("red", "green", "blue"):
         for i in range(20):
             who = ("ann", "CC BY 4.0", "Ann | Arbor") if i % 2 else ("bob", "", "")
-            rows.append((f"{name}/{i}.png", name, "val" if i < 8 else "train", *who))
+            rows.append((f"{name}/{i}.png", name, "val" if i < 10 else "train", *who))
     return _manifest(root, rows)
 
 
 def test_a_source_is_held_out_of_train_and_val(sources, prepare):
     """It is measured by itself; one that there is not is refused, with what was meant."""
     data = prepare(sources, hold_out=("bob",))
-    assert {name: len(split) for name, split in data.splits.items()} == {"train": 18, "val": 12, "held out: bob": 30}
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 15, "val": 15, "held out: bob": 30}
     with pytest.raises(DatasetError, match=r"no photos of the source bop in train or val; did you mean bob\?"):
         prepare(sources, hold_out=("bop", "ann"))
 
@@ -245,10 +245,11 @@ def test_a_source_is_held_out_of_train_and_val(sources, prepare):
 def test_only_photos_under_the_wanted_licences_are_used(sources, prepare, reporter):
     """The others are told; the record says whose the rest are."""
     data = prepare(sources, licences=("cc-by",))
-    assert {name: len(split) for name, split in data.splits.items()} == {"train": 18, "val": 12}
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 15, "val": 15}
     (source,) = data.record["sources"]
     assert source == {"source": "ann", "licence": "CC BY 4.0", "attribution": "Ann | Arbor", "photos": 30}
     assert any("30 of 60 photos are under cc-by; there are" in line for line in reporter.lines)
+    assert data.taxonomy.ids == ("blue", "green", "red")
     with pytest.raises(DatasetError, match=r"no photo is under mit; there are 30 'not stated'; 30 'CC BY 4\.0'"):
         prepare(sources, licences=("mit",))
 
@@ -303,3 +304,12 @@ def test_outliers_are_kept_apart(tmp_path, photos, prepare, reporter):
     assert data.record["photos"]["outliers"] == 6
     assert data.sha256 != before.sha256
     assert any("1 photos cannot be read" in line for line in reporter.lines)
+
+
+def test_a_class_without_a_photo_under_the_wanted_licences_is_not_learnt(sources, prepare, reporter):
+    """Without a taxonomy too; the command says so."""
+    text = sources.read_text().splitlines()
+    sources.write_text("\n".join(line for line in text if not (line.startswith("red") and "CC BY" in line)) + "\n")
+    data = prepare(sources, licences=("cc-by",))
+    assert data.taxonomy.ids == ("blue", "green")
+    assert any("no photos of red: the model will not know them" in line for line in reporter.lines)

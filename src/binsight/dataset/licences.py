@@ -18,7 +18,7 @@ from binsight.dataset.samples import Dataset, Sample
 from binsight.errors import DatasetError, SettingsError
 from binsight.settings import suggest
 
-__all__ = ["NOT_STATED", "keep_licensed", "licence_names", "licence_of"]
+__all__ = ["NOT_STATED", "keep_licensed", "licence_faults", "licence_names", "licence_of"]
 
 NOT_STATED: Final = "not stated"
 
@@ -56,6 +56,12 @@ def licence_names(text: str) -> tuple[str, ...]:
     return tuple(name for name in found if name)
 
 
+def licence_faults(wanted: Sequence[str]) -> list[str]:
+    """Which of the wanted are no licences that are known, and what may have been meant."""
+    unknown = [text for text in wanted if not licence_names(text)]
+    return [f"data.licences: no licence {text!r} is known; {suggest(text, _FAMILIES)}" for text in unknown]
+
+
 def keep_licensed(dataset: Dataset, wanted: Sequence[str]) -> tuple[Dataset, tuple[str, ...]]:
     """The photos under one of the wanted licences, and what a person should be told of the others.
 
@@ -69,10 +75,8 @@ def keep_licensed(dataset: Dataset, wanted: Sequence[str]) -> tuple[Dataset, tup
     """
     if not wanted:
         return dataset, ()
-    if unknown := [text for text in wanted if not licence_names(text)]:
-        raise SettingsError(
-            "; ".join(f"data.licences: no licence {text!r} is known; {suggest(text, _FAMILIES)}" for text in unknown)
-        )
+    if faults := licence_faults(wanted):
+        raise SettingsError("; ".join(faults))
     names = {name for text in wanted for name in licence_names(text)}
     kept = dataset.where(lambda s: any(_is_under(own, names) for own in licence_names(licence_of(s))))
     if len(kept) == len(dataset):

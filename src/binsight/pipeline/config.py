@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Final
 
+from binsight.dataset.licences import licence_faults
 from binsight.errors import SettingsError
 from binsight.imaging import PreprocessSpec
 from binsight.pipeline.calibrate import ReviewTargets
@@ -320,6 +321,7 @@ def config_faults(config: TrainConfig) -> list[str]:
 def _combined_faults(config: TrainConfig) -> Iterator[str]:
     """What is wrong with values that are each allowed by themselves."""
     data, tuned = config.data, config.fine_tune
+    yield from licence_faults(data.licences)
     if data.val <= 0 or data.val + data.test >= 1:
         yield (f"data: expected a share for val, and some left for train, got val {data.val:g} and test {data.test:g}")
     if tuned.head_views > tuned.views:

@@ -122,7 +122,7 @@ def prepare_data(
     """
     is_open = dataset.taxonomy is None
     dataset, notes = keep_licensed(dataset, config.licences)
-    taxonomy = _present(dataset, dataset.taxonomy, reporter) if dataset.taxonomy else open_taxonomy(dataset)
+    taxonomy = _present(dataset, dataset.taxonomy or open_taxonomy(dataset), reporter)
     more = read_labelled(config.also, taxonomy, workers=workers)
     more, others = keep_licensed(more, config.licences) if len(more) else (more, ())
     for note in (*notes, *more.notes, *others):
