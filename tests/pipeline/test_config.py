@@ -82,6 +82,7 @@ def test_all_faults_are_reported_together(tmp_path):
         ({"val": "0.6", "test": "0.5"}, "some left for train"),
         ({"val": "0"}, "a share for val"),
         ({"tuning-dropout": "0.5,0.1"}, "two rising numbers"),
+        ({"fine-tune-average": "0"}, "a share above 0 among them; --no-fine-tune leaves"),
         ({"fine-tune-head-views": "9"}, "no more than there are views, 8, got 9"),
         ({"licences": "mit,cc-buy", "val": "0"}, "'cc-buy' is known; did you mean cc-by.*a share for val"),
         ({"epochs": "0"}, "--epochs: expected a whole number from 1"),

@@ -324,6 +324,8 @@ def _combined_faults(config: TrainConfig) -> Iterator[str]:
     yield from licence_faults(data.licences)
     if data.val <= 0 or data.val + data.test >= 1:
         yield (f"data: expected a share for val, and some left for train, got val {data.val:g} and test {data.test:g}")
+    if tuned.enabled and not any(tuned.average):
+        yield "fine_tune.average: expected a share above 0 among them; --no-fine-tune leaves the backbone as it is"
     if tuned.head_views > tuned.views:
         yield f"fine_tune.head_views: expected no more than there are views, {tuned.views}, got {tuned.head_views}"
 

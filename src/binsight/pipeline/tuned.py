@@ -186,7 +186,7 @@ def _train_on_photos(run: Run, network: Network, photos: Photos, seed: int, fold
         seed=seed,
         resume=True,
         on_epoch_end=_on_epoch_end(run, folder),
-        progress=run.reporter.stage("Fine-tuning"),
+        progress=run.reporter.stage(f"Fine-tuning, seed {seed}"),
         workers=run.workers,
     )
 
@@ -208,7 +208,7 @@ def _train_on_views(run: Run, network: Network, photos: Photos, seed: int, folde
         seed=seed,
         resume=True,
         on_epoch_end=_on_epoch_end(run, folder),
-        progress=run.reporter.stage("Fine-tuning"),
+        progress=run.reporter.stage(f"Fine-tuning, seed {seed}"),
     )
 
 
@@ -253,7 +253,7 @@ def _stage(key: str, seed: int) -> str:
 
 def _mean_of(key: str, seeds: tuple[int, ...]) -> str:
     """What the name of an average over seeds begins with."""
-    return f"tuned-{key}-of-{'-'.join(map(str, seeds))}"
+    return f"tuned-{key}-of-{key_of(seeds)}"
 
 
 def _heads_name(stem: str, share: float) -> str:
