@@ -124,3 +124,10 @@ def test_a_pair_is_two_rising_numbers(value):
     with pytest.raises(SettingsError, match=r"part\.size: expected two rising numbers from 0\.1 to 1, got "):
         check_section(Ranges(value), "part")
     check_section(Ranges((0.5, 0.5)), "part")
+
+
+def test_an_empty_list_on_the_command_line_is_refused():
+    """Where no value means everything, an empty variable in a script would."""
+    for text in ("", " ", ",", " , "):
+        with pytest.raises(SettingsError, match="--part-names: expected text or several, separated by commas, got "):
+            parse_text(OPTIONS["names"], text)

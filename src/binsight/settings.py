@@ -201,8 +201,10 @@ def parse_text(option: Option, text: str) -> Any:
     try:
         values = tuple(_parse_one(option.kind, part) for part in parts if part or not option.is_tuple)
     except (ValueError, KeyError):
+        values = ()
+    if not values:  # none: an empty variable in a script, which must not mean "all"
         wanted = _KINDS[option.kind] + (" or several, separated by commas" if option.is_tuple else "")
-        raise SettingsError(f"--{option.flag}: expected {wanted}, got {text!r}") from None
+        raise SettingsError(f"--{option.flag}: expected {wanted}, got {text!r}")
     return values if option.is_tuple else values[0]
 
 

@@ -30,7 +30,7 @@ from binsight.training.fine_tune.trainer import Trainer, prepared_for_training
 from binsight.training.fine_tune.validation import Validation, validate
 from binsight.training.photos import LabelledPhotos, PhotoStore, decode_for_augmentation
 
-__all__ = ["FineTuneResult", "Run", "fine_tune"]
+__all__ = ["FineTuneResult", "FineTuneRun", "fine_tune"]
 
 _VALIDATION_SHARE = 0.2  # of the memory for pixels
 
@@ -124,7 +124,7 @@ def fine_tune(
     with prepared_for_training(network, settings, seed=seed):
         trained = PhotoStore(train.paths, for_training, budget=round((1 - _VALIDATION_SHARE) * memory))
         validated = PhotoStore(val.paths, for_validation, budget=round(_VALIDATION_SHARE * memory))
-        run = Run(
+        run = FineTuneRun(
             trainer=Trainer(network, settings),
             batches=TrainingBatches(train, classes, settings, seed, trained, spec, workers),
             validate=partial(
@@ -156,7 +156,7 @@ def _check_photos(network: keras.Model, train: LabelledPhotos, val: LabelledPhot
 
 
 @dataclass(eq=False)
-class Run:
+class FineTuneRun:
     """A run under way: what its epochs add to, and what a checkpoint keeps."""
 
     trainer: Trainer

@@ -17,7 +17,7 @@ from binsight.training.fine_tune.activations import Activations
 from binsight.training.fine_tune.batches import Batch, EpochBatches
 from binsight.training.fine_tune.checkpoint import RunFolder
 from binsight.training.fine_tune.history import OnEpochEnd
-from binsight.training.fine_tune.loop import FineTuneResult, Run
+from binsight.training.fine_tune.loop import FineTuneResult, FineTuneRun
 from binsight.training.fine_tune.run_identity import describe_run
 from binsight.training.fine_tune.settings import FineTuneSettings
 from binsight.training.fine_tune.trainer import Trainer, prepared_for_training
@@ -99,7 +99,7 @@ def fine_tune_tail(
         raise SettingsError(f"expected two views or more, got {len(views)}")
     classes = int(network.output["logits"].shape[-1])
     with prepared_for_training(network, settings, seed=seed):
-        run = Run(
+        run = FineTuneRun(
             trainer=Trainer(network, settings),
             batches=ViewBatches(train, classes, settings, seed, views, plain_share),
             validate=partial(_validate, network, val, seen, settings),

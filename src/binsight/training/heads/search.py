@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from binsight.errors import InputError
-from binsight.training.heads.small_fit import EpochRecord, FeatureSet, fit_small_network
+from binsight.training.heads.small_fit import FeatureSet, FitEpoch, fit_small_network
 from binsight.training.heads.small_network import SmallNetworkSettings
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def search_small_network(
     def score(trial: optuna.Trial) -> float:
         settings = _suggest(trial, space, base)
 
-        def report(record: EpochRecord) -> None:
+        def report(record: FitEpoch) -> None:
             trial.report(record.val_accuracy, record.epoch)
             if trial.should_prune():
                 raise _pruned()

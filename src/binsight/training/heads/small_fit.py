@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from binsight.training.heads.linear import Heads
 from binsight.training.heads.small_network import SmallNetwork, SmallNetworkSettings
 
-__all__ = ["EpochRecord", "FeatureSet", "FitResult", "fit_small_network", "one_blas_thread"]
+__all__ = ["FeatureSet", "FitEpoch", "FitResult", "fit_small_network", "one_blas_thread"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class FeatureSet:
 
 
 @dataclass(frozen=True, slots=True)
-class EpochRecord:
+class FitEpoch:
     """How training stood after one epoch, counted from 1. The loss is the mean over the epoch's batches."""
 
     epoch: int
@@ -65,8 +65,8 @@ class FitResult:
     """
 
     heads: Heads
-    history: tuple[EpochRecord, ...]
-    best: EpochRecord
+    history: tuple[FitEpoch, ...]
+    best: FitEpoch
 
 
 def fit_small_network(
@@ -77,7 +77,7 @@ def fit_small_network(
     settings: SmallNetworkSettings,
     start: Heads | None = None,
     keep: Literal["best", "last"] = "best",
-    on_epoch_end: Callable[[EpochRecord], None] = lambda _record: None,
+    on_epoch_end: Callable[[FitEpoch], None] = lambda _record: None,
 ) -> FitResult:
     """Train a small network; by default its best epoch is kept, as a checkpoint on the validation accuracy would.
 
@@ -96,11 +96,11 @@ def fit_small_network(
         network.load(start)
     weights = _class_weights(train.labels, classes) if settings.balanced else None
     generator = np.random.default_rng([settings.seed, 1])
-    history: list[EpochRecord] = []
+    history: list[FitEpoch] = []
     best, heads = None, network.heads()
     for epoch in range(1, settings.epochs + 1):
         loss = _run_epoch(network, train, weights, settings.batch_size, generator)
-        record = EpochRecord(epoch, loss, *network.evaluate(val.upright, val.labels, val.biodegradable))
+        record = FitEpoch(epoch, loss, *network.evaluate(val.upright, val.labels, val.biodegradable))
         history.append(record)
         if keep == "last" or best is None or record.val_accuracy > best.val_accuracy:
             best, heads = record, network.heads()
