@@ -302,6 +302,7 @@ def test_outliers_are_kept_apart(tmp_path, photos, prepare, reporter):
         name: len(split) for name, split in before.splits.items()
     }
     assert data.record["photos"]["outliers"] == 6
+    assert data.record["sources"][-1] == {"source": "strange", "licence": "not stated", "attribution": "", "photos": 6}
     assert data.sha256 != before.sha256
     assert any("1 photos cannot be read" in line for line in reporter.lines)
 

@@ -73,8 +73,9 @@ def adapted_card(before: str, result: Adaptation) -> str:
 
 def _without_front_matter(card: str) -> str:
     """A card without the YAML before it, whose figures are those of the old model."""
-    before, line, after = card.removeprefix("---\n").partition("\n---\n")
-    return after.lstrip("\n") if line and len(before) < len(card) - len(after) - len(line) else card
+    if not card.startswith("---\n"):
+        return card
+    return card.partition("\n---\n")[2].lstrip("\n") or card
 
 
 def as_share(interval: Interval) -> str:

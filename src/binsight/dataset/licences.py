@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Container, Sequence
+from pathlib import Path
 from typing import Final
 
 from binsight.dataset.samples import Dataset, Sample
@@ -88,7 +89,8 @@ def keep_licensed(dataset: Dataset, wanted: Sequence[str]) -> tuple[Dataset, tup
     )
     if not len(kept):
         advice = "; a manifest says it in the column licence" if set(there) == {NOT_STATED} else ""
-        raise DatasetError(f"{dataset.root}: no photo is under {', '.join(wanted)}; there are {listed}{advice}")
+        where = "" if dataset.root == Path() else f"{dataset.root}: "
+        raise DatasetError(f"{where}no photo is under {', '.join(wanted)}; there are {listed}{advice}")
     return kept, (f"{len(kept):,} of {len(dataset):,} photos are under {', '.join(wanted)}; there are {listed}",)
 
 

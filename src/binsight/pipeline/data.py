@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ def prepare_data(
     added = frozenset(s.path for s in more)
     dataset = replace(dataset, samples=(*dataset.samples, *more.samples))
     rows = [[s.path, s.class_id, s.split, s.sha256, s.error] for s in dataset]
-    key = key_of("data", rows, asdict(replace(config, allow_leakage=False)), seed)
+    key = key_of("data", rows, asdict(replace(config, allow_leakage=False, outliers=())), seed)
     plan = work.recall("data", key)
     if plan is None:
         sound = dataset.sound()
@@ -156,8 +156,9 @@ def _with_outliers(data: PreparedData, config: DataConfig, reporter: Reporter, w
         reporter.say(note)
     digest = hashlib.sha256("\n".join([data.sha256, *(str(s.sha256) for s in found)]).encode()).hexdigest()
     photos = {**data.record["photos"], "outliers": len(found)}
-    outliers = tuple(found.file(s) for s in found)
-    return replace(data, outliers=outliers, sha256=digest, record={**data.record, "photos": photos})
+    sources = [*data.record["sources"], *_describe_sources(found)]
+    record = {**data.record, "photos": photos, "sources": sources}
+    return replace(data, outliers=tuple(found.file(s) for s in found), sha256=digest, record=record)
 
 
 def thin_classes(data: PreparedData) -> Iterator[str]:
@@ -327,17 +328,19 @@ def _assemble(dataset: Dataset, taxonomy: Taxonomy, is_open: bool, plan: Mapping
             digest.update(f"{name} {sample.class_id} {sample.sha256}  {sample.path}\n".encode())
     _check_splits(splits, taxonomy, dataset.root)
     photos = {name: len(found) for name, found in splits.items()}
-    sources = Counter(_described_source(by_path[path]) for path, name, _ in plan["rows"] if name in ("train", "val"))
-    told = [{**dict(source), "photos": count} for source, count in sources.most_common()]
-    record = {**plan["record"], "photos": photos, "sources": told}
+    sources = _describe_sources(by_path[path] for path, name, _ in plan["rows"] if name in ("train", "val"))
+    record = {**plan["record"], "photos": photos, "sources": sources}
     return PreparedData(taxonomy, is_open, dataset.root, splits, digest.hexdigest(), record)
 
 
-def _described_source(sample: Sample) -> tuple[tuple[str, str], ...]:
-    """What the manifest says of where a photo comes from."""
-    extra = sample.extra
-    attribution = next((extra[key] for key in _ATTRIBUTION if extra.get(key)), "")
-    return (("source", extra.get("source", "")), ("licence", licence_of(sample)), ("attribution", attribution))
+def _describe_sources(samples: Iterable[Sample]) -> list[dict[str, Any]]:
+    """What manifests say of where photos come from, the most frequent first."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for sample in samples:
+        attribution = next((sample.extra[key] for key in _ATTRIBUTION if sample.extra.get(key)), "")
+        found[sample.extra.get("source", ""), licence_of(sample), attribution] += 1
+    names = ("source", "licence", "attribution", "photos")
+    return [dict(zip(names, (*source, count), strict=True)) for source, count in found.most_common()]
 
 
 def _check_splits(splits: Mapping[str, Split], taxonomy: Taxonomy, root: Path) -> None:
