@@ -181,16 +181,23 @@ def _drops(network, shape):
 def test_the_last_part_is_trained_on_views(photos, tmp_path, reporter, monkeypatch):
     """The real backbone, but for one block frozen; the views are gone afterwards, the weights are in the bundle.
 
-    The preset alters photos, and drops some of what the heads see.
+    The preset alters photos, and drops some of what the heads see; the heads that it starts from saw altered ones too.
     """
     monkeypatch.setattr(tuned, "_accuracy", lambda _run, fitted: float("tuned" in fitted.source.path.name))
     calls = _spy(monkeypatch, tail, "fine_tune_tail")
-    flags = {"fine-tune-views": "2", "fine-tune-frozen-share": "1", "epochs": "1", "fine-tune-average": "0.5"}
+    flags = {"fine-tune-views": "2", "fine-tune-frozen-share": "1", "epochs": "1", "fine-tune-average": "0.5",
+             "fine-tune-head-views": "1"}  # fmt: skip
     config = resolve_config(flags={**WITH_AUGMENTATION, **flags})
     places = places_beside(tmp_path / "mine")
     result = train(scan(photos, taxonomy=COLOURS), config, places, workers=2, reporter=reporter)
     assert BACKBONE_FILE in result.manifest.files
     assert result.manifest.training["fine_tuning"]["trained"] == "the backbone behind blocks_14_add"
+    assert "the heads, fitted on 1 altered views" in result.manifest.training["fine_tuning"]["summary"]
+    kept = (next((tmp_path / "mine.work").glob(name)) for name in ("heads-*.npz", "tuned-*-seed-*.npz"))
+    plainly, start = (dict(np.load(path)) for path in kept)
+    heads = [array for name, array in start.items() if name.startswith("start.") and array.shape == (1280, 3)]
+    assert len(heads) == 1
+    assert not np.allclose(heads[0], plainly["categories.weight"], atol=1e-4)
     assert not (tmp_path / "mine.work" / "activations").exists()
     assert "First layers: train, view 3" in reporter.stages
     assert verify_bundle(result.bundle) == []
@@ -217,36 +224,28 @@ def test_the_whole_backbone_is_trained_on_altered_photos(run, monkeypatch):
     assert _drops(network, (*spec.size, 3))
 
 
-def test_several_seeds_are_trained_from_one_start_and_averaged(photos, tmp_path, reporter):
+def test_several_seeds_are_trained_from_one_start_and_averaged(run, tmp_path):
     """The weights are the mean of what each reached, half of it with the start; each is measured by itself, too.
 
-    The real backbone, but for its last block frozen; the heads that all start from saw altered photos. Photos of none
-    of the classes are seen, and change what comes out.
+    Photos of none of the classes are among those that are trained on.
     """
     strange = make_photos(tmp_path / "strange", each=2, start=900)
-    flags = {"fine-tune-views": "2", "fine-tune-frozen-share": "0.95", "epochs": "1", "fine-tune-average": "0.5",
-             "fine-tune-head-views": "1", "seeds": "3,4", "fine-tune-keep": "last", "evaluate-noise": "yes",
-             "outliers": str(strange)}  # fmt: skip
-    config = resolve_config(flags={**WITH_AUGMENTATION, **flags})
-    result = train(
-        scan(photos, taxonomy=COLOURS), config, places_beside(tmp_path / "mine"), workers=2, reporter=reporter
-    )
+    flags = {"fine-tune-average": "0.5", "seeds": "3,4", "fine-tune-keep": "last", "epochs": "1",
+             "evaluate-noise": "yes", "outliers": str(strange)}  # fmt: skip
+    result = run(flags=flags)
     training = result.manifest.training
     assert set(training["seeds"]) == {"3", "4"}
     assert {"accuracy", "accepted_share_cross_fitted", "noise: reviewed_share"} <= set(training["seeds"]["3"])
     assert training["photos"]["outliers"] == 6
     assert "chosen_on_val" not in training  # one share, and the last epoch
     assert "with 2 seeds" in training["fine_tuning"]["summary"]
-    card = (result.bundle / "card.md").read_text()
-    assert "The trainings with the seeds 3, 4 by themselves" in card
-    kept = [dict(np.load(path)) for path in sorted((tmp_path / "mine.work").glob("tuned-*-seed-*.npz"))]
-    first, second = kept
+    assert "The trainings with the seeds 3, 4 by themselves" in (result.bundle / "card.md").read_text()
+    first, second = (dict(np.load(path)) for path in sorted((tmp_path / "mine.work").glob("tuned-*-seed-*.npz")))
     starts = [name for name in first if name.startswith("start.")]
     assert all((first[name] == second[name]).all() for name in starts)
     assert any((first[f"tuned.{i}"] != second[f"tuned.{i}"]).any() for i in range(len(starts)))
-    head = next(i for i in range(len(starts)) if first[f"start.{i}"].shape == (1280, 3))
+    bundle = load_bundle(result.bundle)
+    constants = {c.name: to_array(c) for c in load_from_string(bundle.read_model()).graph.initializer}
+    (head,) = (i for i in range(len(starts)) if first[f"start.{i}"].shape == constants["logits.weight"].shape == (3, 3))
     mean = (2 * first[f"start.{head}"] + first[f"tuned.{head}"] + second[f"tuned.{head}"]) / 4
-    constants = {
-        c.name: to_array(c) for c in load_from_string(load_bundle(result.bundle).read_model()).graph.initializer
-    }
     np.testing.assert_allclose(constants["logits.weight"], mean, rtol=1e-5, atol=1e-7)
