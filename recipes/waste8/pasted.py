@@ -13,9 +13,9 @@ from photographers import Photos
 from PIL import Image, ImageFilter
 
 from binsight.imaging import PreprocessSpec, prepare_photo
-from binsight.training.augment import augment_photo
-from binsight.training.augment_settings import augment_strength
-from binsight.training.backgrounds import find_foreground, make_backdrop
+from binsight.training.augment.backgrounds import find_foreground, make_backdrop
+from binsight.training.augment.photo import augment_photo
+from binsight.training.augment.settings import augment_strength
 from binsight.training.photos import decode_for_augmentation, open_photo
 
 __all__ = ["SPEC", "ViewMaker"]

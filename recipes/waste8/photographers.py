@@ -18,7 +18,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from binsight.taxonomy import Taxonomy
 
@@ -105,31 +104,6 @@ def list_test(data: Path, taxonomy: Taxonomy) -> Photos:
     classes, sources = (np.array([row[name] for row in rows]) for name in ("class", "source"))
     labels = np.array([taxonomy.index(name) for name in classes.tolist()])
     return Photos([data / row["path"] for row in rows], classes, labels, sources, np.full(len(rows), "test"))
-
-
-def write_noise(folder: Path) -> list[Path]:
-    """Write pictures without any object, ten of each kind, always the same; gives their paths.
-
-    The kinds are random pixels, random grey pixels, a dark frame with grain, and random squares of 4 and of 16 pixels.
-    """
-    rng = np.random.default_rng(0)
-    side, paths = 256, []
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(10):
-        blocks = {
-            n: rng.integers(0, 256, (side // n, side // n, 3)).repeat(n, axis=0).repeat(n, axis=1) for n in (4, 16)
-        }
-        pictures = {
-            "pixels": rng.integers(0, 256, (side, side, 3)),
-            "grey": rng.integers(0, 256, (side, side, 1)).repeat(3, axis=2),
-            "dark": np.clip(rng.normal(10, 8, (side, side, 3)), 0, 255),
-            "squares-4": blocks[4],
-            "squares-16": blocks[16],
-        }
-        for kind, picture in pictures.items():
-            paths.append(folder / f"{kind}-{number}.png")
-            Image.fromarray(picture.astype(np.uint8)).save(paths[-1])
-    return sorted(paths)
 
 
 def _waste8(data: Path) -> Iterator[tuple[str, str, str, str]]:

@@ -45,15 +45,15 @@ from written import Judge, print_by_source, write_model
 
 from binsight.bundle import load_bundle, resolve_bundle
 from binsight.taxonomy import Taxonomy, builtin_taxonomy
-from binsight.training.activations import Activations
-from binsight.training.averaging import Weights, interpolate
 from binsight.training.backbones import find_backbone
-from binsight.training.batches import Batch
-from binsight.training.fine_tune_settings import FineTuneSettings
-from binsight.training.fine_tune_tail import split_backbone
-from binsight.training.network import build_network
-from binsight.training.schedule import rate_share
-from binsight.training.trainer import Trainer, prepared_for_training
+from binsight.training.fine_tune.activations import Activations
+from binsight.training.fine_tune.averaging import Weights, interpolate
+from binsight.training.fine_tune.batches import Batch
+from binsight.training.fine_tune.network import build_network
+from binsight.training.fine_tune.schedule import rate_share
+from binsight.training.fine_tune.settings import FineTuneSettings
+from binsight.training.fine_tune.tail import split_backbone
+from binsight.training.fine_tune.trainer import Trainer, prepared_for_training
 
 DRAWN: Final = 5120  # photos per epoch
 PLAIN_SHARE, NONE_SHARE, TUNED_SHARE = 0.25, 0.14, 0.6

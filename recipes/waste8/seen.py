@@ -17,8 +17,8 @@ from rich.progress import track
 from binsight.bundle.runtime import open_graph
 from binsight.imaging import prepare_photo
 from binsight.predictor import available_cores, run_in_order
-from binsight.training.activations import Activations, cut_graph
-from binsight.training.efficientnet_lite import EFFICIENTNET_LITE, build_backbone, load_pretrained
+from binsight.training.backbones.efficientnet_lite import EFFICIENTNET_LITE, build_backbone, load_pretrained
+from binsight.training.fine_tune.activations import Activations, cut_graph
 from binsight.training.photos import open_photo
 
 __all__ = ["BACKBONE", "LAST_FROZEN", "VIEWS", "Seen"]

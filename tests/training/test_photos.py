@@ -9,8 +9,8 @@ from PIL import Image
 
 from binsight.errors import DatasetError, ImageError, InputError
 from binsight.imaging import PreprocessSpec, prepare_photo
-from binsight.training.augment import augment_photo
-from binsight.training.augment_settings import STRENGTHS
+from binsight.training.augment.photo import augment_photo
+from binsight.training.augment.settings import STRENGTHS
 from binsight.training.photos import LabelledPhotos, PhotoStore, decode_for_augmentation
 
 
