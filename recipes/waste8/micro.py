@@ -183,7 +183,9 @@ class Distillation:
             pictures = degrade_batch(view[rows], self.shape.size, rng)
             self.optimizer.learning_rate.assign(self._rate(epoch * steps + number, steps))
             losses.append(
-                self.step(normalise(pictures, self.shape.channels), targets[rows], self.weights[rows].astype(np.float32))
+                self.step(
+                    normalise(pictures, self.shape.channels), targets[rows], self.weights[rows].astype(np.float32)
+                )
             )
         return float(np.mean([float(loss) for loss in losses]))
 

@@ -234,9 +234,7 @@ def _fold(network: keras.Model, layer: Any) -> Layer:
         gain = gamma / np.sqrt(variance + EPSILON)
         kernel, bias = kernel * (gain[:, None] if depthwise else gain), beta - mean * gain
     stride = layer.strides[0]
-    return Layer(
-        kernel.astype(np.float32), bias.astype(np.float32), stride, depthwise, f"{layer.name}_relu6" in names
-    )
+    return Layer(kernel.astype(np.float32), bias.astype(np.float32), stride, depthwise, f"{layer.name}_relu6" in names)
 
 
 def compute(layers: Sequence[Layer], pictures: Any) -> Any:
