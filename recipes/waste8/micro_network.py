@@ -2,9 +2,9 @@
 
 A microcontroller's memory holds few channels at a time, and its interpreter is exact on few operators: convolutions,
 their depthwise kind, average pooling and reshaping. So of each block only the hidden channels that carry most are kept,
-and where a block adds its input to its output, that addition becomes part of its convolutions: `x = relu(x) - relu(-x)`,
-two hidden channels per channel of `x`, which the depthwise convolution lets through. A chain made this way gives what
-the pruned blocks would have given, and is trained as a whole from there.
+and where a block adds its input to its output, that addition becomes part of its convolutions: `x` is
+`relu(x) - relu(-x)`, two hidden channels per channel of `x`, which the depthwise convolution lets through. A chain made
+this way gives what the pruned blocks would have given, and is trained as a whole from there.
 
 References:
     Ding et al. 2021, arXiv 2101.03697 (branches that become part of a convolution); Molchanov et al. 2017, arXiv
