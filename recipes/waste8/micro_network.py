@@ -31,7 +31,8 @@ MEAN, SCALE = 127.0, 1 / 128
 """`(pixel - MEAN) * SCALE` is what the network sees: int8 of scale 1/128 and zero point -1 is then `pixel - 128`."""
 _MOMENTUM: Final = 0.98
 _CEILING: Final = 6.0  # of ReLU6
-_TAIL: Final = 99.9  # percentile of the carried values that stays below the ceiling
+_RIDGE: Final = 1e-3  # of the mean variance of the channels
+_MOST_PLACES: Final = 60_000
 _LUMA: Final = (0.299, 0.587, 0.114)  # Rec. ITU-R BT.601, as Pillow's mode L
 
 
@@ -77,16 +78,61 @@ def transplant(network: keras.Model, shape: Shape, pictures: NDArray[np.float32]
     """Give the network the weights of EfficientNet-Lite0's blocks, and the statistics it has on `pictures`."""
     donor = find_backbone(DONOR).build(size=shape.size)
     seen = (pictures if shape.channels == 3 else np.repeat(pictures, 3, axis=3)) / SCALE + MEAN
-    blocks = layer_blocks(EFFICIENTNET_LITE[DONOR])
-    moments = _hidden_moments(donor, [blocks[number + 1] for number, _ in shape.blocks], seen)
-    for (number, kept), moment in zip(shape.blocks, moments, strict=True):
-        _transplant_block(network, donor, blocks[number + 1], _strongest(donor, blocks[number + 1], moment, kept))
-    first = blocks[shape.blocks[0][0] + 1]
-    chosen = _strongest(donor, first, moments[0], shape.blocks[0][1])
-    kernel = donor.get_layer("conv_stem").get_weights()[0][..., chosen]
+    blocks = layer_blocks(EFFICIENTNET_LITE[DONOR])[1:-1]
+    moments = _hidden_moments(donor, [blocks[number] for number, _ in shape.blocks], seen)
+    chosen = [
+        _strongest(donor, blocks[number], moment, kept)
+        for (number, kept), moment in zip(shape.blocks, moments, strict=True)
+    ]
+    for (number, _), channels in zip(shape.blocks, chosen, strict=True):
+        _transplant_block(network, donor, blocks[number], channels)
+    kernel = donor.get_layer("conv_stem").get_weights()[0][..., chosen[0]]
     network.get_layer("stem").set_weights([kernel if shape.channels == 3 else kernel.sum(axis=2, keepdims=True)])
-    network.get_layer("stem_bn").set_weights([part[chosen] for part in donor.get_layer("conv_stem_bn").get_weights()])
+    norm = donor.get_layer("conv_stem_bn").get_weights()
+    network.get_layer("stem_bn").set_weights([part[chosen[0]] for part in norm])
+    ends = [number - 1 for number, _ in shape.blocks[1:]] + [_last_alike(blocks, shape.blocks[-1][0])]
+    for (number, _), end in zip(shape.blocks, ends, strict=True):
+        _refit_projection(network, donor, blocks[number], blocks[end], pictures, seen)
     _restate_norms(network, pictures)
+
+
+def _last_alike(blocks: Sequence[Sequence[Convolution]], number: int) -> int:
+    """The last block behind `number` that adds to what that one gives: the features are of the same kind."""
+    while number + 1 < len(blocks) and _carried(blocks[number + 1]):
+        number += 1
+    return number
+
+
+def _refit_projection(
+    network: keras.Model,
+    donor: keras.Model,
+    block: Sequence[Convolution],
+    end: Sequence[Convolution],
+    pictures: NDArray[np.float32],
+    seen: NDArray[np.float32],
+) -> None:
+    """Make a block's output, from the channels it has left, as near as can be to that of the donor behind block `end`.
+
+    Least squares over the places of all pictures, on what the network itself gives up to here: so later blocks make up
+    for what earlier ones lost.
+    """
+    hidden = network.get_layer(f"{layer_name(block[-2])}_relu6").output
+    name = layer_name(end[-1])
+    target = donor.get_layer(f"{name.removesuffix('_project_conv')}_add" if _carried(end) else f"{name}_bn").output
+    x = keras.Model(network.input, hidden).predict(pictures, batch_size=64, verbose=0)
+    y = keras.Model(donor.input, target).predict(seen, batch_size=64, verbose=0)
+    x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
+    rows = np.random.default_rng(0).permutation(len(x))[:_MOST_PLACES]
+    x, y = x[rows].astype(np.float64), y[rows].astype(np.float64)
+    mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
+    x, y = x - mean_x, y - mean_y
+    square = x.T @ x
+    ridge = _RIDGE * np.trace(square) / len(square)
+    weight = np.linalg.solve(square + ridge * np.eye(len(square)), x.T @ y)
+    project = layer_name(block[-1])
+    network.get_layer(project).set_weights([weight[None, None]])
+    one = np.ones(len(mean_y))
+    network.get_layer(f"{project}_bn").set_weights([one, mean_y - mean_x @ weight, 0 * one, (1 - EPSILON) * one])
 
 
 def normalise(pictures: NDArray[np.uint8], channels: int) -> NDArray[np.float32]:
