@@ -32,7 +32,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def test_both_engines_predict_the_same(both: Bundle) -> None:
     """Up to rounding, from one predictor's interface."""
     pictures = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3)).astype(np.uint8)
-    first, second = (open_predictor(both, engine, threads=1).predict_prepared(pictures) for engine in ("onnx", "litert"))
+    first, second = (
+        open_predictor(both, engine, threads=1).predict_prepared(pictures) for engine in ("onnx", "litert")
+    )
     for one, other in zip(first, second, strict=True):
         assert one.category == other.category
         assert one.confidence == pytest.approx(other.confidence, abs=1e-5)

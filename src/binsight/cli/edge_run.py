@@ -156,8 +156,6 @@ def _run(settings: EdgeSettings) -> None:
     finally:
         source.close()
         delivery.close(wait_s=_LAST_WORDS_S)
-        if publisher is not None:
-            publisher.close()
         outbox.close()
 
 

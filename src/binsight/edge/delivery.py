@@ -35,6 +35,10 @@ class Sink(Protocol):
         """Tell one result; whether it was taken."""
         ...
 
+    def close(self) -> None:
+        """Hang up."""
+        ...
+
 
 class RefusedError(Exception):
     """The other end will not take this one, now or later."""
@@ -72,6 +76,9 @@ class _Client:
             raise RefusedError(f"HTTP {answer.status} {answer.reason}")
         return content
 
+    def close(self) -> None:
+        self._connection.close()
+
 
 def _connect(url: SplitResult) -> http.client.HTTPConnection:
     host = url.hostname or ""
@@ -98,6 +105,10 @@ class Webhook:
             return False
         return True
 
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
+
 
 class Server:
     """A `binsight serve` that knows better."""
@@ -119,6 +130,10 @@ class Server:
         except (ValueError, KeyError, TypeError) as error:
             raise OSError(f"expected the answer of binsight serve, got {content[:100]!r}") from error
         return {**entry.message, **answer, "decided_by": "server"}
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
 
 
 _ANSWER: Final = {
@@ -163,6 +178,8 @@ class Delivery:
         self._outbox.wake()
         for thread in self._threads:
             thread.join(timeout=_TIMEOUT_S)
+        for end in (*self._sinks, *([] if self._server is None else [self._server])):
+            end.close()
 
     def _repeat(self, step: Callable[[], bool | None]) -> None:
         """Call `step` for ever; it gives True for something done, None for nothing to do, False if somebody is away."""
