@@ -31,19 +31,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import tensorflow as tf
-from micro_network import Shape, build_network, normalise, transplant
+from micro_bundle import read_pictures, write_micro_bundle
+from micro_network import Shape, build_network, fold_layers, normalise, transplant
 from micro_views import Views, degrade_batch
 from numpy.typing import NDArray
 from photos import Photos, copies_among, list_photos, read_folders, read_split, twins_of_val
 
-from binsight.imaging import PreprocessSpec, prepare_photo
 from binsight.predictor import Predictor
 from binsight.probability import softmax
 from binsight.taxonomy import Taxonomy, builtin_taxonomy
 from binsight.training.augment_settings import augment_strength
 from binsight.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from binsight.training.optimizer import FineTuneOptimizer
-from binsight.training.photos import open_photo
 from binsight.training.schedule import rate_share
 
 HERE = Path(__file__).parent
@@ -74,7 +73,23 @@ def main() -> None:
     val = read_split(arguments.data / "waste8", "val", taxonomy)
     data = read_data(arguments.data, recipe, taxonomy, arguments.cache)
     say(f"{len(data.known)} photos of known class, {len(data.unknown)} of none, {len(val)} to validate")
-    Distillation(recipe, data, val, taxonomy, arguments.cache).run()
+    run = Distillation(recipe, data, val, taxonomy, arguments.cache)
+    if not arguments.pack:
+        run.train()
+    weights, epochs = run.last()
+    run.network.set_weights(weights)
+    write_micro_bundle(
+        fold_layers(run.network),
+        recipe,
+        root=arguments.data,
+        known=data.known,
+        val=val,
+        taxonomy=taxonomy,
+        out=arguments.out,
+        float_accuracy=run.accuracy(weights),
+        epochs=epochs,
+        with_test=arguments.test,
+    )
 
 
 def _arguments() -> argparse.Namespace:
@@ -83,6 +98,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--recipe", type=Path, default=HERE / "micro.toml")
     parser.add_argument("--epochs", type=int, help="other than in the recipe")
     parser.add_argument("--cache", type=Path, default=Path(".cache/micro"), help="where views and checkpoints are kept")
+    parser.add_argument("--pack", action="store_true", help="do not train; write the bundle of the last epoch")
+    parser.add_argument("--test", action="store_true", help="measure test too: once, at the end")
+    parser.add_argument("--out", type=Path, default=Path("src/binsight/models/waste8-micro"))
     return parser.parse_args()
 
 
@@ -145,14 +163,19 @@ class Distillation:
         self.weights = photo_weights(data, len(taxonomy), recipe)
         self.step = tf.function(self._step, reduce_retracing=True)
 
-    def run(self) -> None:
+    def last(self) -> tuple[list[NDArray[np.float32]], int]:
+        """The mean weights of the last epoch that was kept, and its number."""
+        kept = read_checkpoint(self.folder / "mean.npz")
+        return kept.groups["weights"], int(kept.about["epoch"])
+
+    def train(self) -> None:
         """Train from where the last run stopped to the end; keeps the state of every epoch."""
         first = self._resume()
         for epoch in range(first, self.settings["epochs"]):
             started = time.monotonic()
             loss = self._run_epoch(epoch)
             weights = self._mean_weights()
-            reached = self._accuracy(weights)
+            reached = self.accuracy(weights)
             say(f"epoch {epoch + 1}: loss {loss:.3f}, val accuracy {reached:.2%}, {time.monotonic() - started:.0f} s")
             self._keep(epoch + 1, weights, reached)
 
@@ -219,7 +242,8 @@ class Distillation:
         means = {id(v): m for v, m in zip(self.network.trainable_variables, self.optimizer.means, strict=True)}
         return [np.asarray(means.get(id(v), v)) for v in self.network.weights]
 
-    def _accuracy(self, weights: list[NDArray[np.float32]]) -> float:
+    def accuracy(self, weights: list[NDArray[np.float32]]) -> float:
+        """On the photos that validate."""
         own = self.network.get_weights()
         self.network.set_weights(weights)
         logits = self.network.predict(self.seen, batch_size=94, verbose=0)
@@ -239,17 +263,6 @@ def network_shape(recipe: dict[str, Any]) -> Shape:
     found = recipe["network"]
     blocks = tuple((number, kept) for number, kept in found["blocks"])
     return Shape(found["size"], found["channels"], blocks, found["head"])
-
-
-def input_spec(size: int) -> PreprocessSpec:
-    """How photos are prepared for the network."""
-    return PreprocessSpec(size=(size, size), fit="stretch", filter="bilinear")
-
-
-def read_pictures(paths: list[Path], size: int) -> NDArray[np.uint8]:
-    """Photos in the size of the network's input, `(n, size, size, 3)`."""
-    spec = input_spec(size)
-    return np.stack([open_photo(path, lambda data: prepare_photo(data, spec)) for path in paths])
 
 
 def val_pictures(val: Photos, shape: Shape) -> NDArray[np.float32]:

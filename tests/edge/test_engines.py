@@ -11,6 +11,7 @@ from tests.tiny_bundle import SIZE, tiny_bundle, tiny_model
 from binsight.bundle import load_bundle
 from binsight.edge.engines import choose_engine, open_predictor
 from binsight.errors import InputError
+from binsight.export.litert import to_litert
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Return a bundle for ONNX Runtime and for LiteRT."""
-    pytest.importorskip("tensorflow")
-    from binsight.export.litert import to_litert
-
     network = tiny_model().SerializeToString()
     path = tiny_bundle(tmp_path_factory.mktemp("both") / "tiny", model__tflite=to_litert(network))
     return load_bundle(path)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.bundle import Bundle
-from binsight.bundle.container import MODEL_NAME
+from binsight.bundle.container import MICRO_NAME, MODEL_NAME
 from binsight.bundle.session import INPUT_NAME, open_session
 from binsight.errors import InputError, MissingExtraError
 from binsight.export.engines import Engine, open_engine
@@ -27,7 +27,7 @@ FILES: Final[Mapping[str, str]] = MappingProxyType(
         "onnx-int8": "model.int8.onnx",
         "litert": "model.tflite",
         "litert-int8": "model.int8.tflite",
-        "micro": "micro.tflite",
+        "micro": MICRO_NAME,
     }
 )
 """Engine → its file in a bundle. ONNX Runtime runs the first two, LiteRT the others."""
