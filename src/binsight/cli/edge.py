@@ -20,7 +20,7 @@ _COMMANDS = {
 def edge() -> None:
     """Run a small computer with a camera, such as a Raspberry Pi, that tells a server what it sees.
 
-    docs/small-devices.md teaches it.
+    docs/edge.md teaches it.
 
     \b
     Examples:
