@@ -262,7 +262,7 @@ def network_shape(recipe: dict[str, Any]) -> Shape:
     """What the recipe says of the network."""
     found = recipe["network"]
     blocks = tuple((number, kept) for number, kept in found["blocks"])
-    return Shape(found["size"], found["channels"], blocks, found["head"])
+    return Shape(found["size"], found["channels"], blocks, found["head"], found["carry"])
 
 
 def val_pictures(val: Photos, shape: Shape) -> NDArray[np.float32]:

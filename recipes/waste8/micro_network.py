@@ -45,12 +45,14 @@ class Shape:
         channels: 3 for colour, 1 for grey.
         blocks: number of the block in EfficientNet-Lite0, and how many of its hidden channels are kept.
         head: channels of the last convolution before pooling.
+        carry: factor of what a shortcut carries through a convolution, where ReLU6 cuts it off at 6.
     """
 
     size: int
     channels: int
     blocks: tuple[tuple[int, int], ...]
     head: int
+    carry: float = 1.0
 
 
 def build_network(shape: Shape, *, classes: int, dropout: float) -> keras.Model:
@@ -85,7 +87,7 @@ def transplant(network: keras.Model, shape: Shape, pictures: NDArray[np.float32]
         for (number, kept), moment in zip(shape.blocks, moments, strict=True)
     ]
     for (number, _), channels in zip(shape.blocks, chosen, strict=True):
-        _transplant_block(network, donor, blocks[number], channels)
+        _transplant_block(network, donor, blocks[number], channels, shape.carry)
     kernel = donor.get_layer("conv_stem").get_weights()[0][..., chosen[0]]
     network.get_layer("stem").set_weights([kernel if shape.channels == 3 else kernel.sum(axis=2, keepdims=True)])
     norm = donor.get_layer("conv_stem_bn").get_weights()
@@ -190,7 +192,7 @@ def _strongest(
 
 
 def _transplant_block(
-    network: keras.Model, donor: keras.Model, block: Sequence[Convolution], chosen: NDArray[np.intp]
+    network: keras.Model, donor: keras.Model, block: Sequence[Convolution], chosen: NDArray[np.intp], carry: float
 ) -> None:
     *expand, depthwise, project = block
     carried = _carried(block)
@@ -199,7 +201,7 @@ def _transplant_block(
     _copy(network, donor, layer_name(depthwise), lambda w: w[:, :, chosen], lambda v: v[chosen], carried)
     _copy(network, donor, layer_name(project), lambda w: w[:, :, chosen], lambda v: v, 0)
     if carried:
-        _carry(network, expand[0], depthwise, project, len(chosen))
+        _carry(network, expand[0], depthwise, len(chosen), carry)
 
 
 def _copy(network: Any, donor: Any, name: str, kernel: Any, norm: Any, carried: int) -> None:
@@ -217,17 +219,14 @@ def _copy(network: Any, donor: Any, name: str, kernel: Any, norm: Any, carried: 
     )
 
 
-def _carry(network: Any, expand: Convolution, depthwise: Convolution, project: Convolution, kept: int) -> None:
-    """Let the hidden channels from `kept` on carry the block's input to its output: `relu(x) - relu(-x)`."""
+def _carry(network: Any, expand: Convolution, depthwise: Convolution, kept: int, factor: float) -> None:
+    """Let the hidden channels from `kept` on carry a block's input through: `relu(x)` and `relu(-x)`, times a factor."""
     n = expand.inputs
-    gamma, _, _, variance = network.get_layer(f"{layer_name(project)}_bn").get_weights()
-    gain = gamma / np.sqrt(variance + EPSILON)
-    kernels = {layer: network.get_layer(layer_name(layer)).get_weights()[0] for layer in (expand, depthwise, project)}
+    kernels = {layer: network.get_layer(layer_name(layer)).get_weights()[0] for layer in (expand, depthwise)}
     centre = depthwise.kernel // 2
-    for sign, first in ((1.0, kept), (-1.0, kept + n)):
+    for sign, first in ((factor, kept), (-factor, kept + n)):
         kernels[expand][0, 0, :, first : first + n] = sign * np.eye(n)
         kernels[depthwise][centre, centre, first : first + n, 0] = 1.0
-        kernels[project][0, 0, first : first + n, :] = sign * np.diag(1.0 / gain)
     for layer, kernel in kernels.items():
         network.get_layer(layer_name(layer)).set_weights([kernel])
 
