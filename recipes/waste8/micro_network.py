@@ -220,7 +220,7 @@ def _copy(network: Any, donor: Any, name: str, kernel: Any, norm: Any, carried: 
 
 
 def _carry(network: Any, expand: Convolution, depthwise: Convolution, kept: int, factor: float) -> None:
-    """Let the hidden channels from `kept` on carry a block's input through: `relu(x)` and `relu(-x)`, times a factor."""
+    """Let hidden channels from `kept` on carry a block's input through: `relu(x)` and `relu(-x)`, times a factor."""
     n = expand.inputs
     kernels = {layer: network.get_layer(layer_name(layer)).get_weights()[0] for layer in (expand, depthwise)}
     centre = depthwise.kernel // 2
