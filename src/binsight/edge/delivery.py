@@ -178,8 +178,10 @@ class Delivery:
         self._outbox.wake()
         for thread in self._threads:
             thread.join(timeout=_TIMEOUT_S)
-        for end in (*self._sinks, *([] if self._server is None else [self._server])):
-            end.close()
+        for sink in self._sinks:
+            sink.close()
+        if self._server is not None:
+            self._server.close()
 
     def _repeat(self, step: Callable[[], bool | None]) -> None:
         """Call `step` for ever; it gives True for something done, None for nothing to do, False if somebody is away."""
