@@ -79,7 +79,8 @@ def _open(network: bytes) -> Any:
         raise MissingExtraError("running a network as a microcontroller does", "micro") from error
     try:
         return runtime.Interpreter.from_bytes(network, arena_size=_ROOM)
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:
+        # Its parsers raise what they like.
         raise ExportError(f"the micro interpreter cannot run the network ({error})") from error
 
 
