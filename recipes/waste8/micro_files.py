@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
-from micro_network import SCALE, Layer, compute
+from micro_network import LUMA, SCALE, Layer, compute
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 from tensorflow.lite.python import schema_py_generated as schema
@@ -23,7 +23,6 @@ from binsight.export.quiet import quiet
 from binsight.training.efficientnet_lite import same_padding
 
 _OPSET, _IR_VERSION = 17, 8
-_LUMA: Final = (0.299, 0.587, 0.114)  # as in micro_network
 _CODES: Final = schema.BuiltinOperator
 _CONVOLUTIONS: Final = (_CODES.CONV_2D, _CODES.DEPTHWISE_CONV_2D)
 _TAIL: Final = [_CODES.AVERAGE_POOL_2D, _CODES.CONV_2D, _CODES.RESHAPE]
@@ -160,7 +159,7 @@ class _Graph:
         planes = self._add("Transpose", ["images"], "planes", perm=[0, 3, 1, 2])
         if first.shape[3] == 1:
             colour = self._add("Cast", [planes], "colour", to=TensorProto.FLOAT)
-            weights = self._constant("luma", np.array(_LUMA, np.float32).reshape(1, 3, 1, 1))
+            weights = self._constant("luma", np.array(LUMA, np.float32).reshape(1, 3, 1, 1))
             grey = self._add("Conv", [colour, weights], "grey", kernel_shape=[1, 1])
             planes = self._add("Cast", [self._add("Round", [grey], "whole")], "grey_bytes", to=TensorProto.UINT8)
         scale = self._constant("input.scale", np.float32(first.scale[0]))

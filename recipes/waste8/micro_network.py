@@ -33,7 +33,7 @@ _MOMENTUM: Final = 0.98
 _CEILING: Final = 6.0  # of ReLU6
 _RIDGE: Final = 1e-3  # of the mean variance of the channels
 _MOST_PLACES: Final = 60_000
-_LUMA: Final = (0.299, 0.587, 0.114)  # Rec. ITU-R BT.601, as Pillow's mode L
+LUMA: Final = (0.299, 0.587, 0.114)  # Rec. ITU-R BT.601, as Pillow's mode L
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,7 @@ def build_network(shape: Shape, *, classes: int, dropout: float) -> keras.Model:
         hidden = kept + 2 * _carried(donor[number + 1])
         if expand:
             value = _convolve(value, layer_name(expand[0]), hidden)
-        value = _convolve(
-            value, layer_name(depthwise), None, kernel=depthwise.kernel, stride=_stride(number, depthwise)
-        )
+        value = _convolve(value, layer_name(depthwise), None, kernel=depthwise.kernel, stride=depthwise.stride)
         value = _convolve(value, layer_name(project), project.outputs, relu6=False)
     value = _convolve(value, "head", shape.head)
     value = keras.layers.AveragePooling2D(value.shape[1], name="pool")(value)
@@ -141,7 +139,7 @@ def normalise(pictures: NDArray[np.uint8], channels: int) -> NDArray[np.float32]
     """Pixels `(n, h, w, 3)` as the network wants them, `(n, h, w, channels)`."""
     values = pictures.astype(np.float32)
     if channels == 1:
-        values = np.round(values @ np.array(_LUMA, np.float32))[..., None]
+        values = np.round(values @ np.array(LUMA, np.float32))[..., None]
     return (values - np.float32(MEAN)) * np.float32(SCALE)
 
 
@@ -165,10 +163,6 @@ def _first_hidden(shape: Shape) -> int:
 def _carried(block: Sequence[Convolution]) -> int:
     """Channels that the block adds to its output."""
     return block[0].inputs if has_shortcut(list(block)) else 0
-
-
-def _stride(number: int, layer: Convolution) -> int:  # noqa: ARG001 - one place to change it
-    return layer.stride
 
 
 def _hidden_moments(
