@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from binsight.errors import OutputError
 from binsight.system_errors import describe_os_error
 
-__all__ = ["replacing", "write_whole"]
+__all__ = ["replace_whole", "replacing", "write_whole"]
 
 
 def write_whole(path: str | Path, data: str | bytes, *, overwrite: bool = True) -> None:
@@ -54,3 +55,24 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):  # its folder may be none
             draft.unlink(missing_ok=True)
+
+
+def replace_whole(out: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make a draft beside `out`, a file or a folder, then put the draft in the place of `out`.
+
+    Raises:
+        OSError: it cannot be written; what was at `out` is as it was.
+    """
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".binsight-") as workplace:
+        draft = Path(workplace, "new")
+        write(draft)
+        if not out.is_dir():
+            draft.replace(out)
+            return
+        # A folder cannot be replaced in one step: the old one steps aside first, and is deleted with `workplace`.
+        old = out.rename(Path(workplace, "old"))
+        try:
+            draft.replace(out)
+        except OSError:
+            old.rename(out)
+            raise
