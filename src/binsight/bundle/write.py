@@ -47,7 +47,9 @@ def write_bundle(out: str | Path, manifest: Manifest, files: Mapping[str, bytes]
         raise OutputError(f"{out} exists and is not a bundle; choose another name")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        replace_whole(out, lambda draft: (_write_zip if out.suffix.lower() == ".zip" else _write_folder)(draft, contents))
+        replace_whole(
+            out, lambda draft: (_write_zip if out.suffix.lower() == ".zip" else _write_folder)(draft, contents)
+        )
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
     return out

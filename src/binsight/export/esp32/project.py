@@ -69,15 +69,16 @@ def write_project(bundle: Bundle, out: Path, *, overwrite: bool = False) -> Micr
     """
     _refuse_existing(out, overwrite=overwrite)
     network, arena = _read_network(bundle), _arena_bytes(bundle)
-    files = _files(bundle, network, arena)
+    products = sum(layer.products for layer in network.layers)
+    estimated = {chip: round(ms * products / _PUBLISHED_PRODUCTS) for chip, ms in _PUBLISHED_MS.items()}
+    project = MicroProject(out, len(network.data), arena, products, estimated)
+    files = _files(bundle, network, project)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         replace_whole(out, lambda draft: _write(draft, files))
     except OSError as error:
         raise OutputError(f"cannot write {out}: {describe_os_error(error, named=False)}") from error
-    products = sum(layer.products for layer in network.layers)
-    estimated = {chip: round(ms * products / _PUBLISHED_PRODUCTS) for chip, ms in _PUBLISHED_MS.items()}
-    return MicroProject(out, len(network.data), arena, products, estimated)
+    return project
 
 
 def _refuse_existing(out: Path, *, overwrite: bool) -> None:
@@ -113,17 +114,33 @@ def _arena_bytes(bundle: Bundle) -> int:
     return arena
 
 
-def _files(bundle: Bundle, network: MicroFile, arena: int) -> dict[str, bytes]:
+def _files(bundle: Bundle, network: MicroFile, project: MicroProject) -> dict[str, bytes]:
     """Every file of the project, by its path in it."""
     manifest, golden = bundle.manifest, _golden_answers(network)
+    templates = dict(_templates(_TEMPLATES))
     made = {
-        "core/model.h": model_header(manifest, network, golden, arena),
+        "README.md": _readme(templates["README.md"].decode(), bundle, project),
+        "core/model.h": model_header(manifest, network, golden, project.arena_bytes),
         "core/model.c": model_source(manifest, network, golden),
         "host/plan.h": plan_header(network),
         "host/plan.c": plan_source(network),
         "host/expected.h": expected_header(manifest.preprocess),
     }
-    return dict(_templates(_TEMPLATES)) | {name: text.encode() for name, text in made.items()}
+    return templates | {name: text.encode() for name, text in made.items()}
+
+
+def _readme(text: str, bundle: Bundle, project: MicroProject) -> str:
+    values = {
+        "MODEL": bundle.label,
+        "MODEL_KB": f"{project.model_bytes / 1000:.0f}",
+        "ARENA_KB": f"{project.arena_bytes / 1000:.0f}",
+        "PRODUCTS": f"{project.products / 1e6:.1f}",
+        "PUBLISHED": ", ".join(f"{chip} {ms} ms" for chip, ms in _PUBLISHED_MS.items()),
+        "ESTIMATE": ", ".join(f"{chip} {ms} ms" for chip, ms in project.estimated_ms.items()),
+    }
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    return text
 
 
 def _templates(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:

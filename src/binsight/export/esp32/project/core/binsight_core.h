@@ -114,8 +114,7 @@ void binsight_golden_input(uint32_t which, int8_t input[BINSIGHT_INPUT_BYTES]);
 
 typedef struct {
     const char *device;   /* who sends it */
-    const char *decided;  /* "device" or "server" */
-    const char *category; /* an id; NULL takes it from `decision` */
+    const char *category; /* what the server says; NULL: the device's own decision */
     uint64_t sequence;
     uint32_t age_ms;  /* since exposure of the last frame */
     uint32_t took_ms; /* preparing and running the network, one frame */

@@ -63,34 +63,53 @@ static void put_word(writer *to, const char *key, const char *word)
     }
 }
 
+/* The position of a class; -1 for one that this model does not know. */
+static int find_class(const char *id)
+{
+    for (int c = 0; c < BINSIGHT_CLASSES; c++) {
+        if (strcmp(binsight_classes[c].id, id) == 0) {
+            return c;
+        }
+    }
+    return -1;
+}
+
+static void put_scores(writer *to, const binsight_decision *decision)
+{
+    put(to, ",\"confidence\":");
+    put_share(to, decision->confidence);
+    if (BINSIGHT_KNOWS_BIODEGRADABLE) {
+        put(to, ",\"biodegradable_probability\":");
+        put_share(to, decision->biodegradable);
+    }
+    for (int c = 0; c < BINSIGHT_CLASSES; c++) {
+        put(to, "%s\"%s\":", c == 0 ? ",\"scores\":{" : ",", binsight_classes[c].id);
+        put_share(to, decision->scores[c]);
+    }
+    put(to, "}");
+}
+
 size_t binsight_result_json(char *out, size_t size, const binsight_result *result, const binsight_decision *decision)
 {
     writer to = {out, size, 0, size == 0};
-    int category = decision->category;
+    bool is_own = result->category == NULL;
+    int category = is_own ? decision->category : find_class(result->category);
     bool is_known = category >= 0 && category < BINSIGHT_CLASSES;
-    const char *id = result->category != NULL ? result->category : is_known ? binsight_classes[category].id : NULL;
+    const char *id = !is_own ? result->category : is_known ? binsight_classes[category].id : NULL;
     const char *reason = binsight_reason_text(decision->reason);
-    if (to.failed || !is_plain(result->device) || !is_plain(result->decided) || (id != NULL && !is_plain(id))) {
+    if (to.failed || !is_plain(result->device) || (id != NULL && !is_plain(id))) {
         return 0;
     }
     put(&to, "{\"device\":\"%s\",\"seq\":%llu,\"age_ms\":%lu,\"took_ms\":%lu,\"frames\":%lu", result->device,
         (unsigned long long)result->sequence, (unsigned long)result->age_ms, (unsigned long)result->took_ms,
         (unsigned long)decision->frames);
-    put(&to, ",\"decided\":\"%s\",\"decision\":\"%s\"", result->decided, reason == NULL ? "accept" : "review");
+    put(&to, ",\"decided\":\"%s\",\"decision\":\"%s\"", is_own ? "device" : "server",
+        reason == NULL ? "accept" : "review");
     put_word(&to, "reason", reason);
     put_word(&to, "category", id);
-    if (is_known) {
-        put(&to, ",\"stream\":\"%s\",\"confidence\":", binsight_classes[category].stream);
-        put_share(&to, decision->confidence);
-        if (BINSIGHT_KNOWS_BIODEGRADABLE) {
-            put(&to, ",\"biodegradable_probability\":");
-            put_share(&to, decision->biodegradable);
-        }
-        for (int c = 0; c < BINSIGHT_CLASSES; c++) {
-            put(&to, "%s\"%s\":", c == 0 ? ",\"scores\":{" : ",", binsight_classes[c].id);
-            put_share(&to, decision->scores[c]);
-        }
-        put(&to, "}");
+    put_word(&to, "stream", is_known ? binsight_classes[category].stream : NULL);
+    if (is_own && is_known) {
+        put_scores(&to, decision);
     }
     put(&to, ",\"model\":\"%s\"}", BINSIGHT_MODEL);
     return finish(&to);

@@ -157,7 +157,7 @@ static void check_result(void)
     binsight_decision decision;
     decide_for(0, &decision);
     decision.reason = BINSIGHT_TWO_CATEGORIES;
-    binsight_result result = {"cam1", "device", NULL, 4711, 38, 400};
+    binsight_result result = {"cam1", NULL, 4711, 38, 400};
     char whole[2048], id[64];
     size_t length = binsight_result_json(whole, sizeof whole, &result, &decision);
     CHECK(length > 0 && whole[length] == '\0' && whole[0] == '{' && whole[length - 1] == '}');
@@ -169,6 +169,11 @@ static void check_result(void)
         CHECK(small != NULL && binsight_result_json(small, size, &result, &decision) == 0);
         free(small);
     }
+    result.category = binsight_classes[BINSIGHT_CLASSES - 1].id;
+    decision.reason = BINSIGHT_ACCEPTED;
+    CHECK((length = binsight_result_json(whole, sizeof whole, &result, &decision)) > 0);
+    CHECK(strstr(whole, "\"decided\":\"server\",\"decision\":\"accept\"") != NULL && strstr(whole, "scores") == NULL);
+    CHECK(binsight_json_string(whole, length, "category", id, sizeof id) > 0 && strcmp(id, result.category) == 0);
     result.device = "a\"b";
     CHECK(binsight_result_json(whole, sizeof whole, &result, &decision) == 0);
 }
