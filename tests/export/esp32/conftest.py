@@ -45,9 +45,7 @@ class Device:
         command = [self.folder / "host" / "classify", *options, "-"]
         return subprocess.run(command, input=data, capture_output=True, check=False)
 
-    def run(
-        self, pictures: Sequence[NDArray[np.uint8]], *options: str
-    ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    def run(self, pictures: Sequence[NDArray[np.uint8]], *options: str) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
         """The network's inputs `(n, h, w, 3)` int8 for them, and its answers `(n, C)` int8."""
         done = self.classify(pictures, *options, "--bytes")
         assert (done.returncode, done.stderr) == (0, b"")

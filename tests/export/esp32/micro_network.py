@@ -29,7 +29,9 @@ def micro_bundle(path: Path, data: bytes, *, spec: PreprocessSpec = SPEC, **chan
 
 
 def micro_file(end: Callable[[Any], Any] = lambda logits: logits) -> bytes:
-    """The network: convolutions of each kind, stride and padding, pooling; weights drawn from a seed, each class about as likely.
+    """The network: convolutions of each kind, stride and padding, pooling; weights drawn from a seed.
+
+    Each class is about as likely as the others.
 
     Args:
         end: what is done with the logits `(1, C)` at the end, nothing by default.

@@ -130,9 +130,7 @@ class TestProgram:
     )
     def test_bad_pictures(self, device: Device, data: bytes, words: str) -> None:
         """Each is told in one line."""
-        done = subprocess.run(
-            [device.folder / "host" / "classify", "-"], input=data, capture_output=True, check=False
-        )
+        done = subprocess.run([device.folder / "host" / "classify", "-"], input=data, capture_output=True, check=False)
         assert done.returncode == 1
         assert words in done.stderr.decode()
         assert done.stderr.count(b"\n") == 1
@@ -156,7 +154,11 @@ class TestChecks:
         ("file", "old", "new"),
         [
             ("core/model.h", "BINSIGHT_FILTER_BOX 0", "BINSIGHT_FILTER_BOX 1"),
-            ("host/plan.c", "{AVERAGE_POOLING, {6, 10, 12}, {1, 1, 12}, 6,", "{AVERAGE_POOLING, {6, 10, 12}, {1, 1, 12}, 5,"),
+            (
+                "host/plan.c",
+                "{AVERAGE_POOLING, {6, 10, 12}, {1, 1, 12}, 6,",
+                "{AVERAGE_POOLING, {6, 10, 12}, {1, 1, 12}, 5,",
+            ),
             ("core/protocol.c", "found >= size", "found > size"),
         ],
         ids=["preprocessing", "network", "memory"],

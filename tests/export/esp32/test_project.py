@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 from typing import TYPE_CHECKING
@@ -129,16 +130,20 @@ class TestFirmware:
 
     def test_every_setting_it_reads_can_be_set(self, project: Path) -> None:
         """Each `CONFIG_BINSIGHT_…` of the sources and defaults is in the Kconfig, and the other way round."""
-        offered = set(re.findall(r"^\s*config (\w+)", (project / "main" / "Kconfig.projbuild").read_text(), re.M))
+        offered = set(
+            re.findall(r"^\s*config (\w+)", (project / "main" / "Kconfig.projbuild").read_text(), re.MULTILINE)
+        )
         used = set(re.findall(r"CONFIG_(BINSIGHT_\w+)", self.sources(project)))
-        defaults = {name for path in project.glob("sdkconfig*") for name in re.findall(r"BINSIGHT_\w+", path.read_text())}
+        defaults = {
+            name for path in project.glob("sdkconfig*") for name in re.findall(r"BINSIGHT_\w+", path.read_text())
+        }
         implied = {"BINSIGHT_MODE_DEVICE"}  # what is left when the others are off
         assert used | defaults | implied == offered
 
     def test_versions_are_pinned(self, project: Path) -> None:
         """Components exactly, ESP-IDF to a minor version."""
         text = (project / "main" / "idf_component.yml").read_text()
-        versions = dict(re.findall(r'^  ([\w/-]+): "(.*)"$', text, re.M))
+        versions = dict(re.findall(r'^  ([\w/-]+): "(.*)"$', text, re.MULTILINE))
         assert set(versions) == {"idf", "espressif/esp-tflite-micro", "espressif/esp-nn", "espressif/esp32-camera"}
         assert all(v.startswith("==") for name, v in versions.items() if name != "idf")
 
@@ -156,7 +161,7 @@ class TestFirmware:
         lines = (project / "partitions.csv").read_text().splitlines()
         rows = [[cell.strip() for cell in line.split(",")] for line in lines if not line.startswith("#")]
         places = [(int(row[3], 16), int(row[4], 16)) for row in rows]
-        assert all(at + size <= after for (at, size), (after, _) in zip(places, places[1:], strict=False))
+        assert all(at + size <= after for (at, size), (after, _) in itertools.pairwise(places))
         assert sum(places[-1]) <= 4 << 20
         assert places[-1][1] == places[-2][1]
         assert all(at % 0x10000 == 0 for at, _ in places[-2:])
