@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from binsight.imaging import PreprocessSpec
 
-_HAS_COMPILER = shutil.which("gcc") is not None and shutil.which("make") is not None
+_HAS_COMPILER = os.name == "posix" and all(shutil.which(tool) for tool in ("gcc", "make"))
 
 
 @dataclass(frozen=True)

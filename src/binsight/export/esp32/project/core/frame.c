@@ -148,9 +148,10 @@ static void read_pixel(const uint8_t *pixel, binsight_format format, uint8_t rgb
     int high = format == BINSIGHT_RGB565_BE ? 0 : 1;
     unsigned value = (unsigned)pixel[high] << 8 | pixel[1 - high];
     unsigned red = value >> 11, green = value >> 5 & 63, blue = value & 31;
-    rgb[0] = (uint8_t)(red << 3 | red >> 2); /* 31 becomes 255 */
-    rgb[1] = (uint8_t)(green << 2 | green >> 4);
-    rgb[2] = (uint8_t)(blue << 3 | blue >> 2);
+    /* The middle of what was cut off: spreading 31 to 255 would be further from what the camera saw. */
+    rgb[0] = (uint8_t)(red << 3 | 4);
+    rgb[1] = (uint8_t)(green << 2 | 2);
+    rgb[2] = (uint8_t)(blue << 3 | 4);
 }
 
 /* Pixel `x` of a row that is resized. */
