@@ -46,7 +46,6 @@ def write_bundle(out: str | Path, manifest: Manifest, files: Mapping[str, bytes]
     if os.path.lexists(out) and not _is_bundle(out):
         raise OutputError(f"{out} exists and is not a bundle; choose another name")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         replace_whole(
             out, lambda draft: (_write_zip if out.suffix.lower() == ".zip" else _write_folder)(draft, contents)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -115,7 +116,7 @@ def _export_project(bundle: Bundle, out: Path | None, *, overwrite: bool, as_jso
     place = plain(str(target))
     click.echo(f"flash for the network {project.model_bytes / 1000:.0f} kB, memory {project.arena_bytes / 1000:.0f} kB")
     click.echo(f"{project.products / 1e6:.1f} million products a picture: about {times} (an estimate)")
-    click.echo(f"{place}  (check it with: make -C {place}/host test)")
+    click.echo(f"{place}  (check it with: make -C {shlex.quote(place + '/host')} test)")
 
 
 def _target(bundle: Bundle, kind: Format, out: Path | None, *, into_bundle: bool, overwrite: bool) -> Path:

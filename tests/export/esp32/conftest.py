@@ -55,6 +55,12 @@ class Device:
         return inputs, rows[:, -self.classes :]
 
 
+def needs_compiler() -> None:
+    """Skip where there is none."""
+    if not _HAS_COMPILER:
+        pytest.skip("gcc and make are not installed")
+
+
 def build(folder: Path, *targets: str) -> subprocess.CompletedProcess[str]:
     """Run `make` in the project's part for this computer, with gcc, make and nothing else."""
     command = ["make", "-C", folder / "host", "CFLAGS=-O1", *targets]
@@ -64,8 +70,7 @@ def build(folder: Path, *targets: str) -> subprocess.CompletedProcess[str]:
 
 def export(folder: Path, data: bytes, spec: PreprocessSpec) -> Device:
     """Export a micro network with that preprocessing, and compile it."""
-    if not _HAS_COMPILER:
-        pytest.skip("gcc and make are not installed")
+    needs_compiler()
     write_project(load_bundle(micro_bundle(folder / "bundle", data, spec=spec)), folder / "project")
     built = build(folder / "project", "classify")
     assert built.returncode == 0, built.stderr

@@ -9,10 +9,11 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.export.esp32.conftest import build, needs_compiler
 from tests.export.esp32.micro_network import SPEC, micro_bundle, micro_file
 from tests.tiny_bundle import tiny_bundle, tiny_taxonomy
 
-from binsight.bundle import load_bundle
+from binsight.bundle import builtin_bundles, load_bundle, resolve_bundle
 from binsight.errors import ExportError, OutputError
 from binsight.export.esp32 import write_project
 from binsight.export.esp32.micro_file import read_micro_file
@@ -90,6 +91,13 @@ class TestRefused:
         out = write_project(bundle, tmp_path / "d").out
         (out / "old").touch()
         assert not (write_project(bundle, out, overwrite=True).out / "old").exists()
+
+    def test_below_a_file(self, micro: bytes, tmp_path: Path) -> None:
+        """There can be no folder."""
+        (tmp_path / "f").touch()
+        bundle = load_bundle(micro_bundle(tmp_path / "b", micro))
+        with pytest.raises(OutputError, match="f is a file; expected a folder"):
+            write_project(bundle, tmp_path / "f" / "d")
 
     def test_no_micro_model(self, tmp_path: Path) -> None:
         """It says what would be one."""
@@ -180,3 +188,13 @@ class TestFirmware:
     def test_stale_pictures_are_not_taken(self, project: Path) -> None:
         """The driver keeps the newest picture."""
         assert ".grab_mode = CAMERA_GRAB_LATEST" in (project / "main" / "camera.c").read_text()
+
+
+@pytest.mark.skipif("waste8-micro" not in builtin_bundles(), reason="waste8-micro is not in this checkout")
+def test_the_model_of_the_package(tmp_path: Path) -> None:
+    """It becomes a project, and its checks pass."""
+    needs_compiler()
+    project = write_project(load_bundle(resolve_bundle("waste8-micro")), tmp_path / "d")
+    done = build(project.out, "test")
+    assert done.returncode == 0, done.stderr
+    assert "passed all checks" in done.stdout

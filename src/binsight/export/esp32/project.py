@@ -74,7 +74,6 @@ def write_project(bundle: Bundle, out: Path, *, overwrite: bool = False) -> Micr
     project = MicroProject(out, len(network.data), arena, products, estimated)
     files = _files(bundle, network, project)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         replace_whole(out, lambda draft: _write(draft, files))
     except OSError as error:
         raise OutputError(f"cannot write {out}: {describe_os_error(error, named=False)}") from error
