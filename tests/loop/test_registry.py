@@ -1,4 +1,4 @@
-"""The registry: models that never change, promotion that is proven, a rollback that stays, and no step that breaks it."""
+"""The registry: models that never change, promotion that is proven, a rollback that stays, steps that break nothing."""
 
 from __future__ import annotations
 
@@ -108,7 +108,11 @@ def test_an_override_is_recorded(registry):
     """With who and why."""
     registry.promote(by="ada", override="the old one cannot see caps")
     last = registry.ledger.read()[-1]
-    assert (last.event, last.details["by"], last.details["override"]) == ("promote", "ada", "the old one cannot see caps")
+    assert (last.event, last.details["by"], last.details["override"]) == (
+        "promote",
+        "ada",
+        "the old one cannot see caps",
+    )
     assert last.details["proof"] is None
 
 

@@ -113,7 +113,7 @@ class Registry:
         """
         models = self.models()
         if not models:
-            raise RegistryError(f"the registry {self.directory} has no model; `binsight registry add` adds one")
+            raise RegistryError("the registry has no model; `binsight registry add` adds one")
         return models[0].name
 
     @property
@@ -146,8 +146,8 @@ class Registry:
         if len(found) == 1:
             return found[0]
         listed = ", ".join(m.label for m in found or models) or "none"
-        what = "several models are meant" if found else f"no model {reference[:64]!r}"
-        raise RegistryError(f"{self.directory}: {what}; there are {listed}" if models else f"{what}: it is empty")
+        what = f"{reference[:64]!r} means several" if found else f"the registry has no model {reference[:64]!r}"
+        raise RegistryError(f"{what}; there are {listed}")
 
     def path(self, sha256: str) -> Path:
         """The file of a model."""
@@ -159,12 +159,13 @@ class Registry:
         Raises:
             BundleError: it is missing, or was altered.
         """
+        path = self.path(sha256)
         try:
-            data = self.path(sha256).read_bytes()
+            data = path.read_bytes()
         except OSError as error:
-            raise BundleError(f"{self.path(sha256)}: {error.strerror or error}; bring back a copy") from error
+            raise BundleError(f"models/{path.name}: {error.strerror or error}; bring back a copy") from error
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise BundleError(f"{self.path(sha256)}: altered: its content does not match its name; bring back a copy")
+            raise BundleError(f"models/{path.name}: altered: its content does not match its name; bring back a copy")
 
     def add(self, bundle: Path, *, by: str, **details: Any) -> RegisteredModel:
         """Take a copy of a bundle; it becomes the challenger, or the champion where there is none.
@@ -209,7 +210,7 @@ class Registry:
             override: why it is promoted although no gate has found that it may be; recorded.
 
         Raises:
-            NotProvenError: no gate has found that this model may take this champion's place, and there is no `override`.
+            NotProvenError: no gate let this model take this champion's place, and there is no `override`.
             RegistryError: no such model, or it is the champion.
             BundleError: its file is not what it was.
             OutputError: the registry cannot be written.
@@ -246,7 +247,7 @@ class Registry:
         with self.ledger.writing():
             aliases = self.aliases
             if aliases.previous is None:
-                raise RegistryError(f"{self.directory}: there is no previous model to roll back to")
+                raise RegistryError("there is no previous model to roll back to")
             self.check(aliases.previous)
             after = Aliases(aliases.previous, aliases.challenger, aliases.champion)
             self.ledger.append(

@@ -125,12 +125,12 @@ def _model(name: str) -> Response:
 
 
 def _summary(service: Service, name: str) -> ModelSummary:
-    model, previous = service.model(name), service.store.previous(name)
+    model = service.model(name)
     manifest = model.bundle.manifest
     return ModelSummary(
         name=name,
         bundle=ModelRef(name=manifest.name, version=manifest.version),
         default=service.store.names[0] == name,
         loaded_at=model.loaded_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        previous_version=None if previous is None else previous.version,
+        previous_version=service.store.previous_version(name),
     )

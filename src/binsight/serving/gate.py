@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from binsight.serving.line_schemas import QUERIES as LINE_QUERIES
 from binsight.serving.problems import ProblemError
-from binsight.serving.schemas import PredictQuery, ReloadQuery
+from binsight.serving.schemas import PredictQuery, PromoteQuery, ReloadQuery
 from binsight.serving.security import RateLimiter, client_network, cors_headers, find_key, is_own_page, presented_key
 from binsight.serving.service import Service
 from binsight.serving.telemetry import AccessLog
@@ -28,7 +28,12 @@ _OPEN = frozenset({"health", "v2_health", "docs", "page", "lines_page"})
 _CHANGING = frozenset({"admin", "feedback", "lines"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_PATH = 200
-_QUERIES: dict[str, type[BaseModel]] = {"api.predict": PredictQuery, "admin.reload": ReloadQuery, **LINE_QUERIES}
+_QUERIES: dict[str, type[BaseModel]] = {
+    "api.predict": PredictQuery,
+    "admin.reload": ReloadQuery,
+    "admin.promote": PromoteQuery,
+    **LINE_QUERIES,
+}
 
 
 def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> None:

@@ -128,7 +128,13 @@ _ADMIN_OPERATIONS = tuple(
             ("bad_parameter", "bundle", "rolled_back", "loading", "draining"),
             schemas.ReloadQuery,
         ),
-        ("rollback", "Bring the version before the last reload back.", ("conflict",), None),
+        (
+            "promote",
+            "Make a model of the registry its champion, and serve it.",
+            ("bad_parameter", "bundle", "conflict", "not_proven", "loading", "draining"),
+            schemas.PromoteQuery,
+        ),
+        ("rollback", "Bring the version before back; in a registry for good.", ("bundle", "conflict"), None),
     )
 )
 

@@ -20,6 +20,7 @@ __all__ = [
     "PredictionAnswer",
     "PredictionList",
     "ProblemAnswer",
+    "PromoteQuery",
     "Ready",
     "ReloadQuery",
     "Version",
@@ -60,6 +61,19 @@ class ReloadQuery(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     force: bool = Field(default=False, description="Also load a bundle that was rolled back.")
+
+
+class PromoteQuery(BaseModel):
+    """What can be asked of a promotion in the address."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    model: str = Field(
+        default="challenger", max_length=64, description="An alias, a version, or the beginning of a hash."
+    )
+    override: str | None = Field(
+        default=None, min_length=1, max_length=500, description="Why it is promoted although no gate let it pass."
+    )
 
 
 class JsonPhoto(BaseModel):
@@ -225,6 +239,6 @@ class ModelChange(Answer):
     """What an admin call did."""
 
     name: str
-    result: Literal["loaded", "unchanged", "rolled_back"]
+    result: Literal["loaded", "unchanged", "promoted", "rolled_back"]
     version: str
     previous_version: str | None

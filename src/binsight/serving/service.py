@@ -15,6 +15,7 @@ from flask import current_app
 
 from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits
+from binsight.loop.registry import Registry
 from binsight.predictor import available_cores
 from binsight.serving.models import Change, LoadedModel, ModelStore, UnknownModelError
 from binsight.serving.photo_queue import ClosedError, DeadlineError, Job, PhotoQueue, QueueFullError, await_result
@@ -53,7 +54,12 @@ class Service:
         cores = available_cores()
         # A lone photo gets all cores, but no more threads than there would be for many.
         threads = min(cores, settings.workers or cores)
-        store = ModelStore(settings.models, threads=threads, on_change=telemetry.model_change)
+        store = ModelStore(
+            settings.unregistered,
+            threads=threads,
+            on_change=telemetry.model_change,
+            registry=None if settings.registry_dir is None else Registry(settings.registry_dir),
+        )
         queue = PhotoQueue(
             # One more than there are cores: a core is not idle while a photo is between decoder, network and answer.
             workers=settings.workers or cores + 1,

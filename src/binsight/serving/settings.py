@@ -20,6 +20,7 @@ _MB = 1_000_000
 _seconds = partial(setting, low=0.001, high=86_400.0)
 _millions = partial(setting, low=1, high=10**12, unit=_MB)
 _LEAST_RATE = 0.001
+_SHIPPED = ("waste8",)
 
 _MODELS, _LISTENING, _WORK, _LIMITS, _ACCESS = "Models", "Listening", "Work", "Limits", "Access"
 _CORRECTIONS = "Corrections"
@@ -36,8 +37,12 @@ class Settings:
     """
 
     models: tuple[str, ...] = setting(
-        ("waste8",), "A bundle to serve, by path or by name from the package; may be repeated, the first answers where "
+        _SHIPPED, "A bundle to serve, by path or by name from the package; may be repeated, the first answers where "
         "none is asked for.", flag="model", group=_MODELS, metavar="[NAME=]BUNDLE",
+    )  # fmt: skip
+    registry_dir: Path | None = setting(
+        None, "Serve the champion of this registry, whose promotions and rollbacks stay.", flag="registry",
+        group=_MODELS, metavar="DIR",
     )  # fmt: skip
     host: str = setting("127.0.0.1", "Address to listen on; 0.0.0.0 or :: lets other machines in.", group=_LISTENING)
     port: int = setting(9696, "Port to listen on; 0 takes a free one.", low=0, high=65_535, group=_LISTENING)
@@ -103,6 +108,11 @@ class Settings:
         1000 * _MB, "The most that they may take.", unit=_MB, low=1, high=10**15, flag="feedback-max-mb",
         group=_CORRECTIONS,
     )  # fmt: skip
+
+    @property
+    def unregistered(self) -> tuple[str, ...]:
+        """The bundles to serve beside the registry's champion; without a registry the package's by default."""
+        return () if self.registry_dir is not None and self.models == _SHIPPED else self.models
 
     def __post_init__(self) -> None:
         if faults := [*_value_faults(self), *_relation_faults(self), *_model_faults(self), *_origin_faults(self)]:
