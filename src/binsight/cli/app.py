@@ -53,6 +53,7 @@ _GROUPS = {
         "tune": ("binsight.cli.tune:tune", "Search the settings of a model's heads, and plot what matters."),
     },
     "Loop": {
+        "gate": ("binsight.cli.gate:gate", "Prove that a model may take another's place, or say what is missing."),
         "registry": ("binsight.cli.registry:registry", "Keep models, promote one, roll back for good."),
         "loop": (
             "binsight.cli.loop:loop",
