@@ -54,11 +54,11 @@ _GROUPS = {
     },
     "Loop": {
         "gate": ("binsight.cli.gate:gate", "Prove that a model may take another's place, or say what is missing."),
-        "registry": ("binsight.cli.registry:registry", "Keep models, promote one, roll back for good."),
         "loop": (
             "binsight.cli.loop:loop",
             "Photos kept for labelling: how many, how good the model is, drift, forget.",
         ),
+        "registry": ("binsight.cli.registry:registry", "Keep models, promote one, roll back for good."),
     },
     "Ship": {
         "export": ("binsight.cli.export:export", "Export a model to ONNX or LiteRT, and check that it says the same."),

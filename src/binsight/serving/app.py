@@ -91,6 +91,10 @@ def _register_blueprints(app: Flask, service: Service, lines: Sequence[Line]) ->
 
         store = FeedbackStore(service.settings.feedback_dir, max_bytes=service.settings.feedback_max_bytes)
         blueprints.append(feedback_blueprint(store))
+    if service.keeper is not None:
+        from binsight.serving.kept import claims_blueprint, kept_blueprint  # noqa: PLC0415 - only where it is on
+
+        blueprints += [kept_blueprint(service.keeper), claims_blueprint(service.keeper.queue)]
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
 

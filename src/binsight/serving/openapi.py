@@ -22,7 +22,7 @@ _DESCRIPTION = (
 )
 _REF = "#/components/schemas/{model}"
 _Schema = dict[str, Any]
-_Method = Literal["get", "post"]
+_Method = Literal["get", "post", "delete"]
 _Answers = tuple[type[BaseModel], ...]
 
 
@@ -154,6 +154,17 @@ _FEEDBACK = _Operation(
 )
 
 
+_FORGET = _Operation(
+    "delete",
+    "/photos/{receipt}",
+    "Delete a photo that is kept for labelling.",
+    (schemas.ForgottenAnswer,),
+    ("unknown_photo", "feedback_unavailable", "rate_limited"),
+    tag="Photos",
+    guarded=True,
+)
+
+
 _LINE_BUSY = ("rate_limited", "ledger_away")
 _KNOWN_LINE = ("unknown_line", *_LINE_BUSY)
 _LINE_BODY = ("bad_request", "bad_parameter", "forbidden", "slow_upload", "length_required", "too_large")
@@ -231,8 +242,10 @@ _FRAME_HEADERS = (
 def openapi_document(settings: Settings, *, has_lines: bool = False) -> dict[str, Any]:
     """The document for a server with these settings: calls that are off are not in it."""
     operations = _OPERATIONS + _V2_OPERATIONS + (_ADMIN_OPERATIONS if settings.admin_keys else ())
-    if settings.feedback_dir is not None:
+    if settings.feedback_dir is not None or settings.loop_dir is not None:
         operations += (_FEEDBACK,)
+    if settings.loop_dir is not None:
+        operations += (_FORGET,)
     if has_lines:
         operations += _LINE_OPERATIONS
     schemes: _Schema = {}
@@ -344,7 +357,7 @@ def _feedback_form() -> _Schema:
 def _path_parameters(path: str) -> list[_Schema]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 64}}
-        for name in ("name", "version", "piece")
+        for name in ("name", "version", "piece", "receipt")
         if f"{{{name}}}" in path
     ]
 

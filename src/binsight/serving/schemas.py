@@ -10,8 +10,10 @@ __all__ = [
     "Answer",
     "ClassInfo",
     "FeedbackAnswer",
+    "ForgottenAnswer",
     "Health",
     "JsonPhoto",
+    "KeptAnswer",
     "ModelChange",
     "ModelDetail",
     "ModelList",
@@ -107,6 +109,13 @@ class TopEntry(Answer):
     confidence: Score
 
 
+class KeptAnswer(Answer):
+    """Says that the photo is kept for people to label: `DELETE /photos/{receipt}` has it deleted."""
+
+    receipt: str
+    until: str = Field(description="The day on which it is deleted if nobody has labelled it.")
+
+
 class PredictionAnswer(Answer):
     """What is on a photo, how sure that is, and what to do with the item."""
 
@@ -126,6 +135,7 @@ class PredictionAnswer(Answer):
     timing_ms: Timing
     top: list[TopEntry] | None = Field(default=None, description="With `?top=`.")
     heatmap: str | None = Field(default=None, description="With `?heatmap=1`: a PNG as `data:` URL.")
+    kept: KeptAnswer | None = Field(default=None, description="Where the server keeps the photo for labelling.")
 
 
 class FileFault(Answer):
@@ -233,6 +243,12 @@ class FeedbackAnswer(Answer):
     outcome: Literal["stored", "known", "moved"]
     sha256: str
     corrected: str
+
+
+class ForgottenAnswer(Answer):
+    """A kept photo that was deleted."""
+
+    forgotten: Literal[True]
 
 
 class ModelChange(Answer):

@@ -17,6 +17,7 @@ from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits
 from binsight.loop.registry import Registry
 from binsight.predictor import available_cores
+from binsight.serving.keeping import Keeper
 from binsight.serving.models import Change, LoadedModel, ModelStore, UnknownModelError
 from binsight.serving.photo_queue import ClosedError, DeadlineError, Job, PhotoQueue, QueueFullError, await_result
 from binsight.serving.problems import ProblemError
@@ -31,6 +32,7 @@ _log = logging.getLogger("binsight.serving")
 # A model is loaded in about a second; clients that wait that long find it ready.
 _LOADING_RETRY_S = 2.0
 _DRAINING_RETRY_S = 5.0
+_LEAST_TO_WRITE_S = 2.0
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Service:
     telemetry: Telemetry
     budget: ByteBudget
     limits: ImageLimits
+    keeper: Keeper | None = None
     state: State = "loading"
     draining_since: float = math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -67,7 +70,13 @@ class Service:
             observe=telemetry.stage,
         )
         limits = ImageLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_pixels)
-        service = cls(settings, store, queue, telemetry, budget, limits)
+        keeper = None
+        if settings.loop_dir is not None:
+            is_busy = lambda: queue.depth > 0  # noqa: E731
+            keeper = Keeper(settings.loop_dir, settings.quotas, limits=limits, is_busy=is_busy)
+            telemetry.watch("kept_waiting", "Photos to keep that are not written yet.", lambda: keeper.waiting)
+            telemetry.watch("kept_dropped", "Photos to keep that could not be.", lambda: keeper.dropped)
+        service = cls(settings, store, queue, telemetry, budget, limits, keeper)
         telemetry.watch("queue_depth", "Photos that wait.", lambda: queue.depth)
         telemetry.watch("queue_capacity", "Photos that may wait.", lambda: queue.capacity)
         telemetry.watch("pending_bytes", "Bytes of requests in progress.", lambda: budget.held)
@@ -93,7 +102,11 @@ class Service:
     def drain(self, timeout_s: float) -> bool:
         """Refuse photos and finish those that wait; says whether all were finished in time."""
         self.refuse_photos()
-        return self.queue.close(timeout_s)
+        end = time.monotonic() + timeout_s
+        done = self.queue.close(timeout_s)
+        if self.keeper is not None:
+            self.keeper.close(max(_LEAST_TO_WRITE_S, end - time.monotonic()))
+        return done
 
     def reload_all(self) -> None:
         """Load every model again from its place; one that is not sound is logged, and its old version stays."""

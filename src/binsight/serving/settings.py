@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from binsight.errors import SettingsError
+from binsight.loop.sampling import Quotas, parse_quota
 from binsight.serving.security import ApiKey
 from binsight.settings import Option, section_options, setting
 
@@ -23,7 +24,7 @@ _LEAST_RATE = 0.001
 _SHIPPED = ("waste8",)
 
 _MODELS, _LISTENING, _WORK, _LIMITS, _ACCESS = "Models", "Listening", "Work", "Limits", "Access"
-_CORRECTIONS = "Corrections"
+_CORRECTIONS, _LOOP = "Corrections", "Closed loop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,24 @@ class Settings:
         group=_CORRECTIONS,
     )  # fmt: skip
 
+    loop_dir: Path | None = setting(
+        None, "Keep some photos here for people to label; the page and the answers say so.", flag="loop", group=_LOOP,
+        metavar="DIR",
+    )  # fmt: skip
+    keep_random: str = setting("100/week", "How many photos to keep at random.", group=_LOOP, metavar="N/week")
+    keep_review: str = setting("100/day", "How many of those sent to review.", group=_LOOP, metavar="N/day")
+    keep_days: int = setting(
+        30, "Days after which a photo that nobody has labelled is deleted.", low=1, high=3650, group=_LOOP
+    )
+    label_keys: tuple[ApiKey, ...] = setting(
+        (), "Who may label at /label: one name:sha256 per line, as --new-key prints.", group=_LOOP, metavar="FILE"
+    )
+
+    @property
+    def quotas(self) -> Quotas:
+        """How many photos to keep."""
+        return Quotas(parse_quota(self.keep_random, "week"), parse_quota(self.keep_review, "day"), self.keep_days)
+
     @property
     def unregistered(self) -> tuple[str, ...]:
         """The bundles to serve beside the registry's champion; without a registry the package's by default."""
@@ -145,6 +164,17 @@ def _relation_faults(settings: Settings) -> list[str]:
         faults.append(f"rate_limit must be 0 for none, or at least {_LEAST_RATE}, got {settings.rate_limit:g}")
     if (settings.tls_certificate is None) is not (settings.tls_key is None):
         faults.append("tls_certificate and tls_key must be given together")
+    if settings.loop_dir is not None and settings.feedback_dir is not None:
+        faults.append(
+            "corrections go to the loop (--loop) or to a folder of their own (--feedback); give one of the two"
+        )
+    if settings.label_keys and settings.loop_dir is None:
+        faults.append("label_keys need --loop, where the photos to label are kept")
+    for name, per in (("keep_random", "week"), ("keep_review", "day")):
+        try:
+            parse_quota(getattr(settings, name), per)
+        except ValueError:
+            faults.append(f"{name}: expected a number such as 100/{per}, got {getattr(settings, name)!r}")
     return faults
 
 
