@@ -27,10 +27,11 @@ from binsight.serving.schemas import (
     PredictQuery,
 )
 from binsight.serving.service import Service, current_service
-from binsight.serving.uploads import Photo, read_photos
+from binsight.serving.uploads import Photo, read_body, read_photos
 
-__all__ = ["api_blueprint", "json_response", "parse_query"]
+__all__ = ["api_blueprint", "json_response", "parse_query", "read_json"]
 
+_MAX_JSON = 100_000
 Query = TypeVar("Query", bound=BaseModel)
 
 
@@ -52,6 +53,16 @@ def parse_query(values: Mapping[str, str], kind: type[Query]) -> Query:
     """The parameters of a call; 400 when one is not valid."""
     try:
         return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise validation_problem(error) from None
+
+
+def read_json(kind: type[Query]) -> Query:
+    """The present request's JSON body as that type; 400 or 415 when it is not."""
+    if request.mimetype != "application/json":
+        raise ProblemError("unsupported_media_type", f"expected application/json, got {request.mimetype[:100]!r}")
+    try:
+        return kind.model_validate_json(read_body(request, _MAX_JSON))
     except ValidationError as error:
         raise validation_problem(error) from None
 

@@ -23,9 +23,9 @@ from binsight.serving.uploads import ADMITTED, BEGUN, REFUSED
 __all__ = ["install_gate"]
 
 # Blueprints that everyone may read, as often as they like: probes, documentation, the page.
-_OPEN = frozenset({"health", "v2_health", "docs", "page", "lines_page"})
+_OPEN = frozenset({"health", "v2_health", "docs", "page", "lines_page", "label_page"})
 # Blueprints that change something by POST: no other site's page may use a visitor's browser to call them.
-_CHANGING = frozenset({"admin", "feedback", "lines"})
+_CHANGING = frozenset({"admin", "feedback", "kept", "labels", "lines"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_PATH = 200
 _QUERIES: dict[str, type[BaseModel]] = {
@@ -56,7 +56,7 @@ def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> Non
             return None
         _authenticate(service)
         _check_query()
-        if request.blueprint in _CHANGING and request.method == "POST":
+        if request.blueprint in _CHANGING and request.method in {"POST", "DELETE"}:
             _check_origin(service)
         is_new = ADMITTED not in request.environ  # a request with a large body comes twice
         if limiter is not None and is_new and (wait_s := limiter.wait_s(g.client)):
@@ -84,7 +84,7 @@ def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> Non
 
 def _authenticate(service: Service) -> None:
     settings = service.settings
-    keys = settings.admin_keys if request.blueprint == "admin" else settings.api_keys
+    keys = {"admin": settings.admin_keys, "labels": settings.label_keys}.get(request.blueprint or "", settings.api_keys)
     if not keys:
         return
     # An admin may also do what everyone with a key may.

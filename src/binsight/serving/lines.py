@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import Blueprint, Response, request
-from pydantic import BaseModel, ValidationError
 
 from binsight.errors import BinsightError, ImageError, InputError
 from binsight.serving import line_schemas as schemas
-from binsight.serving.api import json_response, parse_query
+from binsight.serving.api import json_response, parse_query, read_json
 from binsight.serving.line_port import Line
-from binsight.serving.problems import ProblemError, validation_problem
+from binsight.serving.problems import ProblemError
 from binsight.serving.schemas import Answer
 from binsight.serving.service import current_service
 from binsight.serving.streams import STREAMS, Broadcaster, Event
@@ -21,9 +20,7 @@ from binsight.serving.uploads import read_body
 
 __all__ = ["lines_blueprint"]
 
-_MAX_JSON = 100_000
 _MAX_DEVICE = 64
-Body = TypeVar("Body", bound=BaseModel)
 
 
 class _Desk:
@@ -181,7 +178,7 @@ def _whole(name: str, faults: list[dict[str, str]], *, high: int) -> int | None:
 
 
 def _trigger(line: Line) -> Response:
-    line.trigger(_body(schemas.TriggerBody).encoder if request.content_length else None)
+    line.trigger(read_json(schemas.TriggerBody).encoder if request.content_length else None)
     return _answer(schemas.TriggerAnswer, {"taken": True})
 
 
@@ -215,21 +212,11 @@ def _alarms(line: Line) -> Response:
 
 
 def _audit_next(line: Line) -> Response:
-    question = _body(schemas.AuditQuestion)
+    question = read_json(schemas.AuditQuestion)
     return _answer(schemas.AuditItem, line.account.next_to_audit(question.auditor, question.skip))
 
 
 def _audit(line: Line, piece: str) -> Response:
-    label = _body(schemas.AuditLabel)
+    label = read_json(schemas.AuditLabel)
     line.label(piece, label.category, label.auditor)
     return _answer(schemas.LabelAnswer, {"id": piece, "category": label.category})
-
-
-def _body(kind: type[Body]) -> Body:
-    """A JSON body of that type; 400 or 415 when it is not."""
-    if request.mimetype != "application/json":
-        raise ProblemError("unsupported_media_type", f"expected application/json, got {request.mimetype[:100]!r}")
-    try:
-        return kind.model_validate_json(read_body(request, _MAX_JSON))
-    except ValidationError as error:
-        raise validation_problem(error) from None

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from binsight import __version__
-from binsight.serving import line_schemas, schemas, v2_schemas
+from binsight.serving import label_schemas, line_schemas, schemas, v2_schemas
 from binsight.serving.problems import KINDS, MEDIA_TYPE
 from binsight.serving.settings import Settings
 
@@ -165,6 +165,39 @@ _FORGET = _Operation(
 )
 
 
+_LABEL_BODY = ("bad_request", "bad_parameter", "slow_upload", "length_required", "too_large", "unsupported_media_type")
+_LABELS: tuple[tuple[_Method, str, str, _Answers | str, tuple[str, ...], type[BaseModel] | None], ...] = (
+    ("get", "/status", "How far labelling is, and the answers there are.", (label_schemas.LabelStatus,), (), None),
+    (
+        "post",
+        "/next",
+        "Photos to label, leased.",
+        (label_schemas.LabelItems,),
+        _LABEL_BODY,
+        label_schemas.LabelQuestion,
+    ),
+    ("post", "/undo", "Take back the last label.", (label_schemas.LabelUndone,), ("length_required",), None),
+    (
+        "post",
+        "/items/{item}",
+        "Say what a photo shows.",
+        (label_schemas.LabelTaken,),
+        ("unknown_photo", "already_labelled", *_LABEL_BODY),
+        label_schemas.LabelBody,
+    ),
+    ("get", "/items/{item}/photo", "The photo.", "image/jpeg", ("unknown_photo",), None),
+    ("post", "/items/{item}/reveal", "What the model said.", (label_schemas.LabelReveal,), ("unknown_photo",), None),
+    ("post", "/items/{item}/skip", "Leave it open.", (label_schemas.LabelTaken,), ("unknown_photo",), None),
+)
+_LABEL_OPERATIONS = tuple(
+    _Operation(
+        method, "/label" + path, summary, answer, ("ledger_away", "forbidden", "rate_limited", *problems), tag="Labels",
+        body=body,
+    )
+    for method, path, summary, answer, problems, body in _LABELS
+)  # fmt: skip
+
+
 _LINE_BUSY = ("rate_limited", "ledger_away")
 _KNOWN_LINE = ("unknown_line", *_LINE_BUSY)
 _LINE_BODY = ("bad_request", "bad_parameter", "forbidden", "slow_upload", "length_required", "too_large")
@@ -245,7 +278,7 @@ def openapi_document(settings: Settings, *, has_lines: bool = False) -> dict[str
     if settings.feedback_dir is not None or settings.loop_dir is not None:
         operations += (_FEEDBACK,)
     if settings.loop_dir is not None:
-        operations += (_FORGET,)
+        operations += (_FORGET, *(_LABEL_OPERATIONS if settings.label_keys else ()))
     if has_lines:
         operations += _LINE_OPERATIONS
     schemes: _Schema = {}
@@ -273,7 +306,7 @@ def openapi_document(settings: Settings, *, has_lines: bool = False) -> dict[str
 
 
 def _operation(operation: _Operation, settings: Settings) -> _Schema:
-    needs_key = (operation.guarded and bool(settings.api_keys)) or operation.tag == "Admin"
+    needs_key = (operation.guarded and bool(settings.api_keys)) or operation.tag in {"Admin", "Labels"}
     problems = (*operation.problems, *(("unauthorized",) if needs_key else ()))
     document: _Schema = {
         "operationId": (operation.method + operation.path).translate(str.maketrans("/{}", "___")).strip("_"),
@@ -357,7 +390,7 @@ def _feedback_form() -> _Schema:
 def _path_parameters(path: str) -> list[_Schema]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 64}}
-        for name in ("name", "version", "piece", "receipt")
+        for name in ("name", "version", "piece", "receipt", "item")
         if f"{{{name}}}" in path
     ]
 
