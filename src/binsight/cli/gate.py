@@ -39,7 +39,7 @@ _MARKS = {"passed": "yes", "failed": "NO", "open": "not shown", "not measured": 
 @click.command(cls=Command, short_help="Prove that a model may take another's place, or say what is missing.")
 @click.argument("challenger", type=BUNDLE)
 @option("--against", "champion", type=BUNDLE, required=True, metavar="CHAMPION", help="The model in use.")
-@option("--data", type=PLACE, required=True, metavar="DATA", help="Labelled photos: folders, or a manifest.")
+@option("--data", type=PLACE, required=True, metavar="DATA", help="Labelled photos: folders, a manifest, or a loop.")
 @option(
     "--margin",
     type=NumberRange(0, 50, min_open=True),
@@ -127,8 +127,11 @@ def _contest(
     from binsight.loop.contest import LOCKED, hold_contest
     from binsight.loop.ledger import Ledger
     from binsight.loop.looks import MOST_LOOKS, record_look
+    from binsight.loop.versions import newest_version
 
     ledger = Ledger((data if data.is_dir() else data.parent) / "ledger.jsonl")
+    if data.is_dir() and (version := newest_version(data)) is not None:
+        data = version
 
     def look(where: str, digest: str) -> None:
         if where == LOCKED:
