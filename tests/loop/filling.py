@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -30,6 +31,7 @@ class Clock:
         self.now += timedelta(**amount)
 
 
+@cache
 def jpeg(number: int) -> bytes:
     """Return the file of a small photo of its own."""
     file = io.BytesIO()

@@ -10,7 +10,7 @@ import pytest
 from binsight.loop.fixed_set import PairedCounts
 from binsight.loop.gate import Cost, Judged, Pair, judge
 
-N = 6000
+N = 3000
 EQUAL = Cost(1.0, 1.0)
 
 

@@ -94,6 +94,18 @@ def test_each_of_several_photos_has_its_receipt(looped):
     assert len({queue.find(each["kept"]["receipt"]) for each in answers if "kept" in each}) == 2
 
 
+def test_the_same_photo_again_is_kept_once(looped):
+    """Under the same receipt; until it is deleted."""
+    client = looped.test_client()
+    receipts = {client.post("/predict", **upload(noise(1))).json["kept"]["receipt"] for _ in range(3)}
+    assert len(receipts) == 1
+    client.delete(f"/photos/{receipts.pop()}")
+    client.post("/predict", **upload(noise(1)))
+    queue = kept_by(looped)
+    assert len(list(queue.directory.glob("photos/*/*.jpg"))) <= 1
+    assert sum(Counts(queue.directory).of_model("tiny 1.0.0").values()) == 4
+
+
 def test_a_receipt_deletes_the_photo(looped):
     """Before it is written or after; it is not kept again, and the receipt is worth nothing then."""
     client = looped.test_client()

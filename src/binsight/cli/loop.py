@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.options import PLACE, Group, json_option, option
+from binsight.cli.options import FOLDER, PLACE, Group, json_option, option
 from binsight.cli.text import markup, new_table, open_console, plain
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def loop() -> None:
       binsight loop accuracy loop/                            with intervals, and what is taken for what
       binsight loop drift loop/                               exit code 1 when more goes to review than usual
       binsight loop forget loop/ RECEIPT
+      binsight loop export loop/ --out for-others/ --format imagefolder
     """
 
 
@@ -134,6 +135,25 @@ def forget(directory: Path, reference: str, reason: str, as_json: bool) -> None:
     for title, names in (("version of the data set", found.versions), ("model", found.models)):
         for name in names:
             click.echo(f"touched: {title} {name[:12]}")
+
+
+@loop.command()
+@_FOLDER
+@option("--out", type=FOLDER, required=True, metavar="OUT", help="A folder that is empty, or is not there yet.")
+@option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "imagefolder", "labelstudio"]),
+    default="csv",
+    show_default=True,
+    help="How the photos are described beside their folders.",
+)
+def export(directory: Path, out: Path, form: str) -> None:
+    """Copy the photos of the newest version (`binsight data freeze`) to OUT, a folder per class, for other programs."""
+    from binsight.loop.exporting import export_version
+    from binsight.loop.queue import Queue
+
+    click.echo(f"{export_version(Queue(directory), out, form):,} photos in {plain(str(out))}")
 
 
 @loop.command()

@@ -35,7 +35,8 @@ def transaction(path: Path, schema: str) -> Iterator[sqlite3.Connection]:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")  # a label that was answered for is on disk
-            connection.executescript(schema)
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                connection.executescript(schema + "PRAGMA user_version = 1;")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection

@@ -38,6 +38,7 @@ __all__ = ["HashedInput", "Keeper", "Receipt"]
 
 _log = logging.getLogger("binsight.serving")
 _MOST_WAITING_BYTES = 64_000_000
+_MOST_RECENT = 4096
 _IDLE_S = 0.05
 _PATIENCE_S = 1.0  # while photos wait, one is written in this time at most
 _EXPIRE_EVERY_S = 3600.0
@@ -121,6 +122,7 @@ class Keeper:
         self._tally = _Tally(dict(seen), (begin or clock()).timestamp(), self._counts.reviews_on(clock()))
         self._tally.day = clock().date().isoformat()
         self._waiting: deque[_Kept] = deque()
+        self._recent: dict[str, Receipt] = {}
         self._bytes = 0
         self._lock, self._writing, self._changed = threading.Lock(), threading.Lock(), threading.Event()
         self._closing = False
@@ -152,15 +154,20 @@ class Keeper:
             is_review = draw(self.queue.key, "review", pixels, chances.review)
             if not may_keep or not (is_random or is_review):
                 return None
+            if pixels in self._recent:
+                return self._recent[pixels]  # the same photo once more
             if self._closing or self._bytes + len(photo) > _MOST_WAITING_BYTES:
                 self.dropped += 1
                 return None
-            receipt = secrets.token_urlsafe(18)
+            receipt = secrets.token_hex(16)  # no sign that a command line would take for an option
+            until = (now + timedelta(days=self._quotas.days)).strftime("%Y-%m-%d")
+            self._recent[pixels] = Receipt(receipt, until)
+            if len(self._recent) > _MOST_RECENT:
+                del self._recent[next(iter(self._recent))]
             self._waiting.append(_Kept(photo, prediction, chances, is_random, is_review, receipt))
             self._bytes += len(photo)
         self._changed.set()
-        until = now + timedelta(days=self._quotas.days)
-        return Receipt(receipt, until.strftime("%Y-%m-%d"))
+        return Receipt(receipt, until)
 
     def forget(self, receipt: str) -> None:
         """Delete a photo by its receipt, written or not.
@@ -171,6 +178,7 @@ class Keeper:
         """
         with self._writing:  # no photo is between the two places
             with self._lock:
+                self._recent = {pixels: known for pixels, known in self._recent.items() if known.receipt != receipt}
                 for kept in self._waiting:
                     if kept.receipt == receipt:
                         self._waiting.remove(kept)
