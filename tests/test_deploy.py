@@ -12,9 +12,12 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from tests.line.services import mosquitto
+from tests.line.watched import WatchedLine
 
 from binsight.cli.serve import serve
 from binsight.line.config import load_line_config
+from binsight.line.packml import State
+from binsight.line.sorters.register_map import FAULT_BITS
 from binsight.predictor import Predictor
 from binsight.serving.app import create_app
 from binsight.serving.settings import Settings
@@ -39,13 +42,20 @@ def container() -> Any:
 
 
 @pytest.fixture(scope="module")
-def metrics(shared_bundle: Path) -> str:
-    """Return the metrics of a server that has answered one request."""
-    app = create_app(Settings(models=(str(shared_bundle),), workers=1, access_log=False))
+def metrics(shared_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the metrics of a server that has answered one request, and shows a line."""
+    line = WatchedLine(tmp_path_factory.mktemp("line"))
+    line.piece()
+    line.review()
+    line.engine.alarms.set("link", active=True)
+    line.monitor.measure_purities()
+    app = create_app(Settings(models=(str(shared_bundle),), workers=1, access_log=False), lines=[line.monitor])
     client = app.test_client()
     client.post("/predict", data=b"no photo", content_type="image/png")
     app.extensions["binsight"].drain(5)
-    return client.get("/metrics").text
+    text = client.get("/metrics").text
+    line.close()
+    return text
 
 
 def named_metrics() -> Iterator[tuple[str, str]]:
@@ -66,15 +76,46 @@ def test_metrics_exist(metrics: str) -> None:
 
 
 def test_labels_exist(metrics: str) -> None:
-    """The labels by which requests are told apart are those of the server."""
-    assert re.search(
-        r'^binsight_requests_total\{method="POST",route="/predict",status="415"\} 1', metrics, re.MULTILINE
-    )
+    """The labels by which requests and pieces are told apart are those of the server."""
+    for sample in (
+        'binsight_requests_total{method="POST",route="/predict",status="415"} 1.0',
+        'binsight_line_pieces_total{lane="1",line="line1",status="confirmed"} 1.0',
+        'binsight_line_decisions_total{decision="review",line="line1",reason="low_confidence"} 1.0',
+        'binsight_line_categories_total{category="red",line="line1"} 2.0',
+        'binsight_line_alarm{code="link",line="line1"} 1.0',
+        'binsight_line_purity_target{lane="1",line="line1"} 0.9',
+        'binsight_line_audited{lane="1",line="line1"} 0.0',
+        'binsight_line_up{line="line1"} 1.0',
+        'binsight_line_state{line="line1"} 6.0',
+        'binsight_line_ack_rtt_seconds{line="line1"} 0.0006',
+        'binsight_line_frames_dropped_total{line="line1"} 0.0',
+    ):
+        assert f"\n{sample}\n" in metrics
 
 
-def test_dashboard() -> None:
+def test_alarms_that_are_asked_for_exist() -> None:
+    """Every code by which an alert chooses alarms of a line is one that a line raises."""
+    text = (DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8")
+    known = {*FAULT_BITS, "purity_lane_3"}
+    patterns = re.findall(r'line_alarm\{code=~?"([^"]+)"', text)
+    assert len(patterns) > 5
+    for pattern in patterns:
+        group = re.fullmatch(r"(\w*)\(([\w|]+)\)", pattern)
+        words = [group[1] + word for word in group[2].split("|")] if group else pattern.split("|")
+        assert [word for word in words if not any(re.fullmatch(word, code) for code in known)] == []
+
+
+def test_states_that_are_asked_for_exist() -> None:
+    """An ill line is one that PackML calls held or aborted."""
+    text = (DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8")
+    assert {State(int(number)) for number in re.findall(r"line_state == (\d+)", text)} == {State.HELD, State.ABORTED}
+
+
+@pytest.mark.parametrize("name", ["binsight", "binsight-lines"])
+def test_dashboard(name: str) -> None:
     """The dashboard's panels have ids of their own, do not overlap, and use the provisioned data source."""
-    dashboard = json.loads((DEPLOY / "grafana/dashboards/binsight.json").read_text(encoding="utf-8"))
+    dashboard = json.loads((DEPLOY / f"grafana/dashboards/{name}.json").read_text(encoding="utf-8"))
+    assert dashboard["uid"] == name
     (source,) = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"]
     panels = dashboard["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)

@@ -110,6 +110,25 @@ def test_empty_places_are_reviewed(factory: Path, tmp_path: Path) -> None:
     assert [c.name for c in result.classes] == ["red", "green", "not-waste"]
 
 
+def test_before_is_what_the_old_bundle_says(factory: Path, tmp_path: Path) -> None:
+    """Told, accepted and reviewed as its own predictions have it, class by class."""
+    photos = camera(tmp_path / "photos", {"red": 10, "green": 10, "not-waste": 6})
+    result = adapt(factory, photos, tmp_path / "out", version="9.9.9", workers=1)
+    old = Predictor.load(factory, threads=1)
+    said = {
+        c: old.predict_images(list(shots(c, n, light=PLANT_LIGHT, seed=1))) for c, n in (("red", 10), ("green", 10))
+    }
+    empty = old.predict_images(list(shots("not-waste", 6, light=PLANT_LIGHT, seed=1)))
+    right = {name: sum(p.category == name for p in predictions) for name, predictions in said.items()}
+    reviewed = sum(p.decision == "review" for p in empty)
+    assert {c.name: c.right_before for c in result.classes} == {**right, "not-waste": reviewed}
+    accepted = [p.category == name for name, ps in said.items() for p in ps if p.decision == "accept"]
+    assert result.accuracy_before.value == pytest.approx(sum(right.values()) / 20)
+    assert result.accepted_before.value == pytest.approx(len(accepted) / 20)
+    assert result.accepted_right_before.value == pytest.approx(sum(accepted) / (len(accepted) + 6 - reviewed))
+    assert load_bundle(tmp_path / "out").manifest.version == "9.9.9"
+
+
 def test_a_new_class_is_told(factory: Path, tmp_path: Path) -> None:
     """It has an output, an entry in the taxonomy and a heat map."""
     photos = camera(tmp_path / "photos", {"red": 12, "green": 12, "yellow": 12})

@@ -47,7 +47,7 @@ def test_the_table_has_purity_ends_and_reasons(binsight: RunBinsight, ledger: Pa
     run = binsight("line", "report", ledger)
     assert run.code == 0, run.err
     lane = next(line.split() for line in run.lines() if line.startswith(" 1 Metal"))
-    assert lane[:7] == ["1", "Metal", "100", "0.1", "40", "3", "92.5"]
+    assert lane[:7] == ["1", "Metal", "100", "1.0", "40", "3", "92.5"]
     ends = [line.split()[:3] for line in run.lines() if line.split()[:1] and len(line.split()) == 4]
     ends = [end for end in ends if end[0] in {"fail_safe", "late", "unknown"}]
     assert ends == [["fail_safe", "unfamiliar", "10"], ["late", "deadline", "4"], ["unknown", "no_answer", "1"]]
@@ -133,7 +133,7 @@ def test_wrong_use_is_one_line(binsight: RunBinsight, ledger: Path, tmp_path: Pa
         ([tmp_path / "none.sqlite"], "no ledger at"),
         ([tmp_path], "is a folder"),
         ([tmp_path / "text.sqlite"], "file is not a database"),
-        ([tmp_path / "empty.sqlite"], "no such table"),
+        ([tmp_path / "empty.sqlite"], "is no ledger, or has no tables yet"),
         ([tmp_path / "half.sqlite"], "malformed"),
         ([tmp_path / "none.toml"], "cannot read"),
         (["nonsense://x"], "nonsense"),
@@ -158,7 +158,7 @@ def test_somebody_elses_database_is_refused_and_left_alone(binsight: RunBinsight
     connection.close()
     before = file.read_bytes()
     run = binsight("line", "report", file)
-    assert (run.code, "no such table: pieces" in run.err) == (2, True)
+    assert (run.code, "is no ledger" in run.err) == (2, True)
     assert file.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == ["other.sqlite"]
 

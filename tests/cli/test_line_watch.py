@@ -35,7 +35,7 @@ def test_a_ledger_is_shown(tmp_path: Path, shared_bundle: Path) -> None:
     line.piece()
     (monitor,) = followed_lines([write_line(tmp_path, shared_bundle)])
     assert (monitor.overview()["pieces"], monitor.is_here) == (1, False)
-    monitor.account.database.dispose()
+    monitor.close()
     line.close()
 
 

@@ -136,7 +136,7 @@ def test_help_lists_every_setting_in_groups():
     """With its variable."""
     text = invoke("--help").output
     titles = re.findall(r"^(\w+):$", text, re.MULTILINE)
-    assert titles == ["Options", "Models", "Listening", "Work", "Limits", "Access", "Corrections"]
+    assert titles == ["Options", "Models", "Listening", "Work", "Limits", "Access", "Corrections", "Teaching"]
     flat = " ".join(text.split())
     for option in server_options():
         assert f"--{option.flag}" in flat

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.evaluation.photos import labelled
@@ -97,8 +99,19 @@ def test_bundles_of_one_name_are_told_apart(shared_bundle, tmp_path):
 def test_other_classes_cannot_be_compared(shared_bundle, tmp_path):
     """The differing ones are named."""
     photos = labelled(tmp_path, [("red", "red")])
-    with pytest.raises(TaxonomyError, match="differing: more3"):
-        compare_bundles([shared_bundle, shared_bundle], photos, tiny_taxonomy(4))
+    with pytest.raises(TaxonomyError, match="differing: blue"):
+        compare_bundles([shared_bundle, shared_bundle], photos, tiny_taxonomy(2))
+
+
+def test_a_model_without_a_class_is_wrong_on_it(shared_bundle, tmp_path):
+    """As one is beside the same model that was taught a new class; and that is said, where such photos are there."""
+    photos = labelled(tmp_path, [("red", "red"), ("green", "green")])
+    assert compare_bundles([shared_bundle, shared_bundle], photos, tiny_taxonomy(4)).lacking == ()
+    photos = replace(photos, labels=np.array([0, 3]))
+    found = compare_bundles([shared_bundle, shared_bundle], photos, tiny_taxonomy(4))
+    assert [e.accuracy.value for e in found.entries] == [0.5, 0.5]
+    assert all("has no more3: these photos count as mistakes" in text for text in found.lacking)
+    assert len(found.lacking) == 2
 
 
 def test_one_model_is_no_comparison(shared_bundle, tmp_path):

@@ -6,6 +6,7 @@ import datetime as dt
 import queue
 from typing import TYPE_CHECKING, Any
 
+from binsight.line.film import Film
 from binsight.line.records import Ack, Command, Confirm, EncoderReading, Piece
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class FakeLedger:
     def __init__(self, *, immediate: bool = True) -> None:
         self.history: list[Piece] = []
         self.rows: dict[str, Piece] = {}
+        self.films: dict[str, Film] = {}
         self.events: list[tuple[str, bool]] = []
         self.immediate = immediate
         self.writable = True
@@ -74,13 +76,16 @@ class FakeLedger:
     def start(self, line: str, at: dt.datetime, *, confirms: bool = True, configuration: object = None) -> int:
         return 1 + max((piece.seq for piece in self.rows.values()), default=0)
 
-    def put(self, piece: Piece, *, thumbnail: bytes | None = None, after: Callable[[bool], None] | None = None) -> None:
+    def put(self, piece: Piece, *, after: Callable[[bool], None] | None = None) -> None:
         self.history.append(piece)
         self.rows[piece.id] = piece
         if after is not None:
             self._waiting.append(after)
         if self.immediate:
             self.flush()
+
+    def keep(self, piece: Piece, film: Film) -> None:
+        self.films[piece.id] = film
 
     def event(self, line: str, code: str, *, active: bool, detail: str, at: dt.datetime) -> None:
         self.events.append((code, active))

@@ -10,6 +10,7 @@ from tests.line.fakes import FakeClock
 from tests.line.watched import WatchedLine
 
 from binsight.errors import InputError
+from binsight.line.film import Film
 from binsight.line.ledger.audit import AlreadyLabelledError, LabelError
 
 if TYPE_CHECKING:
@@ -41,13 +42,17 @@ def test_pages_of_pieces(line: WatchedLine) -> None:
 
 
 def test_times_of_a_piece(line: WatchedLine) -> None:
-    """Each step counts from the capture of the deciding frame, which lies the latency before the command."""
+    """Each step counts from the capture of the deciding frame; rows of earlier versions do not have it."""
     piece = line.piece(seen_at=line.clock.utc())
     found = line.monitor.account.piece(piece.id)
     assert found is not None
     assert [(entry["step"], entry["after_ms"]) for entry in found["times"]] == [
-        ("captured", 0), ("seen", 18.5), ("commanded", 38.5), ("acknowledged", 39.5), ("confirmed", 3018.5),
+        ("captured", 0), ("seen", 18.5), ("decided", 33.5), ("commanded", 38.5), ("acknowledged", 39.5),
+        ("confirmed", 3018.5),
     ]  # fmt: skip
+    old = line.monitor.account.piece(line.piece(captured_at=None, decided_at=None).id)
+    assert old is not None
+    assert [entry["step"] for entry in old["times"]] == ["captured", "seen", "commanded", "acknowledged", "confirmed"]
     assert found["scores"][0] == {"category": "red", "probability": 0.98}
     left = line.monitor.account.piece(line.review().id)
     assert left is not None
@@ -89,3 +94,23 @@ def test_audit(line: WatchedLine) -> None:
     found = account.piece(piece.id)
     assert found is not None
     assert found["audit"]["true_category"] == "green"
+
+
+def test_views_of_a_piece(line: WatchedLine) -> None:
+    """Each that was kept, with its picture, what the model said of it alone, and whether it counted."""
+    views = (
+        {"frame": 7, "at": "2026-01-01T00:01:40.000Z", "box": [1, 2, 3, 4], "sharpness": 0.5, "voted": True, "bytes": 3,
+         "category": "red", "decision": "accept", "reason": None, "unfamiliarity": 0.1,
+         "scores": {"green": 0.1, "red": 0.9}},
+        {"frame": 9, "at": "2026-01-01T00:01:40.100Z", "box": [2, 2, 4, 4], "sharpness": 0.1, "voted": False,
+         "bytes": 2},
+    )  # fmt: skip
+    account = line.monitor.account
+    piece = line.change(line.piece(thumbnail="p"), film=Film(b"best", views, b"onetw"))
+    found = account.piece(piece.id)
+    assert found is not None
+    first, second = found["views"]
+    assert (first["frame"], first["voted"], first["category"]) == (7, True, "red")
+    assert [entry["category"] for entry in first["scores"]] == ["red", "green"]
+    assert (second["voted"], second["category"], second["scores"]) == (False, None, [])
+    assert [account.picture(piece.id, view) for view in (None, 0, 1, 2, 3)] == [b"best", None, b"one", b"tw", None]

@@ -85,7 +85,9 @@ def test_a_restart_goes_on_counting(make_line: Callable[..., WatchedLine]) -> No
     first = make_line(clock=clock)
     first.piece()
     first.piece(seen_at=clock.utc() - dt.timedelta(days=3))
-    assert make_line(clock=clock).monitor.overview()["pieces"] == 1
+    overview = make_line(clock=clock).monitor.overview()
+    assert overview["pieces"] == 1
+    assert overview["latency_ms"] == {"p50": 38.5, "p95": 38.5, "p99": 38.5}
 
 
 def test_a_shift_begins_at_nought(make_line: Callable[..., WatchedLine]) -> None:

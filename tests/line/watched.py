@@ -16,6 +16,7 @@ from binsight.line.account import LineAccount
 from binsight.line.alarms import Alarm, Alarms
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.engine import Picture
+from binsight.line.film import Film
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.monitor import LineMonitor
@@ -24,7 +25,7 @@ from binsight.line.run import SystemClock
 from binsight.line.sources.push import PushSource
 from binsight.line.track import Track
 
-__all__ = ["FakeEngine", "WatchedLine", "jpeg", "watched_config"]
+__all__ = ["FakeEngine", "WatchedLine", "film", "jpeg", "watched_config"]
 
 NOON = dt.datetime(2026, 1, 2, 12, 0, tzinfo=dt.UTC)
 
@@ -49,6 +50,19 @@ def jpeg(colour: tuple[int, int, int] = (200, 30, 30)) -> bytes:
     return stream.getvalue()
 
 
+def film() -> Film:
+    """Return three views of a red piece, the last of them blurred."""
+    said = {"category": "red", "decision": "accept", "reason": None, "unfamiliarity": 0.3}
+    scores = {"red": 0.98, "green": 0.015, "blue": 0.005}
+    frames = [jpeg((shade, 30, 30)) for shade in (220, 190, 160)]
+    views = [
+        {"frame": 40 + 2 * n, "at": f"2026-01-02T12:00:00.{n}00Z", "box": [10, 20, 90, 80], "sharpness": 0.4,
+         "voted": n < 2, "bytes": len(frame), "scores": scores, **said}
+        for n, frame in enumerate(frames)
+    ]  # fmt: skip
+    return Film(frames[0], tuple(views), b"".join(frames))
+
+
 @dataclass
 class FakeEngine:
     """Has what is looked at, and hears triggers."""
@@ -57,6 +71,7 @@ class FakeEngine:
     picture: Picture | None = None
     triggers: list[EncoderReading | None] = field(default_factory=list)
     state: int = 6
+    frames_dropped: int = 0
 
     def state_message(self) -> dict[str, Any]:
         return {
@@ -107,6 +122,7 @@ class WatchedLine:
         piece = Piece(
             id=new_ulid(at), line=self.config.line.name, seq=self._seq, seen_at=at, status="confirmed", frames=3,
             category="red", confidence=0.98, scores={"red": 0.98, "green": 0.015, "blue": 0.005}, decision="accept",
+            captured_at=at - dt.timedelta(milliseconds=18.5), decided_at=at + dt.timedelta(milliseconds=15),
             lane=1, target=884201, encoder=882134, commanded_at=at + dt.timedelta(milliseconds=20),
             acknowledged_at=at + dt.timedelta(milliseconds=21), ack_result="accepted",
             confirmed_at=at + dt.timedelta(seconds=3), confirm_result="ejected", latency_ms=38.5, model_name="tiny",
@@ -114,11 +130,11 @@ class WatchedLine:
         )  # fmt: skip
         return self.change(replace(piece, **values))
 
-    def change(self, piece: Piece, *, thumbnail: bytes | None = None) -> Piece:
+    def change(self, piece: Piece, *, film: Film | None = None) -> Piece:
         """Let a piece be in another state."""
+        self.ledger.put(piece)
         if piece.thumbnail is not None:
-            thumbnail = thumbnail or jpeg()
-        self.ledger.put(piece, thumbnail=thumbnail)
+            self.ledger.keep(piece, film or Film(jpeg()))
         self.ledger.flush()
         if self.here:
             self.monitor.on_piece(piece)

@@ -61,3 +61,15 @@ def test_without_a_median_reviews_count() -> None:
         check = StreamCheck(manifest)
         assert [bool(check.add(review)) for _ in range(20)] == [False] * 19 + [True]
         assert said([0.1 if manifest is not MANIFEST else None] * 40, StreamCheck(manifest)) == []
+
+
+def test_an_endless_stream_is_over_when_half_are_familiar() -> None:
+    """Only the last photos count; what is said once is said again when it comes again."""
+    check = StreamCheck(MANIFEST, window=40)
+    assert said([0.1] * 1000, check) == []
+    assert len(said([0.9] * 60, check)) == 1
+    assert check.is_said
+    assert (check.photos, check.strange) == (40, 40)
+    assert said([0.1] * 30, check) == []
+    assert not check.is_said
+    assert len(said([0.9] * 200, check)) == 1

@@ -37,6 +37,7 @@ def document(make_app, bundle, tmp_path):
         models=(str(bundle),),
         admin_keys=(STORED,),
         max_photo_bytes=5000,
+        teach_dir=tmp_path / "lessons",
         loop_dir=tmp_path / "loop",
         label_keys=(STORED,),
     )
@@ -45,7 +46,7 @@ def document(make_app, bundle, tmp_path):
 
 def name_what_exists(case) -> None:
     """Put the model that is served in the place of random names, so that more than 404 is tried."""
-    names = {"name": "tiny", "version": "1.0.0"}
+    names = {"name": "tiny", "version": "1.0.0", "photo": "0" * 64}
     if case.path_parameters:
         case.path_parameters = {key: names.get(key, value) for key, value in case.path_parameters.items()}
     if case.query:

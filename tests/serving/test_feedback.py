@@ -289,6 +289,29 @@ class TestFoldersAreTheTruth:
         assert [c.corrected for c in read_corrections(store_in(tmp_path).directory)] == ["blue"]
         assert list(folder.glob("*/.*")) == []
 
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="other systems have no named pipes")
+    def test_what_is_no_file_counts_for_nothing(self, tmp_path: Path) -> None:
+        """Pipes, folders and links to nothing that are named as photos or drafts are passed over, and left alone."""
+        store = store_in(tmp_path)
+        correction, _ = add(store, photo())
+        folder = store.directory / "photos" / "blue"
+        folder.mkdir()
+        os.mkfifo(folder / f"{'a' * 64}.jpg")
+        (folder / f"{'b' * 64}.jpg").mkdir()
+        (folder / f"{'c' * 64}.jpg").symlink_to("nowhere")
+        (folder / f"{correction.sha256}.jpg").mkdir()
+        (folder / f".{'d' * 32}").mkdir()
+        os.mkfifo(folder / f".{'e' * 32}")
+        (folder / ".DS_Store").write_bytes(b"mine")
+        before = sorted(folder.iterdir())
+        found = read_corrections(store_in(tmp_path).directory)
+        assert [(c.sha256, c.corrected) for c in found] == [(correction.sha256, "green")]
+        assert add(store_in(tmp_path), photo())[1] == "known"
+        out = tmp_path / "out"
+        (out / "blue" / f"{correction.sha256}.jpg").mkdir(parents=True)
+        assert [copied for _, copied in export_corrections(store.directory, out)] == ["new"]
+        assert sorted(folder.iterdir()) == before
+
     def test_no_store(self, tmp_path: Path) -> None:
         """Reading a folder that is no store is an error, and makes none of it."""
         with pytest.raises(InputError, match="no corrections in"):

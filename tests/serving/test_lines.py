@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from tests.line.watched import WatchedLine, jpeg
 from tests.serving.conftest import service_of
 
+from binsight.line.film import Film
 from binsight.serving import line_schemas
 from binsight.serving.app import create_app
 from binsight.serving.openapi import openapi_document
@@ -120,7 +121,30 @@ def test_pieces(line: WatchedLine, client: FlaskClient) -> None:
     picture = client.get(f"/lines/line1/pieces/{piece.id}/picture")
     assert (picture.mimetype, picture.data[:2]) == ("image/jpeg", b"\xff\xd8")
     assert client.get(f"/lines/line1/pieces/{left.id}/picture").json["code"] == "unknown_piece"
+    assert detail["views"] == []
     assert client.get("/lines/line1/pieces/nobody").json["code"] == "unknown_piece"
+
+
+def test_views(line: WatchedLine, client: FlaskClient) -> None:
+    """Each view of a piece: what the model said of it, and its picture."""
+    view = {"frame": 7, "at": "2026-01-01T00:01:40.000Z", "box": [1, 2, 3, 4], "sharpness": 0.5, "voted": True}
+    said = {"category": "red", "decision": "accept", "reason": None, "unfamiliarity": None, "scores": {"red": 0.9}}
+    film = Film(b"best", (view | said | {"bytes": 3}, view | said | {"bytes": 2}), b"onetw")
+    piece = line.change(line.piece(thumbnail="t"), film=film)
+    views = client.get(f"/lines/line1/pieces/{piece.id}").json["views"]
+    assert [(entry["frame"], entry["scores"]) for entry in views] == [
+        (7, [{"category": "red", "probability": 0.9}])
+    ] * 2
+    address = f"/lines/line1/pieces/{piece.id}/views"
+    assert [client.get(f"{address}/{number}").data for number in (1, 2)] == [b"one", b"tw"]
+    assert client.get(f"{address}/1").mimetype == "image/jpeg"
+    for number, code in (
+        ("3", "unknown_piece"),
+        ("0", "unknown_piece"),
+        ("9" * 30, "unknown_piece"),
+        ("x", "not_found"),
+    ):
+        assert client.get(f"{address}/{number}").json["code"] == code
 
 
 @pytest.mark.parametrize(
@@ -242,7 +266,7 @@ def test_audit(line: WatchedLine, client: FlaskClient) -> None:
     item = client.post("/lines/line1/audit/next", json={"auditor": "ada"}).json
     assert item == {"id": piece.id, "open": 1, "labelled": 0, "without_picture": 0}
     kept = client.post(f"/lines/line1/audit/{piece.id}", json={"auditor": "ada", "category": "other"})
-    assert kept.json == {"id": piece.id, "category": "other"}
+    assert kept.json == {"id": piece.id, "category": "other", "open": 0, "labelled": 1}
     taken = client.post(f"/lines/line1/audit/{piece.id}", json={"auditor": "bob", "category": "red"})
     assert (taken.status_code, taken.json["code"]) == (409, "already_labelled")
     for body in (
@@ -317,7 +341,7 @@ def test_metrics(line: WatchedLine, client: FlaskClient) -> None:
 def test_documented(line: WatchedLine, client: FlaskClient) -> None:
     """Every call is in the OpenAPI document, with the problems that it answers with."""
     rules = {
-        re.sub(r"<(\w+)>", r"{\1}", rule.rule)
+        re.sub(r"<(?:int:)?(\w+)>", r"{\1}", rule.rule)
         for rule in client.application.url_map.iter_rules()
         if rule.endpoint.startswith("lines.")
     }

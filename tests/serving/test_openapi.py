@@ -14,12 +14,12 @@ from binsight.serving.security import new_key
 from binsight.serving.settings import Settings
 
 # Not part of the API: the page and its files.
-_PAGE = {"/", "/favicon.ico", "/static/<version>/<name>", "/docs", "/openapi.json"}
+_PAGE = {"/", "/teach", "/favicon.ico", "/static/<version>/<name>", "/docs", "/openapi.json"}
 
 
 def test_every_route_is_documented_and_every_documented_route_exists(make_app, tmp_path: Path):
     """With everything turned on that can be."""
-    app = make_app(admin_keys=(new_key("a")[1],), feedback_dir=tmp_path / "feedback")
+    app = make_app(admin_keys=(new_key("a")[1],), feedback_dir=tmp_path / "feedback", teach_dir=tmp_path / "lessons")
     routes = {
         (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in app.url_map.iter_rules()

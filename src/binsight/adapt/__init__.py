@@ -1,7 +1,7 @@
 """Teach a bundle a camera with a few photos of each class: `binsight adapt`; see docs/adapt.md."""
 
-from binsight.adapt.adaptation import adapt
-from binsight.adapt.camera import NOT_WASTE
-from binsight.adapt.result import Adaptation, ClassResult, Suspect
+from binsight.adapt.adaptation import adapt, next_version
+from binsight.adapt.camera import MOST, NOT_WASTE
+from binsight.adapt.result import ENOUGH, Adaptation, ClassResult, Suspect
 
-__all__ = ["NOT_WASTE", "Adaptation", "ClassResult", "Suspect", "adapt"]
+__all__ = ["ENOUGH", "MOST", "NOT_WASTE", "Adaptation", "ClassResult", "Suspect", "adapt", "next_version"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from binsight.adapt.camera import NOT_WASTE, SeenPhotos, Stage, look_at_camera
 from binsight.adapt.card import adapted_card
@@ -45,7 +46,7 @@ from binsight.probability.calibration import ReviewTargets
 from binsight.probability.intervals import Interval, share_interval
 from binsight.taxonomy import WasteClass
 
-__all__ = ["adapt"]
+__all__ = ["adapt", "next_version"]
 
 _SUSPECT_BELOW: Final = 0.05  # the probability of the label, by heads that were taught on other photos
 _MARK: Final = "-adapted"
@@ -57,6 +58,7 @@ def adapt(
     out: str | Path,
     *,
     new_classes: Sequence[WasteClass] = (),
+    version: str | None = None,
     overwrite: bool = False,
     workers: int | None = None,
     limits: ImageLimits | None = None,
@@ -69,6 +71,7 @@ def adapt(
         photos: a folder per class, 3 to 500 photos each; `not-waste/` for empty places.
         out: a folder, or a path that ends in `.zip`.
         new_classes: what folders may be called beside the model's classes.
+        version: of the new bundle; by default `next_version` of the old one's.
         overwrite: replace a bundle that is there.
         workers: cores.
         limits: larger photos are left out.
@@ -91,7 +94,7 @@ def adapt(
     )
     stage("Teaching")
     taught = teach(teachable.heads, teachable.replay, seen.taxonomy, seen.photos, seen.groups)
-    result = _result(Path(out), teachable, seen, taught)
+    result = _result(Path(out), version or next_version(old.manifest.version), teachable, seen, taught)
     stage("Writing the bundle")
     write_bundle(out, result.manifest, _files(teachable, result, seen, taught), overwrite=overwrite)
     return result
@@ -120,28 +123,27 @@ class _Teachable:
         return cls(bundle, model, read_heads(model), replay, record)
 
 
-def _result(out: Path, source: _Teachable, seen: SeenPhotos, taught: Taught) -> Adaptation:
+def _result(out: Path, version: str, source: _Teachable, seen: SeenPhotos, taught: Taught) -> Adaptation:
     targets, old = source.record.targets, source.bundle.manifest
     fitted = fit_decisions(taught.left_out, taught.known, targets)
     judged = decide_cross_fitted(taught.left_out, taught.known, targets)
-    before = scores_of(source.heads, old.taxonomy, seen.photos, seen.groups)
     held = scores_of(source.heads, old.taxonomy, source.replay.calibration_photos())
-    items = seen.photos.labels >= 0
-    accuracy = share_interval(taught.left_out.correct()[items], seen.groups[items])
-    accepted = share_interval(judged.accepted[items], seen.groups[items])
-    right = share_interval(taught.left_out.correct()[judged.accepted], seen.groups[judged.accepted])
+    accuracy, accepted, right = _shares(seen, taught.left_out.correct(), judged.accepted)
+    accuracy_before, accepted_before, right_before = _shares(seen, seen.right_before, seen.accepted_before)
     known = share_interval(taught.known.correct())
     camera = {"accuracy": accuracy, "accepted_share": accepted, "accepted_accuracy": right}
     classes = _class_results(seen, taught, judged, len(old.taxonomy))
     return Adaptation(
         bundle=out,
-        manifest=_manifest(source, fitted, seen, taught, {"camera": camera, "known": {"accuracy": known}}),
+        manifest=_manifest(source, version, fitted, seen, taught, {"camera": camera, "known": {"accuracy": known}}),
         fitted=fitted,
         classes=classes,
         accuracy=accuracy,
-        accuracy_before=share_interval(before.correct()[items], seen.groups[items]),
+        accuracy_before=accuracy_before,
         accepted=accepted,
+        accepted_before=accepted_before,
         accepted_right=right,
+        accepted_right_before=right_before,
         known=known,
         known_before=share_interval(held.correct()),
         suspects=_suspects(seen, judged),
@@ -150,8 +152,21 @@ def _result(out: Path, source: _Teachable, seen: SeenPhotos, taught: Taught) -> 
     )
 
 
+def _shares(
+    seen: SeenPhotos, right: NDArray[np.bool_], accepted: NDArray[np.bool_]
+) -> tuple[Interval, Interval, Interval]:
+    """What is right and what is accepted of the photos of a class, and what is right of all that is accepted."""
+    items = seen.photos.labels >= 0
+    return (
+        share_interval(right[items], seen.groups[items]),
+        share_interval(accepted[items], seen.groups[items]),
+        share_interval(right[accepted], seen.groups[accepted]),
+    )
+
+
 def _manifest(
     source: _Teachable,
+    version: str,
     fitted: Fitted,
     seen: SeenPhotos,
     taught: Taught,
@@ -167,7 +182,7 @@ def _manifest(
     }
     return replace(
         old,
-        version=_next_version(old.version),
+        version=version,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         taxonomy=seen.taxonomy,
         temperature=found.temperature,
@@ -222,12 +237,14 @@ def _remembered(replay: Replay, seen: SeenPhotos) -> CameraPhotos:
 def _class_results(seen: SeenPhotos, taught: Taught, judged: Judged, known: int) -> tuple[ClassResult, ...]:
     labels = seen.photos.labels
     right = np.where(labels < 0, ~judged.accepted, taught.left_out.correct())
+    before = np.where(labels < 0, ~seen.accepted_before, seen.right_before)
     return tuple(
         ClassResult(
             name=_name(label, seen.taxonomy.ids),
             photos=int((labels == label).sum()),
             distinct=len(np.unique(seen.groups[labels == label])),
             right=int(right[labels == label].sum()),
+            right_before=int(before[labels == label].sum()),
             is_new=label >= known,
         )
         for label in sorted(np.unique(labels).tolist(), key=lambda label: (label < 0, label))
@@ -253,8 +270,8 @@ def _name(label: int, ids: tuple[str, ...]) -> str:
     return ids[label] if label >= 0 else NOT_WASTE
 
 
-def _next_version(version: str) -> str:
-    """`1.2.0` gives `1.2.0-adapted1`, that gives `1.2.0-adapted2`."""
+def next_version(version: str) -> str:
+    """The version of a bundle that was taught: `1.2.0` gives `1.2.0-adapted1`, that gives `1.2.0-adapted2`."""
     base, mark, number = version.rpartition(_MARK)
     if mark and number.isdecimal():
         return f"{base}{_MARK}{int(number) + 1}"

@@ -16,7 +16,7 @@ from binsight.dataset import Dataset, scan
 from binsight.dataset.duplicates import connected_groups, duplicate_groups
 from binsight.errors import BinsightError, DatasetError, TaxonomyError
 from binsight.imaging import ImageLimits, prepare_photo, read_photo
-from binsight.predictor import Predictor, run_in_order
+from binsight.predictor import Outputs, Prediction, Predictor, run_in_order
 from binsight.taxonomy import Taxonomy, WasteClass, name_key
 
 __all__ = ["FEWEST", "MOST", "NOT_WASTE", "SeenPhotos", "extend_taxonomy", "look_at_camera"]
@@ -26,6 +26,7 @@ NOT_WASTE: Final = "not-waste"
 
 FEWEST, MOST = 3, 500
 _BATCH: Final = 8
+_SEEN: Final = ("features", "logits", "biodegradable_logit", "unfamiliarity")
 _BURST: Final = 0.25  # of the distance that two photos of a class usually have: shots of one thing, moments apart
 
 Stage = Callable[[str], Callable[[int, int], None]]
@@ -41,6 +42,8 @@ class SeenPhotos:
         digests: the SHA-256 of each file.
         photos: features and labels.
         groups: `(n,)`, photos of the same shot or burst have the same number.
+        right_before: `(n,)`, which of them the bundle told rightly; of `not-waste`, none.
+        accepted_before: `(n,)`, which of them it accepted.
         left_out: path → why a photo was not used.
     """
 
@@ -49,6 +52,8 @@ class SeenPhotos:
     digests: tuple[str, ...]
     photos: CameraPhotos
     groups: NDArray[np.intp]
+    right_before: NDArray[np.bool_]
+    accepted_before: NDArray[np.bool_]
     left_out: Mapping[str, str]
 
     @property
@@ -97,7 +102,7 @@ def look_at_camera(
     }
     broken = {s.path: s.error for s in found if s.error is not None}
     kept, too_many = _first_of_each(found.sound(), classes)
-    features, damaged = _features(kept, predictor, workers, limits, stage("Looking"))
+    features, said, damaged = _look(kept, predictor, workers, limits, stage("Looking"))
     left_out = {**broken, **too_many, **damaged}
     kept = kept.where(lambda s: s.path not in damaged)
     labels = np.array([classes[s.class_id] for s in kept], np.int64)
@@ -107,12 +112,16 @@ def look_at_camera(
     left_out |= torn
     rows = np.array([s.path not in torn for s in kept], bool)
     chosen = [s for s in kept if s.path not in torn]
+    told = np.array([taxonomy.index(p.category) for p in said], np.int64)
+    accepted = np.array([p.decision == "accept" for p in said], bool)
     seen = SeenPhotos(
         taxonomy,
         tuple(s.path for s in chosen),
         tuple(s.sha256 or "" for s in chosen),
         CameraPhotos(features[rows], labels[rows]),
         np.unique(groups[rows], return_inverse=True)[1].astype(np.intp),
+        (told == labels)[rows],
+        accepted[rows],
         left_out,
     )
     _check(seen, root)
@@ -145,16 +154,16 @@ def _first_of_each(found: Dataset, classes: Mapping[str, int]) -> tuple[Dataset,
     return found.where(lambda s: s.path in kept), left
 
 
-def _features(
+def _look(
     found: Dataset,
     predictor: Predictor,
     workers: int,
     limits: ImageLimits | None,
     progress: Callable[[int, int], None],
-) -> tuple[NDArray[np.float32], dict[str, str]]:
-    """Features of the photos that can be decoded, and what is wrong with the others."""
+) -> tuple[NDArray[np.float32], list[Prediction], dict[str, str]]:
+    """Features of the photos that can be decoded, what the bundle says of them, and what is wrong with the others."""
 
-    def see(first: int) -> tuple[NDArray[np.float32] | None, dict[str, str]]:
+    def see(first: int) -> tuple[Outputs | None, dict[str, str]]:
         pictures, faults = [], {}
         for sample in found.samples[first : first + _BATCH]:
             try:
@@ -162,17 +171,19 @@ def _features(
                 pictures.append(prepare_photo(photo, predictor.spec, limits=limits))
             except BinsightError as error:
                 faults[sample.path] = str(error)
-        outputs = predictor.run(np.stack(pictures), ["features"]) if pictures else None
-        return (None if outputs is None else outputs.features), faults
+        return (predictor.run(np.stack(pictures), _SEEN) if pictures else None), faults
 
     features: list[NDArray[np.float32]] = []
+    said: list[Prediction] = []
     faults: dict[str, str] = {}
     starts = range(0, len(found), _BATCH)
-    for first, (some, wrong) in zip(starts, run_in_order(see, starts, workers=workers), strict=True):
-        features += [] if some is None else [some]
+    for first, (outputs, wrong) in zip(starts, run_in_order(see, starts, workers=workers), strict=True):
+        if outputs is not None and outputs.features is not None:
+            features.append(outputs.features)
+            said += predictor.interpret(outputs)
         faults |= wrong
         progress(min(first + _BATCH, len(found)), len(found))
-    return np.concatenate(features) if features else np.zeros((0, 0), np.float32), faults
+    return np.concatenate(features) if features else np.zeros((0, 0), np.float32), said, faults
 
 
 def _with_bursts(copies: Sequence[int], features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -16,15 +16,16 @@ _TEMPLATE = Template("""\
 $old, taught one camera by `binsight adapt` on $created. What stands below the line was written of the model before,
 and its figures are those of that model.
 
-| class | photos | different ones | right when left out; of not-waste, reviewed |
-|---|---|---|---|
+| class | photos | different ones | right when left out; of not-waste, reviewed | before |
+|---|---|---|---|---|
 $classes
 
 Each photo was judged by heads, and its acceptance by thresholds, that were fitted on others, copies among neither. With
 95 % intervals:
 
 - right on this camera: $right, before $right_before
-- accepted without review: $accepted; right among the accepted: $accepted_right
+- accepted without review: $accepted, before $accepted_before
+- right among the accepted: $accepted_right, before $accepted_right_before
 - right on $photos photos kept from the training: $known, before $known_before
 - accepted from a confidence of $threshold on
 $wishes
@@ -45,7 +46,8 @@ def adapted_card(before: str, result: Adaptation) -> str:
     manifest = result.manifest
     old = manifest.training["adapted"][-1]["from"]
     rows = [
-        f"| {c.name}{' (new)' if c.is_new else ''} | {c.photos} | {c.distinct} | {c.right} |" for c in result.classes
+        f"| {c.name}{' (new)' if c.is_new else ''} | {c.photos} | {c.distinct} | {c.right} | {c.right_before} |"
+        for c in result.classes
     ]
     wishes = "".join(f"- {wish}\n" for wish in result.wishes)
     return _TEMPLATE.substitute(
@@ -57,7 +59,9 @@ def adapted_card(before: str, result: Adaptation) -> str:
         right=as_share(result.accuracy),
         right_before=as_share(result.accuracy_before),
         accepted=as_share(result.accepted),
+        accepted_before=as_share(result.accepted_before),
         accepted_right=as_share(result.accepted_right),
+        accepted_right_before=as_share(result.accepted_right_before),
         photos=manifest.metrics["known"].photos,
         known=as_share(result.known),
         known_before=as_share(result.known_before),

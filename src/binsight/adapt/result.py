@@ -13,10 +13,13 @@ from binsight.adapt.judging import Fitted
 from binsight.bundle import Manifest
 from binsight.probability.intervals import Interval
 
-__all__ = ["Adaptation", "ClassResult", "Suspect"]
+__all__ = ["ENOUGH", "Adaptation", "ClassResult", "Suspect"]
 
-_ENOUGH: Final = 15  # photos of a class, from where the curve in docs/adapt.md is flat
+ENOUGH: Final = 15  # photos of a class, from where the curve in docs/adapt.md is flat
 _GOOD: Final = 0.9
+_INTERVALS: Final = tuple(
+    f"{name}{when}" for name in ("accuracy", "accepted", "accepted_right", "known") for when in ("", "_before")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class ClassResult:
         photos: how many were used.
         distinct: how many shots these are, copies counted once.
         right: how many were told rightly when left out; of `not-waste`, how many were reviewed.
+        right_before: likewise, by the model as it was.
         is_new: whether the model did not have it before.
     """
 
@@ -35,13 +39,14 @@ class ClassResult:
     photos: int
     distinct: int
     right: int
+    right_before: int
     is_new: bool = False
 
     @property
     def wish(self) -> str | None:
         """What it would need more of; None for a class that has enough."""
-        if self.distinct < _ENOUGH:
-            return f"{self.name}: {self.distinct} photos, wants about {_ENOUGH}"
+        if self.distinct < ENOUGH:
+            return f"{self.name}: {self.distinct} photos, wants about {ENOUGH}"
         if self.right < _GOOD * self.photos:
             verb = "reviewed" if self.name == NOT_WASTE else "right on"
             return f"{self.name}: {verb} {self.right} of {self.photos}, wants more, of other pieces"
@@ -70,7 +75,9 @@ class Adaptation:
         accuracy: on the camera's photos, `not-waste` aside.
         accuracy_before: of the model as it was.
         accepted: the share accepted of these photos.
+        accepted_before: likewise, by the model as it was.
         accepted_right: the share of right ones among all that is accepted, empty places included.
+        accepted_right_before: likewise, of the model as it was.
         known: the accuracy on photos that the model was calibrated on, as they are kept in it.
         known_before: likewise, of the model as it was.
         suspects: photos whose label is improbable.
@@ -85,7 +92,9 @@ class Adaptation:
     accuracy: Interval
     accuracy_before: Interval
     accepted: Interval
+    accepted_before: Interval
     accepted_right: Interval
+    accepted_right_before: Interval
     known: Interval
     known_before: Interval
     suspects: tuple[Suspect, ...]
@@ -99,13 +108,12 @@ class Adaptation:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        intervals = ("accuracy", "accuracy_before", "accepted", "accepted_right", "known", "known_before")
         return {
             "bundle": str(self.bundle),
             "name": self.manifest.name,
             "version": self.manifest.version,
             "classes": [{**asdict(result), "wish": result.wish} for result in self.classes],
-            **{name: _as_json(getattr(self, name)) for name in intervals},
+            **{name: _as_json(getattr(self, name)) for name in _INTERVALS},
             "suspects": [asdict(suspect) for suspect in self.suspects],
             "left_out": dict(self.left_out),
             "dropped": list(self.dropped),

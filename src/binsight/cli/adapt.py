@@ -105,9 +105,13 @@ def _print(result: Adaptation) -> None:
         what = "reviewed" if c.name == "not-waste" else "right"
         copies = f", {c.distinct} different" if c.distinct < c.photos else ""
         new = " (new)" if c.is_new else ""
-        click.echo(f"{plain(c.name):<{width}}  {c.photos} photos{copies}, {what} when left out: {c.right}{new}")
+        right = f"{what} when left out: {c.right}, before {c.right_before}"
+        click.echo(f"{plain(c.name):<{width}}  {c.photos} photos{copies}, {right}{new}")
     click.echo(f"right on this camera: {as_share(result.accuracy)}, before {as_share(result.accuracy_before)}")
-    click.echo(f"accepted: {as_share(result.accepted)}; right among the accepted: {as_share(result.accepted_right)}")
+    click.echo(f"accepted: {as_share(result.accepted)}, before {as_share(result.accepted_before)}")
+    click.echo(
+        f"right among the accepted: {as_share(result.accepted_right)}, before {as_share(result.accepted_right_before)}"
+    )
     click.echo(f"right on old photos: {as_share(result.known)}, before {as_share(result.known_before)}")
     _print_list("could not be used", [f"{plain(path)}: {plain(why)}" for path, why in result.left_out.items()])
     _print_list("in the wrong folder?", [

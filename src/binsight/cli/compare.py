@@ -83,6 +83,8 @@ def compare(
         found = _compare_bundles(bundles, data, seed, options)
     for text in found.seen:
         click.echo(f"warning: has seen these photos: {plain(text)}", err=True)
+    for text in found.lacking:
+        click.echo(f"note: {plain(text)}", err=True)
     title = "Models compared" if backbones is None else "Backbones compared"
     if html is not None:
         write_comparison(found, html, title=title)
@@ -99,7 +101,7 @@ def _compare_bundles(bundles: tuple[str, ...], data: Path, seed: int, options: d
     from binsight.evaluation.comparison import compare_bundles
 
     paths = [resolve_bundle(bundle) for bundle in bundles]
-    taxonomy = load_bundle(paths[0]).manifest.taxonomy
+    taxonomy = max((load_bundle(path).manifest.taxonomy for path in paths), key=len)  # of equal ones the first
     labelled = load_labelled(data, taxonomy, **options)
     with stages(quiet=options["quiet"]) as stage:
         return compare_bundles(

@@ -138,8 +138,10 @@ def _followed(file: Path) -> LineMonitor:
     place = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else None
     if place is not None and not Path(place).exists():  # opening it would make it
         raise InputError(f"{file}: there is no ledger {place} yet; start the line first: binsight line run {file}")
-    database = open_database(url, upgrade=False)
-    return LineMonitor(LineAccount(config, database, _taxonomy(config, file)), SystemClock())
+    taxonomy = _taxonomy(config, file)
+    monitor = LineMonitor(LineAccount(config, open_database(url, upgrade=False), taxonomy), SystemClock())
+    monitor.listen()
+    return monitor
 
 
 def _taxonomy(config: LineConfig, file: Path) -> Taxonomy:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["model"]
 
+_LESSONS = "adapted"
+
 
 @click.group(cls=Group)
 def model() -> None:
@@ -154,11 +156,22 @@ def _print_bundle(bundle: Bundle) -> None:
         "temperature": f"{manifest.temperature:.3g}" + (f", biodegradable {second:.3g}" if second is not None else ""),
         "disagreement": _or_unused(manifest.review.disagreement),
         "unfamiliarity": _or_unused(manifest.review.unfamiliarity),
-        **{key: _one_line(value) for key, value in manifest.training.items()},
+        **{key: _one_line(value) for key, value in manifest.training.items() if key != _LESSONS},
         "files": ", ".join(f"{name} ({entry.size / 1e6:.1f} MB)" for name, entry in manifest.files.items()),
     }
-    for key, text in facts.items():
+    for key, text in [*facts.items(), *((_LESSONS, text) for text in _lessons(manifest.training.get(_LESSONS)))]:
         console.print(f"[dim]{markup(key):>20}[/]  {markup(text)}", soft_wrap=True)
+
+
+def _lessons(lessons: Any) -> Iterator[str]:
+    """What each lesson of `binsight adapt` began with and showed; of what is written otherwise, all of it."""
+    for lesson in lessons if isinstance(lessons, list) else []:
+        try:
+            source, photos = lesson["from"], lesson["photos"]
+            shown = ", ".join(f"{count} {name}" for name, count in photos.items())
+            yield f"from {source['name']} {source['version']}, made {source['created']}, with photos: {shown}"
+        except (KeyError, TypeError, AttributeError):
+            yield _one_line(lesson)
 
 
 def _print_classes(console: Console, manifest: Manifest) -> None:

@@ -135,6 +135,7 @@ def serve(lines: tuple[Path, ...], **values: Any) -> None:
       binsight serve --model waste8 --model lab=my.zip
       binsight serve --new-key phone-app >> keys      a key, and its line for --api-keys
       binsight serve --config server.toml --api-keys keys
+      binsight serve --teach lessons --admin-keys keys   operators teach it their camera at /teach
       binsight serve --lines line.toml                the dashboard of a line that runs already
       curl -F file=@can.jpg http://localhost:9696/predict
     """
@@ -148,7 +149,12 @@ def serve(lines: tuple[Path, ...], **values: Any) -> None:
     logging.basicConfig(format="binsight: %(message)s", level=logging.WARNING)
     shown = _open_lines(lines)
     announce = lambda url: click.echo(f"binsight: taking photos at {url}", err=True)  # noqa: E731
-    if not run_server(settings, announce=announce, lines=shown):
+    try:
+        finished = run_server(settings, announce=announce, lines=shown)
+    finally:
+        for line in shown:
+            line.close()
+    if not finished:
         sys.exit(1)
 
 

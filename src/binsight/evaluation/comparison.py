@@ -104,6 +104,7 @@ class Comparison:
         pairs: every two of them.
         unreadable: photos that were left out.
         seen: of each model that has seen some of the photos its name and what for, a sentence.
+        lacking: of each model that does not have some of the photos' classes its name and which, a sentence.
     """
 
     split: str
@@ -112,6 +113,7 @@ class Comparison:
     pairs: tuple[Pair, ...]
     unreadable: tuple[Unreadable, ...] = ()
     seen: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form; what is undefined is null."""
@@ -136,7 +138,8 @@ def compare_bundles(
     Args:
         bundles: folders or zips, at least two.
         photos: labelled with positions in `taxonomy`.
-        taxonomy: the classes; each bundle must have them all and no others, in any order.
+        taxonomy: the classes; a bundle may have them in any order, and no others. Photos of a class that it does not
+            have count as mistakes.
         split: what the photos are called.
         workers: photos in work at a time; by default one per core.
         seed: of the bootstrap.
@@ -175,7 +178,13 @@ def compare_bundles(
         for c, overlap in zip(timed, overlaps, strict=True)
         if overlap is not None and (text := overlap.counts().describe())
     ]
-    return replace(found, seen=tuple(told))
+    shown = [taxonomy.ids[label] for label in np.unique(seen.labels)]
+    lacking = [
+        f"{c.name} has no {', '.join(missing)}: these photos count as mistakes"
+        for c, bundle in zip(timed, loaded, strict=True)
+        if (missing := [name for name in shown if name not in bundle.manifest.taxonomy.ids])
+    ]
+    return replace(found, seen=tuple(told), lacking=tuple(lacking))
 
 
 def compare_contestants(
@@ -248,10 +257,10 @@ def _intervals(
 def _class_order(bundle: Bundle, taxonomy: Taxonomy) -> NDArray[np.intp]:
     """For each output of the bundle's network the position of its class in `taxonomy`."""
     ids = bundle.manifest.taxonomy.ids
-    if set(ids) != set(taxonomy.ids):
-        differing = sorted(set(ids) ^ set(taxonomy.ids))
+    if differing := sorted(set(ids) - set(taxonomy.ids)):
         raise TaxonomyError(
-            f"{bundle.path}: expected the classes of {taxonomy.name!r}; differing: {', '.join(differing)}"
+            f"{bundle.path}: expected classes of {taxonomy.name!r}, which has {', '.join(taxonomy.ids)}; "
+            f"differing: {', '.join(differing)}"
         )
     return np.array([taxonomy.index(name) for name in ids], np.intp)
 

@@ -34,6 +34,7 @@ __all__ = ["LedgerAwayError", "LineAccount", "piece_entry"]
 Question = TypeVar("Question", bound=Callable[..., Any])
 
 _log = logging.getLogger(__name__)
+_VIEW = ("frame", "at", "box", "sharpness", "voted", "category", "decision", "reason", "unfamiliarity")
 _EVER = dt.timedelta(days=36_500)
 
 
@@ -106,13 +107,17 @@ class LineAccount:
         found = read_piece(self.database, piece_id)
         if found is None or found[0].line != self._line:
             return None
-        return _whole_piece(found[0]) | {"picture": found[1] is not None}
+        piece, film = found
+        views = () if film is None else (view_entry(view) for view in film.views)
+        return _whole_piece(piece) | {"picture": film is not None, "views": list(views)}
 
     @_asks
-    def picture(self, piece_id: str) -> bytes | None:
-        """The stored JPEG of a piece; None where none is kept."""
+    def picture(self, piece_id: str, view: int | None = None) -> bytes | None:
+        """The stored JPEG of a piece, or of one of its views, from 1; None where none is kept."""
         found = read_piece(self.database, piece_id)
-        return None if found is None or found[0].line != self._line else found[1]
+        if found is None or found[0].line != self._line or found[1] is None:
+            return None
+        return found[1].thumbnail if view is None else found[1].frame(view)
 
     # Sums.
 
@@ -170,13 +175,15 @@ class LineAccount:
         }
 
     @_asks
-    def label(self, piece_id: str, category: str, auditor: str, now: dt.datetime) -> None:
-        """Take what a person said a piece is.
+    def label(self, piece_id: str, category: str, auditor: str, now: dt.datetime) -> dict[str, int]:
+        """Take what a person said a piece is; how many are labelled and open with it.
 
         Raises:
             LabelError: it cannot be taken, or `AlreadyLabelledError`: somebody was faster.
         """
         label_piece(self.database, Label(piece_id, category, auditor), at=now, taxonomy=self.taxonomy)
+        progress = read_progress(self.database, self._line)
+        return {"open": progress.open, "labelled": progress.labelled}
 
     def _always(self) -> Span:
         now = dt.datetime.now(dt.UTC)
@@ -221,18 +228,22 @@ def _whole_piece(piece: Piece) -> dict[str, Any]:
     }
 
 
-def _times(piece: Piece) -> list[dict[str, Any]]:
-    """Each step of its life with the milliseconds from capture; what did not happen is left out.
+def view_entry(view: dict[str, Any]) -> dict[str, Any]:
+    """A view that was judged: what the model said of it alone."""
+    scores = sorted(view.get("scores", {}).items(), key=lambda score: -score[1])
+    return {
+        **{name: view.get(name) for name in _VIEW},
+        "scores": [{"category": category, "probability": share} for category, share in scores],
+    }
 
-    When the deciding frame was captured is not stored but follows from the latency, which ends at the command where
-    there is one, else at the decision.
-    """
-    latency = dt.timedelta(milliseconds=piece.latency_ms or 0)
-    captured = piece.seen_at if piece.commanded_at is None else min(piece.seen_at, piece.commanded_at - latency)
+
+def _times(piece: Piece) -> list[dict[str, Any]]:
+    """Each step of its life with the milliseconds from capture; what did not happen is left out."""
+    captured = piece.captured_at or piece.seen_at  # earlier versions did not note it
     steps = {
         "captured": captured,
         "seen": piece.seen_at,
-        "decided": captured + latency if piece.commanded_at is None and piece.decision is not None else None,
+        "decided": piece.decided_at,
         "commanded": piece.commanded_at,
         "acknowledged": piece.acknowledged_at,
         "confirmed": piece.confirmed_at,

@@ -5,6 +5,7 @@ One thread calls it, in real time or in virtual time. Nothing in it waits.
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -17,8 +18,9 @@ from binsight.line.camera import CameraWatch
 from binsight.line.commands import Dispatcher
 from binsight.line.config import LineConfig
 from binsight.line.detect import Detector
+from binsight.line.film import make_film
 from binsight.line.ledger.configuration import stored_configuration
-from binsight.line.messages import fault_message, piece_message
+from binsight.line.messages import fault_message, piece_message, utc_text
 from binsight.line.packml import ControlCommand, StateMachine
 from binsight.line.ports import Classify, Clock, Ledger, Sorter
 from binsight.line.records import (
@@ -33,9 +35,9 @@ from binsight.line.records import (
     new_ulid,
 )
 from binsight.line.track import Track, Tracker, Tracking
-from binsight.line.views import cut_view, make_thumbnail
+from binsight.line.views import cut_view
 from binsight.line.vote import vote
-from binsight.predictor import Predictor
+from binsight.predictor import Predictor, StreamCheck
 from binsight.probability.cusum import BernoulliCusum
 
 __all__ = ["Engine", "Picture"]
@@ -44,6 +46,7 @@ _VIEWS = 4  # per piece, at most
 _VIEW_SPACING = 0.08  # of the field, between two views of one piece: the same view twice says nothing new
 _DECIDE_WITHIN_S = 0.5  # after the crossing, a piece is decided with the views that are there
 _STARVED_S = 60.0
+_STREAM = 200  # pieces by which a camera is found to be strange
 _KEEP_BELT_S = 300.0  # between two notes of what the empty belt looks like
 
 
@@ -133,6 +136,7 @@ class Engine:
         self.camera_state: CameraState = "starting"
         self._frame_s = self._last_piece_s = clock.now()
         self._drift = BernoulliCusum()
+        self._stream = StreamCheck(predictor.bundle.manifest, window=_STREAM)
         self._review, self._late = ShareAlarm(config.alarms.review_share), ShareAlarm(config.alarms.late_share)
         self.dispatcher = Dispatcher(
             config, clock=clock, belt=self.belt, sorter=sorter, ledger=ledger, post=post, on_change=self._changed
@@ -306,6 +310,7 @@ class Engine:
             line=self.config.line.name,
             seq=self._next_seq,
             seen_at=at,
+            captured_at=self._utc(frame.captured_s),
             encoder=encoder,
             shift=self.config.shift_at(at.astimezone()),
             model_name=manifest.name,
@@ -337,6 +342,7 @@ class Engine:
         piece = replace(
             candidate.piece,
             status="decided",
+            decided_at=self._clock.utc(),
             frames=len(found.views),
             category=found.category,
             confidence=found.confidence,
@@ -347,14 +353,21 @@ class Engine:
             thumbnail=candidate.piece.id if keeps_picture else None,
             latency_ms=1000 * (self._clock.now() - candidate.crossed_s),
         )
-        self._ledger.put(piece, thumbnail=make_thumbnail(candidate.judged) if keeps_picture else None)
+        self._ledger.put(piece)
         self._show(piece)
         review = self._review.add(found.decision == "review")
         self.alarms.set("review_share", active=review, detail=f"{self._review.share:.0%} of the last pieces to review")
         drift = self._drift.add(found.decision == "review")
         usual = self._drift.p0 or 0.0
         self.alarms.set("drift", active=drift, detail=f"the share to review has risen beyond its usual {usual:.1%}")
+        for view in found.views[-1:]:  # one of them: the others show much the same
+            if view.prediction is not None:
+                self._stream.add(view.prediction)
+        self.alarms.set("camera_strange", active=self._stream.is_said, detail=self._stream.warning)
         self._route(piece, candidate)
+        if keeps_picture:  # when the command is on its way
+            voted = {view.frame for view in found.views}
+            self._ledger.keep(piece, make_film(candidate.judged, voted, at=lambda s: utc_text(self._utc(s))))
 
     def _route(self, piece: Piece, candidate: _Candidate) -> None:
         lane = None
@@ -371,6 +384,10 @@ class Engine:
             self.dispatcher.end(piece, "fail_safe", self.machine.state.name.lower())
         else:
             self.dispatcher.command(piece, lane, crossed_mm=candidate.crossed_mm, captured_s=candidate.crossed_s)
+
+    def _utc(self, at_s: float) -> dt.datetime:
+        """When that was, as the wall clock has it now."""
+        return self._clock.utc() - dt.timedelta(seconds=self._clock.now() - at_s)
 
     # What goes out.
 

@@ -13,15 +13,16 @@ from binsight.line.alarms import Alarm
 from binsight.line.engine import Engine
 from binsight.line.following import LedgerFollower
 from binsight.line.lane_purity import LanePurity
-from binsight.line.ledger.reading import Event, Span, count_pieces
+from binsight.line.ledger.reading import Event, Span, count_pieces, latency_percentiles
 from binsight.line.live_frame import encode_jpeg, frame_message
 from binsight.line.messages import purity_message, utc_text
 from binsight.line.packml import Mode, State
 from binsight.line.ports import Clock
 from binsight.line.records import ENDS, FAIL_SAFE_LANE, EncoderReading, Piece
+from binsight.line.remote import RemoteLine
 from binsight.line.shifts import Period, last_periods
 from binsight.line.sources.push import PushSource
-from binsight.line.tally import LATENCY_BOUNDS_MS, Tally
+from binsight.line.tally import Tally
 
 __all__ = ["LineMonitor", "NotHereError", "RunningLine"]
 
@@ -62,7 +63,8 @@ class _Here:
 class LineMonitor:
     """Told of pieces and alarms as they change, asked by whoever looks; from any thread, and nobody waits for long.
 
-    Without `attach` the line runs in another program, and its ledger is followed while somebody asks.
+    Without `attach` the line runs in another program, and its ledger is followed while somebody asks; with `listen` its
+    broker tells how it is.
 
     Args:
         account: of the line.
@@ -76,6 +78,7 @@ class LineMonitor:
         self._clock = clock
         self._lock = threading.RLock()
         self._here: _Here | None = None
+        self._remote: RemoteLine | None = None
         self._follower: LedgerFollower | None = None
         self._polled_s = self._told_s = self._measured_s = float("-inf")
         self._frame_told = -1
@@ -106,6 +109,18 @@ class LineMonitor:
         with self._lock:
             self._begin_period()
 
+    def listen(self) -> None:
+        """The line runs in another program: hear how it is over its broker, where it has one."""
+        if self.config.sorter.kind == "mqtt":
+            self._remote = RemoteLine(self.config, self._clock, tell_fault=self._on_fault)
+            self._remote.start()
+
+    def close(self) -> None:
+        """Stop listening, and let go of the ledger."""
+        if self._remote is not None:
+            self._remote.close()
+        self.account.database.dispose()
+
     # What the line tells, on its engine's thread.
 
     def on_piece(self, piece: Piece) -> None:
@@ -124,12 +139,20 @@ class LineMonitor:
     def on_alarm(self, alarm: Alarm) -> None:
         """An alarm came or went."""
         with self._lock:
+            was_active = alarm.code in self._alarms
             if alarm.active:
                 self._alarms[alarm.code] = alarm
-                self.alarm_counts[alarm.code] = self.alarm_counts.get(alarm.code, 0) + 1
+                self.alarm_counts[alarm.code] = self.alarm_counts.get(alarm.code, 0) + (not was_active)
             else:
                 self._alarms.pop(alarm.code, None)
-            self._news = [*self._news[-_CHANGED:], alarm]
+            if alarm.active != was_active:  # broker and ledger both tell of it
+                self._news = [*self._news[-_CHANGED:], alarm]
+
+    def _on_fault(self, code: str, active: bool) -> None:
+        """The broker says so; the ledger will tell the details."""
+        with self._lock:
+            if active != (code in self._alarms):
+                self.on_alarm(Alarm(code, active, "", self._clock.utc()))
 
     # What others ask.
 
@@ -168,6 +191,7 @@ class LineMonitor:
                 "here": self.is_here,
                 "at": utc_text(self._clock.utc()),
                 "state": self._state(),
+                "remote": None if self._remote is None else self._remote.presence(),
                 "shift": {"name": period.name, "began": utc_text(period.began)},
                 "pieces": pieces,
                 "per_minute": rates.total(),
@@ -207,21 +231,20 @@ class LineMonitor:
     def figures(self) -> dict[str, Any]:
         """For metrics; counters count from when this object was made.
 
-        `pieces` by (lane, status), `latency_s` as (counts by bound, bounds, sum), `alarms` by code (1 for on),
-        `alarm_counts` by code, `frame_age_s`, `purities` by (lane, bound).
+        Those of `Tally.figures`; `alarms` by code (1 for on), `alarm_counts` by code, `purities` by (lane, bound),
+        `targets` and `audited` by lane; None where it is not known: `up`, `state`, `frame_age_s`, `ack_rtt_s`,
+        `frames_dropped`.
         """
         self._follow()
-        state = self._state()
-        age_ms = None if state is None else state["frame_age_ms"]
         with self._lock:
-            total, targets = self.total, {number: found.target for number, found in self.purities.items()}
-            bounds = [bound / 1000 for bound in LATENCY_BOUNDS_MS]
+            targets = {number: found.target for number, found in self.purities.items()}
             return {
-                "pieces": dict(total.ends),
-                "latency_s": (list(total.latency_counts), bounds, total.latency_sum_ms / 1000),
+                **self._presence(),
+                **self.total.figures(),
                 "alarms": {code: int(code in self._alarms) for code in self.alarm_counts},
                 "alarm_counts": dict(self.alarm_counts),
-                "frame_age_s": None if age_ms is None else age_ms / 1000,
+                "targets": {lane.number: lane.purity_target for lane in self.config.lanes if lane.purity_target},
+                "audited": {number: found.audited for number, found in targets.items()},
                 "purities": {
                     (number, bound): getattr(found, bound)
                     for number, found in targets.items()
@@ -264,9 +287,9 @@ class LineMonitor:
         reading = None if encoder is None else EncoderReading(encoder, at_s)
         line.post(lambda: line.engine.on_trigger(reading))
 
-    def label(self, piece_id: str, category: str, auditor: str) -> None:
+    def label(self, piece_id: str, category: str, auditor: str) -> dict[str, int]:
         """Take what an auditor said; see `LineAccount.label`."""
-        self.account.label(piece_id, category, auditor, self._clock.utc())
+        return self.account.label(piece_id, category, auditor, self._clock.utc())
 
     def measure_purities(self) -> Mapping[int, LanePurity]:
         """Ask the ledger how pure the lanes are in this shift; for `overview`, too."""
@@ -298,13 +321,26 @@ class LineMonitor:
         }
 
     def _state(self) -> dict[str, Any] | None:
-        if self._here is None:
-            return None
-        message = self._here.line.engine.state_message()
-        return {
+        if self._here is not None:
+            message: dict[str, Any] | None = self._here.line.engine.state_message()
+        else:
+            message = None if self._remote is None else self._remote.state()
+        return message and {
             **message,
             "state_name": State(message["state"]).name.lower(),
             "mode_name": Mode(message["mode"]).name.lower(),
+        }
+
+    def _presence(self) -> dict[str, float | None]:
+        state = self._state() or {}
+        age_ms, rtt_ms = state.get("frame_age_ms"), state.get("ack_rtt_ms")
+        online = True if self._here is not None else None if self._remote is None else self._remote.presence()["online"]
+        return {
+            "up": None if online is None else float(online),
+            "state": state.get("state"),
+            "frame_age_s": None if age_ms is None else age_ms / 1000,
+            "ack_rtt_s": None if rtt_ms is None else rtt_ms / 1000,
+            "frames_dropped": None if self._here is None else self._here.line.engine.frames_dropped,
         }
 
     def _has_ended(self, status: str) -> bool:
@@ -321,7 +357,10 @@ class LineMonitor:
         self._period = last_periods(self.config.shifts, now, 1)[0]
         self._shift = Tally(self._clock.now())
         span = Span(self.name, self._period.began, self._period.ended)
-        for count in count_pieces(self.account.database, span) if counts_ledger else ():
+        if not counts_ledger:
+            return
+        self._shift.earlier_ms = latency_percentiles(self.account.database, span, (50, 95, 99)) or {}
+        for count in count_pieces(self.account.database, span):
             if self._has_ended(count.status):
                 self._shift.add_count(count)
 

@@ -37,8 +37,8 @@ def picture_format(path: Path) -> str:
     return kind
 
 
-def encode_picture(image: Image.Image, kind: str = "JPEG") -> bytes:
+def encode_picture(image: Image.Image, kind: str = "JPEG", *, quality: int = 85) -> bytes:
     """The picture as a file's bytes."""
     stream = io.BytesIO()
-    image.save(stream, kind, quality=85)
+    image.save(stream, kind, quality=quality)
     return stream.getvalue()

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from binsight.line.film import Film
 from binsight.line.records import Ack, CameraState, Command, Confirm, EncoderReading, Frame, Piece, View
 from binsight.predictor import Prediction
 
@@ -166,16 +167,19 @@ class Ledger(Protocol):
         """
         ...
 
-    def put(self, piece: Piece, *, thumbnail: bytes | None = None, after: Callable[[bool], None] | None = None) -> None:
+    def put(self, piece: Piece, *, after: Callable[[bool], None] | None = None) -> None:
         """Queue a piece's row, new or changed.
 
         Args:
             piece: replaces the row with its `id`.
-            thumbnail: a JPEG to keep under the key `piece.thumbnail`.
             after: called by the writer, with True once the row is on disk, with False if it could not be written in
                 time (it is kept and tried again). A command leaves only in here: written first, then sent, so that
                 a killed line knows what it may have commanded.
         """
+        ...
+
+    def keep(self, piece: Piece, film: Film) -> None:
+        """Queue the pictures of a piece, under the key `piece.thumbnail`."""
         ...
 
     def event(self, line: str, code: str, *, active: bool, detail: str, at: dt.datetime) -> None:

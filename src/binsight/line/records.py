@@ -220,6 +220,8 @@ class Piece:
         line: the line's name.
         seq: sequence number, from 1, rising by 1 over the life of the ledger.
         seen_at: when it was seen first, UTC.
+        captured_at: when the frame was taken in which it crossed the trigger line.
+        decided_at: when it was decided.
         status: where in its life it is.
         encoder: counts when it crossed the trigger line; None without an encoder.
         frames: views that took part in the decision.
@@ -250,6 +252,8 @@ class Piece:
     line: str
     seq: int
     seen_at: dt.datetime
+    captured_at: dt.datetime | None = None
+    decided_at: dt.datetime | None = None
     status: Status = "seen"
     encoder: int | None = None
     frames: int = 0

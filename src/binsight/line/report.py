@@ -78,8 +78,9 @@ class LineReport:
         return sum(number for status, number in statuses.items() if status not in {*ENDS, "acknowledged"})
 
     def per_minute(self, pieces: int) -> float:
-        """A number of pieces as a rate over the whole time."""
-        return pieces / self.span.minutes
+        """A number of pieces as a rate, from the hour of the first piece: before it, nothing ran."""
+        began = max(self.span.since, self.counts[0].at) if self.counts else self.span.since
+        return pieces / max(1.0, (self.span.until - began).total_seconds() / 60)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per lane under `COLUMNS`: target, non-target and non-recyclable, as authorities ask for them."""

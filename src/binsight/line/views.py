@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from binsight.line.pictures import encode_picture
 from binsight.line.records import Blob, Frame, View
 
-__all__ = ["cut_view", "make_thumbnail", "measure_sharpness", "select_voters"]
+__all__ = ["cut_view", "measure_sharpness", "select_voters"]
 
 _MARGIN = 0.12  # of the longer side, on each side: classifiers were trained on photos with some surroundings
 _SHARPNESS_SIDE = 128
-_THUMBNAIL_SIDE = 192
 _BLURRED = 0.5  # of the sharpest view of the same piece: below, a view is blurred
 
 
@@ -69,11 +67,3 @@ def select_voters(views: Sequence[View]) -> list[View]:
     able = [view for view in views if view.votes and view.prediction is not None]
     best = max((view.sharpness for view in able), default=0.0)
     return [view for view in able if view.sharpness >= _BLURRED * best]
-
-
-def make_thumbnail(views: Sequence[View]) -> bytes:
-    """The sharpest of at least one view as a small JPEG."""
-    best = max(views, key=lambda view: view.sharpness)
-    picture = Image.fromarray(best.crop)
-    picture.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-    return encode_picture(picture)

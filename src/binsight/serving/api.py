@@ -29,10 +29,10 @@ from binsight.serving.schemas import (
 from binsight.serving.service import Service, current_service
 from binsight.serving.uploads import Photo, read_body, read_photos
 
-__all__ = ["api_blueprint", "json_response", "parse_query", "read_json"]
+__all__ = ["api_blueprint", "json_response", "parse_body", "parse_query"]
 
+Given = TypeVar("Given", bound=BaseModel)
 _MAX_JSON = 100_000
-Query = TypeVar("Query", bound=BaseModel)
 
 
 def api_blueprint() -> Blueprint:
@@ -49,7 +49,7 @@ def json_response(body: bytes, status: int = 200) -> Response:
     return Response(body, status, mimetype="application/json")
 
 
-def parse_query(values: Mapping[str, str], kind: type[Query]) -> Query:
+def parse_query(values: Mapping[str, str], kind: type[Given]) -> Given:
     """The parameters of a call; 400 when one is not valid."""
     try:
         return kind.model_validate(dict(values))
@@ -57,8 +57,8 @@ def parse_query(values: Mapping[str, str], kind: type[Query]) -> Query:
         raise validation_problem(error) from None
 
 
-def read_json(kind: type[Query]) -> Query:
-    """The present request's JSON body as that type; 400 or 415 when it is not."""
+def parse_body(kind: type[Given]) -> Given:
+    """A JSON body of that type; 400 or 415 when it is not."""
     if request.mimetype != "application/json":
         raise ProblemError("unsupported_media_type", f"expected application/json, got {request.mimetype[:100]!r}")
     try:
@@ -123,7 +123,7 @@ def _counted(service: Service, model: LoadedModel, result: Classified | Binsight
         return result
     if isinstance(result, BinsightError):
         raise result
-    service.telemetry.prediction(model.name, result.prediction)
+    service.note(model, result.prediction)
     return result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
@@ -23,6 +23,9 @@ from binsight.serving.problems import ProblemError, image_problem, problem_respo
 from binsight.serving.service import Service
 from binsight.serving.settings import Settings
 from binsight.serving.v2 import v2_blueprint, v2_health_blueprint
+
+if TYPE_CHECKING:
+    from binsight.serving.lessons import Lessons
 
 __all__ = ["create_app"]
 
@@ -56,9 +59,15 @@ def create_app(
     """
     settings = settings or Settings()
     app = Flask("binsight.serving", static_folder=None)
-    service = app.extensions["binsight"] = Service.create(settings)
+    lessons = _open_lessons(settings)
+    service = app.extensions["binsight"] = Service.create(settings, None if lessons is None else lessons.placements)
     install_gate(app, service, log_stream)
     _register_blueprints(app, service, lines)
+    if lessons is not None:
+        from binsight.serving.lesson_api import lessons_blueprint  # noqa: PLC0415 - only where it is on
+
+        service.end_teaching = lessons.teaching.close
+        app.register_blueprint(lessons_blueprint(lessons))
     app.register_error_handler(Exception, _answer_error)
     if settings.trusted_proxies:
         n = settings.trusted_proxies
@@ -66,6 +75,14 @@ def create_app(
     if load:
         service.load()
     return app
+
+
+def _open_lessons(settings: Settings) -> Lessons | None:
+    if settings.teach_dir is None:
+        return None
+    from binsight.serving.lessons import Lessons  # noqa: PLC0415 - only where it is on
+
+    return Lessons(settings.teach_dir, max_bytes=settings.teach_max_bytes)
 
 
 def _register_blueprints(app: Flask, service: Service, lines: Sequence[Line]) -> None:

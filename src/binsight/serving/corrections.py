@@ -12,9 +12,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import os
 import re
 import shutil
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -52,6 +54,7 @@ _BLOCK = 4096
 _LOCK_TIMEOUT_S = 10.0
 _MODEL_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FILE_NAME = re.compile(r"([0-9a-f]{64})\.jpg")
+_DRAFT_NAME = re.compile(r"\.[0-9a-f]{32}.*")  # of `write_whole`, in this version or another
 _COLUMNS = ("sha256", "corrected", "predicted", "model_name", "model_version", "created", "size")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS corrections (
@@ -182,7 +185,7 @@ class FeedbackStore:
 
     def _put(self, index: sqlite3.Connection, correction: Correction, data: bytes) -> tuple[Correction, Outcome]:
         target = _photo_path(self.directory / _PHOTOS, correction)
-        places = list((self.directory / _PHOTOS).glob(f"*/{target.name}"))
+        places = _files(self.directory / _PHOTOS, target.name)
         rows = _rows(index, "WHERE sha256 = ?", correction.sha256)
         if target in places and rows:
             return replace(rows[0], corrected=correction.corrected), "known"
@@ -216,8 +219,9 @@ class FeedbackStore:
     def _reconcile(self) -> None:
         # Inside the write lock, so that no other process is between writing a file and its row.
         with self._transaction() as index:
-            for draft in (self.directory / _PHOTOS).glob("*/.*"):
-                draft.unlink(missing_ok=True)
+            for draft in _files(self.directory / _PHOTOS, ".*"):
+                if _DRAFT_NAME.fullmatch(draft.name):
+                    draft.unlink(missing_ok=True)
             before = _rows(index)
             after = _reconciled(before, _scan(self.directory))
             index.executemany(
@@ -280,7 +284,7 @@ def export_corrections(directory: Path, out: Path) -> list[tuple[Correction, Cop
     done: list[tuple[Correction, Copied]] = []
     for correction in read_corrections(directory):
         target = _photo_path(out, correction)
-        places = list(out.glob(f"*/{target.name}"))
+        places = _files(out, target.name)
         if target not in places:
             write_whole(target, read_photo(_photo_path(directory / _PHOTOS, correction)))
         others = [place for place in places if place != target]
@@ -315,28 +319,38 @@ def _index_error(path: Path, error: sqlite3.Error) -> OutputError:
     return OutputError(f"cannot write the index of corrections {path}: {error}")
 
 
-def _scan(directory: Path) -> dict[str, Path]:
-    """SHA-256 → file, for every photo in the class folders; where one lies in several, the newest."""
-    found: dict[str, Path] = {}
-    for path in sorted((directory / _PHOTOS).glob("*/*.jpg")):
-        if match := _FILE_NAME.fullmatch(path.name):
-            other = found.get(match[1])
-            if other is None or path.stat().st_mtime_ns > other.stat().st_mtime_ns:
-                found[match[1]] = path
+def _files(folders: Path, name: str) -> dict[Path, os.stat_result]:
+    """Files of that name, or pattern, in the class folders; no pipes, folders or links to nothing."""
+    found = {}
+    for path in sorted(folders.glob(f"*/{name}")):
+        with suppress(OSError):  # it is gone, or may not be looked at
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                found[path] = status
     return found
 
 
-def _reconciled(rows: Iterable[Correction], files: Mapping[str, Path]) -> list[Correction]:
+def _scan(directory: Path) -> dict[str, tuple[Path, os.stat_result]]:
+    """SHA-256 → file, for every photo in the class folders; where one lies in several, the newest."""
+    found: dict[str, tuple[Path, os.stat_result]] = {}
+    for path, status in _files(directory / _PHOTOS, "*.jpg").items():
+        if match := _FILE_NAME.fullmatch(path.name):
+            other = found.get(match[1])
+            if other is None or status.st_mtime_ns > other[1].st_mtime_ns:
+                found[match[1]] = path, status
+    return found
+
+
+def _reconciled(rows: Iterable[Correction], files: Mapping[str, tuple[Path, os.stat_result]]) -> list[Correction]:
     """What the folders say, with what the index adds."""
     known = {c.sha256: c for c in rows}
     return [
-        replace(known[sha256], corrected=path.parent.name) if sha256 in known else _from_file(sha256, path)
-        for sha256, path in files.items()
+        replace(known[sha256], corrected=path.parent.name) if sha256 in known else _from_file(sha256, path, status)
+        for sha256, (path, status) in files.items()
     ]
 
 
-def _from_file(sha256: str, path: Path) -> Correction:
-    status = path.stat()
+def _from_file(sha256: str, path: Path, status: os.stat_result) -> Correction:
     created = datetime.fromtimestamp(status.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return Correction(sha256, path.parent.name, None, None, None, created, status.st_size)
 

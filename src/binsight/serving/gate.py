@@ -12,6 +12,7 @@ from typing import TextIO
 from flask import Flask, Response, g, request
 from pydantic import BaseModel
 
+from binsight.serving.lesson_schemas import LessonPhotoQuery
 from binsight.serving.line_schemas import QUERIES as LINE_QUERIES
 from binsight.serving.problems import ProblemError
 from binsight.serving.schemas import PredictQuery, PromoteQuery, ReloadQuery
@@ -25,13 +26,17 @@ __all__ = ["install_gate"]
 # Blueprints that everyone may read, as often as they like: probes, documentation, the page.
 _OPEN = frozenset({"health", "v2_health", "docs", "page", "lines_page", "label_page"})
 # Blueprints that change something by POST: no other site's page may use a visitor's browser to call them.
-_CHANGING = frozenset({"admin", "feedback", "kept", "labels", "lines"})
+_CHANGING = frozenset({"admin", "feedback", "kept", "labels", "lines", "lessons"})
+# Blueprints for the operator. A lesson's photos and small pictures are hundreds of requests, each with the key.
+_FOR_ADMINS = frozenset({"admin", "lessons"})
+_UNLIMITED = frozenset({"lessons"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_PATH = 200
 _QUERIES: dict[str, type[BaseModel]] = {
     "api.predict": PredictQuery,
     "admin.reload": ReloadQuery,
     "admin.promote": PromoteQuery,
+    "lessons.add": LessonPhotoQuery,
     **LINE_QUERIES,
 }
 
@@ -58,8 +63,9 @@ def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> Non
         _check_query()
         if request.blueprint in _CHANGING and request.method in {"POST", "DELETE"}:
             _check_origin(service)
-        is_new = ADMITTED not in request.environ  # a request with a large body comes twice
-        if limiter is not None and is_new and (wait_s := limiter.wait_s(g.client)):
+        # A request with a large body comes twice.
+        counts = ADMITTED not in request.environ and request.blueprint not in _UNLIMITED
+        if limiter is not None and counts and (wait_s := limiter.wait_s(g.client)):
             raise ProblemError("rate_limited", "this client sent too many requests", retry_after_s=wait_s)
         return None
 
@@ -67,6 +73,7 @@ def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> Non
     def finish(response: Response) -> Response:
         seconds = time.perf_counter() - g.get("start", time.perf_counter())
         response.headers["X-Request-ID"] = g.get("request_id", "")
+        response.headers.update(g.get("headers", {}))
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
@@ -84,7 +91,9 @@ def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> Non
 
 def _authenticate(service: Service) -> None:
     settings = service.settings
-    keys = {"admin": settings.admin_keys, "labels": settings.label_keys}.get(request.blueprint or "", settings.api_keys)
+    keys = settings.admin_keys if request.blueprint in _FOR_ADMINS else settings.api_keys
+    if request.blueprint == "labels":
+        keys = settings.label_keys
     if not keys:
         return
     # An admin may also do what everyone with a key may.

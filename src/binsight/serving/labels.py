@@ -14,7 +14,7 @@ from binsight.loop.labelling import Labelling
 from binsight.loop.queue import Queue
 from binsight.loop.standing import read_status
 from binsight.serving import label_schemas as schemas
-from binsight.serving.api import json_response, read_json
+from binsight.serving.api import json_response, parse_body
 from binsight.serving.page import html_response, page_digest, protect
 from binsight.serving.problems import ProblemError
 from binsight.serving.service import current_service
@@ -103,7 +103,7 @@ def _status(queue: Queue) -> Answer:
 
 
 def _next(queue: Queue) -> Answer:
-    question = read_json(schemas.LabelQuestion)
+    question = parse_body(schemas.LabelQuestion)
     items = _desk(queue).next(_who(), count=question.count, skip=question.skip)
     status = read_status(queue)
     found = [schemas.LabelItem(**asdict(item)) for item in items]
@@ -111,7 +111,7 @@ def _next(queue: Queue) -> Answer:
 
 
 def _label(queue: Queue, item: str) -> Answer:
-    body = read_json(schemas.LabelBody)
+    body = parse_body(schemas.LabelBody)
     _desk(queue).answer(
         _who(), item, body.answer, event=f"{_who()}:{body.event}", ms=body.ms, mode=body.mode, revealed=body.revealed
     )

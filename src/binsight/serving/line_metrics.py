@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -42,35 +42,65 @@ def _figures(line: Line) -> dict[str, Any] | None:
         return None
 
 
+# Gauges of a whole line; what is not known is left out.
+_GAUGES = {
+    "up": "1 while the line lives, by its own word or in this program.",
+    "state": "PackML's number: 5 suspended, 6 execute, 9 aborted, 11 held.",
+    "frame_age_seconds": "Since the newest frame's capture.",
+    "ack_rtt_seconds": "From a command to its answer, the last one.",
+}
+
+
 def _families(figures: dict[str, dict[str, Any]]) -> list[Metric]:
-    pieces = CounterMetricFamily(
-        "binsight_line_pieces", "Pieces that have their end.", labels=["line", "lane", "status"]
-    )
-    latency = HistogramMetricFamily(
-        "binsight_line_latency_seconds",
-        "From the capture of the deciding frame to the command, or to the decision.",
-        labels=["line"],
-    )
-    age = GaugeMetricFamily("binsight_line_frame_age_seconds", "Since the newest frame's capture.", labels=["line"])
-    alarm = GaugeMetricFamily("binsight_line_alarm", "1 while an alarm is on.", labels=["line", "code"])
-    alarms = CounterMetricFamily("binsight_line_alarms", "How often an alarm came.", labels=["line", "code"])
-    purity = GaugeMetricFamily(
-        "binsight_line_purity",
-        "Share of right pieces in this shift, with its interval.",
-        labels=["line", "lane", "bound"],
-    )
-    for name, found in figures.items():
-        for (lane, status), count in found["pieces"].items():
-            pieces.add_metric([name, str(lane), status], count)
+    return [
+        *_gauges(figures),
+        _labelled(CounterMetricFamily, "pieces", "Pieces that have their end.", figures, "lane", "status"),
+        _labelled(CounterMetricFamily, "decisions", "With the reason for review.", figures, "decision", "reason"),
+        _labelled(CounterMetricFamily, "categories", "Categories of pieces.", figures, "category"),
+        _latency(figures),
+        _labelled(GaugeMetricFamily, "alarm", "1 while an alarm is on.", figures, "code", key="alarms"),
+        _labelled(CounterMetricFamily, "alarms", "How often an alarm came.", figures, "code", key="alarm_counts"),
+        _labelled(
+            GaugeMetricFamily, "purity", "Share of right pieces in this shift, with its interval.", figures,
+            "lane", "bound", key="purities",
+        ),
+        _labelled(GaugeMetricFamily, "purity_target", "What is wanted.", figures, "lane", key="targets"),
+        _labelled(GaugeMetricFamily, "audited", "Pieces of this shift that were audited.", figures, "lane"),
+    ]  # fmt: skip
+
+
+def _labelled(
+    family: Callable[..., Any], name: str, text: str, figures: dict[str, dict[str, Any]], *labels: str, key: str = ""
+) -> Metric:
+    """One sample for each entry of a figure that is a dictionary."""
+    metric = family(f"binsight_line_{name}", text, labels=["line", *labels])
+    for line, found in figures.items():
+        for place, value in found[key or name].items():
+            parts = place if isinstance(place, tuple) else (place,)
+            metric.add_metric([line, *("none" if part is None else str(part) for part in parts)], value)
+    return cast("Metric", metric)
+
+
+def _gauges(figures: dict[str, dict[str, Any]]) -> Iterator[Metric]:
+    for name, text in _GAUGES.items():
+        metric = GaugeMetricFamily(f"binsight_line_{name}", text, labels=["line"])
+        for line, found in figures.items():
+            value = found[name.replace("_seconds", "_s")]
+            if value is not None:
+                metric.add_metric([line], value)
+        yield metric
+    dropped = CounterMetricFamily("binsight_line_frames_dropped", "Frames that a newer one overtook.", labels=["line"])
+    for line, found in figures.items():
+        if found["frames_dropped"] is not None:
+            dropped.add_metric([line], found["frames_dropped"])
+    yield dropped
+
+
+def _latency(figures: dict[str, dict[str, Any]]) -> Metric:
+    text = "From the capture of the deciding frame to the command, or to the decision."
+    latency = HistogramMetricFamily("binsight_line_latency_seconds", text, labels=["line"])
+    for line, found in figures.items():
         counts, bounds, total_s = found["latency_s"]
         buckets = list(zip([*map(str, bounds), "+Inf"], map(float, accumulate(counts)), strict=True))
-        latency.add_metric([name], buckets, total_s)
-        if found["frame_age_s"] is not None:
-            age.add_metric([name], found["frame_age_s"])
-        for code, active in found["alarms"].items():
-            alarm.add_metric([name, code], active)
-        for code, count in found["alarm_counts"].items():
-            alarms.add_metric([name, code], count)
-        for (lane, bound), share in found["purities"].items():
-            purity.add_metric([name, str(lane), bound], share)
-    return [pieces, latency, age, alarm, alarms, purity]
+        latency.add_metric([line], buckets, total_s)
+    return latency

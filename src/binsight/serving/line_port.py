@@ -21,8 +21,8 @@ class Account(Protocol):
         """`PieceDetail`; None where there is none of that id."""
         ...
 
-    def picture(self, piece_id: str) -> bytes | None:
-        """A JPEG; None where none is kept."""
+    def picture(self, piece_id: str, view: int | None = None) -> bytes | None:
+        """A JPEG of it, or of one of its views, from 1; None where none is kept."""
         ...
 
     def events(self, limit: int) -> dict[str, Any]:
@@ -83,6 +83,6 @@ class Line(Protocol):
         """A piece is at the trigger line now."""
         ...
 
-    def label(self, piece_id: str, category: str, auditor: str) -> None:
-        """Take what an auditor said."""
+    def label(self, piece_id: str, category: str, auditor: str) -> dict[str, int]:
+        """Take what an auditor said; how many are `open` and `labelled` with it."""
         ...

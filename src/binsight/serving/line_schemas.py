@@ -115,6 +115,8 @@ class LabelAnswer(Answer):
 
     id: str
     category: str
+    open: int = Field(description="Pieces that are still to be labelled.")
+    labelled: int
 
 
 class LineClass(Answer):
@@ -215,6 +217,14 @@ class LineState(Answer):
     model: str
 
 
+class LinePresence(Answer):
+    """What is heard over its broker of a line that runs in another program."""
+
+    broker: bool = Field(description="Whether there is a connection to it.")
+    online: bool | None = Field(description="Whether the line lives; null: nothing was heard yet.")
+    silent_s: float | None = Field(description="Since its last word.")
+
+
 class ShiftName(Answer):
     """A shift, or a day."""
 
@@ -229,7 +239,8 @@ class LineOverview(Answer):
     site: str
     here: bool
     at: str
-    state: LineState | None = Field(description="Null where the line runs in another program.")
+    state: LineState | None = Field(description="Null where the line runs in another program and is not heard.")
+    remote: LinePresence | None = Field(description="Of a line that runs in another program and has a broker.")
     shift: ShiftName
     pieces: int = Field(description="That have their end, in this shift.")
     per_minute: int
@@ -281,6 +292,21 @@ class TimeEntry(Answer):
     after_ms: float = Field(description="From capture.")
 
 
+class ViewEntry(Answer):
+    """One of the views of a piece that the model was asked about."""
+
+    frame: int = Field(description="Its frame's number.")
+    at: str = Field(description="When that was captured.")
+    box: list[int] = Field(description="Left, top, right, bottom in the frame's pixels.")
+    sharpness: float
+    voted: bool = Field(description="Whether it counted; blurred ones do not.")
+    category: str | None
+    decision: Literal["accept", "review"] | None = Field(description="What the model would have said of it alone.")
+    reason: str | None
+    unfamiliarity: float | None
+    scores: list[ScoreEntry]
+
+
 class PieceAudit(Answer):
     """What an auditor said."""
 
@@ -300,6 +326,7 @@ class PieceDetail(PieceEntry):
     model: str | None
     shift: str | None
     times: list[TimeEntry]
+    views: list[ViewEntry] = Field(description="In order; empty once its pictures are no longer kept.")
     audit: PieceAudit
 
 

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 
 from binsight.errors import BinsightError, ImageError, InputError
 from binsight.serving import line_schemas as schemas
-from binsight.serving.api import json_response, parse_query, read_json
+from binsight.serving.api import json_response, parse_body, parse_query
 from binsight.serving.line_port import Line
 from binsight.serving.problems import ProblemError
 from binsight.serving.schemas import Answer
@@ -69,6 +69,11 @@ def lines_blueprint(lines: Sequence[Line]) -> Blueprint:
     route("/lines/<name>/pieces", "pieces", lambda name: _pieces(desk.line(name)))
     route("/lines/<name>/pieces/<piece>", "piece", lambda name, piece: _piece(desk.line(name), piece))
     route("/lines/<name>/pieces/<piece>/picture", "picture", lambda name, piece: _picture(desk.line(name), piece))
+    route(
+        "/lines/<name>/pieces/<piece>/views/<int:view>",
+        "view",
+        lambda name, piece, view: _picture(desk.line(name), piece, view),
+    )
     route("/lines/<name>/shifts", "shifts", lambda name: _shifts(desk.line(name)))
     route("/lines/<name>/alarms", "alarms", lambda name: _alarms(desk.line(name)))
     route("/lines/<name>/audit/next", "audit_next", lambda name: _audit_next(desk.line(name)), "POST")
@@ -79,7 +84,7 @@ def lines_blueprint(lines: Sequence[Line]) -> Blueprint:
 def _with_problems(view: Callable[..., Response]) -> Callable[..., Response]:
     """What a line refuses becomes a problem."""
 
-    def call(**parts: str) -> Response:
+    def call(**parts: Any) -> Response:
         try:
             return view(**parts)
         except (ProblemError, ImageError):
@@ -178,7 +183,7 @@ def _whole(name: str, faults: list[dict[str, str]], *, high: int) -> int | None:
 
 
 def _trigger(line: Line) -> Response:
-    line.trigger(read_json(schemas.TriggerBody).encoder if request.content_length else None)
+    line.trigger(parse_body(schemas.TriggerBody).encoder if request.content_length else None)
     return _answer(schemas.TriggerAnswer, {"taken": True})
 
 
@@ -196,10 +201,10 @@ def _piece(line: Line, piece: str) -> Response:
     return _answer(schemas.PieceDetail, found)
 
 
-def _picture(line: Line, piece: str) -> Response:
-    jpeg = line.account.picture(piece)
+def _picture(line: Line, piece: str, view: int | None = None) -> Response:
+    jpeg = line.account.picture(piece, view)
     if jpeg is None:
-        raise ProblemError("unknown_piece", f"no picture of {piece[:26]!r} is kept")
+        raise ProblemError("unknown_piece", f"no such picture of {piece[:26]!r} is kept")
     return Response(jpeg, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
@@ -212,11 +217,11 @@ def _alarms(line: Line) -> Response:
 
 
 def _audit_next(line: Line) -> Response:
-    question = read_json(schemas.AuditQuestion)
+    question = parse_body(schemas.AuditQuestion)
     return _answer(schemas.AuditItem, line.account.next_to_audit(question.auditor, question.skip))
 
 
 def _audit(line: Line, piece: str) -> Response:
-    label = read_json(schemas.AuditLabel)
-    line.label(piece, label.category, label.auditor)
-    return _answer(schemas.LabelAnswer, {"id": piece, "category": label.category})
+    label = parse_body(schemas.AuditLabel)
+    progress = line.label(piece, label.category, label.auditor)
+    return _answer(schemas.LabelAnswer, {"id": piece, "category": label.category, **progress})

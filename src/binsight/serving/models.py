@@ -17,6 +17,7 @@ from binsight.errors import BinsightError, BundleError
 from binsight.loop.registry import Registry, RegistryError
 from binsight.predictor import Predictor
 from binsight.serving.memory import release_memory
+from binsight.serving.placements import Placements
 from binsight.serving.settings import split_model
 
 __all__ = ["LoadedModel", "ModelStore", "NoRollbackError", "ReloadBusyError", "RolledBackError", "UnknownModelError"]
@@ -121,6 +122,7 @@ class ModelStore:
         specs: `PATH`, the name of a bundle in the package, or `NAME=PATH`; the first is the default model.
         threads: of the wide engine.
         on_change: called with name, version and what happened after a model was put in place.
+        placements: what is served instead of `specs`, and is kept up.
         registry: its champion is served too, before the others; what is done to it is written there, so that it stays.
     """
 
@@ -130,9 +132,11 @@ class ModelStore:
         *,
         threads: int,
         on_change: Callable[[str, str, Change], None] | None = None,
+        placements: Placements | None = None,
         registry: Registry | None = None,
     ) -> None:
         self._specs, self._threads = tuple(specs), threads
+        self._placements = placements or Placements()
         self._registry, self._registered = registry, ""
         self._on_change = on_change or (lambda _name, _version, _change: None)
         self._current: dict[str, LoadedModel] = {}
@@ -154,20 +158,21 @@ class ModelStore:
         """
         with self._changing:
             models: dict[str, tuple[LoadedModel, Path]] = {}
-            places = [(alias, resolve_bundle(place)) for alias, place in map(split_model, self._specs)]
+            sources = [(alias, resolve_bundle(place)) for alias, place in map(split_model, self._specs)]
             if self._registry is not None:
                 self._registry.repair()
                 self._registered = self._registry.name
-                places.insert(0, (self._registered, self._place("champion")))
-            for alias, path in places:
+                sources.insert(0, (self._registered, self._place("champion")))
+            for alias, source in sources:
+                path = self._placements.existing(alias or load_bundle(source).manifest.name) or source
                 try:
                     model = LoadedModel.load(path, name=alias, threads=self._threads)
                 except BundleError as error:
                     raise BundleError(f"{path}: {error}") from error  # clients are told of faults, but of no paths
                 if model.name in models:
                     raise BundleError(f"two models are named {model.name!r}; serve one as another NAME=PATH")
-                models[model.name] = model, path
-            self._sources = {name: path for name, (_, path) in models.items()}
+                models[model.name] = model, source
+            self._sources = {name: source for name, (_, source) in models.items()}
             self._current = {name: model for name, (model, _) in models.items()}
         release_memory()
         for name, (model, _) in models.items():
@@ -186,17 +191,27 @@ class ModelStore:
             return current[name]
         raise UnknownModelError(f"no model {str(name)[:64]!r}; there is {', '.join(current) or 'none yet'}")
 
+    def source(self, name: str) -> Path:
+        """Where the bundle of the settings is, whichever is served.
+
+        Raises:
+            UnknownModelError: no such model.
+        """
+        self.get(name)
+        return self._sources[name]
+
     def previous_version(self, name: str) -> str | None:
         """The version of the model that a rollback would bring back."""
         if name == self._registered and self._registry is not None:
             return next((m.version for m in self._registry.models() if "previous" in m.aliases), None)
         return self._previous[name].version if name in self._previous else None
 
-    def reload(self, name: str, *, force: bool = False) -> Change:
+    def reload(self, name: str, path: Path | None = None, *, force: bool = False) -> Change:
         """Load the bundle again from where it came from, and put it in place if it is sound and another.
 
         Args:
             name: of the model.
+            path: load the bundle there instead, now and after a restart.
             force: also when it is one that was rolled back from, by the hashes of its files.
 
         Raises:
@@ -207,9 +222,10 @@ class ModelStore:
         """
         self.get(name)
         with _Exclusively(self._changing):
-            path = self._place("champion") if name == self._registered else self._sources[name]
-            old, found = self.get(name), load_bundle(path).manifest
-            if found == old.bundle.manifest:
+            old = self.get(name)
+            path = path or (self._place("champion") if name == self._registered else old.bundle.path)
+            found = load_bundle(path).manifest
+            if found == old.bundle.manifest and path == old.bundle.path:
                 return "unchanged"
             if found in self._rolled_back.get(name, ()) and not force:
                 raise RolledBackError(
@@ -289,6 +305,7 @@ class ModelStore:
         return change
 
     def _put(self, name: str, model: LoadedModel, *, instead_of: LoadedModel) -> None:
+        self._placements.follow(name, model.bundle.path)
         rejected = self._rolled_back.get(name, [])
         self._rolled_back[name] = [manifest for manifest in rejected if manifest != model.bundle.manifest]
         self._previous[name] = instead_of

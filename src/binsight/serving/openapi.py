@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from binsight import __version__
-from binsight.serving import label_schemas, line_schemas, schemas, v2_schemas
+from binsight.serving import line_schemas, schemas, v2_schemas
+from binsight.serving.label_operations import FORGET, LABEL_OPERATIONS
+from binsight.serving.lesson_operations import LESSON_OPERATIONS
+from binsight.serving.lesson_schemas import LessonPhotoQuery
+from binsight.serving.operation import Answers, Method, Operation
 from binsight.serving.problems import KINDS, MEDIA_TYPE
+from binsight.serving.sessions import CAMERA_HEADER
 from binsight.serving.settings import Settings
 
 __all__ = ["openapi_document"]
@@ -20,38 +24,11 @@ _DESCRIPTION = (
     "Sort waste by camera: a photo goes in; category, biodegradability, calibrated confidence and stream come out. "
     "Errors are RFC 9457 problem details with a stable `code`."
 )
+_STRANGE = "`strange;unlike=37;photos=40`: so many of the client's last photos look unlike those that the model knows."
+_ADMIN_TAGS = frozenset({"Admin", "Teaching"})
+_KEY_TAGS = _ADMIN_TAGS | {"Labels"}
 _REF = "#/components/schemas/{model}"
 _Schema = dict[str, Any]
-_Method = Literal["get", "post", "delete"]
-_Answers = tuple[type[BaseModel], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Operation:
-    """One call.
-
-    Attributes:
-        method: in lower case.
-        path: with `{parameters}`.
-        summary: one line.
-        answer: what a 200 carries: types of JSON (one of them), or a media type of text.
-        problems: the codes it may answer with, beside those that every call may.
-        query: the type of its query parameters.
-        tag: the group it belongs to.
-        guarded: whether it needs an API key when keys are configured.
-        body: the type of its JSON body, where that is all there is to it.
-    """
-
-    method: _Method
-    path: str
-    summary: str
-    answer: _Answers | str
-    problems: tuple[str, ...] = ()
-    query: type[BaseModel] | None = None
-    tag: str = "Server"
-    guarded: bool = False
-    body: type[BaseModel] | None = None
-
 
 _BUSY = ("queue_full", "rate_limited", "loading", "draining", "deadline")
 _UPLOAD = ("bad_request", "no_file", "slow_upload", "too_large", "too_many_files", "unsupported_media_type")
@@ -59,7 +36,7 @@ _PHOTO = ("empty", "not_an_image", "broken", "truncated")
 _KNOWN_MODEL = ("unknown_model",)
 
 _OPERATIONS = (
-    _Operation(
+    Operation(
         "post",
         "/predict",
         "Classify one photo or several.",
@@ -69,8 +46,8 @@ _OPERATIONS = (
         tag="Photos",
         guarded=True,
     ),
-    _Operation("get", "/models", "The models.", (schemas.ModelList,), ("rate_limited",), tag="Models", guarded=True),
-    _Operation(
+    Operation("get", "/models", "The models.", (schemas.ModelList,), ("rate_limited",), tag="Models", guarded=True),
+    Operation(
         "get",
         "/models/{name}",
         "All about a model.",
@@ -79,14 +56,14 @@ _OPERATIONS = (
         tag="Models",
         guarded=True,
     ),
-    _Operation("get", "/health", "The original health check: 200 while the process answers.", (schemas.Health,)),
-    _Operation("get", "/health/live", "Whether the process answers.", (schemas.Health,)),
-    _Operation("get", "/health/ready", "Whether photos are taken.", (schemas.Ready,), ("loading", "draining")),
-    _Operation("get", "/metrics", "Counters and timings for Prometheus.", "text/plain"),
-    _Operation("get", "/version", "What runs here.", (schemas.Version,)),
-    _Operation("get", "/v2", "The server.", (v2_schemas.ServerMetadata,), tag="Open Inference Protocol"),
-    _Operation("get", "/v2/health/live", "Live.", (v2_schemas.ServerLive,), tag="Open Inference Protocol"),
-    _Operation(
+    Operation("get", "/health", "The original health check: 200 while the process answers.", (schemas.Health,)),
+    Operation("get", "/health/live", "Whether the process answers.", (schemas.Health,)),
+    Operation("get", "/health/ready", "Whether photos are taken.", (schemas.Ready,), ("loading", "draining")),
+    Operation("get", "/metrics", "Counters and timings for Prometheus.", "text/plain"),
+    Operation("get", "/version", "What runs here.", (schemas.Version,)),
+    Operation("get", "/v2", "The server.", (v2_schemas.ServerMetadata,), tag="Open Inference Protocol"),
+    Operation("get", "/v2/health/live", "Live.", (v2_schemas.ServerLive,), tag="Open Inference Protocol"),
+    Operation(
         "get",
         "/v2/health/ready",
         "Ready.",
@@ -95,7 +72,7 @@ _OPERATIONS = (
         tag="Open Inference Protocol",
     ),
 )
-_V2_CALLS: tuple[tuple[_Method, str, str, _Answers, tuple[str, ...]], ...] = (
+_V2_CALLS: tuple[tuple[Method, str, str, Answers, tuple[str, ...]], ...] = (
     ("get", "", "The model's tensors.", (v2_schemas.V2ModelMetadata,), ("rate_limited", *_KNOWN_MODEL)),
     (
         "get",
@@ -107,12 +84,12 @@ _V2_CALLS: tuple[tuple[_Method, str, str, _Answers, tuple[str, ...]], ...] = (
     ("post", "/infer", "Run the model.", (v2_schemas.InferAnswer,), (*_UPLOAD, *_PHOTO, *_KNOWN_MODEL, *_BUSY)),
 )
 _V2_OPERATIONS = tuple(
-    _Operation(method, prefix + suffix, summary, answer, problems, tag="Open Inference Protocol", guarded=True)
+    Operation(method, prefix + suffix, summary, answer, problems, tag="Open Inference Protocol", guarded=True)
     for prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
     for method, suffix, summary, answer, problems in _V2_CALLS
 )
 _ADMIN_OPERATIONS = tuple(
-    _Operation(
+    Operation(
         "post",
         f"/admin/models/{{name}}/{action}",
         summary,
@@ -139,7 +116,7 @@ _ADMIN_OPERATIONS = tuple(
 )
 
 
-_FEEDBACK = _Operation(
+_FEEDBACK = Operation(
     "post",
     "/feedback",
     "Keep a correction: 201 for a new photo, 200 for one that was there.",
@@ -151,57 +128,14 @@ _FEEDBACK = _Operation(
     ),
     tag="Photos",
     guarded=True,
+    creates=True,
 )
-
-
-_FORGET = _Operation(
-    "delete",
-    "/photos/{receipt}",
-    "Delete a photo that is kept for labelling.",
-    (schemas.ForgottenAnswer,),
-    ("unknown_photo", "feedback_unavailable", "rate_limited"),
-    tag="Photos",
-    guarded=True,
-)
-
-
-_LABEL_BODY = ("bad_request", "bad_parameter", "slow_upload", "length_required", "too_large", "unsupported_media_type")
-_LABELS: tuple[tuple[_Method, str, str, _Answers | str, tuple[str, ...], type[BaseModel] | None], ...] = (
-    ("get", "/status", "How far labelling is, and the answers there are.", (label_schemas.LabelStatus,), (), None),
-    (
-        "post",
-        "/next",
-        "Photos to label, leased.",
-        (label_schemas.LabelItems,),
-        _LABEL_BODY,
-        label_schemas.LabelQuestion,
-    ),
-    ("post", "/undo", "Take back the last label.", (label_schemas.LabelUndone,), ("length_required",), None),
-    (
-        "post",
-        "/items/{item}",
-        "Say what a photo shows.",
-        (label_schemas.LabelTaken,),
-        ("unknown_photo", "already_labelled", *_LABEL_BODY),
-        label_schemas.LabelBody,
-    ),
-    ("get", "/items/{item}/photo", "The photo.", "image/jpeg", ("unknown_photo",), None),
-    ("post", "/items/{item}/reveal", "What the model said.", (label_schemas.LabelReveal,), ("unknown_photo",), None),
-    ("post", "/items/{item}/skip", "Leave it open.", (label_schemas.LabelTaken,), ("unknown_photo",), None),
-)
-_LABEL_OPERATIONS = tuple(
-    _Operation(
-        method, "/label" + path, summary, answer, ("ledger_away", "forbidden", "rate_limited", *problems), tag="Labels",
-        body=body,
-    )
-    for method, path, summary, answer, problems, body in _LABELS
-)  # fmt: skip
 
 
 _LINE_BUSY = ("rate_limited", "ledger_away")
 _KNOWN_LINE = ("unknown_line", *_LINE_BUSY)
 _LINE_BODY = ("bad_request", "bad_parameter", "forbidden", "slow_upload", "length_required", "too_large")
-_LINES: tuple[tuple[_Method, str, str, _Answers | str, tuple[str, ...]], ...] = (
+_LINES: tuple[tuple[Method, str, str, Answers | str, tuple[str, ...]], ...] = (
     ("get", ".json", "The lines.", (line_schemas.LineList,), ("rate_limited",)),
     ("get", "/{name}/overview", "How a line is.", (line_schemas.LineOverview,), _KNOWN_LINE),
     (
@@ -229,6 +163,7 @@ _LINES: tuple[tuple[_Method, str, str, _Answers | str, tuple[str, ...]], ...] = 
     ("get", "/{name}/pieces", "The newest pieces.", (line_schemas.PieceList,), ("bad_parameter", *_KNOWN_LINE)),
     ("get", "/{name}/pieces/{piece}", "A piece.", (line_schemas.PieceDetail,), ("unknown_piece", *_KNOWN_LINE)),
     ("get", "/{name}/pieces/{piece}/picture", "Its picture.", "image/jpeg", ("unknown_piece", *_KNOWN_LINE)),
+    ("get", "/{name}/pieces/{piece}/views/{view}", "One of its views.", "image/jpeg", ("unknown_piece", *_KNOWN_LINE)),
     ("get", "/{name}/shifts", "Sums of shifts.", (line_schemas.ShiftList,), ("bad_parameter", *_KNOWN_LINE)),
     ("get", "/{name}/alarms", "Alarms.", (line_schemas.AlarmList,), ("bad_parameter", *_KNOWN_LINE)),
     (
@@ -258,7 +193,7 @@ _LINE_BODIES: dict[str, type[BaseModel]] = {
     "/{name}/audit/{piece}": line_schemas.AuditLabel,
 }
 _LINE_OPERATIONS = tuple(
-    _Operation(
+    Operation(
         method, "/lines" + path, summary, answer, problems, query=_LINE_QUERIES.get(path), tag="Lines", guarded=True,
         body=_LINE_BODIES.get(path),
     )
@@ -278,13 +213,15 @@ def openapi_document(settings: Settings, *, has_lines: bool = False) -> dict[str
     if settings.feedback_dir is not None or settings.loop_dir is not None:
         operations += (_FEEDBACK,)
     if settings.loop_dir is not None:
-        operations += (_FORGET, *(_LABEL_OPERATIONS if settings.label_keys else ()))
+        operations += (FORGET, *(LABEL_OPERATIONS if settings.label_keys else ()))
+    if settings.teach_dir is not None:
+        operations += LESSON_OPERATIONS
     if has_lines:
         operations += _LINE_OPERATIONS
     schemes: _Schema = {}
-    if settings.api_keys or settings.admin_keys:
+    if settings.api_keys or settings.admin_keys or settings.label_keys:
         schemes["bearer"] = {"type": "http", "scheme": "bearer"}
-    if settings.api_keys:
+    if settings.api_keys or settings.label_keys:
         schemes["header"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
     paths: dict[str, _Schema] = {}
     for operation in operations:
@@ -305,8 +242,8 @@ def openapi_document(settings: Settings, *, has_lines: bool = False) -> dict[str
     }
 
 
-def _operation(operation: _Operation, settings: Settings) -> _Schema:
-    needs_key = (operation.guarded and bool(settings.api_keys)) or operation.tag in {"Admin", "Labels"}
+def _operation(operation: Operation, settings: Settings) -> _Schema:
+    needs_key = (operation.guarded and bool(settings.api_keys)) or operation.tag in _KEY_TAGS
     problems = (*operation.problems, *(("unauthorized",) if needs_key else ()))
     document: _Schema = {
         "operationId": (operation.method + operation.path).translate(str.maketrans("/{}", "___")).strip("_"),
@@ -317,11 +254,12 @@ def _operation(operation: _Operation, settings: Settings) -> _Schema:
     parameters = _path_parameters(operation.path) + _query_parameters(operation.query)
     if parameters:
         document["parameters"] = parameters
-    if operation.path == "/predict":
+    if operation.creates:
+        document["responses"]["201"] = document["responses"]["200"]
+    if operation.path == "/predict" or operation.query is LessonPhotoQuery:
         document["requestBody"] = {"required": True, "content": _photo_content()}
     elif operation.path == "/feedback":
         document["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _feedback_form()}}}
-        document["responses"]["201"] = document["responses"]["200"]
     elif operation.path.endswith("/frames"):
         schema = {"type": "string", "format": "binary"}
         document["requestBody"] = {"required": True, "content": {"image/jpeg": {"schema": schema}}}
@@ -335,19 +273,21 @@ def _operation(operation: _Operation, settings: Settings) -> _Schema:
     elif operation.path.endswith("/infer"):
         document["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref("InferRequest")}}}
     if needs_key:
-        document["security"] = [{"bearer": []}, *([{"header": []}] if operation.tag != "Admin" else [])]
+        document["security"] = [{"bearer": []}, *([{"header": []}] if operation.tag not in _ADMIN_TAGS else [])]
     return document
 
 
-def _ok(operation: _Operation) -> _Schema:
+def _ok(operation: Operation) -> _Schema:
     if isinstance(operation.answer, str):
         return {"description": operation.summary, "content": {operation.answer: {"schema": {"type": "string"}}}}
     options = [_ref(answer.__name__) for answer in operation.answer]
     schema = options[0] if len(options) == 1 else {"oneOf": options}
-    content = {"application/json": {"schema": schema}}
+    answer: _Schema = {"description": operation.summary, "content": {"application/json": {"schema": schema}}}
     if operation.path.endswith("/infer"):
-        content["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
-    return {"description": operation.summary, "content": content}
+        answer["content"]["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
+    if operation.path.endswith(("/predict", "/infer")):
+        answer["headers"] = {CAMERA_HEADER: {"description": _STRANGE, "schema": {"type": "string"}}}
+    return answer
 
 
 def _problem_responses(codes: Iterable[str]) -> _Schema:
@@ -390,7 +330,7 @@ def _feedback_form() -> _Schema:
 def _path_parameters(path: str) -> list[_Schema]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 64}}
-        for name in ("name", "version", "piece", "receipt", "item")
+        for name in ("name", "version", "piece", "view", "photo", "receipt", "item")
         if f"{{{name}}}" in path
     ]
 
@@ -410,7 +350,7 @@ def _query_parameters(query: type[BaseModel] | None) -> list[_Schema]:
     return parameters
 
 
-def _component_schemas(operations: Iterable[_Operation]) -> _Schema:
+def _component_schemas(operations: Iterable[Operation]) -> _Schema:
     models: set[type[BaseModel]] = {schemas.JsonPhoto, v2_schemas.InferRequest, schemas.ProblemAnswer}
     for operation in operations:
         if not isinstance(operation.answer, str):

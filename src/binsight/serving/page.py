@@ -58,10 +58,10 @@ _ASK_AGAIN = "no-cache"
 
 
 def page_blueprint() -> Blueprint:
-    """`GET /` and the page's static files, each with its cache headers and a strict Content-Security-Policy.
+    """`GET /`, `GET /teach` and their static files, each with its cache headers and a strict Content-Security-Policy.
 
-    The page offers corrections when the application also has the blueprint `feedback`, and links to `/docs` when there
-    is such a page.
+    The page offers corrections when the application also has the blueprint `feedback`, teaching when it has `lessons`,
+    and links to `/docs` when there is such a page.
     """
     files, digest = _read_files(), page_digest()
     blueprint = Blueprint("page", __name__, template_folder="templates")
@@ -75,10 +75,20 @@ def page_blueprint() -> Blueprint:
             digest=digest,
             has_docs=has_docs,
             has_feedback="feedback" in current_app.blueprints,
+            has_lessons="lessons" in current_app.blueprints,
             max_bytes=current_service().settings.max_photo_bytes,
             keep_days=current_service().settings.keep_days if "kept" in current_app.blueprints else None,
         )
         return html_response(html)
+
+    @blueprint.get("/teach")
+    def teach() -> ResponseReturnValue:
+        """Where operators teach models a camera; 404 with the reason where that is off."""
+        is_on = "lessons" in current_app.blueprints
+        html = render_template(
+            "teach.html", digest=digest, is_on=is_on, max_bytes=current_service().settings.max_photo_bytes
+        )
+        return html_response(html) if is_on else (html, 404)
 
     @blueprint.get("/static/<version>/<name>")
     def static(version: str, name: str) -> ResponseReturnValue:

@@ -43,6 +43,7 @@ KINDS: Mapping[str, Kind] = {
     "not_here": Kind(409, "The line does not take that here"),
     "already_labelled": Kind(409, "Somebody else has labelled this piece"),
     "conflict": Kind(409, "The model is not in a state for that"),
+    "lesson_busy": Kind(409, "A model is being taught"),
     "reload_busy": Kind(409, "Another model is being loaded"),
     "unknown_photo": Kind(404, "No photo is kept under this name"),
     "not_proven": Kind(409, "No gate has let the model take the champion's place"),
@@ -62,10 +63,12 @@ KINDS: Mapping[str, Kind] = {
     "draining": Kind(503, "The server is shutting down"),
     "deadline": Kind(503, "The photo waited too long"),
     "feedback_unavailable": Kind(503, "The store for corrections cannot be written now"),
+    "lesson_unavailable": Kind(503, "The lesson cannot be read or written now"),
     "ledger_away": Kind(503, "The line's ledger cannot be read now"),
     "no_frame": Kind(503, "There is no picture of the belt now"),
     "http_version": Kind(505, "This version of HTTP is not spoken"),
     "feedback_full": Kind(507, "The store for corrections is full"),
+    "lesson_full": Kind(507, "There is no room for more photos in the lesson"),
 }
 
 

@@ -150,7 +150,7 @@ def cors_headers(origin: str | None, allowed: Iterable[str], *, preflight: bool)
         return {"Vary": "Origin"}
     headers = {
         "Access-Control-Allow-Origin": "*" if "*" in allowed else origin,
-        "Access-Control-Expose-Headers": "X-Request-ID, Retry-After",
+        "Access-Control-Expose-Headers": "X-Request-ID, Retry-After, X-Binsight-Camera",
         "Vary": "Origin",
     }
     if preflight:

@@ -6,21 +6,24 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, cast
 
-from flask import current_app
+from flask import current_app, g
 
 from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits
 from binsight.loop.registry import Registry
-from binsight.predictor import available_cores
+from binsight.predictor import Prediction, available_cores
 from binsight.serving.keeping import Keeper
 from binsight.serving.models import Change, LoadedModel, ModelStore, UnknownModelError
 from binsight.serving.photo_queue import ClosedError, DeadlineError, Job, PhotoQueue, QueueFullError, await_result
+from binsight.serving.placements import Placements
 from binsight.serving.problems import ProblemError
+from binsight.serving.sessions import CAMERA_HEADER, Sessions
 from binsight.serving.settings import Settings
 from binsight.serving.telemetry import Telemetry
 from binsight.serving.uploads import ByteBudget
@@ -46,13 +49,15 @@ class Service:
     budget: ByteBudget
     limits: ImageLimits
     keeper: Keeper | None = None
+    sessions: Sessions = field(default_factory=Sessions)
+    end_teaching: Callable[[], None] = lambda: None
     state: State = "loading"
     draining_since: float = math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def create(cls, settings: Settings) -> Service:
-        """Everything in place, nothing loaded or started yet."""
+    def create(cls, settings: Settings, placements: Placements | None = None) -> Service:
+        """Everything in place, nothing loaded or started yet; `placements` are what is served instead of the models."""
         telemetry, budget = Telemetry(), ByteBudget(settings.max_pending_bytes)
         cores = available_cores()
         # A lone photo gets all cores, but no more threads than there would be for many.
@@ -61,6 +66,7 @@ class Service:
             settings.unregistered,
             threads=threads,
             on_change=telemetry.model_change,
+            placements=placements,
             registry=None if settings.registry_dir is None else Registry(settings.registry_dir),
         )
         queue = PhotoQueue(
@@ -80,6 +86,7 @@ class Service:
         telemetry.watch("queue_depth", "Photos that wait.", lambda: queue.depth)
         telemetry.watch("queue_capacity", "Photos that may wait.", lambda: queue.capacity)
         telemetry.watch("pending_bytes", "Bytes of requests in progress.", lambda: budget.held)
+        telemetry.watch("strange_clients", "Clients whose photos look strange now.", service.sessions.count_strange)
         telemetry.watch("ready", "1 when photos are taken.", lambda: service.state == "ready")
         return service
 
@@ -102,6 +109,7 @@ class Service:
     def drain(self, timeout_s: float) -> bool:
         """Refuse photos and finish those that wait; says whether all were finished in time."""
         self.refuse_photos()
+        self.end_teaching()
         end = time.monotonic() + timeout_s
         done = self.queue.close(timeout_s)
         if self.keeper is not None:
@@ -114,14 +122,14 @@ class Service:
             with suppress(BinsightError):  # it is in the log and counted
                 self.reload(name)
 
-    def reload(self, name: str, *, force: bool = False) -> Change:
-        """Load one model again from its place; what comes of it is logged and counted.
+    def reload(self, name: str, path: Path | None = None, *, force: bool = False) -> Change:
+        """Load one model again from its place, or the bundle at `path` instead; what comes of it is logged and counted.
 
         Raises:
             BinsightError: as `ModelStore.reload`; the old version stays.
         """
         try:
-            change = self.store.reload(name, force=force)
+            change = self.store.reload(name, path, force=force)
         except BinsightError as error:
             # The first two say nothing about the bundle's soundness.
             self.telemetry.model_kept(name, {"reload_busy": "busy", "rolled_back": "kept"}.get(error.code, "refused"))
@@ -152,6 +160,15 @@ class Service:
             raise _full(error) from None
         except ClosedError:
             raise draining() from None
+
+    def note(self, model: LoadedModel, prediction: Prediction) -> None:
+        """Count a prediction of the present request, whose answer says when the client's photos are strange."""
+        self.telemetry.prediction(model.name, prediction)
+        begins, check = self.sessions.add(g.client, model.name, model.bundle.manifest, prediction)
+        if begins:
+            self.telemetry.strange_session(model.name)
+        camera = f"strange;unlike={check.strange};photos={check.photos}"
+        g.headers = {CAMERA_HEADER: camera} if check.is_said else {}
 
     def deadline(self) -> float:
         """When work that arrives now must have begun."""

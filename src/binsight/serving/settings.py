@@ -24,7 +24,7 @@ _LEAST_RATE = 0.001
 _SHIPPED = ("waste8",)
 
 _MODELS, _LISTENING, _WORK, _LIMITS, _ACCESS = "Models", "Listening", "Work", "Limits", "Access"
-_CORRECTIONS, _LOOP = "Corrections", "Closed loop"
+_CORRECTIONS, _TEACHING, _LOOP = "Corrections", "Teaching", "Closed loop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class Settings:
         metavar="FILE",
     )  # fmt: skip
     admin_keys: tuple[ApiKey, ...] = setting(
-        (), "Who may reload models; without it nobody can.", group=_ACCESS, metavar="FILE"
+        (), "Who may reload and teach models; without it nobody can.", group=_ACCESS, metavar="FILE"
     )
     cors_origins: tuple[str, ...] = setting(
         (), "A web origin whose pages may call the API, such as https://example.org, or *; may be repeated.",
@@ -108,6 +108,14 @@ class Settings:
     feedback_max_bytes: int = setting(
         1000 * _MB, "The most that they may take.", unit=_MB, low=1, high=10**15, flag="feedback-max-mb",
         group=_CORRECTIONS,
+    )  # fmt: skip
+    teach_dir: Path | None = setting(
+        None, "Let operators teach models their camera at /teach; photos and bundles are kept here. Needs admin keys.",
+        flag="teach", group=_TEACHING, metavar="DIR",
+    )  # fmt: skip
+    teach_max_bytes: int = setting(
+        2000 * _MB, "The most that the photos may take.", unit=_MB, low=1, high=10**15, flag="teach-max-mb",
+        group=_TEACHING,
     )  # fmt: skip
 
     loop_dir: Path | None = setting(
@@ -134,7 +142,13 @@ class Settings:
         return () if self.registry_dir is not None and self.models == _SHIPPED else self.models
 
     def __post_init__(self) -> None:
-        if faults := [*_value_faults(self), *_relation_faults(self), *_model_faults(self), *_origin_faults(self)]:
+        if faults := [
+            *_value_faults(self),
+            *_relation_faults(self),
+            *_folder_faults(self),
+            *_model_faults(self),
+            *_origin_faults(self),
+        ]:
             raise SettingsError("settings: " + "; ".join(faults))
 
 
@@ -164,6 +178,12 @@ def _relation_faults(settings: Settings) -> list[str]:
         faults.append(f"rate_limit must be 0 for none, or at least {_LEAST_RATE}, got {settings.rate_limit:g}")
     if (settings.tls_certificate is None) is not (settings.tls_key is None):
         faults.append("tls_certificate and tls_key must be given together")
+    return faults
+
+
+def _folder_faults(settings: Settings) -> list[str]:
+    """What is wrong with what is kept where."""
+    faults = []
     if settings.loop_dir is not None and settings.feedback_dir is not None:
         faults.append(
             "corrections go to the loop (--loop) or to a folder of their own (--feedback); give one of the two"
@@ -175,6 +195,12 @@ def _relation_faults(settings: Settings) -> list[str]:
             parse_quota(getattr(settings, name), per)
         except ValueError:
             faults.append(f"{name}: expected a number such as 100/{per}, got {getattr(settings, name)!r}")
+    if settings.teach_dir is not None and settings.registry_dir is not None:
+        faults.append(
+            "what is served comes from lessons (--teach) or from a registry (--registry); give one of the two"
+        )
+    if settings.teach_dir is not None and not settings.admin_keys:
+        faults.append("teach_dir (--teach) needs admin_keys (--admin-keys): who teaches a model changes what all get")
     return faults
 
 

@@ -61,6 +61,9 @@ class Telemetry:
             "decisions", "Decisions, with the reason for review.", ("model", "decision", "reason"), **options
         )
         self._categories = Counter("categories", "Predicted categories.", ("model", "category"), **options)
+        self._strange = Counter(
+            "strange_sessions", "Sessions that turned out strange to a model.", ("model",), **options
+        )
         self._reloads = Counter(
             "model_changes", "Models put in place, or why one was not.", ("model", "result"), **options
         )
@@ -94,6 +97,10 @@ class Telemetry:
         """A photo was classified."""
         self._decisions.labels(model, prediction.decision, prediction.reason or "none").inc()
         self._categories.labels(model, prediction.category).inc()
+
+    def strange_session(self, model: str) -> None:
+        """A client's photos have become strange to a model as a whole."""
+        self._strange.labels(model).inc()
 
     def model_change(self, model: str, version: str, result: str) -> None:
         """Another version of a model is in place."""

@@ -199,7 +199,7 @@ def _run(
         if isinstance(result, BinsightError):
             raise result
     for _, prediction in results:
-        service.telemetry.prediction(model.name, prediction)
+        service.note(model, prediction)
     predictions = [prediction for _, prediction in results]
     tensors: Tensors = {
         "probabilities": np.asarray([list(p.scores.values()) for p in predictions], np.float32),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from binsight.line.config import parse_line_config
+from binsight.line.film import Film
 from binsight.line.ledger.configuration import stored_configuration
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.writer import LedgerWriter
@@ -63,8 +64,9 @@ def fill(url: str, rows: Iterable[Piece]) -> sa.Engine:
     writer = LedgerWriter(database, threaded=False)
     writer.start("line1", AT, configuration=stored_configuration(CONFIG, TAXONOMY))
     for row in rows:
-        writer.put(row, thumbnail=jpeg() if row.thumbnail else None)
+        writer.put(row)
         if row.thumbnail:
+            writer.keep(row, Film(jpeg()))
             writer.flush()  # at most 1,000 pictures wait
     writer.flush()
     return database

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from tests.line.ledger.filling import AT, CONFIG, TAXONOMY, fill, fill_file, jpeg, piece
 
 from binsight.errors import InputError
+from binsight.line.film import Film
 from binsight.line.lane_purity import lane_purities
 from binsight.line.ledger.audit import Label, label_pieces, next_for_audit, read_progress
 from binsight.line.ledger.configuration import read_configuration
@@ -80,7 +81,7 @@ def test_pieces_page_by_page_and_one_with_its_picture(url: str) -> None:
     assert find_pieces(database, DAY, statuses=["late"]) == find_pieces(database, DAY, lane=7) == []
     found = read_piece(database, next(p.id for p in first + second if p.seq == 5))
     assert found is not None
-    assert (found[0].seq, found[1]) == (5, jpeg())
+    assert (found[0].seq, found[1]) == (5, Film(jpeg()))
     assert read_piece(database, "no such") is None
     database.dispose()
 

@@ -6,19 +6,21 @@ import datetime as dt
 import sqlite3
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 from binsight.errors import InputError
+from binsight.line.film import Film
+from binsight.line.ledger import retention
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.schema import events, metadata, pieces, thumbnails
 from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.records import Piece
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 AT = dt.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=dt.UTC)
 FULL = Piece(
@@ -26,7 +28,7 @@ FULL = Piece(
     category="metal_cans", confidence=0.98, scores={"metal_cans": 0.98, "paper_waste": 0.02}, decision="accept",
     lane=3, target=2**32 - 2, commanded_at=AT, acknowledged_at=AT, ack_result="accepted", confirmed_at=AT,
     confirm_result="ejected", latency_ms=38.5, model_name="waste8", model_version="1.1.0", shift="early",
-    thumbnail="01J", audit_probability=0.02,
+    thumbnail="01J", captured_at=AT, decided_at=AT, audit_probability=0.02,
 )  # fmt: skip
 
 
@@ -48,11 +50,16 @@ def test_a_row_comes_back_as_it_was_put(url: str) -> None:
     """All columns, with counts beyond 31 bits and times to the millisecond; a picture lies beside it."""
     writer = LedgerWriter(open_database(url))
     writer.start("line1", AT)
-    writer.put(FULL, thumbnail=b"\xff\xd8jpeg")
+    writer.put(FULL)
+    views = ({"frame": 7, "scores": {"red": 0.9}, "bytes": 3}, {"frame": 9, "bytes": 2})
+    writer.keep(FULL, Film(b"\xff\xd8jpeg", views, b"one2f"))
     writer.event("line1", "camera_stalled", active=True, detail="no frame for 1 s", at=AT)
     writer.close()
     assert Piece(**rows(url)[0]) == FULL
-    assert rows(url, thumbnails) == [{"key": "01J", "at": AT, "jpeg": b"\xff\xd8jpeg"}]
+    (kept,) = rows(url, thumbnails)
+    assert kept == {"key": "01J", "at": AT, "jpeg": b"\xff\xd8jpeg", "views": list(views), "frames": b"one2f"}
+    film = Film(kept["jpeg"], kept["views"], kept["frames"])
+    assert [film.frame(number) for number in (0, 1, 2, 3)] == [None, b"one", b"2f", None]
     assert [row["code"] for row in rows(url, events)] == ["camera_stalled"]
 
 
@@ -176,3 +183,24 @@ def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     engine.dispose()
     with pytest.raises(InputError, match="newer binsight"):
         open_database(url)
+
+
+def test_a_ledger_of_the_first_version_is_brought_up_to_date(url: str) -> None:
+    """With what is in it; who only reads is told to start the line, and changes nothing."""
+    engine = open_database(url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(retention.__file__).with_name("migrations")))
+    with engine.begin() as config.attributes["connection"]:
+        command.downgrade(config, "0001")
+    row = {"id": "01J", "line": "line1", "seq": 1, "seen_at": AT, "status": "confirmed", "frames": 2, "lane": 1}
+    picture = {"key": "01J", "at": AT, "jpeg": b"j"}
+    with engine.begin() as connection:
+        for table, values in ((pieces, row), (thumbnails, picture)):
+            columns = (sa.column(name, table.c[name].type) for name in values)
+            connection.execute(sa.insert(sa.table(table.name, *columns)).values(values))
+    engine.dispose()
+    with pytest.raises(InputError, match="of an older binsight; the next `binsight line run` brings it up to date"):
+        open_database(url, upgrade=False)
+    assert rows(url)[0] == rows(url)[0] | row
+    assert rows(url, thumbnails) == [picture | {"views": None, "frames": None}]
+    open_database(url, upgrade=False).dispose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import socket
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.line.watched import WatchedLine
+from tests.line.watched import NOON, WatchedLine, film
 from tests.serving.browser.steps import WIDTHS, expect
 from tests.serving.browser.test_looks import fits, serious
 
@@ -176,14 +177,25 @@ class TestBoard:
 class TestPiece:
     def test_all_about_it(self, line: WatchedLine, open_line: Callable[..., Page]) -> None:
         """Its picture, its scores, why it went where it went, and when."""
-        piece = line.piece(thumbnail="here")
+        piece = line.change(line.piece(thumbnail="here"), film=film())
         page = open_line(f"/lines/line1/piece/{piece.id}")
         expect(page.locator("#why")).to_have_text(
             "Taken for Red things with 98.0\u00a0% and sent to lane 1, Reds; the sorter confirms it."
         )
         expect(page.locator("#picture")).to_be_visible()
-        expect(page.locator("#times li")).to_have_count(5)
+        expect(page.locator("#times > li")).to_have_count(6)
         expect(page.locator("#scores li").first).to_contain_text("98.0")
+
+    def test_its_views(self, line: WatchedLine, open_line: Callable[..., Page]) -> None:
+        """Each that was kept: its picture, what the model said of it, and whether it counted."""
+        piece = line.change(line.piece(thumbnail="here", captured_at=NOON), film=film())
+        page = open_line(f"/lines/line1/piece/{piece.id}")
+        views = page.locator("#views > li")
+        expect(views).to_have_count(3)
+        expect(views.nth(0)).to_contain_text("Red things 98.0")
+        expect(views.nth(0).locator("p").first).to_have_text("counted")
+        expect(views.nth(2).locator("p").first).to_have_text("too blurred to count")
+        page.wait_for_function("[...document.querySelectorAll('#views img')].every((img) => img.naturalWidth > 0)")
 
     def test_followed_to_its_end(self, line: WatchedLine, open_line: Callable[..., Page]) -> None:
         """A piece on its way is followed."""
@@ -210,22 +222,29 @@ class TestAudit:
         expect(page.locator("#progress")).to_have_text("0 labelled, 13 to go")
         assert "Reds" not in page.inner_text("main")
         assert "%" not in page.inner_text("main")
-        for key in "1s0":
+        expect(page.locator("#desk")).to_be_visible()
+        for key, progress in (
+            ("1", "1 labelled, 12 to go"),
+            ("s", "1 labelled, 12 to go"),
+            ("0", "2 labelled, 11 to go"),
+        ):
             before = page.get_attribute("#picture", "src") or ""
             page.keyboard.press(key)
             expect(page.locator("#picture")).not_to_have_attribute("src", before)
-        for _ in range(400):
-            if page.locator("#done").is_visible():
-                break
+            expect(page.locator("#progress")).to_have_text(progress)
+        for labelled in range(3, 12):
+            before = page.get_attribute("#picture", "src") or ""
             page.keyboard.press("2")
-            page.wait_for_timeout(30)
-        expect(page.locator("#done-text")).to_contain_text("You skipped")
+            expect(page.locator("#picture")).not_to_have_attribute("src", before)
+            expect(page.locator("#progress")).to_have_text(f"{labelled} labelled, {13 - labelled} to go")
+        page.keyboard.press("2")
+        expect(page.locator("#done-text")).to_have_text("12 pieces are labelled. You skipped 1.")
         labels = [
             line.monitor.account.piece(entry["id"])["audit"]
             for entry in line.monitor.account.pieces(limit=50)["pieces"]
         ]  # type: ignore[index]
         assert {label["by"] for label in labels} <= {"Ada", None}
-        assert sum(label["true_category"] is not None for label in labels) >= 10
+        assert sum(label["true_category"] is not None for label in labels) == 12
 
     def test_going_back(self, line: WatchedLine, open_line: Callable[..., Page]) -> None:
         """The piece before comes again, and another answer replaces the first."""
@@ -254,13 +273,13 @@ class TestLooks:
         folder = Path(os.environ.get("BINSIGHT_SCREENSHOTS", tmp_path))
         size = {"width": WIDTHS[width][0], "height": WIDTHS[width][1]}
         look = {"viewport": size, "color_scheme": scheme, "is_mobile": width == "phone", "has_touch": width == "phone"}
-        piece = line.piece(thumbnail="here")
+        piece = line.change(line.piece(thumbnail="here", captured_at=NOON + dt.timedelta(seconds=0.2)), film=film())
         line.show(1, {1: piece})
         line.engine.alarms.set("late", active=True, detail="3.0% of the last commands were late")
         found = {}
         for name, path, shown in (
             ("board", "/lines/line1", "#boxes rect"),
-            ("piece", f"/lines/line1/piece/{piece.id}", "#times li"),
+            ("piece", f"/lines/line1/piece/{piece.id}", "#views > li"),
             ("audit", "/lines/line1/audit", "#who"),
         ):
             page = open_line(path, **look)

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.serving.browser.steps import GREEN, RED, expect, photo, send, serve, shows
+from tests.tiny_bundle import tiny_bundle, tiny_manifest
 
+from binsight.probability import ReviewThresholds
 from binsight.serving.security import new_key
 
 if TYPE_CHECKING:
@@ -221,9 +223,13 @@ class TestTrouble:
         key, stored = new_key("page")
         server = serve(model, api_keys=(stored,))
         held: list[Route] = []
+
+        def hold(route: Route) -> None:  # Playwright marks what it is given, which a method of a list does not take
+            held.append(route)
+
         try:
             page = open_page(server.url)
-            page.route("**/predict", held.append, times=1)
+            page.route("**/predict", hold, times=1)
             send(page, photo(RED, "held.png"), photo(GREEN))
             page.fill("#key-value", key)
             page.click("#key button[value=save]")
@@ -231,6 +237,27 @@ class TestTrouble:
             held[0].continue_()
             expect(page.locator(".tile-title")).to_have_text(["Red things", "Green things"])
             expect(page.locator("#key")).to_be_hidden()
+            page.goto("about:blank")
+        finally:
+            server.stop()
+
+    def test_strange_camera(self, open_page: Callable[..., Page], tmp_path: Path) -> None:
+        """Photos that are strange to the model as a whole are said to be, once, with what can be done."""
+        review = ReviewThresholds(confidence=(0.0,) * 3, unfamiliarity=1.2)
+        manifest = tiny_manifest(review=review, training={"unfamiliarity_median": 0.2})
+        server = serve(tiny_bundle(tmp_path / "tiny", manifest=manifest))
+        try:
+            page = open_page(server.url)
+            send(page, *[photo(RED, f"{n}.png") for n in range(19)])
+            expect(page.locator("#announce")).to_contain_text("19 photos done")
+            expect(page.locator("#strange")).to_be_hidden()
+            send(page, photo(GREEN))
+            expect(page.locator("#strange")).to_contain_text("20 of your last 20 photos look unlike")
+            shows(page, "Green things")
+            page.click("#strange-close")
+            send(page, photo(RED))
+            expect(page.locator("#strange")).to_be_hidden()
+            shows(page, "Red things")
             page.goto("about:blank")
         finally:
             server.stop()

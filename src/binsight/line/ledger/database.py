@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 
 from binsight.errors import InputError, MissingExtraError
@@ -40,8 +41,10 @@ def open_database(url: str | sa.URL, *, upgrade: bool = True) -> sa.Engine:
         if upgrade:
             _upgrade(engine)
         else:
-            with engine.connect() as connection:
-                connection.execute(sa.text("SELECT 1 FROM pieces LIMIT 1"))
+            _check_version(engine, shown)
+    except InputError:
+        engine.dispose()
+        raise
     except CommandError as error:
         engine.dispose()
         raise InputError(f"the ledger {shown} was written by a newer binsight: {error}") from error
@@ -80,9 +83,29 @@ def _prepare_sqlite(engine: sa.Engine, *, journal: bool) -> None:
         cursor.close()
 
 
-def _upgrade(engine: sa.Engine) -> None:
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    return config
+
+
+def _check_version(engine: sa.Engine, shown: str) -> None:
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("pieces"):
+            raise InputError(f"{shown} is no ledger, or has no tables yet: `binsight line run` makes them")
+        version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    scripts = ScriptDirectory.from_config(_config())
+    if version == scripts.get_current_head():
+        return
+    if version in {script.revision for script in scripts.walk_revisions()}:
+        raise InputError(
+            f"the ledger {shown} is of an older binsight; the next `binsight line run` brings it up to date"
+        )
+    raise InputError(f"the ledger {shown} was written by a newer binsight: its version is {version}")
+
+
+def _upgrade(engine: sa.Engine) -> None:
+    config = _config()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from binsight.errors import InputError
+from binsight.line.film import Film
 from binsight.line.ledger.schema import Utc, events, lines, pieces, thumbnails
 from binsight.line.records import FAIL_SAFE_LANE, Piece
 
@@ -54,11 +55,6 @@ class Span:
     since: dt.datetime
     until: dt.datetime
     shift: str | None = None
-
-    @property
-    def minutes(self) -> float:
-        """How long it is."""
-        return (self.until - self.since).total_seconds() / 60
 
     def holds(self) -> sa.ColumnElement[bool]:
         """The condition on rows of `pieces`; the index on line and time serves it."""
@@ -218,13 +214,18 @@ def find_pieces(
         return [Piece(*row) for row in connection.execute(query.limit(limit))]
 
 
-def read_piece(database: sa.Engine, id: str) -> tuple[Piece, bytes | None] | None:  # noqa: A002 - its name everywhere
-    """One piece with its picture, a JPEG; its picture is None once it is removed, all is None without such a piece."""
-    query = sa.select(*_COLUMNS, thumbnails.c.jpeg).where(pieces.c.id == id)
+def read_piece(database: sa.Engine, id: str) -> tuple[Piece, Film | None] | None:  # noqa: A002 - its name everywhere
+    """One piece with its pictures, which are None once they are removed; all is None without such a piece."""
+    kept = (thumbnails.c.jpeg, thumbnails.c.views, thumbnails.c.frames)
+    query = sa.select(*_COLUMNS, *kept).where(pieces.c.id == id)
     joined = pieces.outerjoin(thumbnails, thumbnails.c.key == pieces.c.thumbnail)
     with database.connect() as connection:
         row = connection.execute(query.select_from(joined)).first()
-    return None if row is None else (Piece(*row[:-1]), row[-1])
+    if row is None:
+        return None
+    jpeg, views, frames = row[-3:]
+    # Ledgers of earlier versions have one picture of a piece.
+    return Piece(*row[:-3]), None if jpeg is None else Film(jpeg, tuple(views or ()), frames or b"")
 
 
 def read_events(

@@ -66,6 +66,8 @@ pieces = sa.Table(
     sa.Column("true_category", sa.Text),
     sa.Column("audited_at", Utc),
     sa.Column("audited_by", sa.Text),
+    sa.Column("captured_at", Utc),
+    sa.Column("decided_at", Utc),
     sa.UniqueConstraint("line", "seq", name="pieces_line_seq"),
     sa.Index("pieces_line_seen", "line", "seen_at"),
     # Few rows are drawn for the audit; those still to be labelled are looked for often.
@@ -84,6 +86,8 @@ thumbnails = sa.Table(
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("at", Utc, nullable=False, index=True),
     sa.Column("jpeg", sa.LargeBinary, nullable=False),
+    sa.Column("views", sa.JSON(none_as_null=True)),
+    sa.Column("frames", sa.LargeBinary),
 )
 
 events = sa.Table(

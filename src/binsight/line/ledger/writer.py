@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from binsight.line.film import Film
 from binsight.line.ledger.retention import Retention
 from binsight.line.ledger.schema import AUDIT_COLUMNS, events, lines, pieces, thumbnails
 from binsight.line.records import FAIL_SAFE_LANE, Piece
@@ -22,6 +23,7 @@ __all__ = ["LedgerWriter"]
 _log = logging.getLogger(__name__)
 
 _MAX_WAITING = 100_000  # rows kept while the database is away; about two hours at 10 pieces a second
+_MAX_FILMS = 1000  # pieces whose pictures wait, some 20 kB each
 _PAUSES_S = (0.05, 0.2, 1.0, 5.0)  # between tries, the last for ever
 _TIDY_S = 3600.0  # between two looks for what is too old
 _AFTER_RESTART = {"commanded": "unknown", "acknowledged": "unknown", "seen": "late", "decided": "late"}
@@ -32,7 +34,7 @@ class _Waiting:
     """What is to be written next. A piece that changed twice is written once."""
 
     pieces: dict[str, Piece] = field(default_factory=dict)
-    thumbnails: dict[str, tuple[dt.datetime, bytes]] = field(default_factory=dict)
+    thumbnails: dict[str, tuple[dt.datetime, Film]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     after: list[Callable[[bool], None]] = field(default_factory=list)
 
@@ -86,17 +88,22 @@ class LedgerWriter:
             last = connection.execute(sa.select(sa.func.max(pieces.c.seq)).where(pieces.c.line == line)).scalar()
         return int(last or 0) + 1
 
-    def put(self, piece: Piece, *, thumbnail: bytes | None = None, after: Callable[[bool], None] | None = None) -> None:
+    def put(self, piece: Piece, *, after: Callable[[bool], None] | None = None) -> None:
         """Queue a piece's row; see `ports.Ledger.put`."""
         with self._changed:
             if len(self._waiting.pieces) >= _MAX_WAITING and piece.id not in self._waiting.pieces:
                 del self._waiting.pieces[next(iter(self._waiting.pieces))]
                 self.lost += 1
             self._waiting.pieces[piece.id] = piece
-            if thumbnail is not None and piece.thumbnail is not None and len(self._waiting.thumbnails) < 1000:
-                self._waiting.thumbnails[piece.thumbnail] = (piece.seen_at, thumbnail)
             if after is not None:
                 self._waiting.after.append(after)
+            self._changed.notify_all()
+
+    def keep(self, piece: Piece, film: Film) -> None:
+        """Queue the pictures of a piece; see `ports.Ledger.keep`."""
+        with self._changed:
+            if piece.thumbnail is not None and len(self._waiting.thumbnails) < _MAX_FILMS:
+                self._waiting.thumbnails[piece.thumbnail] = (piece.seen_at, film)
             self._changed.notify_all()
 
     def event(self, line: str, code: str, *, active: bool, detail: str, at: dt.datetime) -> None:
@@ -202,8 +209,7 @@ class LedgerWriter:
             if batch.pieces:
                 self._upsert(connection, pieces, [asdict(piece) for piece in batch.pieces.values()], AUDIT_COLUMNS)
             if batch.thumbnails:
-                rows = [{"key": key, "at": at, "jpeg": jpeg} for key, (at, jpeg) in batch.thumbnails.items()]
-                self._upsert(connection, thumbnails, rows)
+                self._upsert(connection, thumbnails, [_film_row(key, *kept) for key, kept in batch.thumbnails.items()])
             if batch.events:
                 connection.execute(sa.insert(events), batch.events)
 
@@ -218,3 +224,7 @@ class LedgerWriter:
             if column.name not in (*key, *untouched)
         }
         connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changed), rows)
+
+
+def _film_row(key: str, at: dt.datetime, film: Film) -> dict[str, Any]:
+    return {"key": key, "at": at, "jpeg": film.thumbnail, "views": list(film.views), "frames": film.frames}

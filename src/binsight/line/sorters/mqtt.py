@@ -26,7 +26,7 @@ from binsight.line.sorters.home_assistant import discovery_message
 from binsight.line.sorters.time_offset import TimeOffset
 from binsight.text_files import read_text
 
-__all__ = ["MqttSorter"]
+__all__ = ["MqttSorter", "broker_address", "new_client", "read_password"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class MqttSorter:
         self._prefix = config.prefix
         self._name = f"binsight-{config.line.site}-{config.line.name}"
         self._ack_topic = f"{self._prefix}/ack/{self._name}"
-        self._password = _read_password(config)
+        self._password = read_password(config)
         self._retained: dict[str, bytes] = {}
         self._client: Client | None = None  # while it is connected
         self._unconfirmed: deque[tuple[MQTTMessageInfo, float]] = deque()
@@ -135,9 +135,7 @@ class MqttSorter:
                 return  # it was set between the two lines above
             client = self._new_client()
             try:
-                address = urlsplit(self._config.sorter.url)
-                port = address.port or (8883 if address.scheme == "mqtts" else 1883)
-                client.connect(address.hostname or "127.0.0.1", port, keepalive=_KEEPALIVE_S)
+                client.connect(*broker_address(self._config), keepalive=_KEEPALIVE_S)
                 client.loop_start()
                 failures = failures + 1 if not self._serve() else 0
             except (OSError, ValueError) as error:
@@ -165,14 +163,8 @@ class MqttSorter:
             self._events.on_link(up=False)
 
     def _new_client(self) -> Client:
-        client = Client(CallbackAPIVersion.VERSION2, client_id=self._name, protocol=MQTTv5, reconnect_on_failure=False)
-        client.connect_timeout = _CONNECT_TIMEOUT_S
-        if self._config.sorter.username is not None:
-            client.username_pw_set(self._config.sorter.username, self._password)
-        if self._config.sorter.url.startswith("mqtts://"):
-            client.tls_set_context(ssl.create_default_context())
+        client = new_client(self._config, self._name, self._password, reconnects=False)
         client.will_set(f"{self._prefix}/state", _encode({"online": False}), qos=1, retain=True)
-        client.on_socket_open = _without_delay
         client.on_connect = self._connected
         client.on_disconnect = lambda *_: self._down.set()
         client.on_subscribe = self._subscribed
@@ -241,6 +233,31 @@ class MqttSorter:
         return self._events
 
 
+def broker_address(config: LineConfig) -> tuple[str, int]:
+    """Host and port of the line's broker."""
+    address = urlsplit(config.sorter.url)
+    return address.hostname or "127.0.0.1", address.port or (8883 if address.scheme == "mqtts" else 1883)
+
+
+def new_client(config: LineConfig, name: str, password: str | None, *, reconnects: bool) -> Client:
+    """A client for the line's broker that is not connected yet.
+
+    Args:
+        config: of the line.
+        name: by which the broker knows it again; empty: it is given one.
+        password: where the configuration has a name.
+        reconnects: by itself, and as the same object.
+    """
+    client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTv5, reconnect_on_failure=reconnects)
+    client.connect_timeout = _CONNECT_TIMEOUT_S
+    if config.sorter.username is not None:
+        client.username_pw_set(config.sorter.username, password)
+    if config.sorter.url.startswith("mqtts://"):
+        client.tls_set_context(ssl.create_default_context())
+    client.on_socket_open = _without_delay
+    return client
+
+
 def _without_delay(_client: Client, _data: Any, connection: Any) -> None:
     # Otherwise a command waits up to 40 ms for the acknowledgement of the packet before it.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -262,6 +279,11 @@ def _one_of(words: tuple[Any, ...], value: Any) -> Any:
     return value
 
 
-def _read_password(config: LineConfig) -> str | None:
+def read_password(config: LineConfig) -> str | None:
+    """What the password file holds; None where there is none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     path = config.sorter.password_file
     return None if path is None else read_text(path).rstrip("\r\n")

@@ -71,6 +71,7 @@ FAULT_BITS = (
     "review_share",
     "purity",
     "drift",
+    "camera_strange",
 )
 _OTHER_FAULT_BIT = 15
 

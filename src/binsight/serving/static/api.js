@@ -34,7 +34,8 @@ export const hasKey = () => Boolean(key);
  * Post a form and give the JSON answer, trying again while the server is away or busy, or something else answers.
  *
  * `isAnswer(json)` says whether it is this server's answer: a network's sign-in page or a proxy may have one of its own.
- * onState({ kind: "sending", progress } | { kind: "thinking" } | { kind: "waiting", why, seconds, attempt })
+ * onState({ kind: "sending", progress } | { kind: "thinking" } | { kind: "waiting", why, seconds, attempt }
+ *         | { kind: "strange", camera }), the last where this client's photos are strange to the model as a whole
  */
 export async function post(path, makeForm, { signal, isAnswer, onState = () => {} }) {
   for (let attempt = 1; ; attempt += 1) {
@@ -77,6 +78,8 @@ function postOnce(path, form, { signal, isAnswer, onState }) {
     request.onprogress = alive;
     request.onload = () => {
       const answer = parse(request.responseText);
+      const camera = request.getResponseHeader("X-Binsight-Camera");
+      if (camera) onState({ kind: "strange", camera });
       if (request.status >= 400) reject(refusal(request, answer ?? {}));
       else if (answer && isAnswer(answer)) resolve(answer);
       else reject(new Failure({ code: "intercepted", wait: "intercepted", status: request.status }));
@@ -114,7 +117,7 @@ function refusal(request, problem) {
   const after = Number(request.getResponseHeader("Retry-After"));
   let wait = WAITS[status] ?? (status >= 500 && !problem.code ? "restarting" : undefined);
   if (problem.code === "deadline") wait = "busy";
-  if (problem.code === "feedback_unavailable") wait = after > 0 ? "busy" : undefined;
+  if (["feedback_unavailable", "lesson_unavailable"].includes(problem.code)) wait = after > 0 ? "busy" : undefined;
   if (wait) Object.assign(fields, { code: ["busy", "intercepted"].includes(wait) ? wait : "unreachable", wait });
   if (after > 0) fields.retryAfter = after;
   return new Failure(fields);
@@ -177,9 +180,19 @@ export async function fetchModels() {
     .sort((a, b) => b.isDefault - a.isDefault);
 }
 
-async function getJson(path) {
+/** The JSON at an address. */
+export const getJson = async (path) => (await get(path)).json();
+
+/** What is at an address; a `Failure` where the server refuses it, or does not answer. */
+export async function get(path) {
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
-  const answer = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(STALL_MS) });
-  if (!answer.ok) throw new Failure({ code: answer.status === 401 ? "unauthorized" : "unexpected" });
-  return answer.json();
+  let answer;
+  try {
+    answer = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(STALL_MS) });
+  } catch {
+    throw new Failure({ code: "unreachable" });
+  }
+  if (answer.ok) return answer;
+  const { code = "unexpected", title, detail } = (await answer.json().catch(() => null)) ?? {};
+  throw new Failure({ code: answer.status === 401 ? "unauthorized" : code, title, detail, status: answer.status });
 }

@@ -1,12 +1,14 @@
 /* Puts the page together: photos come in, are sent, and their results are shown. */
 
-import { Failure, Watch, fetchModels, hasKey, post, useKey, wake } from "./api.js";
+import { Failure, Watch, fetchModels, hasKey, post, wake } from "./api.js";
 import { Camera } from "./camera.js";
 import { Correction } from "./correction.js";
+import { takeIn } from "./intake.js";
+import { withKey } from "./key.js";
 import { shrink, thumbnail } from "./photo.js";
 import { Session, newEntry } from "./session.js";
 import { Tiles, drawStage } from "./view.js";
-import { curlCommand, sentence, spoken, waiting } from "./words.js";
+import { curlCommand, sentence, spoken, strange, waiting } from "./words.js";
 
 const AT_ONCE = 2; // uploads at a time
 const MODELS_AGAIN_MS = 5_000;
@@ -23,8 +25,6 @@ let current = session.entries[0] ?? null;
 let models = [];
 let showsAll = false;
 let modelsLater; // the timer for the next attempt
-let asked = null; // the dialog for the API key, while it is open
-let keysGiven = 0;
 let running = 0;
 let batch = [];
 const queue = [];
@@ -97,6 +97,7 @@ async function send(entry, { heatmap = false, model = chosenModel() } = {}) {
     return form;
   };
   const onState = (state) => {
+    if (state.kind === "strange") return tellStrange(state.camera);
     entry.wait = state.kind === "waiting" ? state : null;
     if (state.kind === "sending") entry.progress = state.progress;
     if (state.kind === "thinking") entry.progress = 1;
@@ -106,45 +107,13 @@ async function send(entry, { heatmap = false, model = chosenModel() } = {}) {
     refresh();
   };
   const url = query.size ? `predict?${query}` : "predict";
-  const answer = await withKey(() => post(url, makeForm, { signal: entry.abort.signal, isAnswer: isPrediction, onState }));
+  const answer = await withKey(() => post(url, makeForm, { signal: entry.abort.signal, isAnswer: isPrediction, onState }), loadModels);
   entry.wait = null;
   return answer;
 }
 
 function isPrediction(answer) {
   return typeof answer.predicted_category === "string" && Boolean(answer.confidence_scores && answer.model);
-}
-
-/* Ask for the API key once, however many photos wait for it, and however late the refusal of one comes. */
-async function withKey(action) {
-  const givenBefore = keysGiven;
-  try {
-    return await action();
-  } catch (failure) {
-    if (failure.code !== "unauthorized") throw failure;
-    if (keysGiven === givenBefore) {
-      asked ??= askKey().finally(() => { asked = null; });
-      if (!(await asked)) throw failure;
-    }
-    return action();
-  }
-}
-
-function askKey() {
-  return new Promise((resolve) => {
-    const dialog = $("key");
-    dialog.returnValue = "cancel";
-    dialog.addEventListener("close", () => {
-      const value = $("key-value").value.trim();
-      $("key-value").value = "";
-      if (dialog.returnValue !== "save" || !value) return resolve(false);
-      useKey(value);
-      keysGiven += 1;
-      loadModels();
-      resolve(true);
-    }, { once: true });
-    dialog.showModal();
-  });
 }
 
 /* --- what is shown -------------------------------------------------------------------------------------------- */
@@ -201,6 +170,19 @@ function tell(text) {
   $("notice").hidden = !text;
 }
 
+/** Once in a session; a camera does not become another. */
+function tellStrange(camera) {
+  if (sessionStorage.getItem("binsight.strange")) return;
+  sessionStorage.setItem("binsight.strange", "told");
+  $("strange-text").textContent = strange(camera);
+  $("strange").hidden = false;
+}
+
+$("strange-close").addEventListener("click", () => {
+  $("strange").hidden = true;
+  $("choose").focus();
+});
+
 function corrected(entry, id) {
   entry.corrected = id;
   session.save();
@@ -211,12 +193,11 @@ function corrected(entry, id) {
 /* --- choosing, dropping, pasting, the camera ------------------------------------------------------------------ */
 
 for (const id of ["choose", "another"]) $(id).addEventListener("click", () => $("files").click());
-for (const input of [$("files"), $("capture")]) {
-  input.addEventListener("change", () => {
-    take([...input.files]);
-    input.value = ""; // so that the same photo may be chosen again
-  });
-}
+takeIn([$("files"), $("capture")], {
+  onPhotos: take,
+  onDragging: (isDragging) => { $("curtain").hidden = !isDragging; },
+  tell,
+});
 
 $("open-camera").addEventListener("click", () => {
   tell("");
@@ -228,37 +209,6 @@ function useCameraApp() {
   if (matchMedia("(pointer: coarse)").matches) $("capture").click();
   else tell("Browsers give pages the camera only over HTTPS or on this very computer. Choose or drop a photo instead.");
 }
-
-let depth = 0;
-const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
-window.addEventListener("dragenter", (event) => {
-  if (!carriesFiles(event)) return;
-  depth += 1;
-  $("curtain").hidden = false;
-});
-window.addEventListener("dragleave", (event) => {
-  if (!carriesFiles(event)) return;
-  depth = Math.max(0, depth - 1);
-  $("curtain").hidden = depth === 0;
-});
-window.addEventListener("dragover", (event) => event.preventDefault());
-window.addEventListener("drop", (event) => {
-  event.preventDefault();
-  depth = 0;
-  $("curtain").hidden = true;
-  const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
-  const isFolder = items.map((item) => item.webkitGetAsEntry?.()?.isDirectory === true);
-  const files = items.map((item) => item.getAsFile()).filter((file, i) => file && !isFolder[i]);
-  take(files);
-  if (isFolder.includes(true)) tell("Folders cannot be dropped here. Open the folder and drop the photos in it.");
-  else if (!files.length) tell("That was not a photo file. Save the picture first, then drop the file.");
-});
-window.addEventListener("paste", (event) => {
-  if (event.target instanceof HTMLInputElement) return;
-  const files = [...(event.clipboardData?.files ?? [])];
-  if (files.length) event.preventDefault();
-  take(files);
-});
 
 /* --- buttons of a result -------------------------------------------------------------------------------------- */
 

@@ -13,10 +13,12 @@ const REFUSALS = {
 const $ = (id) => document.getElementById(id);
 
 export class Camera {
-  constructor({ onPhoto, onChoose, onUnavailable }) {
+  /** With `stays` it is open until it is closed: several photos are taken in a row. */
+  constructor({ onPhoto, onChoose, onUnavailable, stays = false }) {
     this.dialog = $("camera");
     this.video = $("video");
     this.onPhoto = onPhoto;
+    this.stays = stays;
     this.onUnavailable = onUnavailable;
     this.facing = "environment";
     this.stream = null;
@@ -75,7 +77,7 @@ export class Camera {
   async shoot() {
     this.shots += 1;
     const file = await frameOf(this.video, `camera-${this.shots}.jpg`);
-    this.dialog.close();
+    if (!this.stays) this.dialog.close();
     this.onPhoto(file);
   }
 

@@ -11,6 +11,7 @@ let who = sessionStorage.getItem("binsight.auditor") ?? "";
 let current = null; // the id on show
 let last = null; // what was labelled before, for going back
 let ahead = null; // the next piece, asked for while this one is looked at
+let progress = null; // as of the last answer: what was asked for ahead knows nothing of it
 let busy = false;
 
 $("who").value = who;
@@ -50,8 +51,10 @@ async function fetchAhead(without) {
 async function next() {
   busy = true;
   try {
+    const isFresh = ahead === null;
     const { item, url } = await (ahead ?? patiently(() => fetchAhead([])));
     ahead = null;
+    if (isFresh) progress = item;
     show(item, url);
     if (item.id !== null) {
       const id = item.id;
@@ -69,12 +72,12 @@ function show(item, url) {
   $("done").hidden = item.id !== null;
   $("fault").hidden = true;
   if (item.id === null) {
-    $("done-text").textContent = `${words.count(item.labelled)} pieces are labelled.${skipped.length ? ` You skipped ${words.count(skipped.length)}.` : ""}${item.without_picture ? ` Of ${words.count(item.without_picture)} no picture was kept.` : ""}`;
+    $("done-text").textContent = `${words.count(progress.labelled)} pieces are labelled.${skipped.length ? ` You skipped ${words.count(skipped.length)}.` : ""}${item.without_picture ? ` Of ${words.count(item.without_picture)} no picture was kept.` : ""}`;
     $("done-title").focus();
     return;
   }
   $("picture").src = url;
-  $("progress").textContent = `${words.count(item.labelled)} labelled, ${words.count(item.open)} to go`;
+  $("progress").textContent = `${words.count(progress.labelled)} labelled, ${words.count(progress.open)} to go`;
   $("announce").textContent = "Next piece";
 }
 
@@ -83,7 +86,7 @@ async function answer(category) {
   busy = true;
   const id = current;
   try {
-    await patiently(() => json(address(`audit/${id}`), { auditor: who, category }));
+    progress = await patiently(() => json(address(`audit/${id}`), { auditor: who, category }));
     last = id;
     $("undo").disabled = false;
   } catch (refusal) {
@@ -94,6 +97,7 @@ async function answer(category) {
       return;
     }
     $("announce").textContent = "Somebody else was faster.";
+    ahead = null; // what was asked for ahead may be labelled, too
   }
   busy = false;
   await next();
@@ -115,6 +119,7 @@ async function back() {
   const url = await patiently(() => picture(address(`pieces/${id}/picture`)));
   const { item } = await patiently(async () => ({ item: await ask([]) }));
   ahead = null;
+  progress = item;
   busy = false;
   show({ ...item, id }, url);
 }

@@ -50,7 +50,7 @@ const handlers = {
     drawPieces();
   },
   alarm(alarm) {
-    $("alarm-news").textContent = alarm.active ? `Alarm: ${words.alarmName(alarm.code)}. ${alarm.detail}` : `Over: ${words.alarmName(alarm.code)}.`;
+    $("alarm-news").textContent = alarm.active ? `Alarm: ${words.alarmName(alarm.code)}. ${words.alarmDetail(alarm)}` : `Over: ${words.alarmName(alarm.code)}.`;
     drawEvents();
   },
   frame: drawFrame,
@@ -121,6 +121,7 @@ function drawOverview(overview) {
   $("state").textContent = text;
   $("state").dataset.tone = tone;
   $("shift").textContent = `${overview.shift.name}, since ${words.moment(overview.shift.began)}`;
+  $("belt").classList.toggle("elsewhere", !overview.here);
   if (!overview.here) $("no-frame").textContent = "This line runs in another program: its picture is shown by that one.";
   $("camera").textContent = cameraWords(overview);
   const { p50, p95, p99 } = overview.latency_ms;
@@ -146,8 +147,8 @@ function definition(name, value, tone) {
   return make("div", {}, term, make("dd", { textContent: value }));
 }
 
-function cameraWords({ state }) {
-  if (!state) return "";
+function cameraWords({ state, remote }) {
+  if (!state) return remote?.silent_s ? `Nothing heard for ${words.ms(1000 * remote.silent_s)}` : "";
   const parts = [`Camera: ${state.camera}`];
   if (state.frame_age_ms !== null) parts.push(`picture ${words.ms(state.frame_age_ms)} old`);
   if (state.ack_rtt_ms !== null) parts.push(`sorter answers in ${words.ms(state.ack_rtt_ms)}`);
@@ -160,7 +161,7 @@ function laneCard(lane) {
   card.dataset.lane = colourOf(lane.number);
   card.append(
     make("h3", {}, make("span", { className: "lane-number", textContent: lane.number }), name),
-    make("p", { className: "lane-count" }, make("strong", { textContent: words.count(lane.pieces) }), ` pieces, ${words.count(lane.per_minute)} a minute`),
+    make("p", { className: "lane-count" }, make("strong", { textContent: words.count(lane.pieces) }), ` ${lane.pieces === 1 ? "piece" : "pieces"}, ${words.count(lane.per_minute)} a minute`),
     purityBar(lane),
     make("p", { className: "fine", textContent: `Purity: ${words.purityWords(lane.purity, lane.purity_target)}` }),
     make("p", { className: "fine contents", textContent: lane.categories.map(titleOf).join(", ") || "what no lane takes" }),
@@ -194,7 +195,7 @@ function bar(name, part, number) {
 
 function drawAlarms(alarms) {
   $("alarms").hidden = alarms.length === 0;
-  $("alarm-list").replaceChildren(...alarms.map((alarm) => make("li", {}, make("strong", { textContent: words.alarmName(alarm.code) }), ` ${alarm.detail} `, make("span", { className: "fine", textContent: `since ${words.clock(alarm.at)}` }))));
+  $("alarm-list").replaceChildren(...alarms.map((alarm) => make("li", {}, make("strong", { textContent: words.alarmName(alarm.code) }), ` ${words.alarmDetail(alarm)} `, make("span", { className: "fine", textContent: `since ${words.clock(alarm.at)}` }))));
 }
 
 /* --- pieces ---------------------------------------------------------------------------------------------------- */
@@ -268,6 +269,6 @@ async function drawEvents() {
   $("events").replaceChildren(...events.map((event) => {
     const chip = make("span", { className: "chip", textContent: event.active ? "came" : "went" });
     chip.dataset.tone = event.active ? "failed" : "compost";
-    return make("li", {}, make("span", { className: "fine", textContent: words.moment(event.at) }), chip, make("span", { textContent: `${words.alarmName(event.code)}${event.active && event.detail ? `: ${event.detail}` : ""}` }));
+    return make("li", {}, make("span", { className: "fine", textContent: words.moment(event.at) }), chip, make("span", { textContent: `${words.alarmName(event.code)}${event.active && words.alarmDetail(event) ? `: ${words.alarmDetail(event)}` : ""}` }));
   }));
 }

@@ -26,7 +26,7 @@ async function load() {
     showServer("ready", "Live");
     $("notice").hidden = true;
     draw(piece);
-    if (piece.picture && !shown) await drawPicture();
+    if (piece.picture && !shown) await drawPictures(piece);
     if (OPEN.has(piece.status) && Date.now() - began < FOLLOWED_MS) setTimeout(load, AGAIN_MS);
   } catch (refusal) {
     $("notice").hidden = false;
@@ -36,15 +36,42 @@ async function load() {
   }
 }
 
-async function drawPicture() {
+async function drawPictures({ views, times }) {
   shown = true;
-  $("picture").src = await picture(address(`pieces/${encodeURIComponent(id)}/picture`));
+  const of = `pieces/${encodeURIComponent(id)}`;
+  $("views-panel").hidden = views.length === 0;
+  $("views").replaceChildren(...views.map((view, place) => viewCard(view, place, times[0].at)));
+  await Promise.all([[$("picture"), "picture"], ...[...$("views").querySelectorAll("img")].map((img, place) => [img, `views/${place + 1}`])].map(async ([img, name]) => {
+    img.src = await picture(address(`${of}/${name}`));
+  }));
   $("picture").hidden = false;
   $("no-picture").hidden = true;
 }
 
+function viewCard(view, place, captured) {
+  const before = new Date(captured) - new Date(view.at);
+  const card = make("li", {},
+    make("img", { alt: `View ${place + 1}` }),
+    make("h3", { textContent: view.category ? `${titleOf(view.category)} ${words.share(view.scores[0].probability)}` : "–" }),
+    make("p", { className: "fine", textContent: words.ofView(view) }),
+    make("p", { className: "fine", textContent: `${words.exactly(view.at)}, ${before > 0 ? `${words.ms(before)} before the deciding picture` : "the deciding picture"}` }),
+    make("ol", { className: "bars" }, ...view.scores.slice(1, 4).map(scoreBar)),
+  );
+  card.dataset.tone = view.voted ? "compost" : "unsure";
+  return card;
+}
+
+function titleOf(category) {
+  return about.classes.find((each) => each.id === category)?.title ?? category;
+}
+
+function scoreBar({ category, probability }) {
+  const fill = make("span");
+  fill.style.width = `${100 * probability}%`;
+  return make("li", {}, make("span", { className: "bar-name", textContent: titleOf(category) }), make("span", { className: "bar-track" }, fill), make("span", { className: "bar-number", textContent: words.share(probability) }));
+}
+
 function draw(piece) {
-  const titleOf = (category) => about.classes.find((each) => each.id === category)?.title ?? category;
   const title = titleOf(piece.category);
   const lane = words.laneName(piece.lane, about.lanes);
   $("piece").setAttribute("aria-busy", "false");
@@ -64,17 +91,13 @@ function draw(piece) {
     ["Id", piece.id],
   ];
   $("facts").replaceChildren(...facts.map(([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value }))));
-  $("times").replaceChildren(...piece.times.map(({ step, at, after_ms: after }) => make("li", {}, make("strong", { textContent: words.stepOf(step) }), make("span", { className: "fine", textContent: `${words.clock(at)}${after ? `, ${words.ms(after)} after capture` : ""}` }))));
+  $("times").replaceChildren(...piece.times.map(({ step, at, after_ms: after }) => make("li", {}, make("strong", { textContent: words.stepOf(step) }), make("span", { className: "fine", textContent: `${words.exactly(at)}${after ? `, ${words.ms(after)} after capture` : ""}` }))));
   $("no-scores").hidden = piece.scores.length > 0;
-  $("scores").replaceChildren(...piece.scores.map(({ category, probability }) => {
-    const fill = make("span");
-    fill.style.width = `${100 * probability}%`;
-    return make("li", {}, make("span", { className: "bar-name", textContent: titleOf(category) }), make("span", { className: "bar-track" }, fill), make("span", { className: "bar-number", textContent: words.share(probability) }));
-  }));
-  $("audit").textContent = auditWords(piece.audit, titleOf);
+  $("scores").replaceChildren(...piece.scores.map(scoreBar));
+  $("audit").textContent = auditWords(piece.audit);
 }
 
-function auditWords({ probability, true_category: category, by, at }, titleOf) {
+function auditWords({ probability, true_category: category, by, at }) {
   if (category) return `${by} says it is ${category === "other" ? "something else" : titleOf(category)} (${words.moment(at)}).`;
   return probability === null ? "Not drawn for the audit." : `Drawn for the audit, with probability ${words.share(probability, 0)}; nobody has labelled it yet.`;
 }

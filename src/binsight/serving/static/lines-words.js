@@ -16,6 +16,9 @@ export function ms(value) {
 /** The time of day where the reader is. */
 export const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
+/** The same to the millisecond. */
+export const exactly = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
+
 /** Day and time where the reader is. */
 export const moment = (at) => new Date(at).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
 
@@ -46,7 +49,8 @@ const REASONS = {
   low_confidence: "the model was not sure enough",
   unfamiliar: "it looks like nothing that the model has learned",
   heads_disagree: "two checks of the model contradict each other",
-  disagreement: "its views were taken for different things",
+  views_disagree: "its views were taken for different things, each of them surely",
+  two_categories: "one view shows two categories",
   several: "several pieces lay together",
   no_view: "no view of it could be judged",
   no_lane: "no lane takes its category",
@@ -98,6 +102,13 @@ export function why(piece, { title, lane }) {
   }
 }
 
+/** Whether a view counted, and what the model would have said of it alone. */
+export function ofView({ voted, category, reason }) {
+  if (!category) return "not judged";
+  if (!voted) return "too blurred to count";
+  return reason ? `alone not sure: ${REASONS[reason] ?? reason}` : "counted";
+}
+
 const STEPS = {
   captured: "The deciding picture was taken",
   seen: "It crossed the trigger line",
@@ -123,6 +134,7 @@ const ALARMS = {
   camera_dark: "The camera is dark",
   camera_blurred: "The camera is blurred",
   camera_unstable: "The light is unstable",
+  camera_strange: "The camera is strange to the model",
 };
 
 /** An alarm's name. */
@@ -131,11 +143,19 @@ export function alarmName(code) {
   return ALARMS[code] ?? code.replaceAll("_", " ");
 }
 
+/** What an alarm says beyond its name. */
+export const alarmDetail = ({ code, detail }) => (SAY_NOTHING_MORE.has(code) ? "" : detail);
+
+const SAY_NOTHING_MORE = new Set(["link", "no_empty_belt", "camera_absent", "camera_stalled", "camera_frozen", "camera_dark", "camera_blurred", "camera_unstable"]);
+
 const STATES = { execute: ["Running", "compost"], suspended: ["Waiting for pieces", "recycling"], held: ["Held", "failed"], aborted: ["Aborted", "failed"] };
 
 /** What to say of a line, and in which colours. */
 export function stateOf(overview) {
-  if (!overview.here) return { text: "Runs elsewhere: shown from its ledger", tone: "landfill" };
+  const { remote } = overview;
+  if (!overview.here && !remote) return { text: "Runs elsewhere: shown from its ledger", tone: "landfill" };
+  if (!overview.here && !remote.broker) return { text: "No connection to its broker: shown from its ledger", tone: "unsure" };
+  if (!overview.state) return remote.online === null ? { text: "Not heard yet: shown from its ledger", tone: "landfill" } : { text: "Offline", tone: "failed" };
   const name = overview.state.state_name;
   const [text, tone] = STATES[name] ?? [name.charAt(0).toUpperCase() + name.slice(1), "unsure"];
   return { text, tone };

@@ -93,6 +93,13 @@ export function waiting({ why, seconds, attempt }) {
   return `${title}. ${text}`;
 }
 
+/** What the header X-Binsight-Camera says: `strange;unlike=37;photos=40`. */
+export function strange(camera) {
+  const { unlike, photos } = Object.fromEntries(camera.split(";").map((part) => part.split("=")));
+  const seen = photos ? `${unlike} of your last ${photos} photos look unlike those it learned from. ` : "";
+  return `${seen}Expect mistakes, also where it is sure. Whoever runs this server can teach it this camera with about 20 photos of each kind of waste.`;
+}
+
 /** The command that classifies the same photo from a terminal. */
 export function curlCommand({ name, url, keyHeader }) {
   const plain = /^[\w.-]+$/.test(name);

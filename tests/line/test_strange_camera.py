@@ -1,0 +1,87 @@
+"""A camera that is strange to the model as a whole raises an alarm until its pieces are familiar again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from tests.line.fakes import FakeClock, FakeLedger, FakeSorter
+from tests.line.watched import watched_config
+from tests.tiny_bundle import tiny_bundle, tiny_manifest
+
+from binsight.line.alarms import Alarm
+from binsight.line.engine import Engine, _Candidate
+from binsight.line.records import Box, Frame, View
+from binsight.predictor import Predictor
+from binsight.probability import ReviewThresholds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IMAGE = np.zeros((12, 16, 3), np.uint8)
+MANIFEST = tiny_manifest(
+    review=ReviewThresholds(confidence=(0.0,) * 3, unfamiliarity=1.2), training={"unfamiliarity_median": 0.2}
+)
+
+
+class Belt:
+    """A line whose pieces come when the test says so."""
+
+    def __init__(self, bundle: Path) -> None:
+        self.sorter, self.ledger = FakeSorter(), FakeLedger()
+        self.told: list[Alarm] = []
+        self.predictor = Predictor.load(bundle, threads=1)
+        self.engine = Engine(
+            watched_config(),
+            predictor=self.predictor,
+            classify=lambda views, then: False,
+            clock=FakeClock(),
+            sorter=self.sorter,
+            ledger=self.ledger,
+            post=lambda call: call(),
+            on_alarm=lambda alarm: self.told.append(alarm) if alarm.code == "camera_strange" else None,
+        )
+        self._number = 0
+
+    def bring(self, colour: tuple[int, int, int], pieces: int) -> None:
+        """Let pieces of one colour be decided, each by two views."""
+        crop = np.full((16, 16, 3), colour, np.uint8)
+        view = View(1, 100.0, Box(0, 0, 8, 8), crop, prediction=self.predictor.predict_prepared(crop[None])[0])
+        for _ in range(pieces):
+            self._number -= 1
+            self.engine._candidates[self._number] = _Candidate(judged=[view, replace(view, frame=2)])
+            self.engine._cross(self._number, 0.0, 0.0, Frame(IMAGE, 100.0, 2))
+
+
+@pytest.fixture(scope="module")
+def strange_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bundle to which full colours are strange, though it accepts them."""
+    return tiny_bundle(tmp_path_factory.mktemp("strange") / "tiny", manifest=MANIFEST)
+
+
+def test_a_strange_camera_is_told_once(strange_bundle: Path) -> None:
+    """To the ledger, the sorter's network and whoever looks; with the way out; and again when it is over."""
+    belt = Belt(strange_bundle)
+    belt.bring((255, 0, 0), 60)
+    (alarm,) = belt.told
+    assert alarm.active
+    assert alarm.detail.startswith("this camera is strange to tiny: 20 of 20")  # one of a piece's two views counts
+    assert "binsight adapt tiny" in alarm.detail
+    assert belt.ledger.events == [("camera_strange", True)]
+    assert ("fault", {"code": "camera_strange", "active": True}) in [
+        (topic, body) for topic, body, _ in belt.sorter.published
+    ]
+    assert len(belt.sorter.sent) == 60  # it goes on sorting
+    belt.bring((51, 51, 51), 80)
+    assert [alarm.active for alarm in belt.told] == [True, False]
+
+
+def test_a_familiar_camera_is_not(strange_bundle: Path) -> None:
+    """Nor is one of whose pieces a few are strange."""
+    belt = Belt(strange_bundle)
+    for _ in range(20):
+        belt.bring((51, 51, 51), 10)
+        belt.bring((0, 255, 0), 5)
+    assert belt.told == []
