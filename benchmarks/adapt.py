@@ -91,7 +91,7 @@ def measure(bundle: Bundle, camera: Table, test: Table, size: int, draw: int, wr
         labels[i] = rng.choice([label for label in np.unique(labels) if label != labels[i]])
     heads, replay, record = read_heads(bundle.read_model()), read_replay(bundle), read_calibration(bundle)
     if replay is None or record is None:
-        raise SystemExit("the bundle has no replay; see recipes/waste8/replay.py")
+        raise SystemExit("the bundle has no replay; binsight train writes one")
     taught = teach(heads, replay, taxonomy, CameraPhotos(camera.features[drawn], labels), np.arange(len(drawn)))
     fitted = fit_decisions(taught.left_out, taught.known, record.targets)
     found = {}

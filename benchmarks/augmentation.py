@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from binsight.imaging import PreprocessSpec, decode_image, read_photo
-from binsight.training.augment import augment_photo
-from binsight.training.augment_settings import STRENGTHS, AugmentSettings
-from binsight.training.backgrounds import find_foreground
+from binsight.training.augment.backgrounds import find_foreground
+from binsight.training.augment.photo import augment_photo
+from binsight.training.augment.settings import STRENGTHS, AugmentSettings
 
 Photos = list[NDArray[np.uint8]]
 SIZE = 224

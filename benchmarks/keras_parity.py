@@ -26,7 +26,7 @@ from binsight.bundle import Bundle, load_bundle, resolve_bundle
 from binsight.export.parity import check_parity
 from binsight.imaging import prepare_photo, read_photo
 from binsight.training.backbones import find_backbone
-from binsight.training.network import build_network
+from binsight.training.fine_tune.network import build_network
 
 
 def main() -> None:

@@ -32,9 +32,9 @@ from binsight.pipeline.presets import resolve_config
 from binsight.predictor import available_cores
 from binsight.taxonomy import builtin_taxonomy
 from binsight.training.features import FeatureExtractor
-from binsight.training.original import Experiment, OriginalGrid, best_experiment, run_grid
-from binsight.training.small_fit import FeatureSet
-from binsight.training.small_network import SmallNetworkSettings
+from binsight.training.heads.original import Experiment, OriginalGrid, best_experiment, run_grid
+from binsight.training.heads.small_fit import FeatureSet
+from binsight.training.heads.small_network import SmallNetworkSettings
 
 SIZE = 150
 BATCH = 32
@@ -132,7 +132,7 @@ def _time_keras(chosen: ChosenBackbone, paths: list[Path], labels: Any, count: i
     """Seconds a photo of `fit` and of `evaluate`, with the original's network: the backbone frozen, Adam."""
     import keras  # noqa: PLC0415 - after the grid: its threads would take part in it
 
-    from binsight.training.network import build_network  # noqa: PLC0415 - needs Keras
+    from binsight.training.fine_tune.network import build_network  # noqa: PLC0415 - needs Keras
 
     some = np.linspace(0, len(paths) - 1, count).round().astype(int)
     images = np.stack([prepare_photo(read_photo(paths[i]), chosen.spec) for i in some])

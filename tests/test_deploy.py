@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 import tomllib
@@ -15,6 +16,7 @@ from tests.line.services import mosquitto
 from tests.line.watched import WatchedLine
 
 from binsight.cli.serve import serve
+from binsight.edge.settings import read_settings
 from binsight.line.config import load_line_config
 from binsight.line.packml import State
 from binsight.line.sorters.register_map import FAULT_BITS
@@ -247,3 +249,16 @@ def test_broker_answers_at_once(tmp_path: Path) -> None:
     assert "\nset_tcp_nodelay true\n" in text
     with mosquitto(tmp_path, settings=text):
         pass
+
+
+def test_edge_settings_fit_the_unit() -> None:
+    """The example can be read; the unit runs it, where the store may be written, with the memory that is measured."""
+    settings = read_settings(DEPLOY / "edge" / "edge.toml", {})
+    unit = configparser.ConfigParser(strict=False, comment_prefixes="#", interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(DEPLOY / "edge" / "binsight-edge.service", encoding="utf-8")
+    service = unit["Service"]
+    assert service["ExecStart"].endswith("binsight edge run /etc/binsight/edge.toml")
+    assert settings.store.parent == Path("/var/lib", service["StateDirectory"])
+    assert service["ProtectSystem"] == "strict"
+    assert service["Restart"] == "always"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from binsight.errors import SettingsError
-from binsight.settings import parse_text, section_faults, section_options, setting, suggest
+from binsight.settings import check_section, parse_text, section_faults, section_options, setting, suggest
 
 
 @dataclass(frozen=True)
@@ -109,3 +109,25 @@ def test_a_near_miss_is_suggested():
     """Otherwise all that there is."""
     assert suggest("epoch", ["epochs", "rate"]) == "did you mean epochs?"
     assert suggest("zzz", ["epochs", "rate"]) == "there are epochs, rate"
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Two numbers each."""
+
+    size: tuple[float, float] = setting((0.5, 1.0), "From, to.", low=0.1, high=1, pair=True)
+
+
+@pytest.mark.parametrize("value", [(0.9, 0.2), (0.5,), (0.2, 0.5, 0.9), (0.0, 0.5), (0.5, 2.0), 0.5, (0.5, "x"), ()])
+def test_a_pair_is_two_rising_numbers(value):
+    """In their bounds; equal ones will do."""
+    with pytest.raises(SettingsError, match=r"part\.size: expected two rising numbers from 0\.1 to 1, got "):
+        check_section(Ranges(value), "part")
+    check_section(Ranges((0.5, 0.5)), "part")
+
+
+def test_an_empty_list_on_the_command_line_is_refused():
+    """Where no value means everything, an empty variable in a script would."""
+    for text in ("", " ", ",", " , "):
+        with pytest.raises(SettingsError, match="--part-names: expected text or several, separated by commas, got "):
+            parse_text(OPTIONS["names"], text)

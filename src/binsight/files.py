@@ -49,8 +49,19 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {describe_os_error(error, named=False)}") from error
     finally:
         with contextlib.suppress(OSError):  # its folder may be none
             draft.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

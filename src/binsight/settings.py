@@ -20,24 +20,21 @@ from typing import Any, Final
 from binsight.errors import SettingsError
 from binsight.text_files import read_text
 
-__all__ = ["Option", "parse_text", "read_toml", "section_faults", "section_options", "setting", "suggest"]
+__all__ = [
+    "Option",
+    "check_section",
+    "parse_text",
+    "read_toml",
+    "section_faults",
+    "section_options",
+    "setting",
+    "suggest",
+]
 
 _META: Final = "setting"
 _LONGEST: Final = 80  # of a value in a message
 _KINDS: Final = {bool: "yes or no", int: "a whole number", float: "a number", str: "text", Path: "a path"}
 _WORDS: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-
-
-@dataclass(frozen=True, slots=True)
-class _Meta:
-    text: str
-    flag: str | None
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
-    unit: int
-    group: str
-    metavar: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +56,7 @@ class Option:
         unit: the setting's value is so many times that of the flag.
         group: its place in the help.
         metavar: stands for its value there.
+        is_pair: whether the several values are two, the first not above the second.
     """
 
     section: str
@@ -75,6 +73,7 @@ class Option:
     unit: int = 1
     group: str = ""
     metavar: str | None = None
+    is_pair: bool = False
 
     @property
     def key(self) -> str:
@@ -88,6 +87,8 @@ class Option:
         if self.is_tuple:
             values = value if isinstance(value, tuple) else ()
             good = (bool(values) or value == self.default) and all(self._fits(v) for v in values)
+            if self.is_pair:
+                good = good and len(values) == 2 and values[0] <= values[1]
         else:
             good = self._fits(value)
         return None if good else f"{self.key}: expected {self._wanted()}, got {repr(value)[:_LONGEST]}"
@@ -117,7 +118,9 @@ class Option:
         what = f"one of {', '.join(self.choices)}" if self.choices else _KINDS.get(self.kind, self.kind.__name__)
         bounds = [f"from {_number(self.low)}"] if self.low is not None else []
         bounds += [f"to {_number(self.high)}"] if self.high is not None else []
-        return " ".join(["one or more of:" if self.is_tuple else "", what, *bounds]).strip()
+        if self.is_pair:
+            what = "two rising numbers"
+        return " ".join(["one or more of:" if self.is_tuple and not self.is_pair else "", what, *bounds]).strip()
 
 
 def setting(
@@ -131,6 +134,7 @@ def setting(
     unit: int = 1,
     group: str = "",
     metavar: str | None = None,
+    pair: bool = False,
 ) -> Any:
     """A field of a section.
 
@@ -144,9 +148,11 @@ def setting(
         unit: what the flag's value is to be multiplied with, as 1,000,000 for a flag in megabytes.
         group: its place in the help.
         metavar: stands for its value there.
+        pair: it is two values, the first not above the second.
     """
-    meta = _Meta(text, flag, low, high, choices, unit, group, metavar)
-    return dataclasses.field(default=default, metadata={_META: meta})
+    meta = {"text": text, "low": low, "high": high, "choices": choices, "unit": unit, "group": group}
+    more = {"flag": flag, "metavar": metavar, "is_pair": pair}
+    return dataclasses.field(default=default, metadata={_META: meta | more})
 
 
 def section_options(section: type, name: str) -> tuple[Option, ...]:
@@ -160,6 +166,16 @@ def section_faults(section: Any, name: str) -> list[str]:
     """Everything that is wrong with the values of a section."""
     found = (option.check(getattr(section, option.name)) for option in section_options(type(section), name))
     return [fault for fault in found if fault]
+
+
+def check_section(section: Any, name: str) -> None:
+    """Refuse values that a section's settings do not allow.
+
+    Raises:
+        SettingsError: listing every fault.
+    """
+    if faults := section_faults(section, name):
+        raise SettingsError("; ".join(faults))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -185,8 +201,10 @@ def parse_text(option: Option, text: str) -> Any:
     try:
         values = tuple(_parse_one(option.kind, part) for part in parts if part or not option.is_tuple)
     except (ValueError, KeyError):
+        values = ()
+    if not values:  # none: an empty variable in a script, which must not mean "all"
         wanted = _KINDS[option.kind] + (" or several, separated by commas" if option.is_tuple else "")
-        raise SettingsError(f"--{option.flag}: expected {wanted}, got {text!r}") from None
+        raise SettingsError(f"--{option.flag}: expected {wanted}, got {text!r}")
     return values if option.is_tuple else values[0]
 
 
@@ -206,14 +224,13 @@ def _parse_one(kind: type, text: str) -> Any:
 
 
 def _option(field: dataclasses.Field[Any], hint: Any, section: str) -> Option:
-    meta: _Meta = field.metadata[_META]
+    meta = dict(field.metadata[_META])
     parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     is_optional = type(None) in parts
     (inner,) = (part for part in parts if part is not type(None))
     is_tuple = typing.get_origin(inner) is tuple
     kind = typing.get_args(inner)[0] if is_tuple else inner
-    flag = meta.flag or "-".join(filter(None, (section, field.name))).replace("_", "-")
+    meta["flag"] = meta["flag"] or "-".join(filter(None, (section, field.name))).replace("_", "-")
     return Option(
-        section, field.name, flag, kind, is_tuple, is_optional, field.default, meta.text, meta.low, meta.high,
-        meta.choices, meta.unit, meta.group, meta.metavar,
-    )  # fmt: skip
+        section, field.name, kind=kind, is_tuple=is_tuple, is_optional=is_optional, default=field.default, **meta
+    )

@@ -132,9 +132,23 @@ def test_copies_are_kept_in_one_part_and_counted_once(tmp_path, monkeypatch):
     train = replace(train, copies=np.arange(12) // 2)
     val = replace(val, copies=np.arange(15) // 3)
     dealt = []
-    folds = module.cross_fit_folds
-    monkeypatch.setattr(module, "cross_fit_folds", lambda *a, **k: dealt.append(a[1]) or folds(*a, **k))
+    folds = module.spread_folds
+    monkeypatch.setattr(module, "spread_folds", lambda *a, **k: dealt.append(a[1]) or folds(*a, **k))
     found = compare_backbones(["seeing", "blind"], train, val)
+    assert len(dealt) == 2
     assert all(np.array_equal(copies, train.copies) for copies in dealt)
     assert found.entries[0].accuracy.low == pytest.approx(5 / (5 + 1.96**2), abs=1e-3)
     assert found.pairs[0].test.only_first == 5
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_fold_without_a_class_and_a_class_without_photos_are_no_trouble(tmp_path):
+    """The one red photo is never judged by what knows red; no class is taken for its neighbour in the list."""
+    train = labelled(tmp_path / "train", [("red", "red"), *((c, c) for c in ("green", "blue") * 6)])
+    val = labelled(tmp_path / "val", [(c, c) for c in ("green", "blue") * 4])
+    found = compare_backbones(["seeing", "blind"], train, val)
+    assert found.entries[0].notes == (("cross-validation", pytest.approx(12 / 13)),)
+    assert found.entries[0].accuracy.value == 1.0
+    gap = replace(train, labels=train.labels[1:] + 3, paths=train.paths[1:], copies=np.arange(12))
+    found = compare_backbones(["seeing", "blind"], gap, replace(val, labels=val.labels + 3))
+    assert found.entries[0].accuracy.value == 1.0

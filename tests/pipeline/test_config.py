@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
 from binsight.errors import InputError, SettingsError
 from binsight.imaging import PreprocessSpec
+from binsight.pipeline.backbone import choose_backbone
 from binsight.pipeline.config import DataConfig, TrainConfig, all_options
 from binsight.pipeline.presets import PRESETS, read_config_file, resolve_config
-from binsight.training.augment_settings import STRENGTHS, AugmentSettings
-from binsight.training.fine_tune_settings import FineTuneSettings
+from binsight.pipeline.tail import find_cut
+from binsight.training.augment.settings import STRENGTHS, AugmentSettings
+from binsight.training.fine_tune.settings import FineTuneSettings
 
 
 def _file(tmp_path, text):
@@ -79,10 +82,12 @@ def test_all_faults_are_reported_together(tmp_path):
         ({"val": "0.6", "test": "0.5"}, "some left for train"),
         ({"val": "0"}, "a share for val"),
         ({"tuning-dropout": "0.5,0.1"}, "two rising numbers"),
-        ({"fine-tune-mixup-alpha": "0.2"}, "views cannot be mixed"),
-        ({"epochs": "0"}, "epochs must be a whole number"),
-        ({"augment-crop-scale": "2,1"}, "crop_scale"),
-        ({"epochs": "0", "augment-crop-scale": "2,1"}, "crop_scale.*epochs"),
+        ({"fine-tune-average": "0"}, "a share above 0 among them; --no-fine-tune leaves"),
+        ({"fine-tune-head-views": "9"}, "no more than there are views, 8, got 9"),
+        ({"licences": "mit,cc-buy", "val": "0"}, "'cc-buy' is known; did you mean cc-by.*a share for val"),
+        ({"epochs": "0"}, "--epochs: expected a whole number from 1"),
+        ({"augment-crop-scale": "2,1"}, "--augment-crop-scale: expected two rising numbers"),
+        ({"epochs": "0", "augment-crop-scale": "2,1"}, "epochs.*crop-scale"),
     ],
 )
 def test_values_that_do_not_go_together(flags, message):
@@ -110,12 +115,12 @@ def test_a_section_of_the_wrong_kind(tmp_path):
 def test_every_setting_of_the_fine_tuning_is_there():
     """With its default, and its description."""
     config, default = TrainConfig(), FineTuneSettings()  # not the preset best
-    assert config.full_fine_tune_settings() == default
-    mirrored = {option.name: option for option in all_options() if option.section == "fine_tune"}
+    assert replace(config.fine_tune_settings(), augment=default.augment) == default
+    options = {option.name: option for option in all_options() if option.section == "fine_tune"}
     for field in fields(FineTuneSettings):
         if field.name != "augment":
-            assert mirrored[field.name].default == getattr(default, field.name)
-    assert mirrored["warmup_epochs"].text.startswith("Epochs in which the rate rises")
+            assert options[field.name].default == getattr(default, field.name)
+    assert "augment" not in config.to_dict()["fine_tune"]
 
 
 def test_every_setting_of_the_augmentation_is_there(tmp_path):
@@ -123,7 +128,9 @@ def test_every_setting_of_the_augmentation_is_there(tmp_path):
     names = {option.name for option in all_options() if option.section == "augment"}
     assert names == {"strength", *(field.name for field in fields(AugmentSettings))}
     file = _file(tmp_path, '[augment]\nstrength = "light"\ncrop_scale = [0.5, 1]\n')
-    settings = resolve_config(file=file).augmentation()
+    config = resolve_config(file=file)
+    settings = config.augment
+    assert config.fine_tune_settings().augment == settings
     assert settings.crop_scale == (0.5, 1.0)
     assert settings.hue == STRENGTHS["light"].hue
 
@@ -147,3 +154,19 @@ def test_its_json_has_no_tuples():
     values = TrainConfig().to_dict()
     assert values["heads"]["inverse_penalties"] == [0.003, 0.01, 0.03]
     assert values["backbone"]["size"] is None
+
+
+def test_a_setting_that_is_gone_is_refused_with_the_others():
+    """Mixup brought nothing; one fault more beside it, both with what was meant."""
+    with pytest.raises(SettingsError, match=r"no setting fine_tune\.mixup_alpha; .*no setting fine_tune\.learnig_rate; "
+                       r"did you mean learning_rate\?"):  # fmt: skip
+        resolve_config(file={"fine_tune": {"mixup_alpha": 0.2, "learnig_rate": 1e-3}})
+
+
+def test_the_recipe_of_the_model_in_the_package_is_a_configuration():
+    """Three seeds, half of the trained weights of each; every line of it is a setting."""
+    path = Path(__file__).parents[2] / "recipes" / "waste8" / "waste8.toml"
+    config = resolve_config(file=read_config_file(path))
+    assert (config.fine_tune.seeds, config.fine_tune.average, config.fine_tune.keep) == ((0, 1, 2), (0.5,), "last")
+    assert find_cut(choose_backbone(config), config.fine_tune.frozen_share).layer == "blocks_10_add"
+    assert (path.parents[2] / config.bundle.about).is_file()

@@ -11,7 +11,7 @@ from tests.dataset.duplicates.pictures import picture
 from tests.pipeline.tiny import make_photos
 
 from binsight.dataset import scan
-from binsight.errors import DatasetError, LeakageError, TaxonomyError
+from binsight.errors import DatasetError, InputError, LeakageError, TaxonomyError
 from binsight.pipeline.config import DataConfig
 from binsight.pipeline.data import open_taxonomy, prepare_data
 from binsight.pipeline.work import Work
@@ -191,3 +191,126 @@ def test_the_digest_is_of_contents_classes_and_splits(tmp_path, prepare):
     assert prepare(two).sha256 == first
     Image.fromarray(picture(99, (48, 64))).save(two / "red" / "0.png")
     assert prepare(two).sha256 != first
+
+
+def _with_copies(root):
+    """Ten photos of each class in train, four in val and in test; one of train in val, one of val in test."""
+    for start, (split, each) in enumerate((("train", 10), ("val", 4), ("test", 4))):
+        make_photos(root, each=each, split=split, start=100 * start)
+    shutil.copy(root / "train" / "red" / "0.png", root / "val" / "red" / "copy.png")
+    shutil.copy(root / "val" / "blue" / "100.png", root / "test" / "blue" / "copy.png")
+    return root
+
+
+def test_copies_can_be_left_out_instead_of_stopping(tmp_path, prepare, reporter):
+    """The photo that judges stays: that of test, then that of val."""
+    root = _with_copies(tmp_path / "photos")
+    with pytest.raises(LeakageError):
+        prepare(root)
+    data = prepare(root, leave_out_copies=True)
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 29, "val": 12, "test": 13}
+    names = {name: {path.name for path in split.paths} for name, split in data.splits.items()}
+    assert root / "train" / "red" / "0.png" not in data.splits["train"].paths
+    assert "copy.png" in names["val"] & names["test"]
+    assert data.record["leakage"] == []
+    assert any(line.startswith("2 photos are left out, for a copy of each") for line in reporter.lines)
+
+
+def _manifest(root, rows):
+    lines = [",".join(map(str, row)) for row in (("path", "class", "split", "source", "licence", "from"), *rows)]
+    (root / "m.csv").write_text("\n".join(lines) + "\n")
+    return root / "m.csv"
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """A manifest of 60 photos by Ann, under CC BY 4.0, and by Bob, who says nothing; train and val."""
+    root = make_photos(tmp_path / "photos")
+    rows = []
+    for name in ("red", "green", "blue"):
+        for i in range(20):
+            who = ("ann", "CC BY 4.0", "Ann | Arbor") if i % 2 else ("bob", "", "")
+            rows.append((f"{name}/{i}.png", name, "val" if i < 10 else "train", *who))
+    return _manifest(root, rows)
+
+
+def test_a_source_is_held_out_of_train_and_val(sources, prepare):
+    """It is measured by itself; one that there is not is refused, with what was meant."""
+    data = prepare(sources, hold_out=("bob",))
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 15, "val": 15, "held out: bob": 30}
+    with pytest.raises(DatasetError, match=r"no photos of the source bop in train or val; did you mean bob\?"):
+        prepare(sources, hold_out=("bop", "ann"))
+
+
+def test_only_photos_under_the_wanted_licences_are_used(sources, prepare, reporter):
+    """The others are told; the record says whose the rest are."""
+    data = prepare(sources, licences=("cc-by",))
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 15, "val": 15}
+    (source,) = data.record["sources"]
+    assert source == {"source": "ann", "licence": "CC BY 4.0", "attribution": "Ann | Arbor", "photos": 30}
+    assert any("30 of 60 photos are under cc-by; there are" in line for line in reporter.lines)
+    assert data.taxonomy.ids == ("blue", "green", "red")
+    with pytest.raises(DatasetError, match=r"no photo is under mit; there are 30 'not stated'; 30 'CC BY 4\.0'"):
+        prepare(sources, licences=("mit",))
+
+
+def test_more_photos_are_trained_on_but_for_copies_of_those_that_judge(tmp_path, photos, prepare, reporter):
+    """From a folder of classes and from one of a single class; classes that the data does not have are left out."""
+    more = make_photos(tmp_path / "more", each=3, start=700)
+    (more / "mauve").mkdir()
+    shutil.copy(more / "red" / "700.png", more / "mauve" / "0.png")
+    before = prepare(photos)
+    for path in (before.splits["val"].paths[0], before.splits["train"].paths[0]):
+        shutil.copy(path, more / path.parent.name / f"copy-{path.name}")
+    single = make_photos(tmp_path / "single", each=2, start=800)
+    data = prepare(photos, also=(str(more), f"Green={single / 'red'}"))
+    assert len(data.splits["train"]) == len(before.splits["train"]) + 9 + 1 + 2
+    assert data.splits["val"].paths == before.splits["val"].paths
+    added = dict(zip(data.splits["train"].paths, data.splits["train"].labels, strict=True))
+    assert added[single / "red" / "800.png"] == data.taxonomy.index("green")
+    assert any("photos of mauve are left out" in line for line in reporter.lines)
+    assert any(line.startswith("1 photos are left out, for a copy") for line in reporter.lines)
+
+
+@pytest.mark.parametrize(
+    ("setting", "place", "error", "message"),
+    [
+        ("also", "none", InputError, "none"),
+        ("also", "grean={root}/red", TaxonomyError, "did you mean green"),
+        ("also", "{root}/mauves", TaxonomyError, "expected classes of"),
+        ("outliers", "none", InputError, "no such folder of photos"),
+        ("outliers", "{root}/empty", InputError, "expected photos, found none"),
+    ],
+)
+def test_places_that_hold_nothing_are_refused(tmp_path, photos, prepare, setting, place, error, message):
+    """One line that says what was expected."""
+    root = make_photos(tmp_path / "root", each=1)
+    (root / "empty").mkdir()
+    (root / "mauves" / "mauve").mkdir(parents=True)
+    shutil.copy(root / "red" / "0.png", root / "mauves" / "mauve" / "0.png")
+    with pytest.raises(error, match=message):
+        prepare(photos, **{setting: (place.format(root=root),)})
+
+
+def test_outliers_are_kept_apart(tmp_path, photos, prepare, reporter):
+    """A broken one is told and left out; they are in no split, and the data is other data."""
+    root = make_photos(tmp_path / "strange", each=2, start=900)
+    (root / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    data, before = prepare(photos, outliers=(str(root),)), prepare(photos)
+    assert len(data.outliers) == 6
+    assert {name: len(split) for name, split in data.splits.items()} == {
+        name: len(split) for name, split in before.splits.items()
+    }
+    assert data.record["photos"]["outliers"] == 6
+    assert data.record["sources"][-1] == {"source": "strange", "licence": "not stated", "attribution": "", "photos": 6}
+    assert data.sha256 != before.sha256
+    assert any("1 photos cannot be read" in line for line in reporter.lines)
+
+
+def test_a_class_without_a_photo_under_the_wanted_licences_is_not_learnt(sources, prepare, reporter):
+    """Without a taxonomy too; the command says so."""
+    text = sources.read_text().splitlines()
+    sources.write_text("\n".join(line for line in text if not (line.startswith("red") and "CC BY" in line)) + "\n")
+    data = prepare(sources, licences=("cc-by",))
+    assert data.taxonomy.ids == ("blue", "green")
+    assert any("no photos of red: the model will not know them" in line for line in reporter.lines)

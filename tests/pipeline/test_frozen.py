@@ -14,7 +14,7 @@ from binsight.pipeline.reporting import SilentReporter
 from binsight.pipeline.run import Run
 from binsight.pipeline.work import Work
 from binsight.taxonomy import Taxonomy, WasteClass
-from binsight.training.small_fit import FeatureSet
+from binsight.training.heads.small_fit import FeatureSet
 
 TWO = Taxonomy("two", tuple(WasteClass(name, name, None, "bin") for name in ("a", "b")))
 FLAGS = {"heads-inverse-penalties": "1", "heads-mirrored": "no", "trials": "3", "tuning-epochs": "30",

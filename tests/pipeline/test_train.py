@@ -12,8 +12,9 @@ from tests.pipeline.tiny import COLOURS, FAST, SIZE, CollectingReporter, make_ph
 from binsight.adapt import adapt
 from binsight.bundle import load_bundle, photo_key, read_calibration, read_replay, verify_bundle
 from binsight.dataset import scan
-from binsight.errors import LeakageError, OutputError, WeightsError
+from binsight.errors import InputError, LeakageError, OutputError, WeightsError
 from binsight.pipeline import assemble, frozen
+from binsight.pipeline import train as train_module
 from binsight.pipeline.presets import resolve_config
 from binsight.pipeline.train import places_beside, train
 from binsight.predictor import Predictor
@@ -202,21 +203,37 @@ def test_an_interrupted_run_goes_on(run, trained, monkeypatch):
     compute = FeatureExtractor._run
     with monkeypatch.context() as patch:
         patch.setattr(FeatureExtractor, "_run", lambda self, *a: (seen.append(a[0]), compute(self, *a))[1])
-        patch.setattr(frozen, "search_penalty", _only_known(frozen.search_penalty))
+        patch.setattr(frozen, "choose_penalty", lambda *_args, **_options: pytest.fail("chosen again"))
         resumed = load_bundle(run(resume=True, tell=again).bundle)
     assert "Reading photos" not in again.stages
     assert len(seen) == 24  # those of val and test, which the first run did not come to
     assert resumed.read("model.onnx") == whole.read("model.onnx")
 
 
-def _only_known(search):
-    def checked(study, *args, **options):
-        before = len(study.trials)
-        found = search(study, *args, **options)
-        assert len(study.trials) == before
-        return found
+def test_what_judges_besides_is_measured(run, photos, tmp_path, reporter, monkeypatch):
+    """Noise, other people's photos without twins of those trained on, and no test while settings are chosen."""
+    monkeypatch.setattr(train_module, "_TWIN_COSINE", 0.99999)  # of three features, all colours, most are near
+    make_photos(tmp_path / "others", each=4, start=500)
+    shutil.copy(photos / "red" / "0.png", tmp_path / "others" / "red" / "twin.png")
+    flags = {"elsewhere": str(tmp_path / "others"), "evaluate-noise": "yes", "evaluate-test": "no",
+             "evaluate-chosen-on-val": "yes"}  # fmt: skip
+    result = run(flags=flags)
+    assert set(result.manifest.metrics) == {"val", "elsewhere", "noise"}
+    assert result.manifest.metrics["noise"].photos == 50
+    assert 1 <= result.manifest.metrics["elsewhere"].photos <= 12
+    assert any(line.startswith("elsewhere: ") and " of 13 photos" in line for line in reporter.lines)
+    assert result.manifest.training["chosen_on_val"] == "Every setting"
+    record = read_calibration(load_bundle(result.bundle))
+    np.testing.assert_array_equal(record.photos["chosen"], record.photos["calibrated"])
 
-    return checked
+
+def test_a_file_for_the_card_that_is_not_there_shows_at_once(run, tmp_path):
+    """Before the work, and it is in the card where it is there."""
+    with pytest.raises(InputError, match=r"none\.md"):
+        run(flags={"bundle-about": str(tmp_path / "none.md")})
+    (tmp_path / "about.md").write_text("**Meant for** sorting $5 confetti.\n")
+    card = (run(flags={"bundle-about": str(tmp_path / "about.md")}).bundle / "card.md").read_text()
+    assert "**Meant for** sorting $5 confetti." in card
 
 
 def test_an_interruption_after_the_bundle_is_no_trouble(run, trained, tmp_path):

@@ -12,7 +12,7 @@ from binsight.dataset import scan
 from binsight.pipeline.presets import read_config_file, resolve_config
 from binsight.pipeline.tune import tune
 from binsight.pipeline.tuning_plots import draw_choice, draw_curve, draw_importance
-from binsight.training.tuning import TrialRecord
+from binsight.training.heads.search import TrialRecord
 
 FLAGS = {**FAST, "trials": "6", "tuning-epochs": "3", "tuning-inner-sizes": "0,6"}
 

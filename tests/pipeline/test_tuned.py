@@ -6,7 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.pipeline.tiny import COLOURS, FAST, CollectingReporter, make_small
+from onnx import load_from_string
+from onnx.numpy_helper import to_array
+from tests.pipeline.tiny import COLOURS, FAST, CollectingReporter, make_photos, make_small
 
 from binsight.bundle import load_bundle, verify_bundle
 from binsight.dataset import scan
@@ -16,10 +18,10 @@ from binsight.pipeline.backbone import choose_backbone
 from binsight.pipeline.presets import resolve_config
 from binsight.pipeline.tail import find_cut
 from binsight.pipeline.train import places_beside, train
-from binsight.training import fine_tune, fine_tune_tail
-from binsight.training.activations import cut_graph
 from binsight.training.backbones import BACKBONE_FILE
-from binsight.training.batches import TrainingBatches
+from binsight.training.fine_tune import loop, tail
+from binsight.training.fine_tune.activations import cut_graph
+from binsight.training.fine_tune.batches import TrainingBatches
 
 FLAGS = {
     **FAST,
@@ -27,7 +29,7 @@ FLAGS = {
     "epochs": "2",
     "learning-rate": "0.02",
     "augment": "none",
-    "fine-tune-average": "0.5,1",
+    "fine-tune-average": "0,0.5,1",
     "fine-tune-views": "0",
     "fine-tune-frozen-share": "0",
     "heads-inverse-penalties": "0.1",
@@ -97,9 +99,9 @@ def test_another_average_is_only_averaged(run, finished, tmp_path, monkeypatch):
     monkeypatch.setattr(tuned, "_train", lambda *_args: pytest.fail("trained again"))
     averaged, average = [], tuned._average
     monkeypatch.setattr(tuned, "_average", lambda *args: (averaged.append(args[3]), average(*args)))
-    record = run(resume=True, flags={"fine-tune-average": "1,0.25"}).manifest.training["fine_tuning"]
+    record = run(resume=True, flags={"fine-tune-average": "0,1,0.25"}).manifest.training["fine_tuning"]
     assert averaged == [0.25]
-    assert list(record["val_accuracy_by_share"]) == ["0", "1", "0.25"]
+    assert list(record["val_accuracy_by_share"]) == ["0", "0.25", "1"]
     assert record["history"] == whole["history"]
     (graph,) = (tmp_path / "mine.work" / "graphs").glob("tuned-*-1.onnx")
     first = graph.read_bytes()
@@ -179,16 +181,23 @@ def _drops(network, shape):
 def test_the_last_part_is_trained_on_views(photos, tmp_path, reporter, monkeypatch):
     """The real backbone, but for one block frozen; the views are gone afterwards, the weights are in the bundle.
 
-    The preset alters photos, and drops some of what the heads see.
+    The preset alters photos, and drops some of what the heads see; the heads that it starts from saw altered ones too.
     """
     monkeypatch.setattr(tuned, "_accuracy", lambda _run, fitted: float("tuned" in fitted.source.path.name))
-    calls = _spy(monkeypatch, fine_tune_tail, "fine_tune_tail")
-    flags = {"fine-tune-views": "2", "fine-tune-frozen-share": "1", "epochs": "1", "fine-tune-average": "0.5"}
+    calls = _spy(monkeypatch, tail, "fine_tune_tail")
+    flags = {"fine-tune-views": "2", "fine-tune-frozen-share": "1", "epochs": "1", "fine-tune-average": "0.5",
+             "fine-tune-head-views": "1"}  # fmt: skip
     config = resolve_config(flags={**WITH_AUGMENTATION, **flags})
     places = places_beside(tmp_path / "mine")
     result = train(scan(photos, taxonomy=COLOURS), config, places, workers=2, reporter=reporter)
     assert BACKBONE_FILE in result.manifest.files
     assert result.manifest.training["fine_tuning"]["trained"] == "the backbone behind blocks_14_add"
+    assert "the heads, fitted on 1 altered views" in result.manifest.training["fine_tuning"]["summary"]
+    kept = (next((tmp_path / "mine.work").glob(name)) for name in ("heads-*.npz", "tuned-*-seed-*.npz"))
+    plainly, start = (dict(np.load(path)) for path in kept)
+    heads = [array for name, array in start.items() if name.startswith("start.") and array.shape == (1280, 3)]
+    assert len(heads) == 1
+    assert not np.allclose(heads[0], plainly["categories.weight"], atol=1e-4)
     assert not (tmp_path / "mine.work" / "activations").exists()
     assert "First layers: train, view 3" in reporter.stages
     assert verify_bundle(result.bundle) == []
@@ -201,7 +210,7 @@ def test_the_last_part_is_trained_on_views(photos, tmp_path, reporter, monkeypat
 
 def test_the_whole_backbone_is_trained_on_altered_photos(run, monkeypatch):
     """As the preset has it: hardly a photo is seen as it is, and some of what the heads see is dropped."""
-    calls, seen, epoch = _spy(monkeypatch, fine_tune, "fine_tune"), [], TrainingBatches.epoch
+    calls, seen, epoch = _spy(monkeypatch, loop, "fine_tune"), [], TrainingBatches.epoch
     monkeypatch.setattr(
         TrainingBatches, "epoch", lambda self, n: ((seen.append(batch.images), batch)[1] for batch in epoch(self, n))
     )
@@ -213,3 +222,30 @@ def test_the_whole_backbone_is_trained_on_altered_photos(run, monkeypatch):
     assert len(pictures) >= 32
     assert sum(picture in plain for picture in pictures) < 0.1 * len(pictures)
     assert _drops(network, (*spec.size, 3))
+
+
+def test_several_seeds_are_trained_from_one_start_and_averaged(run, tmp_path):
+    """The weights are the mean of what each reached, half of it with the start; each is measured by itself, too.
+
+    Photos of none of the classes are among those that are trained on.
+    """
+    strange = make_photos(tmp_path / "strange", each=2, start=900)
+    flags = {"fine-tune-average": "0.5", "seeds": "3,4", "fine-tune-keep": "last", "epochs": "1",
+             "evaluate-noise": "yes", "outliers": str(strange)}  # fmt: skip
+    result = run(flags=flags)
+    training = result.manifest.training
+    assert set(training["seeds"]) == {"3", "4"}
+    assert {"accuracy", "accepted_share_cross_fitted", "noise: reviewed_share"} <= set(training["seeds"]["3"])
+    assert training["photos"]["outliers"] == 6
+    assert "chosen_on_val" not in training  # one share, and the last epoch
+    assert "with 2 seeds" in training["fine_tuning"]["summary"]
+    assert "The trainings with the seeds 3, 4 by themselves" in (result.bundle / "card.md").read_text()
+    first, second = (dict(np.load(path)) for path in sorted((tmp_path / "mine.work").glob("tuned-*-seed-*.npz")))
+    starts = [name for name in first if name.startswith("start.")]
+    assert all((first[name] == second[name]).all() for name in starts)
+    assert any((first[f"tuned.{i}"] != second[f"tuned.{i}"]).any() for i in range(len(starts)))
+    bundle = load_bundle(result.bundle)
+    constants = {c.name: to_array(c) for c in load_from_string(bundle.read_model()).graph.initializer}
+    (head,) = (i for i in range(len(starts)) if first[f"start.{i}"].shape == constants["logits.weight"].shape == (3, 3))
+    mean = (2 * first[f"start.{head}"] + first[f"tuned.{head}"] + second[f"tuned.{head}"]) / 4
+    np.testing.assert_allclose(constants["logits.weight"], mean, rtol=1e-5, atol=1e-7)

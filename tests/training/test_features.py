@@ -11,7 +11,7 @@ from binsight.errors import ImageError, InputError
 from binsight.imaging import PreprocessSpec
 from binsight.notes import Note
 from binsight.training import features
-from binsight.training.augment_settings import AugmentSettings
+from binsight.training.augment.settings import AugmentSettings
 from binsight.training.features import AugmentedView, FeatureExtractor
 
 SPEC = PreprocessSpec(size=(8, 8), filter="bilinear")

@@ -9,8 +9,8 @@ from PIL import Image
 
 from binsight.errors import DatasetError, ImageError, InputError
 from binsight.imaging import PreprocessSpec, prepare_photo
-from binsight.training.augment import augment_photo
-from binsight.training.augment_settings import STRENGTHS
+from binsight.training.augment.photo import augment_photo
+from binsight.training.augment.settings import STRENGTHS
 from binsight.training.photos import LabelledPhotos, PhotoStore, decode_for_augmentation
 
 
@@ -36,8 +36,8 @@ def test_all_faults_are_reported_together(files):
         LabelledPhotos(files, np.array([0, 1]), np.zeros(4, bool))
     with pytest.raises(DatasetError, match="there are none"):
         LabelledPhotos([], np.array([], int))
-    with pytest.raises(DatasetError, match="0 or more, got -1"):
-        LabelledPhotos(files, np.array([0, -1, 1]))
+    with pytest.raises(DatasetError, match="0 or more, or -1 for none of the classes, got -2"):
+        LabelledPhotos(files, np.array([0, -2, 1]))
 
 
 def test_photos_within_the_budget_are_decoded_once(files):

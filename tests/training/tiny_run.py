@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin  # noqa: F401 - the plug-in registers the format
 
 from binsight.imaging import PreprocessSpec
-from binsight.training.augment_settings import AugmentSettings
-from binsight.training.fine_tune_settings import FineTuneSettings
+from binsight.training.augment.settings import AugmentSettings
+from binsight.training.fine_tune.settings import FineTuneSettings
 from binsight.training.photos import LabelledPhotos
 
 SPEC = PreprocessSpec(size=(32, 32), filter="bilinear")
@@ -24,13 +24,8 @@ SETTINGS = FineTuneSettings(
     batch_size=8,
     learning_rate=5e-3,
     warmup_epochs=0.5,
-    first_rate=0.5,
-    start_regularisation=0.1,
     label_smoothing=0.05,
-    mixup_alpha=0.2,
-    cutmix_alpha=0.5,
     ema_decay=0.8,
-    average_last=2,
     augment=AugmentSettings(crop_scale=(0.7, 1.0), flip_horizontal=0.5, colour=0.5, brightness=0.2, background=0.5),
 )
 
@@ -54,7 +49,7 @@ def small_network(*, biodegradable: bool = True, seed: int = 1):
     """Three convolutions with batch normalisation and dropout, the same for the same seed."""
     import keras  # noqa: PLC0415 - takes seconds
 
-    from binsight.training.network import build_network  # noqa: PLC0415
+    from binsight.training.fine_tune.network import build_network  # noqa: PLC0415
 
     keras.utils.set_random_seed(seed)
     images = keras.Input((32, 32, 3))
@@ -69,7 +64,7 @@ def small_network(*, biodegradable: bool = True, seed: int = 1):
 
 def run(work: Path, photos: Path, **options):
     """Fine-tune the small network on photos that are made if need be; options beyond settings go to `fine_tune`."""
-    from binsight.training.fine_tune import fine_tune  # noqa: PLC0415
+    from binsight.training.fine_tune.loop import fine_tune  # noqa: PLC0415
 
     network = options.pop("network", None) or small_network()
     settings = options.pop("settings", SETTINGS)

@@ -67,8 +67,15 @@ def adapted_card(before: str, result: Adaptation) -> str:
         known_before=as_share(result.known_before),
         threshold=f"{max(manifest.review.confidence):.3f}",
         wishes=f"\nIt would need more of:\n\n{wishes}" if wishes else "",
-        before=before,
+        before=_without_front_matter(before),
     )
+
+
+def _without_front_matter(card: str) -> str:
+    """A card without the YAML before it, whose figures are those of the old model."""
+    if not card.startswith("---\n"):
+        return card
+    return card.partition("\n---\n")[2].lstrip("\n") or card
 
 
 def as_share(interval: Interval) -> str:

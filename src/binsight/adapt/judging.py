@@ -15,7 +15,7 @@ from binsight.probability import decide_each, sigmoid, softmax
 from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets, calibrate
 from binsight.probability.folds import cross_fit_folds
 from binsight.probability.thresholds import choose_threshold
-from binsight.probability.unfamiliarity import UnfamiliarityScale, energy, fit_scale
+from binsight.probability.unfamiliarity import UnfamiliarityScale, energy, fit_scale, unfamiliarity
 
 __all__ = ["Fitted", "Judged", "RawScores", "decide_cross_fitted", "fit_decisions"]
 
@@ -66,9 +66,7 @@ class RawScores:
 
     def exported(self, scale: UnfamiliarityScale | None) -> NetworkScores:
         """As the network will give them."""
-        strange = energy(self.logits)
-        if scale is not None and self.residual is not None:
-            strange = scale.of(strange, self.residual)
+        strange = unfamiliarity(self.logits, self.residual, scale)
         return NetworkScores(self.logits, self.biodegradable, self.mask, strange)
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "MAX_FILES",
     "MAX_FILE_BYTES",
     "MAX_MANIFEST_BYTES",
+    "MICRO_NAME",
     "MODEL_NAME",
     "NAME_PATTERN",
     "REPLAY_NAME",
@@ -34,6 +35,7 @@ MODEL_NAME = "model.onnx"
 CARD_NAME = "card.md"
 CALIBRATION_NAME = "calibration.json"
 REPLAY_NAME = "replay.safetensors"
+MICRO_NAME = "micro.tflite"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILE_BYTES = 512 << 20
 MAX_FILES = 64

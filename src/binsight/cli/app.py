@@ -43,6 +43,7 @@ _GROUPS = {
     },
     "Line": {
         "line": ("binsight.cli.line:line", "Run a sorting line: camera, belt, sorter, ledger; or simulate one."),
+        "edge": ("binsight.cli.edge:edge", "Run a small computer with a camera beside a bin."),
     },
     "Data": {
         "data": ("binsight.cli.data:data", "Look at photos before training: scan, audit, split, clean, explore."),

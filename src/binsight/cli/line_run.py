@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from binsight.cli.line_extras import line_extra
 from binsight.cli.line_settings import account, bundle_of, ledger_url, read_config
 from binsight.cli.options import FILE, json_option, option, quiet_option
 from binsight.cli.progress import progress_bar
+from binsight.cli.signals import stopping_on_signals
 from binsight.cli.text import new_table, open_console, plain
 from binsight.errors import InputError, SettingsError
 
@@ -310,17 +310,6 @@ def _run_line(
     )
     looking = watch.looking(runner, source=source, publish=sorter.publish, http=http, model=bundle_of(config, file))
     click.echo(plain(f"binsight: {config.line.name} watches {config.camera.source}"), err=True)
-    with looking, _stopping_on_signals(runner.stop):
+    with looking, stopping_on_signals(runner.stop):
         runner.run()
     printer.close()
-
-
-@contextlib.contextmanager
-def _stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the line in good order."""
-    before = {number: signal.signal(number, lambda *_: stop()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

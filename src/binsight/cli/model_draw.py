@@ -12,7 +12,7 @@ from binsight.errors import MissingExtraError
 from binsight.files import write_whole
 
 if TYPE_CHECKING:
-    from binsight.training.architecture import Architecture
+    from binsight.training.architecture.layers import Architecture
 
 __all__ = ["draw"]
 
@@ -39,7 +39,7 @@ def draw(bundle: str, backbone: str | None, out: Path) -> None:
     if file_format is None:
         raise click.BadParameter(f"expected a name that ends in .png or .svg, got {out.name!r}", param_hint="'--out'")
     try:
-        from binsight.training.drawing import draw_architecture
+        from binsight.training.architecture.drawing import draw_architecture
 
         architecture, classes = _backbone(backbone) if backbone is not None else _bundle(bundle)
     except ImportError as error:
@@ -55,7 +55,7 @@ def _bundle(name: str) -> tuple[Architecture, tuple[str, ...]]:
     import onnx
 
     from binsight.bundle import load_bundle, resolve_bundle
-    from binsight.training.onnx_architecture import describe_graph
+    from binsight.training.architecture.graph import describe_graph
 
     bundle = load_bundle(resolve_bundle(name))
     graph = onnx.load_model_from_string(bundle.read_model())
@@ -64,8 +64,8 @@ def _bundle(name: str) -> tuple[Architecture, tuple[str, ...]]:
 
 def _backbone(name: str) -> tuple[Architecture, tuple[str, ...]]:
     from binsight.export.quiet import quiet
+    from binsight.training.architecture.graph import describe_graph
     from binsight.training.backbones import find_backbone
-    from binsight.training.onnx_architecture import describe_graph
 
     backbone = find_backbone(name)
     with quiet():  # TensorFlow tells of itself when it starts

@@ -86,7 +86,7 @@ def _help(setting: Setting) -> str:
     text = setting.text if setting.text.endswith("]") else f"{setting.text.rstrip('.')}."
     if setting.choices:
         text += f" One of: {', '.join(setting.choices)}."
-    if setting.default is None:
+    if setting.default in (None, ()):
         return text
     others = {
         preset: values[setting.section][setting.name]

@@ -30,7 +30,7 @@ MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _TEXTS = ("sha256", "format", "error", "error_code")
 _NUMBERS = ("width", "height", "bytes")
 _MEASURED = ("sha256", "width", "height", "format", "bytes", "error", "error_code")
-_UNDERSTOOD = {"path", "class", "split", "group"}
+_UNDERSTOOD = {"path", "class", "split", "group", "source", "licence", "license"}
 _KNOWN = {"path", "class", "split", *_MEASURED}
 _FAULTS_SHOWN = 10
 _TOLD_DELIMITER = re.compile(r"\s*sep=([,;\t])\s*?\r?\n")

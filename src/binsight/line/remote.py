@@ -10,8 +10,9 @@ from paho.mqtt.client import Client, MQTTMessage
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from binsight.line.config import LineConfig
+from binsight.line.mqtt_link import broker_address, new_client
 from binsight.line.ports import Clock
-from binsight.line.sorters.mqtt import broker_address, new_client, read_password
+from binsight.line.sorters.mqtt import read_password
 from binsight.line.sorters.register_map import FAULT_BITS
 
 __all__ = ["RemoteLine"]
@@ -63,7 +64,7 @@ class RemoteLine:
         self._last: _State | None = None
         self._heard_s = 0.0
         # A name of its own for every one who listens is given by the broker.
-        self._client = new_client(config, "", read_password(config), reconnects=True)
+        self._client = new_client(config.sorter.url, "", config.sorter.username, read_password(config), reconnects=True)
         self._client.reconnect_delay_set(*_PAUSES_S)
         self._client.on_connect = self._connected
         self._client.on_disconnect = lambda *_: self._set_connected(up=False)
@@ -71,7 +72,7 @@ class RemoteLine:
 
     def start(self) -> None:
         """Connect, and keep connecting."""
-        self._client.connect_async(*broker_address(self._config), keepalive=_KEEPALIVE_S)
+        self._client.connect_async(*broker_address(self._config.sorter.url), keepalive=_KEEPALIVE_S)
         self._client.loop_start()
 
     def close(self) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from binsight.errors import OutputError
 from binsight.files import write_whole
 from binsight.line.alarms import Alarm
 from binsight.line.classify import ClassifierThread
+from binsight.line.clock import SystemClock
 from binsight.line.config import LineConfig
 from binsight.line.engine import Engine, Picture
 from binsight.line.ledger.writer import LedgerWriter
@@ -28,18 +27,6 @@ _log = logging.getLogger(__name__)
 
 _TICK_S = 0.02
 _GRACE_S = 1.0  # for the answers that are under way when the line is told to stop
-
-
-class SystemClock:
-    """The machine's steady clock, and its wall clock."""
-
-    def now(self) -> float:
-        """Seconds since some fixed moment."""
-        return time.monotonic()
-
-    def utc(self) -> dt.datetime:
-        """The time of the wall."""
-        return dt.datetime.now(dt.UTC)
 
 
 class LineRunner:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -25,20 +26,21 @@ from binsight.bundle import (
     write_bundle,
 )
 from binsight.bundle.container import CALIBRATION_NAME, CARD_NAME, MODEL_NAME, REPLAY_NAME
-from binsight.dataset.folder import find_photos
-from binsight.errors import BundleError, InputError
+from binsight.dataset.licences import NOT_STATED
+from binsight.errors import BundleError
 from binsight.export.onnx_graph import attach_heads
+from binsight.pipeline.auxiliary import photos_below, write_noise
 from binsight.pipeline.calibrate import ReviewTargets, ScaledCalibration, Scores, calibrate
-from binsight.pipeline.card import render_card
+from binsight.pipeline.card import Confusion, render_card
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.measure import measure, measure_unknown
 from binsight.pipeline.run import Run
 from binsight.probability.calibration import Calibration
-from binsight.probability.unfamiliarity import UnfamiliarityScale
+from binsight.text_files import read_text
 from binsight.training.backbones import BACKBONE_FILE
 from binsight.training.familiarity import FeatureSubspace, fit_subspace
 
-__all__ = ["TrainedModel", "assemble_bundle", "unknown_photos"]
+__all__ = ["TrainedModel", "assemble_bundle"]
 
 _LEFT_OUT_LISTED: Final = 20
 _NAME_LENGTH: Final = 64
@@ -54,12 +56,14 @@ class TrainedModel:
         weights: the backbone's weights as a safetensors file, where they were trained.
         record: what else is to be said about the training, JSON-ready.
         chosen_on_val: what was chosen by the accuracy on `val`, to begin a sentence with; empty where nothing was.
+        seeds: where several trainings were averaged, each by itself.
     """
 
     fitted: FittedHeads
     weights: bytes | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
     chosen_on_val: str = ""
+    seeds: Mapping[str, FittedHeads] = field(default_factory=dict)
 
 
 def assemble_bundle(run: Run, model: TrainedModel, out: Path, *, overwrite: bool) -> Path:
@@ -75,27 +79,20 @@ def assemble_bundle(run: Run, model: TrainedModel, out: Path, *, overwrite: bool
         OutputError: `out` exists, or cannot be written.
         BundleError: the bundle is not sound: a bug.
     """
-    known = fit_subspace(model.fitted.source.of_split("train"))
-    seen = {name: _scores(run, model, known, name) for name in ("val", "test") if name in run.data.splits}
-    targets = run.config.review.targets()
-    val = run.data.splits["val"]
+    judged = _judge(run, model.fitted)
     run.reporter.stage("Calibrating")
-    calibration = calibrate(seen["val"], val.labels, targets, groups=val.groups)
-    _say_what_is_shown(run, calibration.fitted, targets)
-    metrics = {name: _measure(run, scores, calibration, name, targets) for name, scores in seen.items()}
-    if unknown := unknown_photos(run.config.evaluate.unknown):
-        strange = _scores_of(run, model, known, model.fitted.source.of_photos(unknown, what="unknown"))
-        metrics["unknown"] = measure_unknown(strange, calibration)
-    manifest = _manifest(run, model, calibration.fitted, metrics)
-    strangeness = seen["val"].exported(calibration.scale).unfamiliarity
-    if strangeness is not None:
-        familiar = {"unfamiliarity_median": float(np.median(strangeness))}
-        manifest = replace(manifest, training={**manifest.training, **familiar})
-    network = _network(model, known, calibration.scale)
-    record = _record(run, model, calibration.fitted, targets)
+    targets = run.config.review.targets()
+    _say_what_is_shown(run, judged.calibration.fitted, targets)
+    training = {**_training(run, model), **judged.familiar}
+    if model.seeds:
+        each = {seed: _flat(_judge(run, fitted, test=False).metrics) for seed, fitted in model.seeds.items()}
+        training |= {"seeds": each}
+    manifest = _manifest(run, model, judged, training)
+    record = _record(run, model, judged.calibration.fitted, targets)
+    card = render_card(manifest, record, judged.confusion, about=_about(run), licence=run.config.bundle.licence)
     files = {
-        MODEL_NAME: network,
-        CARD_NAME: render_card(manifest, record, seen["val"].logits, val.labels).encode(),
+        MODEL_NAME: _network(model, judged),
+        CARD_NAME: card.encode(),
         CALIBRATION_NAME: record.to_bytes(),
     }
     if model.fitted.heads.inner is None:  # other heads cannot be taught
@@ -107,6 +104,66 @@ def assemble_bundle(run: Run, model: TrainedModel, out: Path, *, overwrite: bool
     if faults := verify_bundle(written):
         raise BundleError(f"the bundle written is not sound: {faults[0].message}", file=faults[0].file)
     return written
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """What was fitted to a network, and how good it is.
+
+    Attributes:
+        known: what the features of its training photos have in common.
+        calibration: fitted on `val`.
+        metrics: of each split, and of photos of none of the classes.
+        confusion: `(C, C)`, photos of class i told to be of class j, of `test`, or of `val` where there is none.
+        familiar: how unfamiliar the photos of `val` are in the middle; empty where the network does not say.
+    """
+
+    known: FeatureSubspace
+    calibration: ScaledCalibration
+    metrics: Mapping[str, SplitMetrics]
+    confusion: Confusion
+    familiar: Mapping[str, float]
+
+
+def _judge(run: Run, fitted: FittedHeads, *, test: bool = True) -> _Judged:
+    """Calibrate heads on `val`, and measure them."""
+    source, val = fitted.source, run.data.splits["val"]
+    known = fit_subspace(source.of_split("train"))
+    names = [name for name in run.data.splits if name != "train" and (test or name != "test")]
+    seen = {name: _scores_of(run, fitted, known, source.of_split(name)) for name in names}
+    targets = run.config.review.targets()
+    calibration = calibrate(seen["val"], val.labels, targets, groups=val.groups)
+    metrics = {name: _measure(run, scores, calibration, name, targets) for name, scores in seen.items()}
+    for name, paths in _strangers(run).items():
+        strange = _scores_of(run, fitted, known, source.of_photos(paths, what=name))
+        metrics[name] = measure_unknown(strange, calibration)
+    strangeness = seen["val"].exported(calibration.scale).unfamiliarity
+    familiar = {} if strangeness is None else {"unfamiliarity_median": float(np.median(strangeness))}
+    shown = "test" if "test" in seen else "val"
+    labels = run.data.splits[shown].labels
+    confusion = Confusion.of(shown, labels, seen[shown].logits.argmax(axis=1), run.data.taxonomy.ids)
+    return _Judged(known, calibration, metrics, confusion, familiar)
+
+
+def _strangers(run: Run) -> dict[str, list[Path]]:
+    """Photos of none of the classes, by what they are called among the metrics."""
+    config = run.config.evaluate
+    found = {} if config.unknown is None else {"unknown": photos_below(config.unknown, "unknown photos")}
+    return found | ({"noise": write_noise(run.work.folder("noise"))} if config.noise else {})
+
+
+def _flat(metrics: Mapping[str, SplitMetrics]) -> dict[str, float]:
+    """All metrics by name; those of `val` have none of the split before them."""
+    return {
+        name if split == "val" else f"{split}: {name}": round(metric.value, 4)
+        for split, measured in metrics.items()
+        for name, metric in measured.values.items()
+    }
+
+
+def _about(run: Run) -> str:
+    path = run.config.bundle.about
+    return "" if path is None else read_text(Path(path).expanduser())
 
 
 def _replay(run: Run, model: TrainedModel) -> Replay:
@@ -144,65 +201,45 @@ def _say_what_is_shown(run: Run, found: Calibration, targets: ReviewTargets) -> 
 
 def _record(run: Run, model: TrainedModel, found: Calibration, targets: ReviewTargets) -> CalibrationRecord:
     keys = {name: [photo_key(digest) for digest in split.digests if digest] for name, split in run.data.splits.items()}
-    chosen = keys["val"] if model.chosen_on_val else []
+    chosen = keys["val"] if _chosen_on_val(run, model) else []
     return CalibrationRecord.of(
         targets, found.shown_precision, {"trained": keys["train"], "calibrated": keys["val"], "chosen": chosen}
     )
 
 
-def unknown_photos(folder: str | None) -> list[Path]:
-    """The photos below the folder of things that are none of the classes, sorted; none without a folder.
-
-    Raises:
-        InputError: there is no such folder, or no photo in it.
-    """
-    if folder is None:
-        return []
-    root = Path(folder).expanduser()
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder of unknown photos")
-    found = sorted(root.joinpath(*parts) for parts in find_photos(root)[0])
-    if not found:
-        raise InputError(f"{root}: expected photos, found none")
-    return found
-
-
-def _scores(run: Run, model: TrainedModel, known: FeatureSubspace, split: str) -> Scores:
-    return _scores_of(run, model, known, model.fitted.source.of_split(split))
-
-
-def _scores_of(run: Run, model: TrainedModel, known: FeatureSubspace, features: NDArray[np.float32]) -> Scores:
-    heads = model.fitted.heads
+def _scores_of(run: Run, fitted: FittedHeads, known: FeatureSubspace, features: NDArray[np.float32]) -> Scores:
+    heads = fitted.heads
     second = heads.biodegradable_logits(features)
     return Scores(heads.logits(features), second, run.data.mask, known.residual(features))
 
 
-def _network(model: TrainedModel, known: FeatureSubspace, scale: UnfamiliarityScale | None) -> bytes:
-    heads = model.fitted.heads
+def _network(model: TrainedModel, judged: _Judged) -> bytes:
+    heads, scale = model.fitted.heads, judged.calibration.scale
     graph = attach_heads(
         model.fitted.source.graph(),
         heads.categories,
         biodegradable=heads.biodegradable,
         inner=heads.inner,
-        known=None if scale is None else (known, scale),
+        known=None if scale is None else (judged.known, scale),
     )
     data: bytes = graph.SerializeToString()
     return data
 
 
-def _manifest(run: Run, model: TrainedModel, calibration: Calibration, metrics: Mapping[str, SplitMetrics]) -> Manifest:
+def _manifest(run: Run, model: TrainedModel, judged: _Judged, training: Mapping[str, Any]) -> Manifest:
     bundle, taxonomy = run.config.bundle, run.data.taxonomy
+    fitted = judged.calibration.fitted
     return Manifest(
         name=bundle.name or _as_name(taxonomy.name),
         version=bundle.version,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         taxonomy=taxonomy,
         preprocess=model.fitted.source.chosen.spec,
-        temperature=calibration.temperature,
-        biodegradable_temperature=calibration.biodegradable_temperature,
-        review=calibration.review,
-        metrics=metrics,
-        training=_training(run, model),
+        temperature=fitted.temperature,
+        biodegradable_temperature=fitted.biodegradable_temperature,
+        review=fitted.review,
+        metrics=judged.metrics,
+        training=training,
     )
 
 
@@ -215,7 +252,7 @@ def _training(run: Run, model: TrainedModel) -> dict[str, Any]:
         "heads": model.fitted.description,
         "selection": dict(model.fitted.record),
         **model.record,
-        **({"chosen_on_val": model.chosen_on_val} if model.chosen_on_val else {}),
+        **({"chosen_on_val": chosen} if (chosen := _chosen_on_val(run, model)) else {}),
         "photos": dict(record["photos"]),
         "split": record["split"],
         "data_sha256": run.data.sha256,
@@ -223,10 +260,23 @@ def _training(run: Run, model: TrainedModel) -> dict[str, Any]:
         "leakage": len(record["leakage"]),
         "allow_leakage": run.config.data.allow_leakage,
         "left_out": {"photos": len(left_out), "first": left_out[:_LEFT_OUT_LISTED]},
-        "licences": "not known to binsight; see card.md",
+        "sources": list(record["sources"]),
+        "licences": _licences(record["sources"]),
         "versions": _versions(),
         "config": run.config.to_dict(),
     }
+
+
+def _chosen_on_val(run: Run, model: TrainedModel) -> str:
+    return "Every setting" if run.config.evaluate.chosen_on_val else model.chosen_on_val
+
+
+def _licences(sources: Sequence[Mapping[str, Any]]) -> dict[str, int] | str:
+    """How many photos are under which licence, as the manifest says it."""
+    found: Counter[str] = Counter()
+    for source in sources:
+        found[source["licence"]] += source["photos"]
+    return "not known to binsight; see card.md" if set(found) <= {NOT_STATED} else dict(found.most_common())
 
 
 def _versions() -> dict[str, str]:

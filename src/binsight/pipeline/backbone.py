@@ -81,13 +81,14 @@ class ChosenBackbone:
                 raise
             raise MissingExtraError("training", "train") from error
 
-    def to_onnx(self, model: keras.Model | None = None) -> ModelProto:
+    def to_onnx(self, model: keras.Model | None = None, *, exact: bool = False) -> ModelProto:
         """The graph that gives features: of `model`, or of the starting weights.
 
-        EfficientNet-Lite is written from its weights file directly, which needs no framework.
+        EfficientNet-Lite is written from its weights file directly, which needs no framework; its constants take half
+        the room, unless they are to be `exact`.
         """
         if model is None and self._is_direct():
-            from binsight.training.efficientnet_lite import (  # noqa: PLC0415 - needs onnx
+            from binsight.training.backbones.efficientnet_lite import (  # noqa: PLC0415 - needs onnx
                 EFFICIENTNET_LITE,
                 build_backbone,
                 load_pretrained,
@@ -95,7 +96,7 @@ class ChosenBackbone:
 
             name = self.backbone.name
             config = replace(EFFICIENTNET_LITE[name], size=self.size)
-            return build_backbone(load_pretrained(name), config, storage="float16")
+            return build_backbone(load_pretrained(name), config, storage="float32" if exact else "float16")
         return self.backbone.to_onnx(self.build() if model is None else model)
 
     def _is_direct(self) -> bool:

@@ -14,7 +14,7 @@ from binsight.evaluation.scoring import Scores as JudgedScores
 from binsight.evaluation.scoring import cross_fit
 from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets
 from binsight.probability.calibration import calibrate as calibrate_network
-from binsight.probability.unfamiliarity import UnfamiliarityScale, energy, fit_scale
+from binsight.probability.unfamiliarity import UnfamiliarityScale, energy, fit_scale, unfamiliarity
 
 __all__ = ["ReviewTargets", "ScaledCalibration", "Scores", "calibrate", "judge", "judge_cross_fitted"]
 
@@ -46,9 +46,7 @@ class Scores:
 
     def exported(self, scale: UnfamiliarityScale | None) -> NetworkScores:
         """What the exported network gives; its `unfamiliarity` is the energy, where there is no scale."""
-        strange = energy(self.logits)
-        if scale is not None and self.residual is not None:
-            strange = scale.of(strange, self.residual)
+        strange = unfamiliarity(self.logits, self.residual, scale)
         return NetworkScores(self.logits, self.biodegradable, self.mask, strange)
 
 

@@ -1,18 +1,29 @@
-"""The model card of a trained bundle: what a person should know before using it."""
+"""The model card of a trained bundle: what a person should know before using it, and what the Hugging Face hub reads.
+
+The hub reads the YAML between the two lines `---` at the beginning: https://huggingface.co/docs/hub/model-cards.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from string import Template
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from binsight.bundle import CalibrationRecord, Manifest, Metric
+from binsight.dataset.licences import NOT_STATED
 
-__all__ = ["class_rows", "metric_rows", "render_card", "shown_precision"]
+__all__ = ["Confusion", "render_card"]
 
 _TEMPLATE = Template("""\
+---
+$front
+---
+
 # Model card: $name $version
 
 Made $created by `$recipe`.
@@ -20,50 +31,99 @@ Made $created by `$recipe`.
 ## What it does
 Says which of $count categories a photo shows$second, how sure it is, and whether a person should look: $classes.
 One item in the middle of the photo is what it was trained on.
-
+$about
 ## How it was made
 $backbone. Heads: $heads. Temperatures and review thresholds were fitted on `val`.$tuned
 
 ## Data
 $photos. SHA-256 over paths, classes, splits and contents: `$digest`.
 Split: $split.$left_out$leakage
-The licences of the photos are not known to binsight: whoever trained the model knows them.
+$sources
 
 ## How good it is
 With 95 % intervals: Wilson's for shares, the bootstrap's for the others (2,000 resamples), copies counted once.
 On `val`, `calibration_error` (expected calibration error, 15 bins), `accepted_share` and `accepted_accuracy` are those
 of the temperature and thresholds in the bundle, which were fitted on these very photos and so look better than they
 are; beside them, `..._cross_fitted`, each photo is judged by what was fitted on others.$chosen_on_val
+`held out: …` are sources of which nothing was trained on, `elsewhere` other people's photos, `unknown` and `noise`
+pictures of none of the classes.
 $shown
 
 | measured on | photos | metric | value | 95 % interval |
 |---|---|---|---|---|
 $metrics
-
-| class | photos in val | recall | precision |
+$seeds
+| class | photos in $judged | recall | precision |
 |---|---|---|---|
 $rows
+
+What is confused with what on `$judged`, the most frequent first:
+
+| shown | told to be | photos |
+|---|---|---|
+$confused
 
 ## Known weaknesses
 - What was measured holds for photos like these. Expect less on photos by other people, with other cameras and
   backgrounds.
 - Things of none of the categories are often, not always, sent to review.
 """)
+_CONFUSED_SHOWN: Final = 10
+_METRIC_TYPES: Final = {"accuracy": "accuracy", "macro_f1": "f1"}  # as the hub calls them; others by their own names
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """What photos of each class were told to be.
+
+    Attributes:
+        split: which photos.
+        ids: the C classes.
+        counts: `(C, C)`, photos of class i told to be of class j.
+    """
+
+    split: str
+    ids: tuple[str, ...]
+    counts: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, split: str, labels: NDArray[np.intp], predicted: NDArray[np.intp], ids: tuple[str, ...]) -> Confusion:
+        """Count what `(n,)` photos show, and what they were told to show."""
+        counts = np.zeros((len(ids), len(ids)), np.intp)
+        np.add.at(counts, (labels, predicted), 1)
+        return cls(split, ids, counts)
+
+    def class_rows(self) -> Iterator[str]:
+        """Each class as a row of a Markdown table: id, photos, recall, precision."""
+        for name, right, own, named in zip(
+            self.ids, self.counts.diagonal(), self.counts.sum(axis=1), self.counts.sum(axis=0), strict=True
+        ):
+            yield f"| {name} | {own} | {_share(right, own)} | {_share(right, named)} |"
+
+    def confused_rows(self) -> list[str]:
+        """Which classes were taken for which others, the most frequent first, as rows of a Markdown table."""
+        wrong = self.counts.copy()
+        np.fill_diagonal(wrong, 0)
+        order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSED_SHOWN]
+        pairs = [(i, j) for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True) if wrong[i, j]]
+        return [f"| {self.ids[i]} | {self.ids[j]} | {wrong[i, j]} |" for i, j in pairs] or ["| nothing | | 0 |"]
 
 
 def render_card(
-    manifest: Manifest, record: CalibrationRecord, logits: NDArray[np.float64], labels: NDArray[np.intp]
+    manifest: Manifest, record: CalibrationRecord, confusion: Confusion, *, about: str = "", licence: str | None = None
 ) -> str:
-    """The card, Markdown.
+    """The card, Markdown with YAML before it.
 
     Args:
         manifest: complete but for its files; `training` as `binsight.pipeline.assemble` makes it.
         record: what it was calibrated for.
-        logits: of the photos of `val`, `(n, C)`.
-        labels: what they show, `(n,)`.
+        confusion: of the photos by which it is judged.
+        about: what its maker has to say of it, Markdown.
+        licence: the model's own, as the hub names it.
     """
     training = manifest.training
     return _TEMPLATE.substitute(
+        front="\n".join(_yaml_lines(_front_matter(manifest, licence))),
         name=manifest.name,
         version=manifest.version,
         created=manifest.created,
@@ -71,6 +131,7 @@ def render_card(
         count=len(manifest.taxonomy),
         second=" and whether that is biodegradable" if manifest.taxonomy.has_biodegradability else "",
         classes=", ".join(f"`{name}`" for name in manifest.taxonomy.ids),
+        about=f"\n{about.strip()}\n" if about else "",
         backbone=training["backbone"],
         heads=training["heads"],
         tuned=_tuned(training),
@@ -79,14 +140,88 @@ def render_card(
         split=training["split"],
         left_out=_left_out(training),
         leakage=_leakage(training),
+        sources=_sources(training["sources"]),
         chosen_on_val=_chosen_on_val(training),
-        shown=shown_precision(record),
-        metrics="\n".join(metric_rows(manifest)),
-        rows="\n".join(class_rows(manifest.taxonomy.ids, logits, labels)),
+        shown=_shown_precision(record),
+        metrics="\n".join(_metric_rows(manifest)),
+        seeds=_seeds(training.get("seeds", {})),
+        judged=confusion.split,
+        rows="\n".join(confusion.class_rows()),
+        confused="\n".join(confusion.confused_rows()),
     )
 
 
-def shown_precision(record: CalibrationRecord) -> str:
+def _front_matter(manifest: Manifest, licence: str | None) -> dict[str, Any]:
+    """What the hub shows of a model: licence, task, and each measured split as a result."""
+    own = {"license": licence} if licence else {"license": "other", "license_name": "see-the-card"}
+    results = [
+        {
+            "task": {"type": "image-classification", "name": "Image classification"},
+            "dataset": {"type": "imagefolder", "name": f"{manifest.taxonomy.name} photos, {split}", "split": split},
+            "metrics": [
+                {"type": _METRIC_TYPES.get(name, name), "name": name, "value": round(metric.value, 4)}
+                for name, metric in measured.values.items()
+            ],
+        }
+        for split, measured in manifest.metrics.items()
+    ]
+    return {
+        **own,
+        "library_name": "binsight",
+        "pipeline_tag": "image-classification",
+        "tags": ["waste", "recycling", "onnx", "calibrated"],
+        "model-index": [{"name": manifest.name, "results": results}],
+    }
+
+
+def _yaml_lines(value: Any, indent: str = "") -> Iterator[str]:
+    """A value of mappings, lists and scalars as YAML, one scalar a line; scalars as JSON has them, which YAML reads."""
+    for key, part in value.items() if isinstance(value, Mapping) else ((None, part) for part in value):
+        lead = f"{indent}-" if key is None else f"{indent}{key}:"
+        if not isinstance(part, Mapping | list):
+            yield f"{lead} {json.dumps(part, ensure_ascii=False)}"
+        elif key is None:
+            first, *rest = _yaml_lines(part, f"{indent}  ")
+            yield from (f"{lead} {first.lstrip()}", *rest)
+        else:
+            yield lead
+            yield from _yaml_lines(part, f"{indent}  ")
+
+
+def _sources(sources: Sequence[Mapping[str, Any]]) -> str:
+    """Where the photos of `train` and `val` come from, and under which licences."""
+    if all(s["licence"] == NOT_STATED and not s["source"] for s in sources):
+        return "The licences of the photos are not known to binsight: whoever trained the model knows them."
+    rows = "\n".join(
+        f"| {_cell(s['source'])} | {s['photos']:,} | {_cell(s['licence'])} | {_cell(s['attribution'])} |"
+        for s in sources
+    )
+    return f"\n| source | photos | licence as stated | from |\n|---|---|---|---|\n{rows}"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _seeds(seeds: Mapping[str, Mapping[str, float]]) -> str:
+    """Each metric over the trainings that were averaged: mean, and the half-width of Student's 95 % interval of it."""
+    if not seeds:
+        return ""
+    from scipy.stats import t  # noqa: PLC0415 - takes a while
+
+    rows = []
+    for name in next(iter(seeds.values())):
+        values = np.array([metrics[name] for metrics in seeds.values() if name in metrics])
+        half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+        rows.append(f"| {name} | {values.mean():.4f} | ± {half:.4f} | {', '.join(f'{v:.4f}' for v in values)} |")
+    table = "\n".join(["| metric, on val if no other is named | mean | | each |", "|---|---|---|---|", *rows])
+    return (
+        f"\nThe trainings with the seeds {', '.join(seeds)} by themselves, before they were averaged; mean and "
+        f"Student's 95 % interval of the mean:\n\n{table}\n"
+    )
+
+
+def _shown_precision(record: CalibrationRecord) -> str:
     """A sentence on what the review threshold is worth."""
     certainty = f"with {record.targets.certainty:.0%} confidence"
     if record.shown_precision >= record.targets.precision:
@@ -100,7 +235,7 @@ def shown_precision(record: CalibrationRecord) -> str:
     )
 
 
-def metric_rows(manifest: Manifest) -> list[str]:
+def _metric_rows(manifest: Manifest) -> list[str]:
     """The metrics of all splits as rows of a Markdown table: split, photos, metric, value, interval."""
     return [
         f"| {split} | {measured.photos} | {name} | {metric.value:.4f} | {_interval(metric)} |"
@@ -109,18 +244,8 @@ def metric_rows(manifest: Manifest) -> list[str]:
     ]
 
 
-def class_rows(ids: tuple[str, ...], logits: NDArray[np.float64], labels: NDArray[np.intp]) -> list[str]:
-    """Each class as a row of a Markdown table: id, photos, recall, precision."""
-    predicted = logits.argmax(axis=1)
-    rows = []
-    for index, name in enumerate(ids):
-        own, named = labels == index, predicted == index
-        rows.append(f"| {name} | {own.sum()} | {_share(own & named, own)} | {_share(own & named, named)} |")
-    return rows
-
-
-def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> str:
-    return f"{part.sum() / whole.sum():.1%}" if whole.any() else "none"
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "none"
 
 
 def _interval(metric: Metric) -> str:

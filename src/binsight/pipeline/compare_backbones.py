@@ -21,10 +21,10 @@ from binsight.imaging import PreprocessSpec, decode_image, read_photo
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.reporting import ticker
 from binsight.predictor import available_cores, run_in_order
-from binsight.probability.folds import cross_fit_folds
+from binsight.probability.folds import spread_folds
 from binsight.training.backbones import find_backbone
 from binsight.training.features import FeatureExtractor
-from binsight.training.heads import fit_categories
+from binsight.training.heads.linear import choose_penalty, fit_categories
 
 __all__ = ["compare_backbones"]
 
@@ -99,10 +99,13 @@ def _fit_and_predict(
     features: NDArray[np.float32], photos: LabelledSet, unseen: NDArray[np.float32], *, seed: int
 ) -> tuple[NDArray[np.intp], float]:
     """The classes of `unseen` by a head on the features of photos, and that head's accuracy in cross-validation."""
-    penalty, cross_validated = _choose_penalty(features, photos, seed=seed)
-    head = fit_categories(features, photos.labels, inverse_penalty=penalty)
-    predicted: NDArray[np.intp] = head.logits(unseen).argmax(axis=1)
-    return predicted, cross_validated
+    copies = np.arange(len(photos)) if photos.copies is None else photos.copies
+    folds = spread_folds(photos.labels, copies, folds=_FOLDS, seed=seed)
+    penalty, tried = choose_penalty([features], photos.labels, folds, penalties=_PENALTIES)
+    present, dense = np.unique(photos.labels, return_inverse=True)  # the taxonomy may have more classes
+    head = fit_categories(features, dense, inverse_penalty=penalty)
+    predicted: NDArray[np.intp] = present[head.logits(unseen).argmax(axis=1)]
+    return predicted, tried[penalty]
 
 
 def _leave_out_unreadable(
@@ -127,19 +130,6 @@ def _leave_out_unreadable(
     if not kept:
         raise DatasetError(f"expected photos, got {len(photos)} of which none can be read: {faults[0].message}")
     return photos.take(kept), tuple(faults)
-
-
-def _choose_penalty(features: NDArray[np.float32], photos: LabelledSet, *, seed: int) -> tuple[float, float]:
-    """The penalty with the best accuracy in cross-validation, copies in one part, and that accuracy."""
-    labels, scores = photos.labels, {}
-    for penalty in _PENALTIES:
-        right = 0
-        for fit, judge in cross_fit_folds(labels, photos.copies, folds=_FOLDS, seed=seed):
-            head = fit_categories(features[fit], labels[fit], inverse_penalty=penalty)
-            right += int(np.count_nonzero(head.logits(features[judge]).argmax(axis=1) == labels[judge]))
-        scores[penalty] = right / len(labels)
-    best = max(scores, key=lambda penalty: scores[penalty])
-    return best, scores[best]
 
 
 def _one_run(graph: bytes, spec: PreprocessSpec) -> Callable[[], object]:

@@ -6,20 +6,23 @@ Each field has a line in a TOML file (`[section]`, `field = value`) and a flag (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Final
 
+from binsight.dataset.licences import licence_faults
 from binsight.errors import SettingsError
 from binsight.imaging import PreprocessSpec
 from binsight.pipeline.calibrate import ReviewTargets
-from binsight.pipeline.mirrored import mirror_fields
 from binsight.settings import Option, section_faults, section_options, setting
-from binsight.training.augment_settings import STRENGTHS, AugmentSettings, augment_strength
+from binsight.training.augment.settings import STRENGTHS, AugmentSettings, augment_strength
 from binsight.training.backbones import backbone_names
-from binsight.training.fine_tune_settings import FineTuneSettings
+from binsight.training.fine_tune.settings import FineTuneSettings
+from binsight.training.heads.original import AUGMENTATIONS, OriginalGrid
 
 __all__ = [
+    "SECTIONS",
     "AugmentConfig",
     "BackboneConfig",
     "BundleConfig",
@@ -36,8 +39,6 @@ __all__ = [
     "config_faults",
 ]
 
-AUGMENTATION_KINDS: Final = ("flip", "rotate", "shift", "shear", "zoom", "brightness", "contrast")
-
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
@@ -51,6 +52,30 @@ class DataConfig:
     )
     allow_leakage: bool = setting(
         False, "Train although copies lie on both sides of the split; recorded in the bundle.", flag="allow-leakage"
+    )
+    leave_out_copies: bool = setting(
+        False, "Leave out what has a copy in test, or in val, instead of stopping.", flag="leave-out-copies"
+    )
+    licences: tuple[str, ...] = setting(
+        (),
+        "Use photos under these licences only, as the manifest's column licence names them: cc0,cc-by,mit.",
+        flag="licences",
+    )
+    hold_out: tuple[str, ...] = setting(
+        (),
+        "Sources, as the manifest's column source names them, that are not trained or calibrated on: each is measured "
+        "by itself.",
+        flag="hold-out",
+    )
+    also: tuple[str, ...] = setting(
+        (),
+        "More photos to train on: folders, manifests, or CLASS=FOLDER; what has a copy in val or test is left out.",
+        flag="also",
+    )
+    outliers: tuple[str, ...] = setting(
+        (),
+        "Folders of photos of none of the classes: where the backbone is trained, it learns not to be sure of them.",
+        flag="outliers",
     )
 
 
@@ -108,24 +133,20 @@ class TuningConfig:
         None, "Database URL of the study, to share it between machines.  [default: a file in the work folder]",
         flag="study-storage",
     )  # fmt: skip
-    learning_rate: tuple[float, ...] = setting((1e-5, 1e-1), "Smallest and largest rate, tried by ratio.", low=1e-9)
+    learning_rate: tuple[float, float] = setting(
+        (1e-5, 1e-1), "Smallest and largest rate, tried by ratio.", low=1e-9, pair=True
+    )
     inner_sizes: tuple[int, ...] = setting((0, 10, 100, 500), "Units of the inner layer to try; 0 is none.", low=0)
-    dropout: tuple[float, ...] = setting((0.0, 0.8), "Smallest and largest dropout.", low=0.0, high=0.95)
+    dropout: tuple[float, float] = setting((0.0, 0.8), "Smallest and largest dropout.", low=0.0, high=0.95, pair=True)
 
 
 @dataclass(frozen=True, slots=True)
-class OriginalConfig:
-    """What the steps of the original course project try; see `binsight.training.original`."""
+class OriginalConfig(OriginalGrid):
+    """What the steps of the original course project try; see `binsight.training.heads.original`."""
 
     small_size: int = setting(150, "Pixels of the experiments; the final network has the backbone's size.", low=32)
-    learning_rates: tuple[float, ...] = setting((1e-4, 1e-3, 1e-2, 1e-1), "Rates to try.", low=1e-9)
-    inner_sizes: tuple[int, ...] = setting((10, 100, 500), "Sizes of the inner layer to try.", low=1)
-    dropouts: tuple[float, ...] = setting((0.0, 0.2, 0.4, 0.5, 0.8), "Dropouts to try.", low=0.0, high=0.95)
-    rate_epochs: int = setting(10, "Epochs for each rate.", low=1)
-    size_epochs: int = setting(10, "Epochs for each inner size.", low=1)
-    dropout_epochs: int = setting(20, "Epochs for each dropout.", low=1)
     augmentations: tuple[str, ...] = setting(
-        AUGMENTATION_KINDS, "Kinds of augmentation to try one by one.", choices=(*AUGMENTATION_KINDS, "none")
+        tuple(AUGMENTATIONS), "Kinds of augmentation to try one by one.", choices=(*AUGMENTATIONS, "none")
     )
     views: int = setting(1, "Altered views of each photo, per kind.", low=1)
     augmentation_epochs: int = setting(20, "Epochs for each kind.", low=1)
@@ -157,7 +178,18 @@ class EvaluateConfig:
 
     report: bool = setting(True, "Write a report of one HTML file beside the bundle.", flag="report")
     robustness: bool = setting(False, "Also measure on degraded photos; takes a while.", flag="robustness")
+    test: bool = setting(True, "Measure on test, if there is one; switch it off while you choose settings.")
+    chosen_on_val: bool = setting(
+        False, "You chose settings by what val showed: bundle and card say that its figures lean to the good side."
+    )
     unknown: str | None = setting(None, "A folder of photos that are none of the classes.", flag="unknown")
+    noise: bool = setting(False, "Also measure on pictures of noise, as a broken camera gives them.")
+    elsewhere: tuple[str, ...] = setting(
+        (),
+        "Other people's photos to measure on: folders, manifests, or CLASS=FOLDER; near twins of photos that were "
+        "trained on are left out.",
+        flag="elsewhere",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,16 +201,25 @@ class BundleConfig:
     store_weights: bool = setting(
         True, "Add the backbone's weights, if they were trained, so that training can go on from the bundle."
     )
+    licence: str | None = setting(None, "The model's own licence, for its card, such as apache-2.0.  [default: other]")
+    about: str | None = setting(
+        None, "A Markdown file that goes into the card: what the model is for, its sources, its weaknesses."
+    )
 
 
 @dataclass(frozen=True)
-class FineTuneConfig:
-    """Training the backbone too, from the fitted heads on. `FINE_TUNE` adds what `FineTuneSettings` has."""
+class FineTuneConfig(FineTuneSettings):
+    """Training the backbone too, from the fitted heads on; `augment` is a section by itself."""
 
     enabled: bool = setting(True, "Train the backbone after the heads.", flag="fine-tune")
+    seeds: tuple[int, ...] = setting(
+        (), "Train once with each of these seeds, and average the weights (a soup).  [default: --seed]",
+        low=0, high=2**31 - 1, flag="seeds",
+    )  # fmt: skip
     average: tuple[float, ...] = setting(
         (0.6,),
-        "Shares of the trained weights in the average with the start (WiSE-FT); of several, the best on val.",
+        "Shares of the trained weights in the average with the start (WiSE-FT); of several, the best on val. 0 is the "
+        "frozen backbone.",
         low=0.0,
         high=1.0,
     )
@@ -189,6 +230,9 @@ class FineTuneConfig:
         low=0,
         high=1000,
     )
+    head_views: int = setting(
+        0, "With views: so many of them, too, the heads are fitted on that the training starts from.", low=0, high=1000
+    )
     plain_share: float = setting(0.25, "With views: the share of photos seen as they are.", low=0.0, high=1.0)
     dropout: float = setting(0.0, "Dropped in front of the heads while the backbone is trained.", low=0.0, high=0.95)
     log_to: tuple[str, ...] = setting(
@@ -196,23 +240,16 @@ class FineTuneConfig:
     )
 
 
-@dataclass(frozen=True)
-class AugmentConfig:
-    """How photos are altered while the backbone is trained. `AUGMENT` adds what `AugmentSettings` has."""
+@dataclass(frozen=True, slots=True)
+class AugmentConfig(AugmentSettings):
+    """How photos are altered while the backbone is trained."""
 
     strength: str = setting("strong", "What the settings below start from.", choices=tuple(STRENGTHS), flag="augment")
 
-
-_SHORT_FLAGS: Final = {"epochs": "epochs", "batch_size": "batch-size", "learning_rate": "learning-rate"}
-FINE_TUNE: Final[Any] = make_dataclass(
-    "FINE_TUNE",
-    mirror_fields(FineTuneSettings, flags=_SHORT_FLAGS, leave_out=("augment",)),
-    bases=(FineTuneConfig,),
-    frozen=True,
-)
-AUGMENT: Final[Any] = make_dataclass(
-    "AUGMENT", mirror_fields(AugmentSettings, optional=True), bases=(AugmentConfig,), frozen=True
-)
+    @classmethod
+    def of(cls, strength: str = "strong", **changes: Any) -> AugmentConfig:
+        """The settings of a strength, with some changed."""
+        return cls(**asdict(augment_strength(strength, **changes)), strength=strength)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +268,8 @@ class TrainConfig:
     heads: HeadConfig = field(default_factory=HeadConfig)
     tuning: TuningConfig = field(default_factory=TuningConfig)
     original: OriginalConfig = field(default_factory=OriginalConfig)
-    fine_tune: FineTuneConfig = field(default_factory=FINE_TUNE)
-    augment: AugmentConfig = field(default_factory=AUGMENT)
+    fine_tune: FineTuneConfig = field(default_factory=FineTuneConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig.of)
     review: ReviewConfig = field(default_factory=ReviewConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     bundle: BundleConfig = field(default_factory=BundleConfig)
@@ -244,6 +281,7 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form; settings that are left open are None."""
         plain: dict[str, Any] = _plain(asdict(self))
+        plain["fine_tune"].pop("augment")  # it is the section augment
         return plain
 
     def to_toml(self) -> str:
@@ -253,28 +291,9 @@ class TrainConfig:
         return tomli_w.dumps(_without_none(self.to_dict()))
 
     def fine_tune_settings(self) -> FineTuneSettings:
-        """The settings of the fine-tuning, without those of the augmentation.
-
-        Raises:
-            SettingsError: listing every fault.
-        """
+        """What `fine_tune` takes."""
         names = [f.name for f in fields(FineTuneSettings) if f.name != "augment"]
-        return FineTuneSettings(**{name: getattr(self.fine_tune, name) for name in names})
-
-    def augmentation(self) -> AugmentSettings:
-        """How photos are altered while the backbone is trained.
-
-        Raises:
-            SettingsError: listing every fault.
-        """
-        altered = {f.name: getattr(self.augment, f.name) for f in fields(AugmentSettings)}
-        return augment_strength(
-            self.augment.strength, **{name: value for name, value in altered.items() if value is not None}
-        )
-
-    def full_fine_tune_settings(self) -> FineTuneSettings:
-        """Both together: what `fine_tune` takes."""
-        return replace(self.fine_tune_settings(), augment=self.augmentation())
+        return FineTuneSettings(**{n: getattr(self.fine_tune, n) for n in names}, augment=self.augment)
 
     def spec(self, own: PreprocessSpec) -> PreprocessSpec:
         """How photos are prepared, given how the backbone has it by itself."""
@@ -286,56 +305,40 @@ class TrainConfig:
 def all_options() -> tuple[Option, ...]:
     """Every setting, in the order of the file."""
     found = list(section_options(TrainConfig, ""))
-    for name, section in _SECTIONS.items():
+    for name, section in SECTIONS.items():
         found += section_options(section, name)
-    return tuple(found)
+    return tuple(replace(o, default=None) if _is_of_strength(o) else o for o in found)
 
 
 def config_faults(config: TrainConfig) -> list[str]:
     """Everything that is wrong with a configuration."""
     faults = section_faults(config, "")
-    for name in _SECTIONS:
+    for name in SECTIONS:
         faults += section_faults(getattr(config, name), name)
-    return faults or [fault for fault in _combined_faults(config) if fault]
+    return faults or list(_combined_faults(config))
 
 
-def _combined_faults(config: TrainConfig) -> list[str]:
+def _combined_faults(config: TrainConfig) -> Iterator[str]:
     """What is wrong with values that are each allowed by themselves."""
-    faults = []
-    if config.data.val <= 0 or config.data.val + config.data.test >= 1:
-        faults.append(
-            f"data: expected a share for val, and some left for train, got val {config.data.val:g} and test "
-            f"{config.data.test:g}"
-        )
-    for name in ("learning_rate", "dropout"):
-        bounds = getattr(config.tuning, name)
-        if len(bounds) != 2 or bounds[0] > bounds[1]:
-            faults.append(f"tuning.{name}: expected two rising numbers, got {', '.join(f'{b:g}' for b in bounds)}")
-    for check in (config.augmentation, config.fine_tune_settings):
-        try:
-            check()
-        except SettingsError as error:
-            faults.append(str(error))
-    if not faults and config.fine_tune.views:
-        settings = config.fine_tune_settings()
-        if settings.mixup_alpha or settings.cutmix_alpha:
-            faults.append("fine_tune: views cannot be mixed; leave mixup_alpha and cutmix_alpha at 0, or views")
-    return faults
+    data, tuned = config.data, config.fine_tune
+    yield from licence_faults(data.licences)
+    if data.val <= 0 or data.val + data.test >= 1:
+        yield (f"data: expected a share for val, and some left for train, got val {data.val:g} and test {data.test:g}")
+    if tuned.enabled and not any(tuned.average):
+        yield "fine_tune.average: expected a share above 0 among them; --no-fine-tune leaves the backbone as it is"
+    if tuned.head_views > tuned.views:
+        yield f"fine_tune.head_views: expected no more than there are views, {tuned.views}, got {tuned.head_views}"
 
 
-_SECTIONS: Final[dict[str, type]] = {
-    "data": DataConfig,
-    "backbone": BackboneConfig,
-    "preprocess": PreprocessConfig,
-    "heads": HeadConfig,
-    "tuning": TuningConfig,
-    "original": OriginalConfig,
-    "fine_tune": FINE_TUNE,
-    "augment": AUGMENT,
-    "review": ReviewConfig,
-    "evaluate": EvaluateConfig,
-    "bundle": BundleConfig,
+def _is_of_strength(option: Option) -> bool:
+    """Whether a setting's default is that of the strength of the augmentation."""
+    return option.section == "augment" and option.name != "strength"
+
+
+SECTIONS: Final[Mapping[str, Any]] = {
+    name: kind for name, kind in typing.get_type_hints(TrainConfig).items() if is_dataclass(kind)
 }
+"""The sections of a file, in their order."""
 
 
 def _plain(values: Any) -> Any:

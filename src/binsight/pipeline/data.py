@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +14,28 @@ from numpy.typing import NDArray
 
 from binsight.dataset import Dataset
 from binsight.dataset.audit import Audit, audit
-from binsight.dataset.samples import SPLITS
+from binsight.dataset.licences import keep_licensed, licence_of
+from binsight.dataset.samples import SPLITS, Sample
 from binsight.dataset.split import split
 from binsight.errors import DatasetError, LeakageError
+from binsight.pipeline.auxiliary import read_labelled, read_unlabelled
 from binsight.pipeline.config import DataConfig
 from binsight.pipeline.reporting import Reporter
 from binsight.pipeline.work import Work, key_of
+from binsight.settings import suggest
 from binsight.taxonomy import Taxonomy, WasteClass
 from binsight.training.photos import LabelledPhotos
 
-__all__ = ["PreparedData", "Split", "open_taxonomy", "prepare_data"]
+__all__ = ["HELD_OUT", "PreparedData", "Split", "open_taxonomy", "prepare_data"]
 
 _UNUSABLE = ("unreadable", "truncated", "damaged")
 _LEAST_VAL = 10  # calibration is cross-fitted in five parts
 _THIN = 10  # of so many, all rightly classified, one still cannot say that three in four will be
 _SHOWN = 5
 _UNSORTED = "unsorted"
+_ATTRIBUTION = ("attribution", "author", "from", "url")  # columns of a manifest
+HELD_OUT = "held out: "
+"""What the name of a split begins with that holds the photos of one source."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +66,8 @@ class PreparedData:
         taxonomy: what the classes mean.
         is_open: whether it was made here, because the data set had none.
         root: where the photos lie.
-        splits: `train` and `val`, and `test` where there is one.
+        splits: `train` and `val`, `test` where there is one, and one for each source that is held out.
+        outliers: photos of none of the classes, to train on.
         sha256: over path, class, split and content of every photo used.
         record: what the audit found and what was done about it, for the bundle.
     """
@@ -71,6 +78,7 @@ class PreparedData:
     splits: Mapping[str, Split]
     sha256: str
     record: Mapping[str, Any]
+    outliers: tuple[Path, ...] = ()
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -113,29 +121,50 @@ def prepare_data(
         TaxonomyError: there are fewer than two classes.
     """
     is_open = dataset.taxonomy is None
-    taxonomy = _present(dataset, dataset.taxonomy, reporter) if dataset.taxonomy else open_taxonomy(dataset)
+    dataset, notes = keep_licensed(dataset, config.licences)
+    taxonomy = _present(dataset, dataset.taxonomy or open_taxonomy(dataset), reporter)
+    more = read_labelled(config.also, taxonomy, workers=workers)
+    more, others = keep_licensed(more, config.licences) if len(more) else (more, ())
+    for note in (*notes, *more.notes, *others):
+        reporter.say(note)
+    added = frozenset(s.path for s in more)
+    dataset = replace(dataset, samples=(*dataset.samples, *more.samples))
     rows = [[s.path, s.class_id, s.split, s.sha256, s.error] for s in dataset]
-    key = key_of("data", rows, config.val, config.test, seed)
+    key = key_of("data", rows, asdict(replace(config, allow_leakage=False, outliers=())), seed)
     plan = work.recall("data", key)
     if plan is None:
         sound = dataset.sound()
         if not len(sound):
             raise DatasetError(f"{dataset.root}: no photo that can be read")
         found = audit(sound, cache=content_cache, workers=workers, progress=reporter.stage)
-        plan = _plan(dataset, found, config, seed)
+        plan = _plan(dataset, found, config, seed, added)
         work.remember("data", key, plan)
     _speak_of(plan["record"], reporter)
     _check_leakage(plan["record"], config)
     data = _assemble(dataset, taxonomy, is_open, plan)
+    if config.outliers:
+        data = _with_outliers(data, config, reporter, workers)
     if thin := list(thin_classes(data)):
         reporter.say(f"few photos to learn from or to judge by: {'; '.join(thin)}")
     return data
 
 
+def _with_outliers(data: PreparedData, config: DataConfig, reporter: Reporter, workers: int | None) -> PreparedData:
+    """The data with photos of none of the classes to train on."""
+    found, notes = keep_licensed(read_unlabelled(config.outliers, workers=workers), config.licences)
+    for note in (*found.notes, *notes):
+        reporter.say(note)
+    digest = hashlib.sha256("\n".join([data.sha256, *(str(s.sha256) for s in found)]).encode()).hexdigest()
+    photos = {**data.record["photos"], "outliers": len(found)}
+    sources = [*data.record["sources"], *_describe_sources(found)]
+    record = {**data.record, "photos": photos, "sources": sources}
+    return replace(data, outliers=tuple(found.file(s) for s in found), sha256=digest, record=record)
+
+
 def thin_classes(data: PreparedData) -> Iterator[str]:
     """For each split the classes with fewer than ten photos there, and how many they have."""
-    for name, found in data.splits.items():
-        counts = np.bincount(found.labels, minlength=len(data.taxonomy))
+    for name in [name for name in SPLITS if name in data.splits]:
+        counts = np.bincount(data.splits[name].labels, minlength=len(data.taxonomy))
         if few := [f"{c} {n or 'none'}" for c, n in zip(data.taxonomy.ids, counts, strict=True) if n < _THIN]:
             yield f"{name}: {', '.join(few)}"
 
@@ -165,27 +194,80 @@ def _present(dataset: Dataset, taxonomy: Taxonomy, reporter: Reporter) -> Taxono
     return Taxonomy(taxonomy.name, tuple(c for c in taxonomy.classes if c.id in present))
 
 
-def _plan(dataset: Dataset, found: Audit, config: DataConfig, seed: int) -> dict[str, Any]:
+def _plan(dataset: Dataset, found: Audit, config: DataConfig, seed: int, added: Container[str]) -> dict[str, Any]:
     """For each photo used its path, split and group, and what is to be said about the data."""
     unusable = {i: f.message for f in found.of_kind(*_UNUSABLE) for i in f.files}
     left_out = [{"path": s.path, "message": s.error} for s in dataset if s.error is not None]
     left_out += [{"path": found.dataset.samples[i].path, "message": text} for i, text in sorted(unusable.items())]
     kept = [i for i in range(len(found.dataset)) if i not in unusable]
-    divided, how = _divide(found.dataset.take(kept), [found.groups[i] for i in kept], config, seed)
-    rows = [
-        [sample.path, sample.split, found.groups[i]]
-        for i, sample in zip(kept, divided, strict=True)
-        if sample.split in SPLITS
-    ]
-    unused = Counter(sample.split for sample in divided if sample.split not in SPLITS)
+    split_of, how = _choose_splits(found, kept, config, seed, added)
+    unused = Counter(name for name in split_of.values() if not _is_used(name))
+    split_of = {i: name for i, name in split_of.items() if _is_used(name)}
+    copies = _copies_of_judging(found, split_of, added, all_of_them=config.leave_out_copies)
+    samples = found.dataset.samples
     record = {
         "findings": found.counts(),
         "unused": {split or "no split": count for split, count in sorted(unused.items(), key=str)},
-        "leakage": [f.message for f in found.of_kind("leakage")],
+        "leakage": [] if config.leave_out_copies else [f.message for f in found.of_kind("leakage")],
+        "copies_left_out": len(copies),
         "split": how,
         "left_out": left_out,
     }
+    rows = [[samples[i].path, name, found.groups[i]] for i, name in split_of.items() if i not in copies]
     return {"rows": rows, "record": record}
+
+
+def _choose_splits(
+    found: Audit, kept: Sequence[int], config: DataConfig, seed: int, added: Container[str]
+) -> tuple[dict[int, str | None], str]:
+    """The split of each photo that is kept, by its position, and where the splits come from."""
+    samples = found.dataset.samples
+    held = {i: HELD_OUT + samples[i].extra["source"] for i in kept if _is_held_out(samples[i], config.hold_out)}
+    _check_sources(config.hold_out, samples, set(held.values()))
+    own = [i for i in kept if i not in held and samples[i].path not in added]
+    divided, how = _divide(found.dataset.take(own), [found.groups[i] for i in own], config, seed)
+    split_of: dict[int, str | None] = {i: sample.split for i, sample in zip(own, divided, strict=True)}
+    return split_of | held | {i: "train" for i in kept if samples[i].path in added}, how
+
+
+def _check_sources(wanted: Sequence[str], samples: Sequence[Sample], found: Container[str]) -> None:
+    there = sorted({s.extra["source"] for s in samples if s.extra.get("source")})
+    advice = "no photo says its source; a manifest does in the column source"
+    faults = [
+        f"data.hold_out: no photos of the source {name} in train or val; {suggest(name, there) if there else advice}"
+        for name in wanted
+        if HELD_OUT + name not in found
+    ]
+    if faults:
+        raise DatasetError("; ".join(faults))
+
+
+def _is_held_out(sample: Sample, sources: Container[str]) -> bool:
+    return sample.extra.get("source") in sources and sample.split in (None, "train", "val")
+
+
+def _is_used(name: str | None) -> bool:
+    return name is not None and (name in SPLITS or name.startswith(HELD_OUT))
+
+
+def _copies_of_judging(
+    found: Audit, split_of: Mapping[int, str | None], added: Container[str], *, all_of_them: bool
+) -> set[int]:
+    """Photos to leave out since a copy judges what is learnt from them: those that were added, or all.
+
+    Test goes before the held-out sources, these before val, and val before train.
+    """
+    ranks = {"train": 0, "val": 1, "test": 3}
+    rank_of = {i: ranks.get(name or "", 2) for i, name in split_of.items()}
+    strictest: dict[int, int] = {}
+    for i, rank in rank_of.items():
+        strictest[found.groups[i]] = max(rank, strictest.get(found.groups[i], 0))
+    samples = found.dataset.samples
+    return {
+        i
+        for i, rank in rank_of.items()
+        if rank < strictest[found.groups[i]] and (all_of_them or samples[i].path in added)
+    }
 
 
 def _divide(dataset: Dataset, groups: list[int], config: DataConfig, seed: int) -> tuple[Dataset, str]:
@@ -211,6 +293,8 @@ def _speak_of(record: Mapping[str, Any], reporter: Reporter) -> None:
         names = ", ".join(entry["path"] for entry in left_out[:_SHOWN])
         more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
         reporter.say(f"{len(left_out)} photos cannot be read and are left out: {names}{more}")
+    if copies := record["copies_left_out"]:
+        reporter.say(f"{copies} photos are left out, for a copy of each is among those that judge the model")
     if unused := record.get("unused"):
         listed = ", ".join(f"{count:,} in {split}" for split, count in unused.items())
         reporter.say(f"{sum(unused.values()):,} photos are not used, for they are not in {', '.join(SPLITS)}: {listed}")
@@ -231,7 +315,8 @@ def _assemble(dataset: Dataset, taxonomy: Taxonomy, is_open: bool, plan: Mapping
     by_path = {s.path: s for s in dataset}
     splits: dict[str, Split] = {}
     digest = hashlib.sha256()
-    for name in SPLITS:
+    named = {split_name for _, split_name, _ in plan["rows"]}
+    for name in (*SPLITS, *sorted(named - set(SPLITS))):
         rows = [(by_path[path], group) for path, split_name, group in plan["rows"] if split_name == name]
         if not rows and name == "test":
             continue
@@ -243,8 +328,19 @@ def _assemble(dataset: Dataset, taxonomy: Taxonomy, is_open: bool, plan: Mapping
             digest.update(f"{name} {sample.class_id} {sample.sha256}  {sample.path}\n".encode())
     _check_splits(splits, taxonomy, dataset.root)
     photos = {name: len(found) for name, found in splits.items()}
-    record = {**plan["record"], "photos": photos}
+    sources = _describe_sources(by_path[path] for path, name, _ in plan["rows"] if name in ("train", "val"))
+    record = {**plan["record"], "photos": photos, "sources": sources}
     return PreparedData(taxonomy, is_open, dataset.root, splits, digest.hexdigest(), record)
+
+
+def _describe_sources(samples: Iterable[Sample]) -> list[dict[str, Any]]:
+    """What manifests say of where photos come from, the most frequent first."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for sample in samples:
+        attribution = next((sample.extra[key] for key in _ATTRIBUTION if sample.extra.get(key)), "")
+        found[sample.extra.get("source", ""), licence_of(sample), attribution] += 1
+    names = ("source", "licence", "attribution", "photos")
+    return [dict(zip(names, (*source, count), strict=True)) for source, count in found.most_common()]
 
 
 def _check_splits(splits: Mapping[str, Split], taxonomy: Taxonomy, root: Path) -> None:

@@ -13,10 +13,10 @@ from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.work import key_of
 from binsight.probability.folds import spread_folds
 from binsight.training.features import View
-from binsight.training.heads import Heads, fit_heads
-from binsight.training.small_fit import FeatureSet, fit_small_network, one_blas_thread
-from binsight.training.small_network import SmallNetworkSettings
-from binsight.training.tuning import SearchSpace, open_study, search_penalty, search_small_network, trial_records
+from binsight.training.heads.linear import Heads, choose_penalty, fit_heads
+from binsight.training.heads.search import SearchSpace, open_study, search_small_network, trial_records
+from binsight.training.heads.small_fit import FeatureSet, fit_small_network, one_blas_thread
+from binsight.training.heads.small_network import SmallNetworkSettings
 
 __all__ = ["FittedHeads", "fit_inner", "fit_logistic", "search_inner"]
 
@@ -44,17 +44,19 @@ def fit_logistic(run: Run, source: FeatureSource) -> FittedHeads:
     """Logistic regression, its penalty chosen by cross-validation inside `train`, copies kept in one part."""
     config = run.config.heads
     key = key_of("logistic", source.key, asdict(config), run.config.seed)
-    penalties = config.inverse_penalties
     views = [source.of_split("train"), *([source.of_split("train", "mirrored")] if config.mirrored else [])]
-    name = f"penalty-{key}"
-    study = open_study(name, run.study_url)
-    folds = _folds(run, config.folds)
     labels = run.data.splits["train"].labels
-    progress = run.reporter.stage("Choosing the penalty")
-    with one_blas_thread():
-        penalty = search_penalty(
-            study, views, labels, folds, penalties=penalties, workers=run.workers, progress=progress
-        )
+    tried = run.work.recall("penalty", key)
+    if tried is None:
+        progress = run.reporter.stage("Choosing the penalty")
+        folds = _folds(run, config.folds)
+        with one_blas_thread():
+            _, found = choose_penalty(
+                views, labels, folds, penalties=config.inverse_penalties, workers=run.workers, progress=progress
+            )
+        tried = {f"{penalty:g}": accuracy for penalty, accuracy in found.items()}
+        run.work.remember("penalty", key, tried)
+    penalty = max(config.inverse_penalties, key=lambda penalty: tried[f"{penalty:g}"])
     arrays = run.work.recall_arrays(f"heads-{key}", key)
     if arrays is None:
         run.reporter.stage("Fitting the heads")
@@ -67,7 +69,6 @@ def fit_logistic(run: Run, source: FeatureSource) -> FittedHeads:
         run.work.remember_arrays(f"heads-{key}", key, heads.to_arrays())
     else:
         heads = Heads.from_arrays(arrays)
-    tried = {f"{r.params['inverse_penalty']:g}": r.value for r in trial_records(study)}
     record = {"kind": "logistic", "inverse_penalty": penalty, "cross_validation": tried, "mirrored": config.mirrored}
     also = ", photos and their mirror images" if config.mirrored else ""
     return FittedHeads(heads, source, record, f"logistic regression, C = {penalty:g}, classes weighted equally{also}")

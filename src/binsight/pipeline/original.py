@@ -12,17 +12,16 @@ from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.work import key_of
 from binsight.training.features import AugmentedView
-from binsight.training.heads import Heads
-from binsight.training.original import (
+from binsight.training.heads.linear import Heads
+from binsight.training.heads.original import (
     Experiment,
-    OriginalGrid,
     best_experiment,
     combine_augmentations,
     run_experiments,
     run_grid,
 )
-from binsight.training.small_fit import FeatureSet
-from binsight.training.small_network import SmallNetworkSettings
+from binsight.training.heads.small_fit import FeatureSet
+from binsight.training.heads.small_network import SmallNetworkSettings
 
 __all__ = ["train_original"]
 
@@ -76,18 +75,10 @@ def _run_steps(run: Run, chosen: ChosenBackbone, source: FeatureSource) -> tuple
 
 def _search(run: Run, train: FeatureSet, val: FeatureSet) -> tuple[list[Experiment], SmallNetworkSettings]:
     config, heads = run.config.original, run.config.heads
-    grid = OriginalGrid(
-        config.learning_rates,
-        config.inner_sizes,
-        config.dropouts,
-        config.rate_epochs,
-        config.size_epochs,
-        config.dropout_epochs,
-    )
     base = SmallNetworkSettings(
         batch_size=heads.batch_size, biodegradable_weight=heads.biodegradable_weight, seed=run.config.seed
     )
-    total = len(grid.learning_rates) + len(grid.inner_sizes) + len(grid.dropouts)
+    total = len(config.learning_rates) + len(config.inner_sizes) + len(config.dropouts)
     progress, done = run.reporter.stage("Trying rates, sizes and dropouts"), 0
 
     def tell(experiment: Experiment) -> None:
@@ -96,7 +87,7 @@ def _search(run: Run, train: FeatureSet, val: FeatureSet) -> tuple[list[Experime
         progress(done, total)
         _say(run, experiment)
 
-    return run_grid(train, val, classes=run.classes, grid=grid, base=base, workers=run.workers, on_experiment=tell)
+    return run_grid(train, val, classes=run.classes, grid=config, base=base, workers=run.workers, on_experiment=tell)
 
 
 def _try_augmentations(

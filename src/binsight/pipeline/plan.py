@@ -63,7 +63,7 @@ def _steps(config: TrainConfig) -> list[str]:
         steps.append(f"features: {chosen.description}{mirrored}")
         steps.append(_head_step(config))
     if config.heads.kind != "original" and config.fine_tune.enabled:
-        settings = config.fine_tune_settings()
+        settings = config.fine_tune
         shares = ", ".join(f"{share:.0%}" for share in config.fine_tune.average)
         cut = find_cut(chosen, settings.frozen_share) if config.fine_tune.views else None
         what = (
@@ -105,7 +105,7 @@ def _tried(config: TrainConfig) -> tuple[tuple[float, ...], tuple[float, ...], t
 def _summary(config: TrainConfig, taxonomy: Taxonomy) -> str:
     """The network as `summarise` writes it, with random weights: its shape is what is asked for."""
     with quiet():  # TensorFlow tells of itself when it starts
-        from binsight.training.network import build_network, summarise  # noqa: PLC0415 - Keras takes seconds
+        from binsight.training.fine_tune.network import build_network, summarise  # noqa: PLC0415 - Keras takes seconds
 
         network = build_network(
             replace(choose_backbone(config), weights="random").build(),

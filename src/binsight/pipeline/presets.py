@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from binsight.errors import SettingsError
-from binsight.pipeline.config import TrainConfig, all_options
+from binsight.pipeline.config import SECTIONS, AugmentConfig, TrainConfig, all_options
 from binsight.settings import Option, parse_text, read_toml, suggest
 
 __all__ = ["PRESETS", "read_config_file", "resolve_config"]
@@ -18,7 +18,7 @@ Values = Mapping[str, Mapping[str, Any]]
 
 PRESETS: Final[Mapping[str, Values]] = MappingProxyType(
     {
-        # As in recipes/waste8, for the upper part only.
+        # As in recipes/waste8/waste8.toml, but for what takes longer.
         "best": {
             "fine_tune": {
                 "frozen_share": 0.7,
@@ -30,7 +30,7 @@ PRESETS: Final[Mapping[str, Values]] = MappingProxyType(
                 "class_balance": 0.5,
                 "ema_decay": 0.99,
                 "mixed_precision": True,
-                "average": (0.5, 0.75, 1.0),
+                "average": (0.0, 0.5, 0.75, 1.0),
             },
         },
         "fast": {"fine_tune": {"enabled": False}},
@@ -78,8 +78,9 @@ def resolve_config(*, file: Values | None = None, flags: Mapping[str, str] | Non
     for (section, name), value in chosen.items():
         sections.setdefault(section, {})[name] = value
     top = sections.pop("", {})
-    classes = {name: type(part) for name, part in _default_sections().items()}
-    return TrainConfig(**top, **{name: classes[name](**values) for name, values in sections.items()})
+    made: dict[str, Any] = {name: AugmentConfig.of if name == "augment" else SECTIONS[name] for name in sections}
+    top |= {name: made[name](**values) for name, values in sections.items()}
+    return TrainConfig(**top)
 
 
 Key = tuple[str, str]
@@ -122,8 +123,3 @@ def _check_flags(options: tuple[Option, ...], flags: Mapping[str, str]) -> tuple
         if fault := option.check(value):
             faults.append(f"--{flag}: {fault.partition(': ')[2]}")
     return chosen, faults
-
-
-def _default_sections() -> dict[str, Any]:
-    default = TrainConfig()
-    return {option.section: getattr(default, option.section) for option in all_options() if option.section}

@@ -18,7 +18,7 @@ from binsight.pipeline.data import PreparedData
 from binsight.pipeline.reporting import Reporter, ticker
 from binsight.pipeline.work import Work, key_of
 from binsight.training.features import AugmentedView, FeatureExtractor, View
-from binsight.training.small_fit import FeatureSet
+from binsight.training.heads.small_fit import FeatureSet
 
 if TYPE_CHECKING:
     from onnx import ModelProto

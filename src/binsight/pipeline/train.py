@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from binsight.bundle import Manifest, load_bundle
 from binsight.dataset import Dataset
+from binsight.dataset.duplicates import duplicate_groups
 from binsight.errors import OutputError
 from binsight.files import write_whole
-from binsight.pipeline.assemble import TrainedModel, assemble_bundle, unknown_photos
+from binsight.pipeline.assemble import TrainedModel, assemble_bundle
+from binsight.pipeline.auxiliary import photos_below, read_labelled
 from binsight.pipeline.backbone import ChosenBackbone, choose_backbone
 from binsight.pipeline.config import TrainConfig
-from binsight.pipeline.data import PreparedData, prepare_data
+from binsight.pipeline.data import PreparedData, Split, prepare_data
 from binsight.pipeline.frozen import fit_inner, fit_logistic
 from binsight.pipeline.reporting import Reporter, SilentReporter
-from binsight.pipeline.run import Run
+from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.work import Work
 from binsight.predictor import available_cores
-from binsight.training.tuning import study_faults
+from binsight.text_files import read_text
+from binsight.training.heads.search import study_faults
 
 if TYPE_CHECKING:
     from binsight.evaluation.results import Evaluation
 
 __all__ = ["Places", "TrainResult", "places_beside", "train"]
+
+_TWIN_COSINE: Final = 0.9  # of features; photos elsewhere that are as near as this to a training photo do not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,7 @@ def train(
     began = time.monotonic()
     reporter = reporter or SilentReporter()
     chosen = choose_backbone(config)
-    unknown_photos(config.evaluate.unknown)  # a folder that is not there shows now, not at the end
+    _check_places(config)
     # A run that is resumed may have been interrupted after its bundle was written.
     overwrite_bundle = overwrite or resume
     _check_target(places.bundle, overwrite=overwrite_bundle)
@@ -123,8 +131,12 @@ def train(
         content_cache=content_cache,
         workers=workers,
     )
+    if not config.evaluate.test:
+        data = replace(data, splits={name: split for name, split in data.splits.items() if name != "test"})
     taxonomy = _write_taxonomy(data, places.taxonomy, reporter)
     run = Run(config, data, work, reporter, workers)
+    if config.evaluate.elsewhere:
+        run = replace(run, data=_with_elsewhere(run, run.frozen_source(chosen)))
     bundle = assemble_bundle(run, _train_model(run, chosen), places.bundle, overwrite=overwrite_bundle)
     report = _report(run, bundle, places.report) if config.evaluate.report else None
     manifest = load_bundle(bundle).manifest
@@ -145,6 +157,35 @@ def _train_model(run: Run, chosen: ChosenBackbone) -> TrainedModel:
     from binsight.pipeline.tuned import fine_tune_backbone  # noqa: PLC0415 - needs Keras
 
     return fine_tune_backbone(run, chosen, fitted)
+
+
+def _with_elsewhere(run: Run, source: FeatureSource) -> PreparedData:
+    """The data with other people's photos to measure on, but for near twins of photos that are trained on."""
+    found = read_labelled(run.config.evaluate.elsewhere, run.data.taxonomy, workers=run.workers)
+    for note in found.notes:
+        run.reporter.say(note)
+    paths = tuple(found.file(s) for s in found)
+    own, others = (_unit(f) for f in (source.of_split("train"), source.of_photos(paths, what="elsewhere")))
+    kept = found.take(np.flatnonzero((others @ own.T).max(axis=1) <= _TWIN_COSINE).tolist())
+    run.reporter.say(f"elsewhere: {len(kept)} of {len(found)} photos are not among those that are trained on")
+    if not len(kept):
+        return run.data
+    labels, groups = np.asarray(kept.labels, np.intp), np.asarray(duplicate_groups(kept), np.intp)
+    split = Split(tuple(kept.file(s) for s in kept), labels, groups, tuple(s.sha256 or "" for s in kept))
+    return replace(run.data, splits={**run.data.splits, "elsewhere": split})
+
+
+def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    result: NDArray[np.float32] = features / np.linalg.norm(features, axis=1, keepdims=True)
+    return result
+
+
+def _check_places(config: TrainConfig) -> None:
+    """A file or folder that is not there shows now, not at the end."""
+    if config.evaluate.unknown is not None:
+        photos_below(config.evaluate.unknown, "unknown photos")
+    if config.bundle.about is not None:
+        read_text(Path(config.bundle.about).expanduser())
 
 
 def _check_target(out: Path, *, overwrite: bool) -> None:
@@ -184,11 +225,11 @@ def _evaluate(run: Run, bundle: Path) -> Evaluation:
     from binsight.evaluation.labelled import LabelledSet  # noqa: PLC0415
 
     name = "test" if "test" in run.data.splits else "val"
-    split = run.data.splits[name]
+    split, unknown = run.data.splits[name], run.config.evaluate.unknown
     return evaluate_bundle(
         bundle,
         LabelledSet(split.paths, split.labels, run.data.root, copies=split.groups),
-        unknown=unknown_photos(run.config.evaluate.unknown),
+        unknown=photos_below(unknown, "unknown photos") if unknown else [],
         robustness=run.config.evaluate.robustness,
         split=name,
         settings=EvaluationSettings(target_precision=run.config.review.precision, seed=run.config.seed),

@@ -20,7 +20,7 @@ from binsight.pipeline.reporting import Reporter, SilentReporter
 from binsight.pipeline.run import Run
 from binsight.pipeline.work import Work
 from binsight.predictor import available_cores
-from binsight.training.tuning import (
+from binsight.training.heads.search import (
     TrialRecord,
     best_trial,
     measure_importance,

@@ -12,7 +12,7 @@ References:
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,17 +26,19 @@ from binsight.pipeline.assemble import TrainedModel
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.run import FeatureSource, Run
-from binsight.pipeline.tail import Cut, compute_views, find_cut
+from binsight.pipeline.trainable import Network, Photos, heads_of
 from binsight.pipeline.work import key_of
-from binsight.training.heads import Heads, LinearModel
+from binsight.training.heads.linear import Heads
 
 if TYPE_CHECKING:
-    import keras
-
-    from binsight.training.fine_tune import FineTuneResult
-    from binsight.training.history import EpochRecord
+    from binsight.training.fine_tune.history import EpochRecord
+    from binsight.training.fine_tune.loop import FineTuneResult
 
 __all__ = ["fine_tune_backbone"]
+
+
+Ends = Mapping[str, NDArray[Any]]
+"""The weights of a network before and after its training, as `start.0`, …, `tuned.0`, …"""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class _Candidate:
 
 
 def fine_tune_backbone(run: Run, chosen: ChosenBackbone, frozen: FittedHeads) -> TrainedModel:
-    """Train the backbone, and keep the average that is best on `val`; the frozen one, if none is better.
+    """Train the backbone, and keep the average that is best on `val`, of those that are asked for.
 
     Args:
         run: the training.
@@ -58,177 +60,156 @@ def fine_tune_backbone(run: Run, chosen: ChosenBackbone, frozen: FittedHeads) ->
         frozen: heads on its features as they were.
     """
     config = run.config
-    choices = asdict(config.fine_tune)
-    for name in ("average", "log_to"):  # they change what comes after, or nothing
+    choices = asdict(config.fine_tune) | {"augment": asdict(config.augment)}
+    for name in ("average", "log_to", "seeds"):  # they change what comes after, or nothing
         choices.pop(name)
     heads = {name: array.tolist() for name, array in frozen.heads.to_arrays().items()}
-    key = key_of("tuned", frozen.source.key, heads, choices, asdict(config.augmentation()), config.seed)
-    shares = tuple(dict.fromkeys(share for share in config.fine_tune.average if share > 0))
-    about = _train_and_average(run, chosen, frozen, shares, key)
-    candidates = [_Candidate(0.0, frozen, _accuracy(run, frozen))]
-    for share in shares:
-        graph, weights = _paths(run, key, share)
-        fitted = _averaged_heads(run, FeatureSource(run, graph, chosen), frozen, _heads_name(key, share), key)
-        candidates.append(_Candidate(share, fitted, _accuracy(run, fitted), weights))
+    key = key_of("tuned", frozen.source.key, heads, choices, config.seed)
+    shares = tuple(dict.fromkeys(config.fine_tune.average))
+    seeds = tuple(dict.fromkeys(config.fine_tune.seeds)) or (config.seed,)
+    about = _train_and_average(run, chosen, frozen, seeds, tuple(filter(None, shares)), key)
+
+    def fitted(share: float, stem: str) -> FittedHeads:
+        if not share:
+            return frozen
+        source = FeatureSource(run, _paths(run, stem, share)[0], chosen)
+        return _averaged_heads(run, source, frozen, _heads_name(stem, share), key)
+
+    candidates = []
+    for share in sorted(shares):
+        found = fitted(share, _mean_of(key, seeds))
+        weights = _paths(run, _mean_of(key, seeds), share)[1] if share else None
+        candidates.append(_Candidate(share, found, _accuracy(run, found), weights))
     best = max(candidates, key=lambda candidate: candidate.accuracy)  # of equal ones the nearer to the start
-    return _describe(run, best, candidates, about)
+    singly = seeds if best.share and len(seeds) > 1 else ()
+    each = {str(seed): fitted(best.share, _mean_of(key, (seed,))) for seed in singly}
+    return _describe(run, best, candidates, about, each)
 
 
 def _train_and_average(
-    run: Run, chosen: ChosenBackbone, frozen: FittedHeads, shares: tuple[float, ...], key: str
+    run: Run,
+    chosen: ChosenBackbone,
+    frozen: FittedHeads,
+    seeds: tuple[int, ...],
+    shares: tuple[float, ...],
+    key: str,
 ) -> dict[str, Any]:
     """What is to be said of the training; it, and the averages, are only made where they are not there yet."""
-    stage = f"tuned-{key}"
-    about: dict[str, Any] | None = run.work.recall(stage, key)
-    ends = run.work.recall_arrays(stage, key)
-    missing = [share for share in shares if not _is_averaged(run, key, share)]
-    if about is None or ends is None or missing:
+    about: dict[int, dict[str, Any]] = {}
+    ends: dict[int, Ends] = {}
+    for seed in seeds:
+        told, arrays = run.work.recall(_stage(key, seed), key), run.work.recall_arrays(_stage(key, seed), key)
+        if told is not None and arrays is not None:
+            about[seed], ends[seed] = told, arrays
+    untrained = [seed for seed in seeds if seed not in about]
+    wanted = [(seeds, share) for share in shares]
+    wanted += [((seed,), share) for seed in seeds for share in shares if len(seeds) > 1]
+    missing = [
+        (some, share) for some, share in wanted if untrained or not _is_averaged(run, key, _mean_of(key, some), share)
+    ]
+    if missing or untrained:
         run.reporter.stage("Building the network")
-        from binsight.training.devices import spread_over_devices  # noqa: PLC0415 - Keras takes seconds
+        from binsight.training.fine_tune.devices import spread_over_devices  # noqa: PLC0415 - Keras takes seconds
 
         spread_over_devices()
-        network = _Network(run, chosen, frozen.heads)
-        if about is None or ends is None:
-            about, ends, missing = *_train(run, network, key), list(shares)
-            run.work.remember_arrays(stage, key, ends)
-            run.work.remember(stage, key, about)
-        for share in missing:
-            _average(run, network, ends, share, key)
+        network = Network(run, chosen, frozen.heads)
+        if untrained:
+            photos = Photos.of(run, network)
+            start = network.start(run, photos, frozen)
+        for seed in untrained:
+            network.model.set_weights(start)
+            about[seed], ends[seed] = _train(run, network, photos, seed, key)
+            run.work.remember_arrays(_stage(key, seed), key, ends[seed])
+            run.work.remember(_stage(key, seed), key, about[seed])
+        for some, share in missing:
+            _average(run, network, [ends[seed] for seed in some], share, key, _mean_of(key, some))
     shutil.rmtree(run.work.root / "activations", ignore_errors=True)  # gigabytes that nothing needs any more
-    return about
+    first = about[seeds[0]]
+    if len(seeds) == 1:
+        return dict(first)
+    return {"trained": first["trained"], "epochs": first["epochs"], "seeds": {str(s): about[s] for s in seeds}}
 
 
-def _train(run: Run, network: _Network, key: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def _train(
+    run: Run, network: Network, photos: Photos, seed: int, key: str
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Fine-tune; gives what is to be said of it, and the weights before and after."""
-    folder = run.work.folder(f"fine-tune-{key}")
-    if (cut := network.cut) is None:
-        trained, result = "the whole backbone", _train_on_photos(run, network, folder)
-    else:
-        trained, result = f"the backbone behind {cut.layer}", _train_on_views(run, network, cut, folder)
+    folder = run.work.folder(f"fine-tune-{key}-{seed}")
+    trained = "the whole backbone" if network.cut is None else f"the backbone behind {network.cut.layer}"
+    result = (_train_on_photos if network.cut is None else _train_on_views)(run, network, photos, seed, folder)
     about = {
         "trained": trained,
         "epochs": len(result.history),
         "best_epoch": result.best_epoch,
-        "chosen": result.chosen,
         "accuracy_before_averaging": result.validation.accuracy,
         "history": [asdict(record) for record in result.history],
     }
-    ends = {"start": result.start, "tuned": network.model.get_weights()}
+    ends = {"start": result.start, "tuned": result.weights}
     return about, {f"{end}.{i}": array for end, weights in ends.items() for i, array in enumerate(weights)}
 
 
-def _average(run: Run, network: _Network, ends: dict[str, NDArray[Any]], share: float, key: str) -> None:
-    """Write graph, weights and heads of one average."""
-    from binsight.training.averaging import interpolate  # noqa: PLC0415 - Keras takes seconds
-    from binsight.training.backbones import write_backbone_safetensors  # noqa: PLC0415
+def _average(run: Run, network: Network, members: Sequence[Ends], share: float, key: str, stem: str) -> None:
+    """Write graph, weights and heads of one average, over one seed or several."""
+    from binsight.training.backbones import write_backbone_safetensors  # noqa: PLC0415 - Keras takes seconds
+    from binsight.training.fine_tune.averaging import interpolate, uniform_soup  # noqa: PLC0415
 
     run.reporter.stage(f"Averaging, {share:.0%} trained")
-    start, tuned = ([ends[f"{end}.{i}"] for i in range(len(ends) // 2)] for end in ("start", "tuned"))
-    network.model.set_weights(interpolate(start, tuned, share))
-    graph, weights = _paths(run, key, share)
+    network.model.set_weights(
+        uniform_soup([interpolate(_end(ends, "start"), _end(ends, "tuned"), share) for ends in members])
+    )
+    graph, weights = _paths(run, stem, share)
     write_whole(weights, write_backbone_safetensors(network.chosen.backbone.name, network.backbone))
     write_whole(graph, network.chosen.to_onnx(network.backbone).SerializeToString())
-    run.work.remember_arrays(_heads_name(key, share), key, _heads_of(network.model).to_arrays())
+    run.work.remember_arrays(_heads_name(stem, share), key, heads_of(network.model).to_arrays())
 
 
-def _is_averaged(run: Run, key: str, share: float) -> bool:
-    files = _paths(run, key, share)
-    return all(path.is_file() for path in files) and run.work.recall_arrays(_heads_name(key, share), key) is not None
+def _end(ends: Ends, which: str) -> list[NDArray[Any]]:
+    return [ends[f"{which}.{i}"] for i in range(len(ends) // 2)]
 
 
-class _Network:
-    """A backbone, and what of it is trained, with the fitted heads on it.
-
-    Args:
-        run: the training.
-        chosen: the backbone.
-        heads: fitted on its features.
-    """
-
-    def __init__(self, run: Run, chosen: ChosenBackbone, heads: Heads) -> None:
-        from binsight.training.fine_tune_tail import split_backbone  # noqa: PLC0415 - Keras takes seconds
-
-        self.chosen = chosen
-        self.backbone = chosen.build()
-        tuned = run.config.fine_tune
-        self.cut = find_cut(chosen, run.config.full_fine_tune_settings().frozen_share) if tuned.views else None
-        trained = self.backbone if self.cut is None else split_backbone(self.backbone, self.cut.layer)
-        self.model = _put_heads_on(trained, heads, classes=run.classes, dropout=tuned.dropout)
+def _is_averaged(run: Run, key: str, stem: str, share: float) -> bool:
+    there = all(path.is_file() for path in _paths(run, stem, share))
+    return there and run.work.recall_arrays(_heads_name(stem, share), key) is not None
 
 
-def _train_on_photos(run: Run, network: _Network, folder: Path) -> FineTuneResult:
+def _train_on_photos(run: Run, network: Network, photos: Photos, seed: int, folder: Path) -> FineTuneResult:
     """Every photo altered anew each time it is seen."""
-    from binsight.training.fine_tune import fine_tune  # noqa: PLC0415 - Keras takes seconds
+    from binsight.training.fine_tune.loop import fine_tune  # noqa: PLC0415 - Keras takes seconds
 
     return fine_tune(
         network.model,
-        run.data.labelled("train"),
+        photos.train,
         run.data.labelled("val"),
-        run.config.full_fine_tune_settings(),
+        run.config.fine_tune_settings(),
         spec=network.chosen.spec,
         work=folder,
-        seed=run.config.seed,
+        seed=seed,
         resume=True,
         on_epoch_end=_on_epoch_end(run, folder),
-        progress=run.reporter.stage("Fine-tuning"),
+        progress=run.reporter.stage(f"Fine-tuning, seed {seed}"),
         workers=run.workers,
     )
 
 
-def _train_on_views(run: Run, network: _Network, cut: Cut, folder: Path) -> FineTuneResult:
+def _train_on_views(run: Run, network: Network, photos: Photos, seed: int, folder: Path) -> FineTuneResult:
     """A fixed number of altered views, run through the frozen layers once."""
-    from binsight.training.fine_tune_tail import fine_tune_tail  # noqa: PLC0415 - Keras takes seconds
+    from binsight.training.fine_tune.tail import fine_tune_tail  # noqa: PLC0415 - Keras takes seconds
 
-    views, seen = compute_views(run, network.chosen, cut)
     return fine_tune_tail(
         network.model,
-        run.data.labelled("train"),
-        views,
+        photos.train,
+        photos.views,
         run.data.labelled("val"),
-        seen,
-        replace(run.config.full_fine_tune_settings(), frozen_share=0.0),  # what is frozen was cut off
+        photos.val,
+        replace(run.config.fine_tune_settings(), frozen_share=0.0),  # what is frozen was cut off
         spec=network.chosen.spec,
         plain_share=run.config.fine_tune.plain_share,
         work=folder,
-        seed=run.config.seed,
+        seed=seed,
         resume=True,
         on_epoch_end=_on_epoch_end(run, folder),
-        progress=run.reporter.stage("Fine-tuning"),
+        progress=run.reporter.stage(f"Fine-tuning, seed {seed}"),
     )
-
-
-def _put_heads_on(backbone: keras.Model, heads: Heads, *, classes: int, dropout: float) -> keras.Model:
-    """A backbone, or the last part of one, with the fitted heads on it."""
-    from binsight.training.network import build_network  # noqa: PLC0415 - Keras takes seconds
-
-    network = build_network(
-        backbone,
-        classes=classes,
-        biodegradable=heads.biodegradable is not None,
-        inner_size=None if heads.inner is None else heads.inner.weight.shape[1],
-        dropout=dropout,
-    )
-    parts = {"logits": heads.categories, "biodegradable_logit": heads.biodegradable, "inner": heads.inner}
-    for name, part in parts.items():
-        if part is not None:
-            network.get_layer(name).set_weights(_as_layer(part))
-    return network
-
-
-def _as_layer(part: LinearModel) -> list[Any]:
-    return [part.weight.astype(np.float32), part.bias.astype(np.float32)]
-
-
-def _heads_of(network: keras.Model) -> Heads:
-    """The heads of a network as it is now."""
-    layers = {"logits": "categories", "biodegradable_logit": "biodegradable", "inner": "inner"}
-    there = {layer.name: layer for layer in network.layers}
-    parts = {
-        name: LinearModel(*(array.astype(np.float64) for array in there[layer].get_weights()))
-        for layer, name in layers.items()
-        if layer in there
-    }
-    return Heads(**parts)
 
 
 def _averaged_heads(run: Run, source: FeatureSource, frozen: FittedHeads, name: str, key: str) -> FittedHeads:
@@ -256,7 +237,7 @@ def _on_epoch_end(run: Run, folder: Path) -> Callable[[EpochRecord], None]:
 
 
 def _logs(run: Run, folder: Path) -> Iterator[Callable[[EpochRecord], None]]:
-    from binsight.training.history import log_to_mlflow, log_to_tensorboard  # noqa: PLC0415
+    from binsight.training.fine_tune.history import log_to_mlflow, log_to_tensorboard  # noqa: PLC0415
 
     wanted = run.config.fine_tune.log_to
     if "tensorboard" in wanted:
@@ -265,15 +246,25 @@ def _logs(run: Run, folder: Path) -> Iterator[Callable[[EpochRecord], None]]:
         yield log_to_mlflow(run.config.to_dict())
 
 
-def _heads_name(key: str, share: float) -> str:
+def _stage(key: str, seed: int) -> str:
+    """What the training with a seed is kept as."""
+    return f"tuned-{key}-seed-{seed}"
+
+
+def _mean_of(key: str, seeds: tuple[int, ...]) -> str:
+    """What the name of an average over seeds begins with."""
+    return f"tuned-{key}-of-{key_of(seeds)}"
+
+
+def _heads_name(stem: str, share: float) -> str:
     """What the heads of an average are kept as."""
-    return f"tuned-{key}-{share:g}"
+    return f"{stem}-{share:g}"
 
 
-def _paths(run: Run, key: str, share: float) -> tuple[Path, Path]:
+def _paths(run: Run, stem: str, share: float) -> tuple[Path, Path]:
     """Where the graph and the weights of an average lie."""
-    stem = run.work.folder("graphs") / f"tuned-{key}-{share:g}"
-    return stem.with_name(f"{stem.name}.onnx"), stem.with_name(f"{stem.name}.safetensors")
+    path = run.work.folder("graphs") / f"{stem}-{share:g}"
+    return path.with_name(f"{path.name}.onnx"), path.with_name(f"{path.name}.safetensors")
 
 
 def _accuracy(run: Run, fitted: FittedHeads) -> float:
@@ -281,18 +272,30 @@ def _accuracy(run: Run, fitted: FittedHeads) -> float:
     return float(np.mean(predicted == run.data.splits["val"].labels))
 
 
-def _describe(run: Run, best: _Candidate, candidates: list[_Candidate], kept: dict[str, Any]) -> TrainedModel:
+def _describe(
+    run: Run,
+    best: _Candidate,
+    candidates: list[_Candidate],
+    kept: Mapping[str, Any],
+    each: Mapping[str, FittedHeads],
+) -> TrainedModel:
     accuracies = {f"{candidate.share:g}": candidate.accuracy for candidate in candidates}
     for candidate in candidates:
         run.reporter.say(f"{candidate.share:.0%} of the trained weights: val accuracy {candidate.accuracy:.2%}")
     if best.share:
         rest = f"averaged, {best.share:.0%} trained and {1 - best.share:.0%} as before" if best.share < 1 else "kept"
+        over = f"; this with {len(each)} seeds, and the weights of all averaged again" if each else ""
+        views = run.config.fine_tune.head_views
+        on = f", fitted on {views} altered views of each photo too," if views else ""
         summary = (
-            f"Then {kept['trained']} and the heads were trained for {kept['epochs']} epochs, and the weights {rest}."
+            f"Then {kept['trained']} and the heads{on} were trained for {kept['epochs']} epochs, and the weights "
+            f"{rest}{over}."
         )
     else:
         summary = "Training the backbone too did not make it more accurate on `val`, so it was left as it was."
     record = {"fine_tuning": {"summary": summary, "share": best.share, "val_accuracy_by_share": accuracies, **kept}}
     weights = best.weights.read_bytes() if best.weights else None
-    what = "How far the backbone was trained, and its share in the average,"
-    return TrainedModel(best.fitted, weights, record, what)
+    what = ["How far the backbone was trained"] if run.config.fine_tune.keep == "best" else []
+    what += ["the share of what was trained in the average"] if len(candidates) > 1 else []
+    chosen = ", and ".join(what)
+    return TrainedModel(best.fitted, weights, record, chosen[:1].upper() + chosen[1:], each)

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from binsight.training.tuning import TrialRecord
+from binsight.training.heads.search import TrialRecord
 
 __all__ = ["draw_choice", "draw_curve", "draw_importance"]
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,18 +67,20 @@ class Predictor:
         bundle: the model.
         threads: how many threads share the work of one call. All cores give one photo the shortest wait; for the
             most photos per second use 1 and call from as many threads as there are cores (`run_in_order` does).
+        session: runs another of the bundle's networks, or the same by other means; by default ONNX Runtime runs
+            `model.onnx`. It has the methods `get_outputs` and `run` of an `onnxruntime.InferenceSession`.
 
     Raises:
         BundleError: the bundle's network is missing, altered, or does not fit its manifest.
         ValueError: `threads` is below 1.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int | None = None, session: Any = None) -> None:
         if threads is not None and threads < 1:
             raise ValueError(f"expected at least 1 thread, got {threads}")
         self.bundle = bundle
         self.threads = available_cores() if threads is None else threads
-        self._session = open_session(bundle, threads=self.threads)
+        self._session = open_session(bundle, threads=self.threads) if session is None else session
         self._outputs = frozenset(output.name for output in self._session.get_outputs())
         self._decisive = tuple(name for name in _DECISIVE if name in self._outputs)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["UnfamiliarityScale", "energy", "fit_scale"]
+__all__ = ["UnfamiliarityScale", "energy", "fit_scale", "unfamiliarity"]
 
 # The share of the known photos that lies inside. The residual is for what nothing else sees, and close-ups of rough
 # surfaces have a large one too: its rim lies further out.
@@ -55,6 +55,14 @@ def energy(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     peak = logits.max(axis=1, keepdims=True)
     result: NDArray[np.float64] = -(peak[:, 0] + np.log(np.exp(logits - peak).sum(axis=1)))
     return result
+
+
+def unfamiliarity(
+    logits: NDArray[np.float64], residual: NDArray[np.float64] | None, scale: UnfamiliarityScale | None
+) -> NDArray[np.float64]:
+    """What the exported network gives for `(n, C)` logits, `(n,)`: the energy, where there is no residual or scale."""
+    strange = energy(logits)
+    return strange if scale is None or residual is None else scale.of(strange, residual)
 
 
 def fit_scale(energy: NDArray[np.float64], residual: NDArray[np.float64]) -> UnfamiliarityScale | None:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
-import uuid
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
@@ -23,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.bundle.runtime import open_graph
-from binsight.errors import ImageError
+from binsight.errors import ImageError, OutputError
+from binsight.files import replacing
 from binsight.imaging import PreprocessSpec, decode_image, prepare_photo, read_photo
 from binsight.notes import Note
 from binsight.predictor import run_in_order
-from binsight.training.augment import augment_photo
-from binsight.training.augment_settings import AugmentSettings
+from binsight.training.augment.photo import augment_photo
+from binsight.training.augment.settings import AugmentSettings
 
 __all__ = ["AugmentedView", "FeatureExtractor", "View"]
 
@@ -157,9 +156,8 @@ class _Cache:
         self._is_saved = True
         try:
             _save(self._path, self.known)
-        except OSError as error:  # such as a full disk
-            reason = error.strerror or error
-            warnings.warn(Note(f"going on without the cache {self._path}: {reason}"), stacklevel=2)
+        except OutputError as error:  # such as a full disk
+            warnings.warn(Note(f"going on without the cache: {error}"), stacklevel=2)
             self._path = None
             return
         self._due = time.monotonic() + max(_SAVED_AFTER_S, (time.monotonic() - begin) / _SAVING_SHARE)
@@ -175,13 +173,5 @@ def _load(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def _save(path: Path, known: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("xb") as file:
-            np.savez(file, digests=np.array(list(known)), features=np.stack(list(known.values())))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(path) as file:
+        np.savez(file, digests=np.array(list(known)), features=np.stack(list(known.values())))

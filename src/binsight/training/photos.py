@@ -26,7 +26,7 @@ class LabelledPhotos:
 
     Attributes:
         paths: n files.
-        labels: `(n,)`, positions in the taxonomy, 0 to C - 1.
+        labels: `(n,)`, positions in the taxonomy, 0 to C - 1; -1 for a photo of none of the classes.
         biodegradable: `(n,)`, or None where the taxonomy leaves it open.
 
     Raises:
@@ -43,8 +43,8 @@ class LabelledPhotos:
             faults.append("there are none")
         if self.labels.shape != (count,) or not np.issubdtype(self.labels.dtype, np.integer):
             faults.append(f"labels must be {count} whole numbers, got {self.labels.shape} {self.labels.dtype}")
-        elif count and self.labels.min() < 0:
-            faults.append(f"labels must be 0 or more, got {self.labels.min()}")
+        elif count and self.labels.min() < -1:
+            faults.append(f"labels must be 0 or more, or -1 for none of the classes, got {self.labels.min()}")
         if self.biodegradable is not None and self.biodegradable.shape != (count,):
             faults.append(f"biodegradable must have {count} values, got {self.biodegradable.shape}")
         if faults:

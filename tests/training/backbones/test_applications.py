@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from safetensors.numpy import load_file
-from tests.training.test_efficientnet_lite import pattern, run
+from tests.training.backbones.test_efficientnet_lite import pattern, run
 
 from binsight.errors import WeightsError
 from binsight.imaging import normalise

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from keras import layers
 from onnx import TensorProto, numpy_helper
-from tests.training.test_efficientnet_lite import run
+from tests.training.backbones.test_efficientnet_lite import run
 
 from binsight.errors import WeightsError
 from binsight.training.backbones.conversion import convert_to_onnx

@@ -8,18 +8,25 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from tests.training.test_efficientnet_lite import REFERENCES, is_installed, pattern, random_images, random_weights, run
+from tests.training.backbones.test_efficientnet_lite import (
+    REFERENCES,
+    is_installed,
+    pattern,
+    random_images,
+    random_weights,
+    run,
+)
 
 from binsight.errors import WeightsError
 from binsight.training.backbones import find_backbone
-from binsight.training.backbones.lite import build_model, layer_name, load_state_dict, state_dict
-from binsight.training.efficientnet_lite import (
+from binsight.training.backbones.efficientnet_lite import (
     EFFICIENTNET_LITE,
     EfficientNetLite,
     build_backbone,
     expected_shapes,
     layer_blocks,
 )
+from binsight.training.backbones.lite import build_model, layer_name, load_state_dict, state_dict
 
 TINY = EfficientNetLite("tiny", width=0.25, depth=0.5, size=37)
 

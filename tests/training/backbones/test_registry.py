@@ -21,7 +21,7 @@ from binsight.training.backbones import (
     find_backbone,
     write_backbone_safetensors,
 )
-from binsight.training.efficientnet_lite import EFFICIENTNET_LITE
+from binsight.training.backbones.efficientnet_lite import EFFICIENTNET_LITE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

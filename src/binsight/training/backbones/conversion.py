@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from binsight.errors import WeightsError
-from binsight.training.efficientnet_lite import same_padding
-from binsight.training.graph_writer import GraphWriter
+from binsight.training.backbones.efficientnet_lite import same_padding
+from binsight.training.backbones.graph_writer import GraphWriter
 
 __all__ = ["convert_to_onnx"]
 

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from binsight.training.backbones.safetensors_file import find_safetensors, load_safetensors
-from binsight.training.efficientnet_lite import (
+from binsight.training.backbones.efficientnet_lite import (
     EFFICIENTNET_LITE,
     EPSILON,
     Convolution,
@@ -23,6 +22,7 @@ from binsight.training.efficientnet_lite import (
     layer_blocks,
     load_pretrained,
 )
+from binsight.training.backbones.safetensors_file import find_safetensors, load_safetensors
 
 __all__ = ["build", "build_model", "load", "load_state_dict", "state_dict", "to_onnx"]
 

@@ -1,0 +1,209 @@
+"""A connection to an MQTT 5 broker that comes back by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+
+from binsight.line.ports import Clock
+
+__all__ = ["MqttLink", "broker_address", "new_client"]
+
+_log = logging.getLogger(__name__)
+
+_STUCK_S = 1.0  # a broker that confirms nothing for so long does not keep up
+_KEEPALIVE_S = 5
+_CONNECT_TIMEOUT_S = 3.0
+_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to connect, the last for ever
+_OUTBOX = 256  # messages handed over that the broker has not confirmed
+
+
+class MqttLink:
+    """Keeps a connection, from a thread of its own.
+
+    For every connection there is a new client: one that lived through a broken connection would send again what waited
+    in it, and an old command must never leave. Its name stays the same, so that the broker knows it again.
+
+    Args:
+        url: `mqtt://HOST[:PORT]`, or `mqtts://` for TLS.
+        name: of the client.
+        clock: the line's.
+        will: topic and message that the broker publishes, retained, when the connection breaks; and that is published
+            by `close`.
+        topics: to subscribe to.
+        on_message: takes what comes on them.
+        on_link: told when the link is up, with all topics subscribed, and when it is down.
+        username, password: for the broker.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        clock: Clock,
+        will: tuple[str, bytes],
+        topics: Sequence[str] = (),
+        on_message: Callable[[MQTTMessage], None] = lambda _: None,
+        on_link: Callable[[bool], None] = lambda _: None,
+        username: str | None = None,
+        password: str | None = None,
+    ) -> None:
+        self._url, self._name, self._clock, self._will = url, name, clock, will
+        self._topics, self._on_message, self._on_link = topics, on_message, on_link
+        self._username, self._password = username, password
+        self._retained: dict[str, bytes] = {}
+        self._client: Client | None = None  # while it is connected
+        self._unconfirmed: deque[tuple[MQTTMessageInfo, float]] = deque()
+        self._down = threading.Event()
+        self._closing = threading.Event()
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._keep_connected, name="mqtt", daemon=True)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is connected."""
+        return self._client is not None
+
+    def start(self) -> None:
+        """Connect, and keep connecting."""
+        self._thread.start()
+
+    def publish(
+        self, topic: str, message: bytes, *, retain: bool = False, properties: Properties | None = None
+    ) -> MQTTMessageInfo | None:
+        """Hand a message over to the broker; what is retained is said again after every connect.
+
+        Returns:
+            Tells when the broker has confirmed it; None when there is no link or the broker does not keep up, which is
+            counted in `dropped`.
+        """
+        if retain:
+            self._retained[topic] = message
+        client, now = self._client, self._clock.now()
+        while self._unconfirmed and self._unconfirmed[0][0].is_published():
+            self._unconfirmed.popleft()
+        stuck = self._unconfirmed and now - self._unconfirmed[0][1] > _STUCK_S
+        if client is None or stuck or len(self._unconfirmed) >= _OUTBOX:
+            self.dropped += 1
+            return None
+        # No lock of ours is held here: the library calls us back with its own locks held.
+        sent = client.publish(topic, message, qos=1, retain=retain, properties=properties)
+        if sent.rc:
+            self.dropped += 1
+            return None
+        self._unconfirmed.append((sent, now))
+        return sent
+
+    def close(self, *, wait_s: float = 1.0) -> None:
+        """Publish the will, and stop."""
+        self.publish(*self._will, retain=True)
+        for sent, _ in list(self._unconfirmed):
+            with contextlib.suppress(RuntimeError, ValueError):
+                sent.wait_for_publish(wait_s)
+        self._closing.set()
+        self._down.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=wait_s + _CONNECT_TIMEOUT_S)
+
+    def _keep_connected(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            self._down.clear()
+            if self._closing.is_set():
+                return  # it was set between the two lines above
+            client = self._new_client()
+            try:
+                client.connect(*broker_address(self._url), keepalive=_KEEPALIVE_S)
+                client.loop_start()
+                failures = failures + 1 if not self._serve() else 0
+            except (OSError, ValueError) as error:
+                failures += 1
+                if failures == 1:
+                    _log.warning("mqtt: no connection to %s (%s); trying again", self._url, error)
+            finally:
+                self._hang_up(client)
+            self._closing.wait(_PAUSES_S[min(failures, len(_PAUSES_S)) - 1] if failures else 0.05)
+
+    def _serve(self) -> bool:
+        """Wait until the connection is down; whether it ever was up."""
+        if not self._down.wait(_CONNECT_TIMEOUT_S) and self._client is None:
+            return False
+        was_up = self._client is not None
+        self._down.wait()
+        return was_up
+
+    def _hang_up(self, client: Client) -> None:
+        was_up, self._client = self._client is not None, None
+        client.disconnect()
+        client.loop_stop()
+        self._unconfirmed.clear()
+        if was_up:
+            self._on_link(False)
+
+    def _new_client(self) -> Client:
+        client = new_client(self._url, self._name, self._username, self._password, reconnects=False)
+        client.will_set(*self._will, qos=1, retain=True)
+        client.on_connect = self._connected
+        client.on_disconnect = lambda *_: self._down.set()
+        client.on_subscribe = self._subscribed
+        client.on_message = lambda _client, _data, message: self._on_message(message)
+        return client
+
+    def _connected(self, client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            _log.warning("mqtt: %s refuses the connection: %s", self._url, reason)
+            self._down.set()
+        elif self._topics:
+            client.subscribe([(topic, 1) for topic in self._topics])
+        else:
+            self._subscribed(client)
+
+    def _subscribed(self, client: Client, *_: Any) -> None:
+        """The link is up from here on: an answer to a command cannot be missed any more."""
+        self._client = client
+        for topic, message in list(self._retained.items()):
+            self.publish(topic, message, retain=True)
+        self._on_link(True)
+
+
+def broker_address(url: str) -> tuple[str, int]:
+    """Host and port of a broker."""
+    address = urlsplit(url)
+    return address.hostname or "127.0.0.1", address.port or (8883 if address.scheme == "mqtts" else 1883)
+
+
+def new_client(url: str, name: str, username: str | None, password: str | None, *, reconnects: bool) -> Client:
+    """A client for a broker that is not connected yet.
+
+    Args:
+        url: of the broker.
+        name: by which the broker knows it again; empty: it is given one.
+        username: None: it comes without a name.
+        password: where there is a name.
+        reconnects: by itself, and as the same object.
+    """
+    client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTv5, reconnect_on_failure=reconnects)
+    client.connect_timeout = _CONNECT_TIMEOUT_S
+    if username is not None:
+        client.username_pw_set(username, password)
+    if url.startswith("mqtts://"):
+        client.tls_set_context(ssl.create_default_context())
+    client.on_socket_open = _without_delay
+    return client
+
+
+def _without_delay(_client: Client, _data: Any, connection: Any) -> None:
+    # Otherwise a command waits up to 40 ms for the acknowledgement of the packet before it.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,1 @@
+"""Photos as they might have been taken otherwise."""

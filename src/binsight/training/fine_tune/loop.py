@@ -1,0 +1,293 @@
+"""Train a network on photos that are altered on the fly; a run that was killed continues where it was.
+
+After every epoch the whole state is on disk, and all that is random follows from the seed, the epoch and the photo. So
+a run that was killed at any moment and resumed ends with the weights that it would have had anyway.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+
+from binsight.errors import CheckpointError, DatasetError, OutputError, SettingsError
+from binsight.imaging import PreprocessSpec, prepare_photo
+from binsight.predictor import available_cores
+from binsight.training.fine_tune.averaging import Weights
+from binsight.training.fine_tune.batches import Batch, TrainingBatches
+from binsight.training.fine_tune.checkpoint import Checkpoint, RunFolder
+from binsight.training.fine_tune.history import EpochRecord, OnEpochEnd, write_history
+from binsight.training.fine_tune.run_identity import describe_run, find_differences
+from binsight.training.fine_tune.schedule import rate_share
+from binsight.training.fine_tune.settings import FineTuneSettings
+from binsight.training.fine_tune.trainer import Trainer, prepared_for_training
+from binsight.training.fine_tune.validation import Validation, validate
+from binsight.training.photos import LabelledPhotos, PhotoStore, decode_for_augmentation
+
+__all__ = ["FineTuneResult", "FineTuneRun", "fine_tune"]
+
+_VALIDATION_SHARE = 0.2  # of the memory for pixels
+
+
+@dataclass(frozen=True, eq=False)
+class FineTuneResult:
+    """What came out of a run; weights are in the order of `network.get_weights()`.
+
+    Attributes:
+        start: the weights before the first step, for `averaging.interpolate`.
+        weights: those of the best epoch on the validation photos, or of the last, as the settings say; running means
+            where settings ask for them. The network has them now.
+        validation: of these.
+        best_epoch: 1 for the first.
+        history: one record per epoch, those before a resume included.
+    """
+
+    start: Weights
+    weights: Weights
+    validation: Validation
+    best_epoch: int
+    history: tuple[EpochRecord, ...]
+
+
+class Batches(Protocol):
+    """What a run trains on."""
+
+    @property
+    def settings(self) -> FineTuneSettings:
+        """How the network is trained."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+        ...
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of an epoch; the first is number 1."""
+        ...
+
+
+def fine_tune(
+    network: keras.Model,
+    train: LabelledPhotos,
+    val: LabelledPhotos,
+    settings: FineTuneSettings,
+    *,
+    spec: PreprocessSpec,
+    work: Path,
+    seed: int,
+    resume: bool = False,
+    on_epoch_end: OnEpochEnd | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+    memory: int = 1_000_000_000,
+) -> FineTuneResult:
+    """Fine-tune a network, and leave in it the weights that settings ask to keep.
+
+    Args:
+        network: from `build_network`, heads fitted: with random heads, the first steps would spoil the backbone. It is
+            changed, and left without optimizer.
+        train: photos to learn from.
+        val: photos to choose the epoch by.
+        settings: how.
+        spec: how photos are prepared for the backbone.
+        work: a folder for checkpoints and `history.csv`; some 6 times the size of the weights per kept epoch.
+        seed: of sampling, augmentation and dropout.
+        resume: continue the run in `work` after its last complete epoch, with the weights that it had; begin it where
+            there is none yet.
+        on_epoch_end: called with each epoch's record, after its state is on disk.
+        progress: called after each step with the steps done and the steps of the whole run.
+        workers: threads that prepare photos; by default one per core.
+        memory: bytes of pixels to keep decoded; the rest is decoded again every epoch.
+
+    Raises:
+        DatasetError: the photos do not fit the network.
+        SettingsError: the loss became infinite or no number; the rate is too high.
+        CheckpointError: `work` has a run of other settings, photos, seed or network; or its checkpoints are damaged.
+        OutputError: `work` has a run and `resume` was not asked for; or it cannot be written.
+        InputError: a photo cannot be read.
+        ImageError: a photo is refused; its path is in the message.
+    """
+    classes = int(network.output["logits"].shape[-1])
+    _check_photos(network, train, val, classes)
+    if "biodegradable_logit" not in network.output:
+        train, val = replace(train, biodegradable=None), replace(val, biodegradable=None)
+    workers = available_cores() if workers is None else workers
+    for_training = partial(decode_for_augmentation, size=spec.size)
+    for_validation = partial(prepare_photo, spec=spec)
+    with prepared_for_training(network, settings, seed=seed):
+        trained = PhotoStore(train.paths, for_training, budget=round((1 - _VALIDATION_SHARE) * memory))
+        validated = PhotoStore(val.paths, for_validation, budget=round(_VALIDATION_SHARE * memory))
+        run = FineTuneRun(
+            trainer=Trainer(network, settings),
+            batches=TrainingBatches(train, classes, settings, seed, trained, spec, workers),
+            validate=partial(
+                validate,
+                network,
+                val,
+                validated,
+                biodegradable_weight=settings.biodegradable_weight,
+                workers=workers,
+            ),
+            folder=RunFolder(work),
+            identity=describe_run(network, train, val, settings, spec=spec, seed=seed),
+        )
+        result = run.complete(resume=resume, on_epoch_end=on_epoch_end, progress=progress)
+    network.set_weights(result.weights)
+    return result
+
+
+def _check_photos(network: keras.Model, train: LabelledPhotos, val: LabelledPhotos, classes: int) -> None:
+    faults = [
+        f"{name} photos have label {photos.labels.max()}, the network {classes} classes"
+        for name, photos in (("training", train), ("validation", val))
+        if photos.labels.max() >= classes
+    ]
+    if "biodegradable_logit" in network.output and train.biodegradable is None:
+        faults.append("the network has a biodegradable head, but the training photos have no such labels")
+    if faults:
+        raise DatasetError("fine-tuning: " + "; ".join(faults))
+
+
+@dataclass(eq=False)
+class FineTuneRun:
+    """A run under way: what its epochs add to, and what a checkpoint keeps."""
+
+    trainer: Trainer
+    batches: Batches
+    validate: Callable[[], Validation]
+    folder: RunFolder
+    identity: dict[str, Any]
+    start: Weights = field(default_factory=list)
+    best: Weights = field(default_factory=list)
+    best_epoch: int = 0
+    history: list[EpochRecord] = field(default_factory=list)
+
+    @property
+    def settings(self) -> FineTuneSettings:
+        """How the network is trained."""
+        return self.batches.settings
+
+    def complete(
+        self,
+        *,
+        resume: bool,
+        on_epoch_end: OnEpochEnd | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> FineTuneResult:
+        """Run all epochs that are left."""
+        self.begin(resume=resume)
+        while not self.is_over():
+            record = self.train_epoch(progress or (lambda _done, _steps: None))
+            if on_epoch_end:
+                on_epoch_end(record)
+        return self.finish()
+
+    def begin(self, *, resume: bool) -> None:
+        """Take up the run in the folder, or begin one there; one without a complete epoch is nothing to lose."""
+        stored, epochs = self.folder.read_start(), self.folder.epochs()
+        if epochs and not resume:
+            raise OutputError(f"{self.folder.path} has a run of {epochs[0]} epochs; resume it or name another folder")
+        if stored is None or not (epochs or (resume and not self._differences(stored))):
+            state = self.trainer.state()
+            self.start = state["network"]
+            self.folder.write_start(Checkpoint({"run": self.identity}, state))
+        else:
+            self._check_identity(stored)
+            self.start = stored.groups["network"]
+            self.trainer.restore(stored.groups)
+            if newest := self.folder.read_newest():
+                self._restore(*newest)
+        write_history(self.folder.path / "history.csv", self.history)
+
+    def is_over(self) -> bool:
+        """All epochs are done, or the last ones were no better."""
+        done, patience = len(self.history), self.settings.early_stop_patience
+        return done >= self.settings.epochs or bool(patience and done - self.best_epoch >= patience)
+
+    def train_epoch(self, progress: Callable[[int, int], None]) -> EpochRecord:
+        """Train one epoch, validate, and write the state."""
+        began, epoch = time.perf_counter(), len(self.history) + 1
+        loss, rate = self._train(epoch, progress)
+        weights = self.trainer.weights()
+        with self.trainer.using(weights):
+            found = self.validate()
+        record = EpochRecord(
+            epoch=epoch,
+            learning_rate=rate,
+            train_loss=loss,
+            val_loss=found.loss,
+            val_accuracy=found.accuracy,
+            val_macro_f1=found.macro_f1,
+            val_biodegradable_accuracy=found.biodegradable_accuracy,
+            seconds=time.perf_counter() - began,
+        )
+        improved = not self.history or _rank(record) > _rank(self.history[self.best_epoch - 1])
+        self.history.append(record)
+        if improved:
+            self.best, self.best_epoch = weights, epoch
+        self._write(epoch, improved=improved)
+        return record
+
+    def finish(self) -> FineTuneResult:
+        """The weights that are kept, and how good they are."""
+        weights = self.best if self.settings.keep == "best" else self.trainer.weights()
+        with self.trainer.using(weights):
+            found = self.validate()
+        start = self.trainer.only_weights(self.start)
+        return FineTuneResult(start, weights, found, self.best_epoch, tuple(self.history))
+
+    def _train(self, epoch: int, progress: Callable[[int, int], None]) -> tuple[float, float]:
+        """Give the epoch's mean loss and its last learning rate."""
+        settings, per_epoch = self.settings, self.batches.steps
+        steps, warmup = settings.epochs * per_epoch, round(settings.warmup_epochs * per_epoch)
+        losses, rate = [], 0.0
+        for i, batch in enumerate(self.batches.epoch(epoch)):
+            done = (epoch - 1) * per_epoch + i
+            share = rate_share(done, steps=steps, warmup=warmup, final=settings.final_share)
+            rate = settings.learning_rate * share
+            losses.append(self.trainer.step(batch, rate=rate))
+            if not math.isfinite(losses[-1]):
+                raise SettingsError(
+                    f"training diverged: the loss is {losses[-1]} in epoch {epoch}, step {i + 1}; "
+                    f"lower learning_rate, now {settings.learning_rate:g}, and begin anew"
+                )
+            progress(done + 1, steps)
+        return sum(losses) / per_epoch, rate
+
+    def _write(self, epoch: int, *, improved: bool) -> None:
+        about = {
+            "run": self.identity,
+            "best_epoch": self.best_epoch,
+            "history": [asdict(record) for record in self.history],
+        }
+        state = Checkpoint(about, self.trainer.state())
+        best = Checkpoint({"run": self.identity, "epoch": epoch}, {"weights": self.best}) if improved else None
+        self.folder.write_epoch(epoch, state, best)
+        write_history(self.folder.path / "history.csv", self.history)
+
+    def _restore(self, state: Checkpoint, best: Checkpoint) -> None:
+        self._check_identity(state)
+        self.trainer.restore(state.groups)
+        self.best, self.best_epoch = best.groups["weights"], state.about["best_epoch"]
+        self.history = [EpochRecord(**record) for record in state.about["history"]]
+
+    def _differences(self, stored: Checkpoint) -> list[str]:
+        return find_differences(stored.about["run"], self.identity)
+
+    def _check_identity(self, stored: Checkpoint) -> None:
+        if differences := self._differences(stored):
+            raise CheckpointError(
+                f"{self.folder.path} has another run; it differs in {'; '.join(differences)}: "
+                "resume with what it was begun with, or name another folder"
+            )
+
+
+def _rank(record: EpochRecord) -> tuple[float, float]:
+    return record.val_accuracy, -record.val_loss
