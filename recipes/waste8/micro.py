@@ -40,10 +40,10 @@ from photos import Photos, copies_among, list_photos, read_folders, read_split, 
 from binsight.predictor import Predictor
 from binsight.probability import softmax
 from binsight.taxonomy import Taxonomy, builtin_taxonomy
-from binsight.training.augment_settings import augment_strength
-from binsight.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from binsight.training.optimizer import FineTuneOptimizer
-from binsight.training.schedule import rate_share
+from binsight.training.augment.settings import augment_strength
+from binsight.training.fine_tune.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from binsight.training.fine_tune.optimizer import FineTuneOptimizer
+from binsight.training.fine_tune.schedule import rate_share
 
 HERE = Path(__file__).parent
 

@@ -20,7 +20,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from binsight.errors import ExportError
 from binsight.export.quiet import quiet
-from binsight.training.efficientnet_lite import same_padding
+from binsight.training.backbones.efficientnet_lite import same_padding
 
 _OPSET, _IR_VERSION = 17, 8
 _CODES: Final = schema.BuiltinOperator

@@ -23,8 +23,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from binsight.training.backbones import find_backbone
+from binsight.training.backbones.efficientnet_lite import (
+    EFFICIENTNET_LITE,
+    EPSILON,
+    Convolution,
+    has_shortcut,
+    layer_blocks,
+)
 from binsight.training.backbones.lite import layer_name
-from binsight.training.efficientnet_lite import EFFICIENTNET_LITE, EPSILON, Convolution, has_shortcut, layer_blocks
 
 DONOR: Final = "efficientnet_lite0"
 MEAN, SCALE = 127.0, 1 / 128

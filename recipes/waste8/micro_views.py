@@ -14,8 +14,8 @@ from PIL import Image
 
 from binsight.imaging import PreprocessSpec, prepare_photo, resize_image
 from binsight.predictor import Predictor
-from binsight.training.augment import augment_photo
-from binsight.training.augment_settings import AugmentSettings
+from binsight.training.augment.photo import augment_photo
+from binsight.training.augment.settings import AugmentSettings
 from binsight.training.photos import decode_for_augmentation, open_photo
 
 Pictures = NDArray[np.uint8]

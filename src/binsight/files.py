@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from binsight.errors import OutputError
 from binsight.system_errors import describe_os_error
 
-__all__ = ["replacing", "write_whole"]
+__all__ = ["replace_whole", "replacing", "write_whole"]
 
 
 def write_whole(path: str | Path, data: str | bytes, *, overwrite: bool = True) -> None:
@@ -41,9 +42,7 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
         raise OutputError(f"{path} exists; pass --overwrite to replace it")
     draft = path.with_name(f".{uuid.uuid4().hex}")  # not longer than a name may be, as that of `path` may already be
     try:
-        if path.parent.exists() and not path.parent.is_dir():
-            raise NotADirectoryError(f"{path.parent} is a file; expected a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with draft.open("xb") as file:
             yield file
             file.flush()
@@ -65,3 +64,33 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def replace_whole(out: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make a draft beside `out`, a file or a folder, then put the draft in the place of `out`.
+
+    Missing folders above it are made.
+
+    Raises:
+        OSError: it cannot be written; what was at `out` is as it was.
+    """
+    _make_folder(out.parent)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".binsight-") as workplace:
+        draft = Path(workplace, "new")
+        write(draft)
+        if not out.is_dir():
+            draft.replace(out)
+            return
+        # A folder cannot be replaced in one step: the old one steps aside first, and is deleted with `workplace`.
+        old = out.rename(Path(workplace, "old"))
+        try:
+            draft.replace(out)
+        except OSError:
+            old.rename(out)
+            raise
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; expected a folder")
+    folder.mkdir(parents=True, exist_ok=True)

@@ -186,8 +186,21 @@ class TestRefused:
         assert run.err.startswith(f"binsight: {tmp_path / 'bad.png'}: ")
         assert not (tmp_path / "x").exists()
 
-    def test_microcontrollers_are_not_offered(self, binsight: RunBinsight, conv: Path) -> None:
-        """Only what works is a choice."""
-        run = binsight("export", conv, "--format", "esp32")
+
+class TestProject:
+    def test_it_says_what_it_needs(self, binsight: RunBinsight, conv: Path, tmp_path: Path) -> None:
+        """A model that is not small enough is refused in one line."""
+        run = binsight("export", conv, "--to", "esp32", "--out", tmp_path / "d")
         assert run.code == 2
-        assert "'onnx', 'onnx-int8', 'litert', 'litert-int8'" in run.err
+        assert run.err.splitlines()[-1] == (
+            "binsight: expected a micro model, got tiny 1.0.0 without micro.tflite; "
+            "export waste8-micro, or a model trained by its recipe"
+        )
+        assert not (tmp_path / "d").exists()
+
+    @pytest.mark.parametrize("extra", ["--into-bundle", "--force", "--photos=."])
+    def test_options_of_other_formats(self, binsight: RunBinsight, conv: Path, extra: str) -> None:
+        """They would have no effect, so they are refused."""
+        run = binsight("export", conv, "--format", "esp32", extra)
+        assert run.code == 2
+        assert "esp32 takes no --into-bundle, --photos and --force" in run.err

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from binsight.bundle.bundle import load_bundle
 from binsight.bundle.container import CARD_NAME, MANIFEST_NAME, MODEL_NAME, FileEntry, open_container
 from binsight.bundle.manifest import Manifest
 from binsight.errors import BundleError, InputError, OutputError
+from binsight.files import replace_whole
 
 __all__ = ["pack_bundle", "write_bundle"]
 
@@ -46,8 +46,9 @@ def write_bundle(out: str | Path, manifest: Manifest, files: Mapping[str, bytes]
     if os.path.lexists(out) and not _is_bundle(out):
         raise OutputError(f"{out} exists and is not a bundle; choose another name")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _replace(out, lambda draft: (_write_zip if out.suffix.lower() == ".zip" else _write_folder)(draft, contents))
+        replace_whole(
+            out, lambda draft: (_write_zip if out.suffix.lower() == ".zip" else _write_folder)(draft, contents)
+        )
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
     return out
@@ -71,23 +72,6 @@ def _is_bundle(path: Path) -> bool:
         return open_container(path).size(MANIFEST_NAME) > 0
     except (BundleError, InputError):
         return False
-
-
-def _replace(out: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a draft beside `out`, then put the draft in its place."""
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".binsight-") as workplace:
-        draft = Path(workplace, "new")
-        write(draft)
-        if not out.is_dir():
-            draft.replace(out)
-            return
-        # A folder cannot be replaced in one step: the old one steps aside first, and is deleted with `workplace`.
-        old = out.rename(Path(workplace, "old"))
-        try:
-            draft.replace(out)
-        except OSError:
-            old.rename(out)
-            raise
 
 
 def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:

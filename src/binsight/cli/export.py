@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,14 +32,14 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-_FORMATS = ("onnx", "onnx-int8", "litert", "litert-int8")
+_FORMATS = ("onnx", "onnx-int8", "litert", "litert-int8", "esp32")
 _CALIBRATION_PHOTOS = 100  # more change nothing that can be measured
 
 
 @click.command(
     cls=Command,
     renamed={"--to": "--format"},
-    short_help="Export a model to ONNX or LiteRT, and check that it says the same.",
+    short_help="Export a model to ONNX, LiteRT or an ESP32, and check that it says the same.",
 )
 @bundle_argument()
 @option("--format", "name", type=click.Choice(_FORMATS), required=True, help="The format.")
@@ -64,16 +66,25 @@ def export(
     99 %; otherwise nothing is written, and the exit code is 1. int8 needs photos: up to 100 calibrate it, the others
     check it.
 
+    esp32 takes a micro model and writes a folder: its network and all around it in C, a program and tests for this
+    computer (`make -C DIR/host test`), and the firmware for the boards.
+
     \b
     Examples:
       binsight export --format litert --photos data/val/
       binsight export my.zip --format onnx-int8 --photos data/val/ --out my.int8.onnx
       binsight export my.zip --format litert-int8 --photos data/val/ --into-bundle --out edge.zip
+      binsight export waste8-micro --to esp32 --out firmware/
     """
     from binsight.bundle import load_bundle, resolve_bundle
     from binsight.export.engines import import_runtime
     from binsight.export.formats import FORMATS, export_network
 
+    if name == "esp32":
+        if into_bundle or photos or force:
+            raise click.UsageError("esp32 takes no --into-bundle, --photos and --force: `make test` there checks it")
+        _export_project(load_bundle(resolve_bundle(bundle)), out, overwrite=overwrite, as_json=as_json)
+        return
     found, kind = load_bundle(resolve_bundle(bundle)), FORMATS[name]
     target = _target(found, kind, out, into_bundle=into_bundle, overwrite=overwrite)
     calibration, checked = _split(_find_photos(photos), kind)
@@ -91,6 +102,21 @@ def export(
     (_print_json if as_json else _print_words)(kind, written, len(network), parity)
     if not is_kept:
         sys.exit(EXIT_FAULTS)
+
+
+def _export_project(bundle: Bundle, out: Path | None, *, overwrite: bool, as_json: bool) -> None:
+    from binsight.export.esp32 import write_project
+
+    target = out or Path(f"{bundle.manifest.name}-{bundle.manifest.version}-esp32")
+    project = write_project(bundle, target, overwrite=overwrite)
+    if as_json:
+        click.echo(json.dumps({"format": "esp32", **asdict(project), "out": str(target)}))
+        return
+    times = ", ".join(f"{chip} {ms} ms" for chip, ms in project.estimated_ms.items())
+    place = plain(str(target))
+    click.echo(f"flash for the network {project.model_bytes / 1000:.0f} kB, memory {project.arena_bytes / 1000:.0f} kB")
+    click.echo(f"{project.products / 1e6:.1f} million products a picture: about {times} (an estimate)")
+    click.echo(f"{place}  (check it with: make -C {shlex.quote(place + '/host')} test)")
 
 
 def _target(bundle: Bundle, kind: Format, out: Path | None, *, into_bundle: bool, overwrite: bool) -> Path:

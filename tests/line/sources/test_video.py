@@ -1,4 +1,4 @@
-"""Video by PyAV: files, MJPEG with quirks, servers that say nothing."""
+"""Video by PyAV: files, servers that say nothing."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 from tests.line.fakes import FakeClock
-from tests.line.sources.cameras import jpeg, serve, wait_until
+from tests.line.sources.cameras import serve, wait_until
 from tests.line.sources.test_reader import RealClock, frames_of
 from tests.line.sources.test_snapshot import request
 
@@ -67,43 +67,6 @@ def test_a_file_played_in_real_time_drops_what_is_not_taken(clip):
     assert frame.number >= 3
     assert source.dropped >= 2
     source.close()
-
-
-def part(data: bytes, *, length: bool = True) -> bytes:
-    """One picture of a multipart stream."""
-    head = b"--frame\r\nContent-Type: image/jpeg\r\n" + (f"Content-Length: {len(data)}\r\n".encode() if length else b"")
-    return head + b"\r\n" + data + b"\r\n"
-
-
-HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
-
-
-def test_mjpeg_is_read_and_opened_anew_when_it_stalls_or_drops():
-    """The first connection drops after three frames, the second stalls; the third goes on."""
-    connections = []
-
-    def answer(connection, number):
-        connections.append(number)
-        request(connection)
-        connection.sendall(HEAD)
-        for shade in range(1000):
-            connection.sendall(part(jpeg(shade % 200), length=number != 1))
-            time.sleep(0.01)
-            if shade == 5 and number == 0:
-                return
-            if shade == 5 and number == 1:
-                time.sleep(30)
-
-    with serve(answer) as port:
-        live = LiveVideo(f"http://127.0.0.1:{port}/", clock=RealClock(), format="mpjpeg", read_timeout_s=0.5)
-        source = reader_module.ReaderSource(live, name="test", clock=RealClock(), stalled_after_s=0.3)
-        try:
-            wait_until(lambda: len(connections) > 2 and source.state == "ok", 20)
-            frame = source.read(2.0)
-            assert frame is not None
-            assert frame.image.shape == (24, 32, 3)
-        finally:
-            source.close()
 
 
 @pytest.mark.parametrize("scheme", ["rtsp://127.0.0.1:{}/live", "mjpeg http://127.0.0.1:{}/"])

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from binsight.errors import InputError
 from binsight.line.ports import Clock, Source
+from binsight.line.sources.mjpeg import MotionJpeg
 from binsight.line.sources.push import PushSource
 from binsight.line.sources.reader import ReaderSource, Shots
 from binsight.line.sources.recording import RecordingSource, play, read_folder
@@ -79,11 +80,14 @@ def _live(
     uri: str, clock: Clock, frames_per_second: float, open_timeout_s: float, read_timeout_s: float
 ) -> Shots | None:
     """The reader of a camera; None when the address is none of a camera."""
+    if "://" in uri:
+        _check_address(uri)
     video = partial(LiveVideo, clock=clock, open_timeout_s=open_timeout_s, read_timeout_s=read_timeout_s)
     if uri.startswith(("rtsp://", "rtsps://")):
         return video(uri, options={"rtsp_transport": "tcp"})
-    if uri.startswith("mjpeg "):
-        return video(uri.removeprefix("mjpeg ").strip(), format="mpjpeg")
+    if uri.startswith(("mjpeg http://", "mjpeg https://")):
+        address = uri.removeprefix("mjpeg ")
+        return MotionJpeg(address, clock=clock, open_timeout_s=open_timeout_s, read_timeout_s=read_timeout_s)
     if uri.startswith(("http://", "https://")):
         return Snapshots(
             uri,
@@ -95,6 +99,21 @@ def _live(
     if uri.startswith("/dev/") or _is_device(uri):
         return video(uri, format="v4l2", options={"framerate": f"{frames_per_second:g}"})
     return None
+
+
+def _check_address(uri: str) -> None:
+    """That it can be connected to: else the camera would be absent for ever.
+
+    Raises:
+        InputError: no host, or no port, in it.
+    """
+    try:
+        parts = urlsplit(uri.removeprefix("mjpeg "))
+        is_good = bool(parts.hostname) and parts.port != 0  # an odd port is an error of its own
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise InputError(f"expected an address such as http://camera:80/capture, got {_without_password(uri)!r}")
 
 
 def _is_device(path: str) -> bool:

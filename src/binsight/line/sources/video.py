@@ -1,4 +1,4 @@
-"""Video by PyAV: files, V4L2, RTSP, MJPEG."""
+"""Video by PyAV: files, V4L2, RTSP."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from binsight.errors import BrokenImageError, InputError, MissingExtraError
 from binsight.line.ports import Clock
 from binsight.line.sources.slot import Shot
+from binsight.line.sources.stamps import StampClock
 
 if TYPE_CHECKING:
     import av
@@ -21,18 +22,17 @@ __all__ = ["LiveVideo", "open_video", "read_video"]
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay"}
 _JUMP_S = 5.0  # a stream's clock that jumps by so much was set anew
-_CREEP = 0.001  # a camera's clock may be this much slower than ours
 
 
 class LiveVideo:
     """Frames of a camera as they come, with the time at which they were taken.
 
     A stream's own time stamps tell how long a frame was under way compared with the fastest one so far: after a stall,
-    what was held up arrives at once and is old. So `captured_s` is the stream's time plus the least delay seen.
+    what was held up arrives at once and is old.
 
     Args:
         url: what PyAV opens.
-        format: of the container, where the address does not tell: `v4l2`, `mpjpeg`.
+        format: of the container, where the address does not tell: `v4l2`.
         options: for FFmpeg.
         clock: the line's.
         open_timeout_s, read_timeout_s: for the connection, and for each packet.
@@ -55,22 +55,13 @@ class LiveVideo:
 
     def __call__(self, stop: threading.Event) -> Iterator[Shot]:
         """Open and give shots until something fails; errors are PyAV's."""
-        lead_s: float | None = None  # our clock minus the stream's, for the fastest frame
-        last_s = self._clock.now()
+        stamps = StampClock(jump_s=_JUMP_S)
         with open_video(self._url, format=self._format, options=self._options, timeout=self._timeout) as container:
             for frame in container.decode(video=0):
                 if stop.is_set():
                     return
                 now = self._clock.now()
-                if frame.time is None:
-                    captured_s = now
-                else:
-                    crept = None if lead_s is None else lead_s + _CREEP * (now - last_s)
-                    lead = now - frame.time
-                    lead_s = lead if crept is None or lead < crept or lead > crept + _JUMP_S else crept
-                    captured_s = frame.time + lead_s
-                last_s = now
-                yield Shot(captured_s, _Decoding(frame))
+                yield Shot(now if frame.time is None else stamps.tell(frame.time, now), _Decoding(frame))
 
 
 class _Decoding:

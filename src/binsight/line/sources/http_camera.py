@@ -1,0 +1,138 @@
+"""A connection to a camera that speaks HTTP: kept, and every read of it has an end."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import math
+import ssl
+from functools import partial
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from binsight.imaging import ImageLimits, decode_image
+from binsight.line.ports import Clock
+from binsight.line.sources.slot import Shot
+from binsight.line.sources.stamps import StampClock
+
+__all__ = ["HttpCamera"]
+
+_CHUNK = 65536
+
+
+class HttpCamera:
+    """One camera's address, its connection, and what is remembered of its pictures.
+
+    Basic authentication is taken from the address.
+
+    Args:
+        url: `http://` or `https://`.
+        clock: the line's.
+        accept: the content type wanted.
+        open_timeout_s: for the connection.
+        read_timeout_s: for the head of an answer.
+        limits: of one picture.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        accept: str,
+        open_timeout_s: float,
+        read_timeout_s: float,
+        limits: ImageLimits,
+    ) -> None:
+        self._url, self._clock, self._limits = urlsplit(url), clock, limits
+        self._headers = {"Accept": accept, **_credentials(self._url)}
+        self._read_timeout_s = read_timeout_s
+        self._connection = _connect(self._url, open_timeout_s)
+        self._stamps = StampClock()
+        self._last = b""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def ask(self) -> http.client.HTTPResponse:
+        """Send the request and read the head of the answer.
+
+        Small cameras close a kept connection when they please: then it is asked once more, over a new one.
+
+        Raises:
+            OSError: no connection, no answer in time, or one that is not 200.
+            HTTPException: no HTTP.
+        """
+        is_kept = self._connection.sock is not None
+        try:
+            response = self._send()
+        except (ConnectionError, http.client.RemoteDisconnected):
+            self._connection.close()
+            if not is_kept:
+                raise
+            response = self._send()
+        if response.status != http.client.OK:
+            response.close()
+            raise OSError(f"expected a picture, got HTTP {response.status} {response.reason}")
+        return response
+
+    def read(self, response: http.client.HTTPResponse, deadline_s: float) -> bytes:
+        """What has arrived of a body; nothing at its end.
+
+        Raises:
+            OSError: the time is over.
+        """
+        left_s = deadline_s - self._clock.now()
+        if left_s <= 0:
+            raise TimeoutError(f"the picture was not complete after {self._read_timeout_s:g} s")
+        if self._connection.sock is not None:  # gone once the answer says that it closes the connection
+            self._connection.sock.settimeout(left_s)
+        return response.read1(_CHUNK)
+
+    def shot(self, data: bytes, stamp: str | None, *, arrived_s: float, latest_s: float) -> Shot | None:
+        """The picture as a shot; None for the one before once more, byte for byte.
+
+        Args:
+            data: of one picture.
+            stamp: its header `X-Timestamp`: seconds of the camera's own clock at exposure, as ESP32 cameras send it.
+            arrived_s: when it came.
+            latest_s: it is taken for no younger than this.
+        """
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        if digest == self._last:
+            return None
+        self._last = digest
+        stamp_s = _number(stamp)
+        taken_s = latest_s if stamp_s is None else min(latest_s, self._stamps.tell(stamp_s, arrived_s))
+        return Shot(taken_s, partial(decode_image, data, limits=self._limits))
+
+    def _send(self) -> http.client.HTTPResponse:
+        if self._connection.sock is None:
+            self._connection.connect()
+        self._connection.sock.settimeout(self._read_timeout_s)
+        target = (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
+        self._connection.request("GET", target, headers=self._headers)
+        return self._connection.getresponse()
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _connect(url: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
+    host = url.hostname or ""
+    if url.scheme == "https":
+        return http.client.HTTPSConnection(host, url.port, timeout=timeout_s, context=ssl.create_default_context())
+    return http.client.HTTPConnection(host, url.port, timeout=timeout_s)
+
+
+def _credentials(url: SplitResult) -> dict[str, str]:
+    if url.username is None:
+        return {}
+    pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
+    return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
