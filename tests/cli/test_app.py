@@ -120,7 +120,7 @@ def test_help_groups_commands(binsight: RunBinsight) -> None:
     """Commands are listed by what they are for, and every one once."""
     text = binsight("--help").out
     titles = [line for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert titles == ["Options:", "Use:", "Evaluate:", "Line:", "Data:", "Train:", "Ship:"]
+    assert titles == ["Options:", "Use:", "Evaluate:", "Line:", "Data:", "Train:", "Loop:", "Ship:"]
 
 
 def test_long_help_groups_options(binsight: RunBinsight) -> None:

@@ -32,8 +32,15 @@ CHECKS = [
 
 @pytest.fixture
 def document(make_app, bundle, tmp_path):
-    """Return the document of a server with the calls for the operator turned on, too."""
-    app = make_app(models=(str(bundle),), admin_keys=(STORED,), max_photo_bytes=5000, teach_dir=tmp_path / "lessons")
+    """Return the document of a server with the calls for the operator and for labellers turned on, too."""
+    app = make_app(
+        models=(str(bundle),),
+        admin_keys=(STORED,),
+        max_photo_bytes=5000,
+        teach_dir=tmp_path / "lessons",
+        loop_dir=tmp_path / "loop",
+        label_keys=(STORED,),
+    )
     return schemathesis.openapi.from_wsgi("/openapi.json", app)
 
 
@@ -41,7 +48,7 @@ def name_what_exists(case) -> None:
     """Put the model that is served in the place of random names, so that more than 404 is tried."""
     names = {"name": "tiny", "version": "1.0.0", "photo": "0" * 64}
     if case.path_parameters:
-        case.path_parameters = {key: names[key] for key in case.path_parameters}
+        case.path_parameters = {key: names.get(key, value) for key, value in case.path_parameters.items()}
     if case.query:
         case.query.pop("model", None)
     case.headers["Authorization"] = f"Bearer {KEY}"

@@ -159,7 +159,7 @@ def test_a_broken_bundle_never_replaces_a_good_one(store, bundle, damage):
     with pytest.raises(BinsightError):
         store.reload("tiny")
     assert store.get() is before
-    assert store.previous("tiny") is None
+    assert store.previous_version("tiny") is None
     assert before.narrow.predict_images([np.full((4, 4, 3), (255, 0, 0), np.uint8)])[0].category == "red"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from binsight.errors import SettingsError
+from binsight.serving.security import new_key
 from binsight.serving.settings import Settings, split_model
 
 
@@ -56,3 +57,10 @@ def test_model_whose_path_has_an_equals_sign(tmp_path: Path, monkeypatch: pytest
     assert split_model("lab=my.zip") == ("lab", "my.zip")
     assert split_model("my model.zip") == (None, "my model.zip")
     assert Settings(models=("lr=0.01", "a=b")).models == ("lr=0.01", "a=b")
+
+
+def test_what_is_served_comes_from_one_place(tmp_path):
+    """Lessons and a registry would both decide it."""
+    _, stored = new_key("boss")
+    with pytest.raises(SettingsError, match="give one of the two"):
+        Settings(teach_dir=tmp_path / "a", registry_dir=tmp_path / "b", admin_keys=(stored,))

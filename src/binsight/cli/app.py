@@ -53,6 +53,14 @@ _GROUPS = {
         "adapt": ("binsight.cli.adapt:adapt", "Teach a model your camera with a few photos of each class."),
         "tune": ("binsight.cli.tune:tune", "Search the settings of a model's heads, and plot what matters."),
     },
+    "Loop": {
+        "gate": ("binsight.cli.gate:gate", "Prove that a model may take another's place, or say what is missing."),
+        "loop": (
+            "binsight.cli.loop:loop",
+            "Photos kept for labelling: how many, how good the model is, drift, forget.",
+        ),
+        "registry": ("binsight.cli.registry:registry", "Keep models, promote one, roll back for good."),
+    },
     "Ship": {
         "export": ("binsight.cli.export:export", "Export a model to ONNX or LiteRT, and check that it says the same."),
         "model": ("binsight.cli.model:model", "Show, verify, compare, draw and pack model bundles."),

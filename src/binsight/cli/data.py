@@ -16,7 +16,12 @@ _COMMANDS = {
         "clean": ("binsight.cli.data_clean:clean", "Leave out what an audit found, and say why."),
         "explore": ("binsight.cli.data_explore:explore", "Draw counts, sizes, samples and a map of the photos."),
         "fetch": ("binsight.cli.data_fetch:fetch", "Download a public set of waste photos."),
-    }
+    },
+    "Labelled in use": {
+        "freeze": ("binsight.cli.data_versions:freeze", "Freeze what is labelled into a version named by its hash."),
+        "log": ("binsight.cli.data_versions:log", "List the versions."),
+        "diff": ("binsight.cli.data_versions:diff", "Say what changed from one version to another."),
+    },
 }
 
 

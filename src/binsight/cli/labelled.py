@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from binsight.evaluation import LabelledSet
     from binsight.taxonomy import Taxonomy
 
-__all__ = ["Labelled", "labelled_options", "load_labelled", "load_own_classes"]
+__all__ = ["Labelled", "labelled_options", "load_labelled", "load_own_classes", "parse_renamed"]
 
 Command = Callable[..., None]
 
@@ -97,7 +97,7 @@ def load_labelled(
     """
     from binsight.dataset import scan
 
-    meanings = _parse_renamed(renamed)
+    meanings = parse_renamed(renamed)
     with progress_bar("Scanning", quiet=quiet) as progress:
         found = scan(data, taxonomy=None if meanings else taxonomy, progress=progress, workers=workers)
     print_notes(found)
@@ -126,7 +126,7 @@ def load_own_classes(
     """
     from binsight.dataset import scan
 
-    meanings = _parse_renamed(renamed)
+    meanings = parse_renamed(renamed)
     if named := sorted(name for name, meaning in meanings.items() if meaning != _LEFT_OUT):
         raise click.BadParameter(f"{named[0]}: only NAME=, which leaves a class out, goes here", param_hint="--class")
     with progress_bar("Scanning", quiet=quiet) as progress:
@@ -143,7 +143,8 @@ def load_own_classes(
     return fit, judge
 
 
-def _parse_renamed(renamed: tuple[str, ...]) -> dict[str, str]:
+def parse_renamed(renamed: tuple[str, ...]) -> dict[str, str]:
+    """What `--class NAME=CLASS` says, each given once or more."""
     meanings = {}
     for text in renamed:
         name, sign, meaning = text.partition("=")

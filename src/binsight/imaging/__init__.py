@@ -2,13 +2,15 @@
 
 `decode` turns bytes into upright RGB, safely, with what `formats`, `jpeg`, `container`, `tiff` and `pixels` know;
 `preprocess` holds the one implementation of what a network's input looks
-like, for training and predicting alike; `heatmap` draws what the network looked at back onto the photo.
+like, for training and predicting alike; `heatmap` draws what the network looked at back onto the photo; `storing`
+makes the file that is kept of one.
 """
 
 from binsight.imaging.decode import ImageLimits, Photo, decode_image, decode_photo, read_header, read_photo
 from binsight.imaging.formats import SUPPORTED_FORMATS, sniff_format
 from binsight.imaging.heatmap import overlay_heatmap
 from binsight.imaging.preprocess import PreprocessSpec, normalise, prepare_photo, resize_image
+from binsight.imaging.storing import stored_jpeg
 
 __all__ = [
     "SUPPORTED_FORMATS",
@@ -24,4 +26,5 @@ __all__ = [
     "read_photo",
     "resize_image",
     "sniff_format",
+    "stored_jpeg",
 ]

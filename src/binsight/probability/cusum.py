@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from binsight.probability.intervals import clopper_pearson_upper
 
@@ -43,6 +45,22 @@ class BernoulliCusum:
         self.p0: float | None = None
         self.sum = 0.0
         self.drifted = False
+
+    def state(self) -> dict[str, float | int | bool | None]:
+        """All that it knows, to be kept over a restart; `restore` takes it."""
+        return {
+            "hits": self._hits,
+            "count": self._count,
+            "p0": self.p0,
+            "sum": self.sum,
+            "drifted": self.drifted,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._hits, self._count, self.p0 = state["hits"], state["count"], state["p0"]
+        self.sum, self.drifted = state["sum"], state["drifted"]
+        self._weights = None if self.p0 is None else bernoulli_weights(self.p0, 2 * self.p0)
 
     def add(self, hit: bool) -> bool:
         """Take one more; whether the share has drifted upwards."""

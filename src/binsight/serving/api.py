@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from binsight.errors import BinsightError, ImageError
 from binsight.serving.jobs import Classified, answer, photo_job
+from binsight.serving.keeping import HashedInput
 from binsight.serving.models import LoadedModel
 from binsight.serving.problems import ProblemError, image_problem, validation_problem
 from binsight.serving.schemas import (
@@ -91,7 +92,26 @@ def _classify(
         photo_job(model, photo.data, limits=service.limits, deadline=deadline, heatmap=query.heatmap)
         for photo in photos
     ]
-    return [_counted(service, model, result) for result in service.run(jobs)]
+    if (keeper := service.keeper) is None:
+        return [_counted(service, model, result) for result in service.run(jobs)]
+    may_keep, hashed = _may_keep(), [HashedInput(job.prepare) for job in jobs]
+    for job, prepare in zip(jobs, hashed, strict=True):
+        job.prepare = prepare
+    results = [_counted(service, model, result) for result in service.run(jobs)]
+    for i, result in enumerate(results):
+        if isinstance(result, Classified):
+            data, pixels = photos[i].data, hashed[i].sha256
+            receipt = keeper.consider(data, pixels, result.prediction, may_keep=may_keep)
+            results[i] = result._replace(receipt=receipt)
+    return results
+
+
+def _may_keep() -> bool:
+    """Whether the sender allows that photos are kept; 400 where that cannot be understood."""
+    word = request.headers.get("X-Binsight-Keep", "yes").strip().lower()
+    if word not in {"yes", "no"}:
+        raise ProblemError("bad_parameter", f"X-Binsight-Keep: expected yes or no, got {word[:20]!r}")
+    return word == "yes"
 
 
 def _counted(service: Service, model: LoadedModel, result: Classified | BinsightError) -> Classified | ProblemError:
@@ -103,7 +123,7 @@ def _counted(service: Service, model: LoadedModel, result: Classified | Binsight
         return result
     if isinstance(result, BinsightError):
         raise result
-    service.note(model, result[0])
+    service.note(model, result.prediction)
     return result
 
 
@@ -136,12 +156,12 @@ def _model(name: str) -> Response:
 
 
 def _summary(service: Service, name: str) -> ModelSummary:
-    model, previous = service.model(name), service.store.previous(name)
+    model = service.model(name)
     manifest = model.bundle.manifest
     return ModelSummary(
         name=name,
         bundle=ModelRef(name=manifest.name, version=manifest.version),
         default=service.store.names[0] == name,
         loaded_at=model.loaded_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        previous_version=None if previous is None else previous.version,
+        previous_version=service.store.previous_version(name),
     )

@@ -108,6 +108,14 @@ def _register_blueprints(app: Flask, service: Service, lines: Sequence[Line]) ->
 
         store = FeedbackStore(service.settings.feedback_dir, max_bytes=service.settings.feedback_max_bytes)
         blueprints.append(feedback_blueprint(store))
+    if service.keeper is not None:
+        from binsight.serving.kept import claims_blueprint, kept_blueprint  # noqa: PLC0415 - only where it is on
+
+        blueprints += [kept_blueprint(service.keeper), claims_blueprint(service.keeper.queue)]
+        if service.settings.label_keys:
+            from binsight.serving.labels import label_page_blueprint, labels_blueprint  # noqa: PLC0415
+
+            blueprints += [label_page_blueprint(), labels_blueprint(service.keeper.queue)]
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
 

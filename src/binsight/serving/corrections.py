@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import logging
 import os
 import re
@@ -26,11 +25,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from PIL import Image, JpegImagePlugin  # noqa: F401 - the plug-in registers the format
-
 from binsight.errors import BinsightError, InputError, OutputError
 from binsight.files import write_whole
-from binsight.imaging import ImageLimits, decode_image, read_photo
+from binsight.imaging import ImageLimits, read_photo, stored_jpeg
 from binsight.taxonomy import Taxonomy
 
 __all__ = [
@@ -52,9 +49,6 @@ _log = logging.getLogger("binsight.serving")
 
 _INDEX = "feedback.sqlite3"
 _PHOTOS = "photos"
-# No backbone sees more than a few hundred pixels; random crops for training want some more.
-_MAX_SIDE = 1600
-_JPEG_QUALITY = 95
 # What a small file takes on a disk all the same.
 _BLOCK = 4096
 _LOCK_TIMEOUT_S = 10.0
@@ -180,7 +174,7 @@ class FeedbackStore:
         if not self._lock.acquire(timeout=_LOCK_TIMEOUT_S):
             raise FeedbackBusyError("others are being stored; try again")
         try:
-            data = _encode(photo, limits)
+            data = stored_jpeg(photo, limits=limits)
             created = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
             sha256 = hashlib.sha256(data).hexdigest()
             correction = Correction(sha256, corrected, predicted, model_name, model_version, created, len(data))
@@ -310,15 +304,6 @@ def _faults(taxonomy: Taxonomy, classes: Iterable[str], words: Iterable[str]) ->
 
 def _photo_path(folders: Path, correction: Correction) -> Path:
     return folders / correction.corrected / f"{correction.sha256}.jpg"
-
-
-def _encode(photo: bytes, limits: ImageLimits | None) -> bytes:
-    """The photo as it is stored: decoded and encoded anew, so that only pixels are left of what was sent."""
-    picture = Image.fromarray(decode_image(photo, limits=limits, min_size=(_MAX_SIDE, _MAX_SIDE)))
-    picture.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-    return buffer.getvalue()
 
 
 def _index_error(path: Path, error: sqlite3.Error) -> OutputError:

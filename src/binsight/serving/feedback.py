@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, g, request
 
 from binsight.errors import OutputError
-from binsight.serving.corrections import FeedbackBusyError, FeedbackError, FeedbackFullError, FeedbackStore
+from binsight.serving.claims import Claim, ClaimStore
+from binsight.serving.corrections import Correction, FeedbackBusyError, FeedbackError, FeedbackFullError, FeedbackStore
 from binsight.serving.forms import read_form
 from binsight.serving.problems import ProblemError
 from binsight.serving.service import current_service
@@ -31,7 +32,7 @@ _MAX_PARTS = 16
 _FIELDS = ("predicted", "corrected", "model_name", "model_version")
 
 
-def feedback_blueprint(store: FeedbackStore) -> Blueprint:
+def feedback_blueprint(store: FeedbackStore | ClaimStore) -> Blueprint:
     """`POST /feedback`: a multipart form with `file`, `predicted`, `corrected`, `model_name` and `model_version`.
 
     Answers 201 for a new photo and 200 for one that was there, with the correction and its `outcome`.
@@ -48,6 +49,7 @@ def feedback_blueprint(store: FeedbackStore) -> Blueprint:
         values = {part.name: part.data for part in parts}
         fields = {key: values.get(key, b"").decode(errors="replace") for key in _FIELDS}
         model = service.model(fields["model_name"])
+        correction: Correction | Claim
         try:
             correction, outcome = store.add(
                 values.get("file", b""), taxonomy=model.bundle.manifest.taxonomy, limits=service.limits, **fields

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from binsight.serving.lesson_schemas import LessonPhotoQuery
 from binsight.serving.line_schemas import QUERIES as LINE_QUERIES
 from binsight.serving.problems import ProblemError
-from binsight.serving.schemas import PredictQuery, ReloadQuery
+from binsight.serving.schemas import PredictQuery, PromoteQuery, ReloadQuery
 from binsight.serving.security import RateLimiter, client_network, cors_headers, find_key, is_own_page, presented_key
 from binsight.serving.service import Service
 from binsight.serving.telemetry import AccessLog
@@ -24,9 +24,9 @@ from binsight.serving.uploads import ADMITTED, BEGUN, REFUSED
 __all__ = ["install_gate"]
 
 # Blueprints that everyone may read, as often as they like: probes, documentation, the page.
-_OPEN = frozenset({"health", "v2_health", "docs", "page", "lines_page"})
+_OPEN = frozenset({"health", "v2_health", "docs", "page", "lines_page", "label_page"})
 # Blueprints that change something by POST: no other site's page may use a visitor's browser to call them.
-_CHANGING = frozenset({"admin", "feedback", "lines", "lessons"})
+_CHANGING = frozenset({"admin", "feedback", "kept", "labels", "lines", "lessons"})
 # Blueprints for the operator. A lesson's photos and small pictures are hundreds of requests, each with the key.
 _FOR_ADMINS = frozenset({"admin", "lessons"})
 _UNLIMITED = frozenset({"lessons"})
@@ -35,6 +35,7 @@ _MAX_PATH = 200
 _QUERIES: dict[str, type[BaseModel]] = {
     "api.predict": PredictQuery,
     "admin.reload": ReloadQuery,
+    "admin.promote": PromoteQuery,
     "lessons.add": LessonPhotoQuery,
     **LINE_QUERIES,
 }
@@ -60,7 +61,7 @@ def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> Non
             return None
         _authenticate(service)
         _check_query()
-        if request.blueprint in _CHANGING and request.method == "POST":
+        if request.blueprint in _CHANGING and request.method in {"POST", "DELETE"}:
             _check_origin(service)
         # A request with a large body comes twice.
         counts = ADMITTED not in request.environ and request.blueprint not in _UNLIMITED
@@ -91,6 +92,8 @@ def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> Non
 def _authenticate(service: Service) -> None:
     settings = service.settings
     keys = settings.admin_keys if request.blueprint in _FOR_ADMINS else settings.api_keys
+    if request.blueprint == "labels":
+        keys = settings.label_keys
     if not keys:
         return
     # An admin may also do what everyone with a key may.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,21 @@ from PIL import Image, PngImagePlugin  # noqa: F401 - the plug-in registers the 
 from binsight.imaging import ImageLimits, decode_photo, overlay_heatmap, prepare_photo
 from binsight.imaging.heatmap import class_evidence
 from binsight.predictor import Outputs, Prediction
+from binsight.serving.keeping import Receipt
 from binsight.serving.models import LoadedModel
 from binsight.serving.photo_queue import Job
 from binsight.serving.schemas import PredictionAnswer, PredictQuery
 
 __all__ = ["Classified", "answer", "photo_job"]
 
-Classified = tuple[Prediction, str | None]  # the second is the heat map as a data URL
+
+class Classified(NamedTuple):
+    """A prediction, the heat map as a `data:` URL where it was asked for, and the receipt of a photo that is kept."""
+
+    prediction: Prediction
+    heatmap: str | None = None
+    receipt: Receipt | None = None
+
 
 _DECISIVE = ("logits", "biodegradable_logit", "unfamiliarity")
 # A heat map is to be looked at: larger ones would only be slower to draw, send and show.
@@ -43,7 +52,7 @@ def photo_job(model: LoadedModel, data: bytes, *, limits: ImageLimits, deadline:
 
 def answer(classified: Classified, query: PredictQuery, source: str | None = None) -> PredictionAnswer:
     """The JSON answer of the design."""
-    prediction, heatmap = classified
+    prediction, heatmap, receipt = classified
     members: dict[str, Any] = {} if source is None else {"source": source}
     members |= prediction.to_dict()
     if query.top is not None:
@@ -51,6 +60,8 @@ def answer(classified: Classified, query: PredictQuery, source: str | None = Non
         members["top"] = [{"category": name, "confidence": scores[name]} for name, _ in prediction.top(query.top)]
     if heatmap is not None:
         members["heatmap"] = heatmap
+    if receipt is not None:
+        members["kept"] = asdict(receipt)
     return PredictionAnswer.model_validate(members)
 
 
@@ -59,7 +70,7 @@ def _prepare(data: bytes, model: LoadedModel, limits: ImageLimits) -> NDArray[np
 
 
 def _finish(model: LoadedModel, outputs: Outputs, timing_ms: dict[str, float]) -> Classified:
-    return model.narrow.interpret(outputs, timing_ms)[0], None
+    return Classified(model.narrow.interpret(outputs, timing_ms)[0])
 
 
 class _HeatmapDrawing:
@@ -84,4 +95,5 @@ class _HeatmapDrawing:
         evidence = class_evidence(outputs.attention[0], engine.taxonomy.index(prediction.category))
         file = io.BytesIO()
         Image.fromarray(overlay_heatmap(self._photo, evidence, engine.spec)).save(file, "PNG", compress_level=_FAST)
-        return prediction, "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+        data_url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+        return Classified(prediction, data_url)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from binsight.bundle import Bundle, Manifest, load_bundle, resolve_bundle, verify_bundle
 from binsight.errors import BinsightError, BundleError
+from binsight.loop.registry import Registry, RegistryError
 from binsight.predictor import Predictor
 from binsight.serving.memory import release_memory
 from binsight.serving.placements import Placements
@@ -20,7 +22,7 @@ from binsight.serving.settings import split_model
 
 __all__ = ["LoadedModel", "ModelStore", "NoRollbackError", "ReloadBusyError", "RolledBackError", "UnknownModelError"]
 
-Change = Literal["loaded", "unchanged", "rolled_back"]
+Change = Literal["loaded", "unchanged", "promoted", "rolled_back"]
 _MAX_FAULTS = 5
 _NETWORK_OUTPUTS = ("logits", "biodegradable_logit", "attention", "features", "unfamiliarity")
 
@@ -121,6 +123,7 @@ class ModelStore:
         threads: of the wide engine.
         on_change: called with name, version and what happened after a model was put in place.
         placements: what is served instead of `specs`, and is kept up.
+        registry: its champion is served too, before the others; what is done to it is written there, so that it stays.
     """
 
     def __init__(
@@ -130,9 +133,11 @@ class ModelStore:
         threads: int,
         on_change: Callable[[str, str, Change], None] | None = None,
         placements: Placements | None = None,
+        registry: Registry | None = None,
     ) -> None:
         self._specs, self._threads = tuple(specs), threads
         self._placements = placements or Placements()
+        self._registry, self._registered = registry, ""
         self._on_change = on_change or (lambda _name, _version, _change: None)
         self._current: dict[str, LoadedModel] = {}
         self._previous: dict[str, LoadedModel] = {}
@@ -153,9 +158,12 @@ class ModelStore:
         """
         with self._changing:
             models: dict[str, tuple[LoadedModel, Path]] = {}
-            for spec in self._specs:
-                alias, place = split_model(spec)
-                source = resolve_bundle(place)
+            sources = [(alias, resolve_bundle(place)) for alias, place in map(split_model, self._specs)]
+            if self._registry is not None:
+                self._registry.repair()
+                self._registered = self._registry.name
+                sources.insert(0, (self._registered, self._place("champion")))
+            for alias, source in sources:
                 path = self._placements.existing(alias or load_bundle(source).manifest.name) or source
                 try:
                     model = LoadedModel.load(path, name=alias, threads=self._threads)
@@ -192,9 +200,11 @@ class ModelStore:
         self.get(name)
         return self._sources[name]
 
-    def previous(self, name: str) -> LoadedModel | None:
-        """The model that a rollback would bring back."""
-        return self._previous.get(name)
+    def previous_version(self, name: str) -> str | None:
+        """The version of the model that a rollback would bring back."""
+        if name == self._registered and self._registry is not None:
+            return next((m.version for m in self._registry.models() if "previous" in m.aliases), None)
+        return self._previous[name].version if name in self._previous else None
 
     def reload(self, name: str, path: Path | None = None, *, force: bool = False) -> Change:
         """Load the bundle again from where it came from, and put it in place if it is sound and another.
@@ -213,7 +223,7 @@ class ModelStore:
         self.get(name)
         with _Exclusively(self._changing):
             old = self.get(name)
-            path = path or old.bundle.path
+            path = path or (self._place("champion") if name == self._registered else old.bundle.path)
             found = load_bundle(path).manifest
             if found == old.bundle.manifest and path == old.bundle.path:
                 return "unchanged"
@@ -228,17 +238,47 @@ class ModelStore:
         self._on_change(name, new.version, "loaded")
         return "loaded"
 
-    def rollback(self, name: str) -> Change:
-        """Put the model before the last reload back in place; a second rollback undoes the first.
+    def promote(self, name: str, reference: str, *, by: str, override: str | None = None) -> Change:
+        """Make another model of the registry its champion, and serve it.
 
-        It stays there: no reload brings back what was rolled back from, unless it is forced.
+        Args:
+            name: of the registry's model.
+            reference: which, as for `Registry.find`.
+            by: who.
+            override: why, where no gate let it pass.
 
         Raises:
             UnknownModelError: no such model.
-            NoRollbackError: it was never reloaded.
+            RegistryError: it is not the registry's, there is none such, or no gate let it pass.
             ReloadBusyError: a reload is under way.
+            BinsightError: the model is not sound, or the registry cannot be written; the old one stays.
         """
         self.get(name)
+        registry = self._registry
+        if registry is None or name != self._registered:
+            raise RegistryError(f"model {name!r} is in no registry; start the server with --registry")
+        sha256 = registry.find(reference).sha256
+        change = partial(registry.promote, sha256, by=by, override=override)
+        return self._change_registered(name, sha256, change, "promoted")
+
+    def rollback(self, name: str, *, by: str = "server") -> Change:
+        """Put the model before the last reload back in place; a second rollback undoes the first.
+
+        It stays there: no reload brings back what was rolled back from, unless it is forced; in a registry, no restart
+        either.
+
+        Raises:
+            UnknownModelError: no such model.
+            NoRollbackError: there is none before it: it was never reloaded, or the registry has no previous one.
+            ReloadBusyError: a reload is under way.
+            BinsightError: the registry's previous model is not sound, or the registry cannot be written.
+        """
+        self.get(name)
+        if name == self._registered and self._registry is not None:
+            registry = self._registry
+            if registry.aliases.previous is None:
+                raise NoRollbackError(f"model {name!r} has no previous one in its registry: nothing to roll back to")
+            return self._change_registered(name, "previous", lambda: registry.rollback(by=by), "rolled_back")
         with _Exclusively(self._changing):
             current, earlier = self.get(name), self._previous.get(name)
             if earlier is None:
@@ -247,6 +287,22 @@ class ModelStore:
             self._put(name, earlier, instead_of=current)
         self._on_change(name, earlier.version, "rolled_back")
         return "rolled_back"
+
+    def _place(self, reference: str) -> Path:
+        """The file of a model of the registry."""
+        assert self._registry is not None  # noqa: S101 - only asked for with one
+        return self._registry.path(self._registry.find(reference).sha256)
+
+    def _change_registered(self, name: str, reference: str, write: Callable[[], object], change: Change) -> Change:
+        """Load a model of the registry, then let the registry say that it is the champion, then serve it."""
+        with _Exclusively(self._changing):
+            old = self.get(name)
+            new = LoadedModel.load(self._place(reference), name=name, threads=self._threads)
+            write()
+            self._put(name, new, instead_of=old)
+        release_memory()
+        self._on_change(name, new.version, change)
+        return change
 
     def _put(self, name: str, model: LoadedModel, *, instead_of: LoadedModel) -> None:
         self._placements.follow(name, model.bundle.path)

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from binsight import __version__
 from binsight.serving import line_schemas, schemas, v2_schemas
+from binsight.serving.label_operations import FORGET, LABEL_OPERATIONS
 from binsight.serving.lesson_operations import LESSON_OPERATIONS
 from binsight.serving.lesson_schemas import LessonPhotoQuery
 from binsight.serving.operation import Answers, Method, Operation
@@ -25,6 +26,7 @@ _DESCRIPTION = (
 )
 _STRANGE = "`strange;unlike=37;photos=40`: so many of the client's last photos look unlike those that the model knows."
 _ADMIN_TAGS = frozenset({"Admin", "Teaching"})
+_KEY_TAGS = _ADMIN_TAGS | {"Labels"}
 _REF = "#/components/schemas/{model}"
 _Schema = dict[str, Any]
 
@@ -103,7 +105,13 @@ _ADMIN_OPERATIONS = tuple(
             ("bad_parameter", "bundle", "rolled_back", "loading", "draining"),
             schemas.ReloadQuery,
         ),
-        ("rollback", "Bring the version before the last reload back.", ("conflict",), None),
+        (
+            "promote",
+            "Make a model of the registry its champion, and serve it.",
+            ("bad_parameter", "bundle", "conflict", "not_proven", "loading", "draining"),
+            schemas.PromoteQuery,
+        ),
+        ("rollback", "Bring the version before back; in a registry for good.", ("bundle", "conflict"), None),
     )
 )
 
@@ -202,16 +210,18 @@ _FRAME_HEADERS = (
 def openapi_document(settings: Settings, *, has_lines: bool = False) -> dict[str, Any]:
     """The document for a server with these settings: calls that are off are not in it."""
     operations = _OPERATIONS + _V2_OPERATIONS + (_ADMIN_OPERATIONS if settings.admin_keys else ())
-    if settings.feedback_dir is not None:
+    if settings.feedback_dir is not None or settings.loop_dir is not None:
         operations += (_FEEDBACK,)
+    if settings.loop_dir is not None:
+        operations += (FORGET, *(LABEL_OPERATIONS if settings.label_keys else ()))
     if settings.teach_dir is not None:
         operations += LESSON_OPERATIONS
     if has_lines:
         operations += _LINE_OPERATIONS
     schemes: _Schema = {}
-    if settings.api_keys or settings.admin_keys:
+    if settings.api_keys or settings.admin_keys or settings.label_keys:
         schemes["bearer"] = {"type": "http", "scheme": "bearer"}
-    if settings.api_keys:
+    if settings.api_keys or settings.label_keys:
         schemes["header"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
     paths: dict[str, _Schema] = {}
     for operation in operations:
@@ -233,7 +243,7 @@ def openapi_document(settings: Settings, *, has_lines: bool = False) -> dict[str
 
 
 def _operation(operation: Operation, settings: Settings) -> _Schema:
-    needs_key = (operation.guarded and bool(settings.api_keys)) or operation.tag in _ADMIN_TAGS
+    needs_key = (operation.guarded and bool(settings.api_keys)) or operation.tag in _KEY_TAGS
     problems = (*operation.problems, *(("unauthorized",) if needs_key else ()))
     document: _Schema = {
         "operationId": (operation.method + operation.path).translate(str.maketrans("/{}", "___")).strip("_"),
@@ -320,7 +330,7 @@ def _feedback_form() -> _Schema:
 def _path_parameters(path: str) -> list[_Schema]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 64}}
-        for name in ("name", "version", "piece", "view", "photo")
+        for name in ("name", "version", "piece", "view", "photo", "receipt", "item")
         if f"{{{name}}}" in path
     ]
 

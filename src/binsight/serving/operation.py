@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 __all__ = ["Answers", "Method", "Operation"]
 
-Method = Literal["get", "post"]
+Method = Literal["get", "post", "delete"]
 Answers = tuple[type[BaseModel], ...]
 
 

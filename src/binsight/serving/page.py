@@ -77,6 +77,7 @@ def page_blueprint() -> Blueprint:
             has_feedback="feedback" in current_app.blueprints,
             has_lessons="lessons" in current_app.blueprints,
             max_bytes=current_service().settings.max_photo_bytes,
+            keep_days=current_service().settings.keep_days if "kept" in current_app.blueprints else None,
         )
         return html_response(html)
 

@@ -45,6 +45,8 @@ KINDS: Mapping[str, Kind] = {
     "conflict": Kind(409, "The model is not in a state for that"),
     "lesson_busy": Kind(409, "A model is being taught"),
     "reload_busy": Kind(409, "Another model is being loaded"),
+    "unknown_photo": Kind(404, "No photo is kept under this name"),
+    "not_proven": Kind(409, "No gate has let the model take the champion's place"),
     "rolled_back": Kind(409, "The bundle was rolled back; the present model stays"),
     "too_large": Kind(413, "The photo or request is too large"),
     "too_many_files": Kind(413, "There are too many photos in one request"),

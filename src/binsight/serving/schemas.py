@@ -10,8 +10,10 @@ __all__ = [
     "Answer",
     "ClassInfo",
     "FeedbackAnswer",
+    "ForgottenAnswer",
     "Health",
     "JsonPhoto",
+    "KeptAnswer",
     "ModelChange",
     "ModelDetail",
     "ModelList",
@@ -20,6 +22,7 @@ __all__ = [
     "PredictionAnswer",
     "PredictionList",
     "ProblemAnswer",
+    "PromoteQuery",
     "Ready",
     "ReloadQuery",
     "Version",
@@ -62,6 +65,19 @@ class ReloadQuery(BaseModel):
     force: bool = Field(default=False, description="Also load a bundle that was rolled back.")
 
 
+class PromoteQuery(BaseModel):
+    """What can be asked of a promotion in the address."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    model: str = Field(
+        default="challenger", max_length=64, description="An alias, a version, or the beginning of a hash."
+    )
+    override: str | None = Field(
+        default=None, min_length=1, max_length=500, description="Why it is promoted although no gate let it pass."
+    )
+
+
 class JsonPhoto(BaseModel):
     """One photo inside JSON."""
 
@@ -93,6 +109,13 @@ class TopEntry(Answer):
     confidence: Score
 
 
+class KeptAnswer(Answer):
+    """Says that the photo is kept for people to label: `DELETE /photos/{receipt}` has it deleted."""
+
+    receipt: str
+    until: str = Field(description="The day on which it is deleted if nobody has labelled it.")
+
+
 class PredictionAnswer(Answer):
     """What is on a photo, how sure that is, and what to do with the item."""
 
@@ -112,6 +135,7 @@ class PredictionAnswer(Answer):
     timing_ms: Timing
     top: list[TopEntry] | None = Field(default=None, description="With `?top=`.")
     heatmap: str | None = Field(default=None, description="With `?heatmap=1`: a PNG as `data:` URL.")
+    kept: KeptAnswer | None = Field(default=None, description="Where the server keeps the photo for labelling.")
 
 
 class FileFault(Answer):
@@ -221,10 +245,16 @@ class FeedbackAnswer(Answer):
     corrected: str
 
 
+class ForgottenAnswer(Answer):
+    """A kept photo that was deleted."""
+
+    forgotten: Literal[True]
+
+
 class ModelChange(Answer):
     """What an admin call did."""
 
     name: str
-    result: Literal["loaded", "unchanged", "rolled_back"]
+    result: Literal["loaded", "unchanged", "promoted", "rolled_back"]
     version: str
     previous_version: str | None

@@ -154,8 +154,10 @@ def cors_headers(origin: str | None, allowed: Iterable[str], *, preflight: bool)
         "Vary": "Origin",
     }
     if preflight:
-        headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
-        headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, X-API-Key, X-Request-ID"
+        headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE, OPTIONS"
+        headers["Access-Control-Allow-Headers"] = (
+            "Authorization, Content-Type, X-API-Key, X-Binsight-Keep, X-Request-ID"
+        )
         headers["Access-Control-Max-Age"] = "600"
     return headers
 

@@ -16,7 +16,9 @@ from flask import current_app, g
 
 from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits
+from binsight.loop.registry import Registry
 from binsight.predictor import Prediction, available_cores
+from binsight.serving.keeping import Keeper
 from binsight.serving.models import Change, LoadedModel, ModelStore, UnknownModelError
 from binsight.serving.photo_queue import ClosedError, DeadlineError, Job, PhotoQueue, QueueFullError, await_result
 from binsight.serving.placements import Placements
@@ -33,6 +35,7 @@ _log = logging.getLogger("binsight.serving")
 # A model is loaded in about a second; clients that wait that long find it ready.
 _LOADING_RETRY_S = 2.0
 _DRAINING_RETRY_S = 5.0
+_LEAST_TO_WRITE_S = 2.0
 
 
 @dataclass(slots=True)
@@ -45,6 +48,7 @@ class Service:
     telemetry: Telemetry
     budget: ByteBudget
     limits: ImageLimits
+    keeper: Keeper | None = None
     sessions: Sessions = field(default_factory=Sessions)
     end_teaching: Callable[[], None] = lambda: None
     state: State = "loading"
@@ -58,7 +62,13 @@ class Service:
         cores = available_cores()
         # A lone photo gets all cores, but no more threads than there would be for many.
         threads = min(cores, settings.workers or cores)
-        store = ModelStore(settings.models, threads=threads, on_change=telemetry.model_change, placements=placements)
+        store = ModelStore(
+            settings.unregistered,
+            threads=threads,
+            on_change=telemetry.model_change,
+            placements=placements,
+            registry=None if settings.registry_dir is None else Registry(settings.registry_dir),
+        )
         queue = PhotoQueue(
             # One more than there are cores: a core is not idle while a photo is between decoder, network and answer.
             workers=settings.workers or cores + 1,
@@ -66,7 +76,13 @@ class Service:
             observe=telemetry.stage,
         )
         limits = ImageLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_pixels)
-        service = cls(settings, store, queue, telemetry, budget, limits)
+        keeper = None
+        if settings.loop_dir is not None:
+            is_busy = lambda: queue.depth > 0  # noqa: E731
+            keeper = Keeper(settings.loop_dir, settings.quotas, limits=limits, is_busy=is_busy)
+            telemetry.watch("kept_waiting", "Photos to keep that are not written yet.", lambda: keeper.waiting)
+            telemetry.watch("kept_dropped", "Photos to keep that could not be.", lambda: keeper.dropped)
+        service = cls(settings, store, queue, telemetry, budget, limits, keeper)
         telemetry.watch("queue_depth", "Photos that wait.", lambda: queue.depth)
         telemetry.watch("queue_capacity", "Photos that may wait.", lambda: queue.capacity)
         telemetry.watch("pending_bytes", "Bytes of requests in progress.", lambda: budget.held)
@@ -94,7 +110,11 @@ class Service:
         """Refuse photos and finish those that wait; says whether all were finished in time."""
         self.refuse_photos()
         self.end_teaching()
-        return self.queue.close(timeout_s)
+        end = time.monotonic() + timeout_s
+        done = self.queue.close(timeout_s)
+        if self.keeper is not None:
+            self.keeper.close(max(_LEAST_TO_WRITE_S, end - time.monotonic()))
+        return done
 
     def reload_all(self) -> None:
         """Load every model again from its place; one that is not sound is logged, and its old version stays."""

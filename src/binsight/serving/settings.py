@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from binsight.errors import SettingsError
+from binsight.loop.sampling import Quotas, parse_quota
 from binsight.serving.security import ApiKey
 from binsight.settings import Option, section_options, setting
 
@@ -20,9 +21,10 @@ _MB = 1_000_000
 _seconds = partial(setting, low=0.001, high=86_400.0)
 _millions = partial(setting, low=1, high=10**12, unit=_MB)
 _LEAST_RATE = 0.001
+_SHIPPED = ("waste8",)
 
 _MODELS, _LISTENING, _WORK, _LIMITS, _ACCESS = "Models", "Listening", "Work", "Limits", "Access"
-_CORRECTIONS, _TEACHING = "Corrections", "Teaching"
+_CORRECTIONS, _TEACHING, _LOOP = "Corrections", "Teaching", "Closed loop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +38,12 @@ class Settings:
     """
 
     models: tuple[str, ...] = setting(
-        ("waste8",), "A bundle to serve, by path or by name from the package; may be repeated, the first answers where "
+        _SHIPPED, "A bundle to serve, by path or by name from the package; may be repeated, the first answers where "
         "none is asked for.", flag="model", group=_MODELS, metavar="[NAME=]BUNDLE",
+    )  # fmt: skip
+    registry_dir: Path | None = setting(
+        None, "Serve the champion of this registry, whose promotions and rollbacks stay.", flag="registry",
+        group=_MODELS, metavar="DIR",
     )  # fmt: skip
     host: str = setting("127.0.0.1", "Address to listen on; 0.0.0.0 or :: lets other machines in.", group=_LISTENING)
     port: int = setting(9696, "Port to listen on; 0 takes a free one.", low=0, high=65_535, group=_LISTENING)
@@ -112,8 +118,37 @@ class Settings:
         group=_TEACHING,
     )  # fmt: skip
 
+    loop_dir: Path | None = setting(
+        None, "Keep some photos here for people to label; the page and the answers say so.", flag="loop", group=_LOOP,
+        metavar="DIR",
+    )  # fmt: skip
+    keep_random: str = setting("100/week", "How many photos to keep at random.", group=_LOOP, metavar="N/week")
+    keep_review: str = setting("100/day", "How many of those sent to review.", group=_LOOP, metavar="N/day")
+    keep_days: int = setting(
+        30, "Days after which a photo that nobody has labelled is deleted.", low=1, high=3650, group=_LOOP
+    )
+    label_keys: tuple[ApiKey, ...] = setting(
+        (), "Who may label at /label: one name:sha256 per line, as --new-key prints.", group=_LOOP, metavar="FILE"
+    )
+
+    @property
+    def quotas(self) -> Quotas:
+        """How many photos to keep."""
+        return Quotas(parse_quota(self.keep_random, "week"), parse_quota(self.keep_review, "day"), self.keep_days)
+
+    @property
+    def unregistered(self) -> tuple[str, ...]:
+        """The bundles to serve beside the registry's champion; without a registry the package's by default."""
+        return () if self.registry_dir is not None and self.models == _SHIPPED else self.models
+
     def __post_init__(self) -> None:
-        if faults := [*_value_faults(self), *_relation_faults(self), *_model_faults(self), *_origin_faults(self)]:
+        if faults := [
+            *_value_faults(self),
+            *_relation_faults(self),
+            *_folder_faults(self),
+            *_model_faults(self),
+            *_origin_faults(self),
+        ]:
             raise SettingsError("settings: " + "; ".join(faults))
 
 
@@ -143,6 +178,27 @@ def _relation_faults(settings: Settings) -> list[str]:
         faults.append(f"rate_limit must be 0 for none, or at least {_LEAST_RATE}, got {settings.rate_limit:g}")
     if (settings.tls_certificate is None) is not (settings.tls_key is None):
         faults.append("tls_certificate and tls_key must be given together")
+    return faults
+
+
+def _folder_faults(settings: Settings) -> list[str]:
+    """What is wrong with what is kept where."""
+    faults = []
+    if settings.loop_dir is not None and settings.feedback_dir is not None:
+        faults.append(
+            "corrections go to the loop (--loop) or to a folder of their own (--feedback); give one of the two"
+        )
+    if settings.label_keys and settings.loop_dir is None:
+        faults.append("label_keys need --loop, where the photos to label are kept")
+    for name, per in (("keep_random", "week"), ("keep_review", "day")):
+        try:
+            parse_quota(getattr(settings, name), per)
+        except ValueError:
+            faults.append(f"{name}: expected a number such as 100/{per}, got {getattr(settings, name)!r}")
+    if settings.teach_dir is not None and settings.registry_dir is not None:
+        faults.append(
+            "what is served comes from lessons (--teach) or from a registry (--registry); give one of the two"
+        )
     if settings.teach_dir is not None and not settings.admin_keys:
         faults.append("teach_dir (--teach) needs admin_keys (--admin-keys): who teaches a model changes what all get")
     return faults

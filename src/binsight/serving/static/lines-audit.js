@@ -1,10 +1,10 @@
 /* The blind audit: a picture, the classes, one tap each. Each answer is kept at once, and sent again when it could not be. */
 
+import { answerButtons, answerKeys, patiently } from "./answering.js";
 import { address, json, lines, picture, showServer } from "./lines-api.js";
 import * as words from "./lines-words.js";
 
 const $ = (id) => document.getElementById(id);
-const AGAIN_MS = 2_000;
 const OTHER = "other";
 const skipped = [];
 let who = sessionStorage.getItem("binsight.auditor") ?? "";
@@ -28,29 +28,14 @@ $("look-again").addEventListener("click", () => {
   skipped.length = 0;
   next();
 });
-document.addEventListener("keydown", (event) => {
-  if ($("desk").hidden || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  const pressed = event.key.toLowerCase();
-  if (pressed === "s") skip();
-  else if (pressed === "z") back();
-  else document.querySelector(`#answers [data-key="${CSS.escape(pressed)}"]`)?.click();
-});
+answerKeys($("answers"), { s: skip, z: back }, () => !$("desk").hidden);
 showServer("ready", "Ready");
 
 async function begin() {
   const about = await patiently(lines).then((all) => all.find((each) => each.name === document.body.dataset.line));
-  const answers = [...about.classes.map(({ id, title }) => ({ id, title })), { id: OTHER, title: "None of these, several, or not to be made out" }];
-  $("answers").replaceChildren(...answers.map(({ id, title }, place) => {
-    const key = id === OTHER ? "0" : place < 9 ? String(place + 1) : "";
-    const button = Object.assign(document.createElement("button"), { type: "button", className: "button answer-button" });
-    if (key) {
-      button.dataset.key = key;
-      button.append(Object.assign(document.createElement("kbd"), { textContent: key }));
-    }
-    button.append(title);
-    button.addEventListener("click", () => answer(id));
-    return button;
-  }));
+  const answers = [...about.classes.map(({ id, title }, place) => ({ id, title, key: place < 9 ? String(place + 1) : "" })),
+    { id: OTHER, title: "None of these, several, or not to be made out", key: "0" }];
+  answerButtons($("answers"), answers, answer);
   $("who-form").hidden = true;
   await next();
 }
@@ -137,22 +122,4 @@ async function back() {
   progress = item;
   busy = false;
   show({ ...item, id }, url);
-}
-
-/* Until there is an answer; a refusal that stays one is thrown. */
-async function patiently(work) {
-  for (;;) {
-    try {
-      const result = await work();
-      showServer("ready", "Ready");
-      $("notice").hidden = true;
-      return result;
-    } catch (refusal) {
-      if (refusal.status && refusal.status < 500 && refusal.status !== 429) throw refusal;
-      showServer("away", "No connection");
-      $("notice").hidden = false;
-      $("notice").textContent = "There is no connection to the server. Your answer is kept and sent when it is back.";
-      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
-    }
-  }
 }

@@ -1,0 +1,202 @@
+"""`binsight loop`: the photos that a server keeps for labelling, and what their labels say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from binsight.cli.options import FOLDER, PLACE, Group, json_option, option
+from binsight.cli.text import markup, new_table, open_console, plain
+
+if TYPE_CHECKING:
+    from binsight.probability.intervals import Interval
+
+__all__ = ["loop"]
+
+_FOLDER = click.argument("directory", metavar="DIR", type=PLACE)
+
+
+@click.group(cls=Group)
+def loop() -> None:
+    """Look at the photos that `binsight serve --loop DIR` keeps, and at what their labels say of the model.
+
+    \b
+    Examples:
+      binsight serve --loop loop/ --label-keys labellers     people label at /label
+      binsight loop status loop/
+      binsight loop accuracy loop/                            with intervals, and what is taken for what
+      binsight loop drift loop/                               exit code 1 when more goes to review than usual
+      binsight loop forget loop/ RECEIPT
+      binsight loop export loop/ --out for-others/ --format imagefolder
+    """
+
+
+@loop.command()
+@_FOLDER
+@json_option()
+def status(directory: Path, as_json: bool) -> None:
+    """Say how many photos are kept, labelled, open and why, who labelled, and how far people agree."""
+    from binsight.loop.queue import Queue
+    from binsight.loop.standing import read_status
+
+    found = read_status(Queue(directory))
+    if as_json:
+        click.echo(json.dumps(_ready(asdict(found)), indent=2))
+        return
+    click.echo(f"{found.kept:,} photos kept, {found.labelled:,} labelled, {found.open:,} open")
+    for reason, count in found.by_reason.items():
+        click.echo(f"  open, {reason}: {count:,}")
+    if found.undecided:
+        click.echo(f"people differ on {found.undecided:,}: a third must look")
+    for who, count in found.labellers.items():
+        right, total = found.gold.get(who, (0, 0))
+        checks = f", hidden checks right: {right} of {total}" if total else ""
+        click.echo(f"{plain(who)}: {count:,} labels{checks}")
+    if found.agreement.photos:
+        a = found.agreement
+        click.echo(f"two people agree on {_share(a.share)} of {a.photos:,} photos; Cohen's kappa {_number(a.kappa)}, "
+                   f"Krippendorff's alpha {_number(a.alpha)}")  # fmt: skip
+
+
+@loop.command()
+@_FOLDER
+@option("--model", metavar="NAME VERSION", help="Of which model.  [default: the latest]")
+@json_option()
+def accuracy(directory: Path, model: str | None, as_json: bool) -> None:
+    """Say how good the model is on live photos, from the labels of those drawn at random, with 95 % intervals."""
+    from binsight.errors import InputError
+    from binsight.loop.counts import Counts
+    from binsight.loop.queue import Queue
+    from binsight.loop.standing import live_accuracy
+
+    queue, counts = Queue(directory), Counts(directory)
+    models = counts.models()
+    if not models or (model is not None and model not in models):
+        raise InputError(f"{directory}: no photos of {model or 'any model'}; there are {', '.join(models) or 'none'}")
+    found = live_accuracy(queue, counts, model or models[0])
+    if as_json:
+        confusion = [{"named": a, "is": b, "photos": n} for (a, b), n in sorted(found.confusion.items())]
+        about = {"model": model or models[0], "labelled": found.labelled, "covered": found.covered}
+        intervals = {"overall": asdict(found.overall), "accepted": asdict(found.accepted)}
+        click.echo(json.dumps(_ready({**about, **intervals, "confusion": confusion}), indent=2))
+        return
+    click.echo(f"{plain(model or models[0])}: {found.labelled:,} labelled photos")
+    if not found.labelled:
+        return
+    click.echo(f"right on live photos: {_share(found.overall)}; among the accepted: {_share(found.accepted)}")
+    if found.covered < 1:
+        click.echo(f"covers {found.covered:.1%} of live photos; of the others none is labelled yet")
+    wrong = sorted((-n, a, b) for (a, b), n in found.confusion.items() if a != b)
+    if wrong:
+        table = new_table("Named", "Is", "Photos")
+        for n, named, truth in wrong:
+            table.add_row(markup(named), markup(truth), str(-n))
+        open_console().print(table)
+
+
+@loop.command()
+@_FOLDER
+@json_option()
+@click.pass_context
+def drift(ctx: click.Context, directory: Path, as_json: bool) -> None:
+    """Say whether the share sent to review has doubled; exit with 1 when it has, for the latest model."""
+    from binsight.cli.app import EXIT_FAULTS
+    from binsight.loop.counts import Counts
+
+    counts = Counts(directory)
+    latest, watches = counts.models()[:1], counts.drift()
+    if as_json:
+        click.echo(json.dumps([asdict(w) for w in watches]))
+    for w in () if as_json else watches:
+        usual = "still learning what is usual" if w.p0 is None else f"usual: at most {w.p0:.1%} to review"
+        click.echo(f"{plain(w.model)}: {usual}; sum {w.sum:.2f} of 8{', more than usual now' if w.drifted else ''}")
+    if any(w.drifted for w in watches if [w.model] == latest):
+        ctx.exit(EXIT_FAULTS)
+
+
+@loop.command()
+@_FOLDER
+@click.argument("reference", metavar="SHA|RECEIPT")
+@option("--reason", metavar="TEXT", default="", help="Why; recorded.")
+@json_option()
+def forget(directory: Path, reference: str, reason: str, as_json: bool) -> None:
+    """Delete a photo and all that is known of it; say which versions of the data set and which models it touched."""
+    from binsight.loop.queue import Queue
+
+    found = Queue(directory).forget(reference, reason=reason)
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+        return
+    click.echo("forgotten: the photo and its rows are gone, a keyed mark keeps it out")
+    for title, names in (("version of the data set", found.versions), ("model", found.models)):
+        for name in names:
+            click.echo(f"touched: {title} {name[:12]}")
+
+
+@loop.command()
+@_FOLDER
+@option("--out", type=FOLDER, required=True, metavar="OUT", help="A folder that is empty, or is not there yet.")
+@option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "imagefolder", "labelstudio"]),
+    default="csv",
+    show_default=True,
+    help="How the photos are described beside their folders.",
+)
+def export(directory: Path, out: Path, form: str) -> None:
+    """Copy the photos of the newest version (`binsight data freeze`) to OUT, a folder per class, for other programs."""
+    from binsight.loop.exporting import export_version
+    from binsight.loop.queue import Queue
+
+    click.echo(f"{export_version(Queue(directory), out, form):,} photos in {plain(str(out))}")
+
+
+@loop.command()
+@_FOLDER
+@click.argument("client")
+def withdraw(directory: Path, client: str) -> None:
+    """Take back all corrections of CLIENT, by the pseudonym that `loop claims` lists."""
+    from binsight.loop.queue import Queue
+
+    click.echo(f"{Queue(directory).withdraw(client):,} photos withdrawn")
+
+
+@loop.command()
+@_FOLDER
+@json_option("Print one JSON object per line.")
+def claims(directory: Path, as_json: bool) -> None:
+    """List the clients that sent corrections: how many, and how many of them people found right."""
+    from binsight.loop.queue import Queue
+    from binsight.loop.standing import count_claims
+
+    found = count_claims(Queue(directory))
+    if as_json:
+        for each in found:
+            click.echo(json.dumps(asdict(each)))
+        return
+    table = new_table("Client", "Corrections", "Looked at", "Right")
+    for each in found:
+        table.add_row(each.client, str(each.claims), str(each.settled), str(each.right))
+    open_console().print(table)
+
+
+def _share(found: Interval) -> str:
+    return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
+
+
+def _number(found: Interval) -> str:
+    return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+
+
+def _ready(values: Any) -> Any:
+    """The same with null for what is not a number."""
+    if isinstance(values, dict):
+        return {key: _ready(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_ready(value) for value in values]
+    return None if isinstance(values, float) and values != values else values  # noqa: PLR0124 - only NaN

@@ -1,0 +1,96 @@
+"""The JSON of `/label`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from binsight.serving.schemas import Answer
+
+__all__ = [
+    "LabelBody",
+    "LabelItem",
+    "LabelItems",
+    "LabelQuestion",
+    "LabelReveal",
+    "LabelStatus",
+    "LabelTaken",
+    "LabelUndone",
+]
+
+PhotoId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class LabelQuestion(BaseModel):
+    """Asks for photos to label."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    count: int = Field(default=1, ge=1, le=20)
+    skip: list[PhotoId] = Field(default=[], max_length=200, description="Photos not to give now.")
+
+
+class LabelBody(BaseModel):
+    """What a labeller says of a photo."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    answer: str = Field(min_length=1, max_length=64)
+    event: str = Field(min_length=8, max_length=64, description="Names this answer; sent twice, it counts once.")
+    ms: int | None = Field(default=None, ge=0, le=86_400_000, description="How long it took.")
+    mode: Literal["single", "grid"] = "single"
+    revealed: bool = Field(default=False, description="Whether the labeller has seen what the model said.")
+
+
+class LabelItem(Answer):
+    """A photo to label: nothing tells what the model said."""
+
+    id: str
+    until: str = Field(description="When the lease ends.")
+
+
+class LabelItems(Answer):
+    """Photos to label, and how many are open."""
+
+    items: list[LabelItem]
+    labelled: int = Field(description="By this labeller.")
+    open: int
+
+
+class LabelTaken(Answer):
+    """An answer was written, or a photo was skipped."""
+
+    id: str
+
+
+class LabelUndone(Answer):
+    """The photo whose label was taken back; null: there is none."""
+
+    item: LabelItem | None
+
+
+class LabelReveal(Answer):
+    """What the model said."""
+
+    category: str
+    confidence: float
+
+
+class LabelClass(Answer):
+    """An answer there is."""
+
+    id: str
+    title: str
+
+
+class LabelStatus(Answer):
+    """How far labelling is."""
+
+    labeller: str
+    classes: list[LabelClass]
+    kept: int
+    open: int
+    labelled: int
+    undecided: int
+    by_reason: dict[str, int]

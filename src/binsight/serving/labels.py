@@ -1,0 +1,140 @@
+"""`/label`: the page where people label kept photos, blind, and its calls. A labeller is the name of a key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, g, render_template
+
+from binsight.errors import BinsightError, OutputError
+from binsight.loop.labelling import Labelling
+from binsight.loop.queue import Queue
+from binsight.loop.standing import read_status
+from binsight.serving import label_schemas as schemas
+from binsight.serving.api import json_response, parse_body
+from binsight.serving.page import html_response, page_digest, protect
+from binsight.serving.problems import ProblemError
+from binsight.serving.service import current_service
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from binsight.serving.schemas import Answer
+
+__all__ = ["label_page_blueprint", "labels_blueprint"]
+
+_ID = re.compile(r"[0-9a-f]{64}")
+
+
+def label_page_blueprint() -> Blueprint:
+    """`GET /label`: a shell, the same for everyone; what it shows asks for a key."""
+    blueprint = Blueprint("label_page", __name__, template_folder="templates")
+
+    @blueprint.get("/label")
+    def page() -> ResponseReturnValue:
+        """Where people label."""
+        return html_response(render_template("label.html", root="", digest=page_digest()))
+
+    blueprint.after_request(protect)
+    return blueprint
+
+
+def labels_blueprint(queue: Queue) -> Blueprint:
+    """Calls below `/label/`."""
+    blueprint = Blueprint("labels", __name__)
+
+    def route(rule: str, endpoint: str, view: Callable[..., Answer | Response], method: str = "POST") -> None:
+        blueprint.add_url_rule("/label" + rule, endpoint, _answered(view), methods=[method])
+
+    route("/status", "status", lambda: _status(queue), "GET")
+    route("/next", "next", lambda: _next(queue))
+    route("/undo", "undo", lambda: _undo(queue))
+    route("/items/<item>", "label", lambda item: _label(queue, item))
+    route("/items/<item>/photo", "photo", lambda item: _photo(queue, item), "GET")
+    route("/items/<item>/reveal", "reveal", lambda item: _reveal(queue, item))
+    route("/items/<item>/skip", "skip", lambda item: _skip(queue, item))
+    return blueprint
+
+
+def _answered(view: Callable[..., Answer | Response]) -> Callable[..., Response]:
+    """The view's JSON; what labelling refuses becomes a problem."""
+
+    def call(**parts: str) -> Response:
+        if "item" in parts and not _ID.fullmatch(parts["item"]):
+            raise ProblemError("unknown_photo", "expected a photo's id, 64 hex digits")
+        try:
+            answer = view(**parts)
+        except OutputError as error:
+            raise ProblemError("ledger_away", "the labels cannot be written now; try again", retry_after_s=2) from error
+        except BinsightError as error:
+            if error.code == "label":
+                raise ProblemError("bad_parameter", str(error)) from None
+            if error.code in {"unknown_photo", "already_labelled"}:
+                raise ProblemError(error.code, str(error)) from None
+            raise
+        return answer if isinstance(answer, Response) else json_response(answer.to_json())
+
+    return call
+
+
+def _desk(queue: Queue) -> Labelling:
+    return Labelling(queue, current_service().model(None).bundle.manifest.taxonomy.ids)
+
+
+def _who() -> str:
+    return str(g.client).removeprefix("key:")
+
+
+def _status(queue: Queue) -> Answer:
+    status = read_status(queue)
+    classes = current_service().model(None).bundle.manifest.taxonomy.classes
+    return schemas.LabelStatus(
+        labeller=_who(),
+        classes=[schemas.LabelClass(id=c.id, title=c.title) for c in classes],
+        kept=status.kept,
+        open=status.open,
+        labelled=status.labelled,
+        undecided=status.undecided,
+        by_reason=status.by_reason,
+    )
+
+
+def _next(queue: Queue) -> Answer:
+    question = parse_body(schemas.LabelQuestion)
+    items = _desk(queue).next(_who(), count=question.count, skip=question.skip)
+    status = read_status(queue)
+    found = [schemas.LabelItem(**asdict(item)) for item in items]
+    return schemas.LabelItems(items=found, labelled=status.labellers.get(_who(), 0), open=status.open)
+
+
+def _label(queue: Queue, item: str) -> Answer:
+    body = parse_body(schemas.LabelBody)
+    _desk(queue).answer(
+        _who(), item, body.answer, event=f"{_who()}:{body.event}", ms=body.ms, mode=body.mode, revealed=body.revealed
+    )
+    return schemas.LabelTaken(id=item)
+
+
+def _photo(queue: Queue, item: str) -> Response:
+    path = queue.photo(item)
+    if not path.is_file():
+        raise ProblemError("unknown_photo", "this photo has expired, or was deleted")
+    return Response(path.read_bytes(), mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
+
+def _reveal(queue: Queue, item: str) -> Answer:
+    category, confidence = _desk(queue).reveal(item)
+    return schemas.LabelReveal(category=category, confidence=confidence)
+
+
+def _skip(queue: Queue, item: str) -> Answer:
+    _desk(queue).skip(_who(), item)
+    return schemas.LabelTaken(id=item)
+
+
+def _undo(queue: Queue) -> Answer:
+    item = _desk(queue).undo(_who())
+    return schemas.LabelUndone(item=None if item is None else schemas.LabelItem(**asdict(item)))

@@ -1,0 +1,77 @@
+"""`binsight loop`, as a user types it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.loop.filling import CLASSES, MODEL, Clock, put
+
+from binsight.loop.counts import Counts, Seen
+from binsight.loop.labelling import Labelling
+from binsight.loop.queue import Queue
+from binsight.loop.sampling import Stratum
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Return a loop with ten labelled photos, one of them wrong, and one open."""
+    queue = Queue(tmp_path_factory.mktemp("loops") / "loop", create=True, now=Clock())
+    items = [put(queue, n) for n in range(11)]
+    with queue.changing() as rows:
+        rows.execute("UPDATE items SET is_double = 0")
+    desk = Labelling(queue, CLASSES)
+    for item in items[:10]:
+        desk.answer("ada", item, "blue" if item == items[0] else "red", event=item)
+    counts = Counts(queue.directory)
+    counts.add([Seen(MODEL, Stratum("accept", "red"), queue.now())] * 100)
+    return queue
+
+
+def test_status(binsight, made):
+    """How many there are, and who labelled."""
+    found = json.loads(binsight("loop", "status", made.directory, "--json").out)
+    assert (found["kept"], found["labelled"], found["open"], found["labellers"]) == (11, 10, 1, {"ada": 10})
+    assert found["agreement"]["share"]["value"] is None
+    assert "11 photos kept, 10 labelled, 1 open" in binsight("loop", "status", made.directory).out
+
+
+def test_accuracy(binsight, made):
+    """With an interval, and what is taken for what."""
+    found = json.loads(binsight("loop", "accuracy", made.directory, "--json").out)
+    assert (found["model"], found["overall"]["value"], found["covered"]) == (MODEL, pytest.approx(0.9), 1)
+    assert {"named": "red", "is": "blue", "photos": 1} in found["confusion"]
+    text = binsight("loop", "accuracy", made.directory).out
+    assert "right on live photos: 90.0% (" in text
+    assert binsight("loop", "accuracy", made.directory, "--model", "other 1.0").code == 2
+
+
+def test_drift(binsight, tmp_path):
+    """0 while all is usual, 1 when more goes to review."""
+    counts, clock = Counts(tmp_path), Clock()
+    usual = [Seen(MODEL, Stratum("review" if n % 10 == 0 else "accept", "red"), clock()) for n in range(1000)]
+    counts.add(usual)
+    assert binsight("loop", "drift", tmp_path).code == 0
+    counts.add([Seen(MODEL, Stratum("review", "red"), clock())] * 60)
+    run = binsight("loop", "drift", tmp_path)
+    assert (run.code, "more than usual now" in run.out) == (1, True)
+    assert json.loads(binsight("loop", "drift", tmp_path, "--json").out)[0]["drifted"] is True
+
+
+def test_forget_and_withdraw(binsight, tmp_path):
+    """By receipt or hash; once."""
+    queue = Queue(tmp_path / "loop", create=True, now=Clock())
+    put(queue, 1)
+    queue.claim(b"jpeg", client="mallory", corrected="red", predicted="blue", model=MODEL)
+    (client,) = binsight("loop", "claims", queue.directory, "--json").objects()
+    assert binsight("loop", "withdraw", queue.directory, client["client"]).out == "1 photos withdrawn\n"
+    assert "keyed mark" in binsight("loop", "forget", queue.directory, "receipt-1").out
+    run = binsight("loop", "forget", queue.directory, "receipt-1")
+    assert (run.code, run.err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("command", ["status", "accuracy", "drift", "claims"])
+def test_no_loop_is_one_line_and_2(binsight, tmp_path, command):
+    """And nothing is made there."""
+    run = binsight("loop", command, tmp_path)
+    assert (run.code, run.out, "serve --loop" in run.err, list(tmp_path.iterdir())) == (2, "", True, [])
