@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from binsight.line.belt import Belt
-from binsight.line.config import BeltSettings
 from binsight.line.records import EncoderReading, encoder_difference
+from binsight.line.settings import BeltSettings
 
 ENCODER = BeltSettings(speed_mm_s=400, encoder="mqtt", counts_per_mm=10)
 

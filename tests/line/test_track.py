@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from binsight.errors import SettingsError
 from binsight.line.belt import Belt
-from binsight.line.config import BeltSettings
 from binsight.line.field import Field
 from binsight.line.records import ENCODER_RANGE, Blob, Box, EncoderReading
+from binsight.line.settings import BeltSettings
 from binsight.line.track import Tracker
 
 FIELD = Field.of((300, 600), field_mm=600)  # a pixel is a millimetre

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from binsight.line.config import BeltSettings
 from binsight.line.records import ENCODER_RANGE, EncoderReading, encoder_difference
+from binsight.line.settings import BeltSettings
 
 __all__ = ["Belt"]
 
