@@ -29,7 +29,7 @@ class SlowNetwork:
 
 
 def test_a_slow_network_keeps_room_for_pieces_that_no_view_was_seen_of() -> None:
-    """Views that would only add to a decision are refused first; what is taken is answered in order."""
+    """Views that would only add to a decision are refused first, and answered last; what is urgent, in order."""
     network, answers = SlowNetwork(), []
     thread = ClassifierThread(network, post=lambda call: call(), waiting=4, waiting_more=1)
 
@@ -43,4 +43,4 @@ def test_a_slow_network_keeps_room_for_pieces_that_no_view_was_seen_of() -> None
     assert [ask(f"urgent {i}", urgent=True) for i in range(4)] == [True, True, True, False]
     network.may.set()
     thread.close()
-    assert answers == [(name, "seen") for name in ("first", "more", "urgent 0", "urgent 1", "urgent 2")]
+    assert answers == [(name, "seen") for name in ("first", "urgent 0", "urgent 1", "urgent 2", "more")]

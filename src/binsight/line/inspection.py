@@ -24,7 +24,8 @@ __all__ = ["Inspection"]
 
 _VIEWS = 4  # per piece, at most
 _VIEW_SPACING = 0.08  # of the field, between two views of one piece: the same view twice says nothing new
-_DECIDE_WITHIN_S = 0.5  # after the crossing, a piece is decided with the views that are there
+_DECIDE_WITHIN_S = 0.5  # after the crossing, a piece that no view was seen of is decided without one
+_ADD_WITHIN_S = 0.1  # and one that has views waits no longer than this for those that would add to them
 
 
 @dataclass(slots=True)
@@ -128,7 +129,8 @@ class Inspection:
         """What waited for its views for too long is decided with those that are there."""
         now = self._clock.now()
         for number, candidate in list(self._candidates.items()):
-            if candidate.piece is not None and now - candidate.crossed_s > _DECIDE_WITHIN_S:
+            patience_s = _ADD_WITHIN_S if candidate.judged else _DECIDE_WITHIN_S
+            if candidate.piece is not None and now - candidate.crossed_s > patience_s:
                 self._decide(number)
 
     def decide_all(self) -> None:
