@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tests.line.patience import PATIENCE_S
 
 from binsight.line.classify import ClassifierThread
 from binsight.line.records import Box, View
@@ -24,7 +25,7 @@ class SlowNetwork:
 
     def predict_images(self, images: Sequence[Any]) -> list[Any]:
         self.began.set()
-        assert self.may.wait(10)
+        assert self.may.wait(PATIENCE_S)
         return ["seen"] * len(images)
 
 
@@ -37,7 +38,7 @@ def test_a_slow_network_keeps_room_for_pieces_that_no_view_was_seen_of() -> None
         return thread([VIEW], lambda views: answers.append((name, views[0].prediction)), urgent=urgent)
 
     assert ask("first", urgent=True)
-    assert network.began.wait(10)
+    assert network.began.wait(PATIENCE_S)
     assert ask("more", urgent=False)
     assert not ask("even more", urgent=False)
     assert [ask(f"urgent {i}", urgent=True) for i in range(4)] == [True, True, True, False]
