@@ -53,7 +53,7 @@ class Equipment:
         self.do(self._connect())
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=PATIENCE_S)
 
     def node(self, path: str) -> Any:
         return self.client.get_node(f"ns={self.own};s={path}")
@@ -95,7 +95,7 @@ class Equipment:
 
     async def _connect(self) -> None:
         while True:
-            self.client = Client(f"opc.tcp://127.0.0.1:{self.port}", timeout=5)
+            self.client = Client(f"opc.tcp://127.0.0.1:{self.port}", timeout=PATIENCE_S)
             try:
                 await self.client.connect()
                 break
