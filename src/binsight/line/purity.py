@@ -38,7 +38,7 @@ METHOD = "stratified_jeffreys"
 LEAST_AUDITS = 2
 
 # Ends of the 95 % interval. The prior's half wrong piece pulls it down, the more the fewer audits there are: with 58 of
-# a lane's pieces 5 % of simulated shifts were purer than the 97.5 % quantile, and 1 to 3 % less pure than the 2.5 % one.
+# a lane's pieces 5 % of simulated shifts were purer than the 97.5 % quantile, 1 to 3 % less pure than the 2.5 % one.
 _TAILS = (0.025, 0.985)
 _DRAWS = 10_000  # from seed to seed the ends then vary by about a fiftieth of the interval
 
