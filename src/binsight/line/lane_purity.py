@@ -113,7 +113,7 @@ def purity_alarms(purities: dict[int, LanePurity]) -> list[PurityAlarm]:
 
 
 def _lane_number(count: Count, config: LineConfig, streams: Mapping[str, str]) -> int | None:
-    if count.reason != "look_only" or count.category not in streams:
+    if count.reason != "look_only" or count.category is None or count.category not in streams:
         return count.reached
     lane = config.lane_of(count.category, streams[count.category])
     return lane.number if lane else FAIL_SAFE_LANE
