@@ -77,7 +77,8 @@ class BernoulliCusum:
         """Go on from what `state` gave."""
         self._hits, self._count, self.p0 = state["hits"], state["count"], state["p0"]
         self.sum, self.drifted = state["sum"], state["drifted"]
-        self._weights = None if self.p0 is None else bernoulli_weights(self.p0, 2 * self.p0)
+        if self.p0 is not None:
+            self._watch(self.p0)
 
     def add(self, hit: bool) -> bool:
         """Take one more; whether the share has drifted upwards."""
@@ -94,5 +95,8 @@ class BernoulliCusum:
         self._count += 1
         if self._count >= self._baseline:
             self.p0 = min(_MOST_SHARE, clopper_pearson_upper(self._hits, self._count, confidence=0.9))
-            self._weights = bernoulli_weights(self.p0, 2 * self.p0)
-            self.threshold = cusum_threshold(self.p0, 2 * self.p0, self._run_length)
+            self._watch(self.p0)
+
+    def _watch(self, p0: float) -> None:
+        self._weights = bernoulli_weights(p0, 2 * p0)
+        self.threshold = cusum_threshold(p0, 2 * p0, self._run_length)
