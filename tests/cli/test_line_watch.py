@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
+from tests.line.patience import PATIENCE_S
 from tests.line.watched import WatchedLine, watched_config
 
+from binsight.cli.line_run import run
 from binsight.cli.line_watch import LineWatch, followed_lines
 from binsight.errors import InputError, SettingsError
-from binsight.line.run import SystemClock
+from binsight.line.run import LineRunner, SystemClock
+from binsight.serving.security import new_key
+from binsight.serving.server import RunningServer
+from binsight.serving.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,20 +66,64 @@ def test_what_cannot_be_shown(tmp_path: Path, shared_bundle: Path) -> None:
     line.close()
 
 
-def test_looking_on(tmp_path: Path, shared_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_looking_on(tmp_path: Path, shared_bundle: Path) -> None:
     """While a line runs its dashboard is served, where wanted; afterwards nothing is left running."""
     line = WatchedLine(tmp_path)
     watch = LineWatch(watched_config(), line.url, line.monitor.account.taxonomy, SystemClock())
     published: list[Any] = []
     running: Any = line
-    with watch.looking(
-        running, source=line.source, publish=published.append, http=("127.0.0.1", 0), model=str(shared_bundle)
-    ):
-        url = capsys.readouterr().err.split()[-1]
-        with urllib.request.urlopen(url.replace("/lines", "/lines.json"), timeout=10) as answer:  # noqa: S310
+    settings = Settings(models=(str(shared_bundle),), port=0, access_log=False)
+    with watch.serving(settings) as server, watch.looking(running, source=line.source, publish=published.append):
+        assert server is not None
+        url = server.url
+        with urllib.request.urlopen(f"{url}/lines.json", timeout=PATIENCE_S) as answer:  # noqa: S310
             assert b'"here":true' in answer.read()
     with pytest.raises(OSError, match=r"refused|Errno"):
-        urllib.request.urlopen(url, timeout=2)  # noqa: S310
-    with watch.looking(running, source=None, publish=published.append, http=None, model=""):
-        assert capsys.readouterr().err == ""
+        urllib.request.urlopen(url, timeout=PATIENCE_S)  # noqa: S310
+    with watch.serving(None) as server, watch.looking(running, source=None, publish=published.append):
+        assert server is None
     line.close()
+
+
+def test_a_dashboard_asks_for_a_key_and_runs_the_lines_own_network(
+    tmp_path: Path, shared_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`line run --http PORT --api-keys FILE`: no news for strangers; one network in memory for both."""
+    key, stored = new_key("desk")
+    keys, files = tmp_path / "keys", write_line(tmp_path, shared_bundle)
+    keys.write_text(f"{stored.name}:{stored.sha256}\n")
+    codes: list[int] = []
+    networks: list[int] = []
+
+    def run_line(runner: LineRunner) -> None:
+        """Look at the dashboard in the place of running the line."""
+        url = asked[0].url
+        for headers in ({}, {"Authorization": f"Bearer {key}"}):
+            try:
+                request = urllib.request.Request(f"{url}/lines.json", headers=headers)  # noqa: S310
+                with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
+                    codes.append(answer.status)
+            except urllib.error.HTTPError as error:
+                codes.append(error.code)
+        store = asked[0].service.store
+        networks.extend(map(id, (runner.predictor, store.get().narrow, store.get().wide)))
+
+    asked: list[RunningServer] = []
+    load = RunningServer.load
+    monkeypatch.setattr(RunningServer, "load", lambda server: (asked.append(server), load(server))[1])
+    monkeypatch.setattr(LineRunner, "run", run_line)
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    result = CliRunner().invoke(run, [str(files), "--source", "push", "--http", "0", "--api-keys", str(keys)])
+    assert result.exit_code == 0, result.output
+    assert codes == [401, 200]
+    assert len(set(networks)) == 1
+    assert f"line1 at {asked[0].url}/lines" in result.stderr
+
+
+def test_keys_without_a_dashboard_are_refused(tmp_path: Path, shared_bundle: Path) -> None:
+    """Nobody should think that something is locked which is not there."""
+    file = write_line(tmp_path, shared_bundle)
+    (tmp_path / "keys").write_text("")
+    for arguments in (["--api-keys", str(tmp_path / "keys")], ["--tls-key", str(file)]):
+        result = CliRunner().invoke(run, [str(file), *arguments])
+        assert (result.exit_code, "--http PORT" in result.stderr) == (2, True)

@@ -9,6 +9,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
+from tests.line.patience import PATIENCE_S
+
 from binsight.line import alarm_sinks
 from binsight.line.alarm_sinks import AlarmWebhook, log_alarm
 from binsight.line.alarms import Alarm
@@ -80,7 +82,7 @@ def test_nobody_there_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     hook = AlarmWebhook("http://host/", line="line1", site="plant", send=send)
     for _ in range(20):
         hook.put(ALARM)
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE_S)
     hook.close()
     assert hook.dropped == 20
     assert len(caplog.messages) == 2
@@ -92,11 +94,11 @@ def test_who_raises_an_alarm_never_waits() -> None:
 
     def send(url: str, body: bytes) -> None:
         entered.set()
-        held.wait(10)
+        held.wait(PATIENCE_S)
 
     hook = AlarmWebhook("http://host/", line="line1", site="plant", send=send)
     hook.put(ALARM)
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE_S)
     for _ in range(103):
         hook.put(ALARM)
     assert hook.dropped == 3

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from binsight.line.belt import Belt
-from binsight.line.config import BeltSettings
 from binsight.line.records import EncoderReading, encoder_difference
+from binsight.line.settings import BeltSettings
 
 ENCODER = BeltSettings(speed_mm_s=400, encoder="mqtt", counts_per_mm=10)
 
@@ -45,7 +45,7 @@ def test_an_encoder_that_stands_repeats_itself_one_that_is_away_does_not() -> No
     belt.on_reading(EncoderReading(400, 5.1))
     assert belt.is_measured(5.5)
     assert not belt.is_measured(5.7)
-    assert belt.position_mm(7.1) == pytest.approx(840)
+    assert belt.position_mm(7.1) - belt.position_mm(5.0) == pytest.approx(840)
     for step in range(20):
         belt.on_reading(EncoderReading(8400, 7.1 + 0.05 * step))
     assert (belt.speed_mm_s(), belt.counts(9.0)) == (0, 8400)
@@ -66,8 +66,23 @@ def test_an_encoder_that_was_set_anew_moves_nothing() -> None:
     belt.on_reading(EncoderReading(0, 5.1))
     belt.on_reading(EncoderReading(400, 5.2))
     assert belt.resets == 1
-    assert belt.position_mm(5.2) == pytest.approx(500_040)
+    assert belt.position_mm(5.2) - belt.position_mm(5.0) == pytest.approx(40)
     assert belt.counts(5.2) == 400
+
+
+def test_the_first_reading_is_no_jump() -> None:
+    """Until it comes the belt is taken to run at its set speed; from there it goes on, wherever the counter stands."""
+    belt = Belt(ENCODER, started_s=5.0)
+    assert not belt.is_known
+    before = belt.position_mm(6.0)
+    assert before == pytest.approx(ENCODER.speed_mm_s)
+    belt.on_reading(EncoderReading(4_000_000_000, 6.0))
+    assert belt.is_known
+    assert belt.position_mm(6.0) == pytest.approx(before)
+    belt.on_reading(EncoderReading(4_000_000_400, 6.1))
+    assert belt.position_mm(6.1) == pytest.approx(before + 40)
+    assert belt.counts_at_mm(before) == 4_000_000_000
+    assert belt.counts_at_mm(before + 40) == 4_000_000_400
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 1900), min_size=1, max_size=50))
@@ -79,7 +94,7 @@ def test_a_wrap_is_no_jump(start: int, steps: list[int]) -> None:
     for step in steps:
         counts, at_s = (counts + step) % 2**32, at_s + 0.01
         belt.on_reading(EncoderReading(counts, at_s))
-    assert belt.position_mm(at_s) - start / 10 == pytest.approx(sum(steps) / 10)
+    assert belt.position_mm(at_s) == pytest.approx(sum(steps) / 10)
     assert belt.counts(at_s) == counts
 
 

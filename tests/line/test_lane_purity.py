@@ -55,6 +55,19 @@ def test_by_weight_where_grams_are_given(tmp_path: Path) -> None:
     assert lane.by_weight.purity == pytest.approx(120 / 132)
 
 
+def test_a_line_that_only_looks_has_the_lanes_that_it_would_fill(tmp_path: Path) -> None:
+    """What was accepted counts where its category would go; what no lane takes, and reviews, stay on the belt."""
+    cans = [piece(seq, drawn=seq <= 10, status="fail_safe", reason="look_only", lane=0) for seq in range(1, 21)]
+    bags = [
+        piece(seq, status="fail_safe", reason="look_only", lane=0, category="plastic_bags") for seq in range(21, 24)
+    ]
+    reviewed = piece(24, status="fail_safe", reason="low_confidence", lane=0, decision="review")
+    found = purities(tmp_path, [*cans, *bags, reviewed], ["metal_cans"] * 9 + ["paper_waste"])
+    assert (found[1].target.pieces, found[1].target.audited, found[1].target.wrong) == (20, 10, 1)
+    assert found[1].target.purity == pytest.approx(0.9)
+    assert found[0].target.pieces == 4
+
+
 def test_only_what_reached_a_lane_lies_in_it(tmp_path: Path) -> None:
     """Missed and refused ones stayed on the belt; of unknown ones nobody knows; acknowledged is enough."""
     rows = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from paho.mqtt import publish
 from tests.line.fakes import FakeClock, Heard
+from tests.line.patience import PATIENCE_S
 from tests.line.services import free_port, mosquitto
 from tests.line.sources.cameras import wait_until
 from tests.line.watched import WatchedLine
@@ -25,7 +26,6 @@ STATE = {
     "online": True, "state": 6, "mode": 1, "camera": "ok", "frame_age_ms": 38, "ack_rtt_ms": 0.6,
     "model": "waste8 1.2.0",
 }  # fmt: skip
-PATIENCE_S = 30.0
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from binsight.line.config import Shift
+from binsight.line.settings import Shift
 from binsight.line.shifts import last_periods
 
 SHIFTS = (

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from binsight.errors import SettingsError
 from binsight.line.belt import Belt
-from binsight.line.config import BeltSettings
 from binsight.line.field import Field
 from binsight.line.records import ENCODER_RANGE, Blob, Box, EncoderReading
+from binsight.line.settings import BeltSettings
 from binsight.line.track import Tracker
 
 FIELD = Field.of((300, 600), field_mm=600)  # a pixel is a millimetre
@@ -177,6 +177,81 @@ def test_a_predicted_place_triggers_nothing_and_a_sight_beyond_the_line_does():
         crossed += [(travel, track.crossed_mm) for track in tracking.crossed]
         assert not (hidden and tracking.crossed)
     assert crossed == [(495.0, 330.0)]
+
+
+def show(tracker, pieces, travel, at_s, *, dark=False):
+    """One frame of what lies where on the belt."""
+    blobs = [] if dark else [blob for piece in pieces if (blob := blob_of(piece, travel)) is not None]
+    return tracker.update(blobs, FIELD, travel_mm=travel, at_s=at_s)
+
+
+def test_a_piece_that_passes_unseen_is_missed_once():
+    """It was followed, and the camera is gone until it has left; what was never confirmed is no piece."""
+    tracker, pieces = Tracker(line=0.5), [Made(0.0, 60.0, 0), Made(-180.0, 60.0, 1)]
+    for frame in range(14):  # to 195 mm: the second has come in by 15 mm
+        assert not show(tracker, pieces, 15.0 * frame, 0.05 * frame).missed
+    after = show(tracker, pieces, 900.0, 3.0)
+    assert [(track.number, track.crossed_mm) for track in after.missed] == [(1, 330.0)]
+    assert [track.number for track in after.gone] == [1, 2]
+    assert not show(tracker, pieces, 915.0, 3.05).missed
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_what_went_back_out_or_waited_for_a_trigger_was_not_missed(external):
+    """A belt that runs backwards carries nothing past the line; where something outside counts, that alone counts."""
+    tracker, piece = Tracker(line=0.5, external=external), Made(0.0, 60.0, 0)
+    for frame in range(14):
+        show(tracker, [piece], 15.0 * frame, 0.05 * frame)
+    after = show(tracker, [piece], 900.0 if external else -200.0, 3.0)
+    assert [track.number for track in after.gone] == [1]
+    assert not after.missed
+
+
+def test_without_frames_pieces_leave_by_the_belts_travel():
+    """What has left the field is missed; at the end also what is beyond the line, and not what is before it."""
+    tracker, pieces = Tracker(line=0.5), [Made(0.0, 60.0, 0), Made(-80.0, 60.0, 1)]
+    for frame in range(16):
+        show(tracker, pieces, 15.0 * frame, 0.05 * frame)  # to 225 mm: centres at 195 and 115
+    assert not tracker.leave(500.0).missed
+    assert [track.number for track in tracker.leave(680.0).missed] == [1]
+    assert not tracker.leave(680.0, at_end=False).missed
+    assert [track.number for track in tracker.leave(681.0, at_end=True).missed] == [2]
+    assert not tracker.leave(2000.0, at_end=True).gone
+
+
+def test_a_belt_that_stood_while_the_camera_was_away_loses_nothing():
+    """Without an encoder it is told to have run two fields' lengths; each is where it was, and is counted once."""
+    tracker, pieces = Tracker(line=0.5, slip=1.0), [Made(0.0, 60.0, 0), Made(-80.0, 70.0, 1)]
+    for frame in range(14):
+        show(tracker, pieces, 15.0 * frame, 0.05 * frame)
+    crossed, gap = [], 1200.0
+    for frame in range(14, 50):
+        blobs = [blob for piece in pieces if (blob := blob_of(piece, 15.0 * frame)) is not None]
+        tracking = tracker.update(blobs, FIELD, travel_mm=15.0 * frame + gap, at_s=3 + 0.05 * frame)
+        assert not tracking.missed
+        crossed += [track.number for track in tracking.crossed]
+    assert crossed == [1, 2]
+
+
+@settings(max_examples=40, deadline=None)
+@given(pieces=belts(), steps=profiles(), data=st.data())
+def test_what_was_confirmed_is_counted_or_missed_and_never_both(pieces, steps, data):
+    """Dark frames, and stretches without any frame, at any time; whatever was a piece has exactly one account."""
+    travels = travels_of(steps, pieces)
+    blind = [data.draw(st.sampled_from(["seen", "seen", "dark", "away"])) for _ in range(1 + len(travels) // 8)]
+    tracker, confirmed, accounts = Tracker(), set(), []
+    for frame, travel in enumerate(travels):
+        kind = blind[frame // 8]
+        if kind == "away":
+            tracking = tracker.leave(travel)
+        else:
+            tracking = show(tracker, pieces, travel, 0.05 * frame, dark=kind == "dark")
+        confirmed |= {track.number for track in tracking.tracks if track.confirmed and not track.beyond}
+        merged = {track.number for track in tracking.gone if not track.confirmed}  # it was a part of another
+        confirmed -= merged
+        accounts += [track.number for track in (*tracking.crossed, *tracking.missed)]
+    accounts += [track.number for track in tracker.leave(travels[-1] + 700.0, at_end=True).missed]
+    assert sorted(accounts) == sorted(confirmed)
 
 
 def test_a_piece_longer_than_the_field_is_counted_when_its_head_is_through():

@@ -12,22 +12,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from binsight.cli.line_extras import line_extra
 from binsight.cli.line_settings import account, bundle_of, ledger_url, read_config
 from binsight.cli.options import FILE, json_option, option, quiet_option
 from binsight.cli.progress import progress_bar
+from binsight.cli.server_options import server_flag, server_value
 from binsight.cli.signals import stopping_on_signals
 from binsight.cli.text import new_table, open_console, plain
 from binsight.errors import InputError, SettingsError
+from binsight.serving.settings import Settings as ServerSettings
+from binsight.serving.settings import server_options
 
 if TYPE_CHECKING:
     from binsight.line.config import LineConfig
     from binsight.line.engine import Picture
     from binsight.line.records import Piece
     from binsight.predictor import Predictor
+    from binsight.taxonomy import Taxonomy
 
 __all__ = ["run"]
+
+_ACCESS = {
+    setting.name: setting for setting in server_options() if setting.name in {"tls_certificate", "tls_key", "api_keys"}
+}
 
 
 @click.command(short_help="Watch a belt, or look at one's own video.")
@@ -71,6 +80,7 @@ def run(
     out: Path | None,
     as_json: bool,
     quiet: bool,
+    **access: Any,
 ) -> None:
     """Run the line of LINE.TOML until SIGTERM or Ctrl-C, or to the end of a recording.
 
@@ -85,6 +95,7 @@ def run(
       binsight line run --source folder:frames/ --out seen.html
       binsight line run line.toml                              the line, as it is set up
       binsight line run line.toml --http 9696                  the same, with its dashboard
+      binsight line run line.toml --http 9696 --http-host 0.0.0.0 --api-keys keys
       binsight line run line.toml --sorter none                the same, but only looking
     """
     config = read_config(
@@ -97,18 +108,16 @@ def run(
     )
     if file is None and source is None:
         raise click.UsageError("expected a LINE.TOML, or --source with a camera or a recording")
-    from binsight.predictor import Predictor
-
-    predictor = Predictor.load(bundle_of(config, file), threads=1)
     printer = _Printer(as_json=as_json)
     is_look = config.sorter.kind == "none" and _is_recording(config.camera.source)
     if out is not None and not is_look:
         raise click.UsageError("--out is for a recording without a sorter; a line's own account is its ledger")
     if not is_look:
-        _run_line(config, file, predictor, printer, http=None if http is None else (http_host, http))
+        _run_line(config, file, printer, http=_server(config, file, http_host, http, access))
         return
     if http is not None:
         raise click.UsageError("--http is for a line; a look at a recording ends with what --out shows")
+    predictor = _load(config, file)
     if file is None:
         config = _measured(config, direction=direction, speed=speed, quiet=quiet or as_json)
     with tempfile.TemporaryDirectory() as folder:
@@ -260,22 +269,34 @@ def _video(out: Path | None) -> Iterator[Any]:
 # The line itself.
 
 
-def _run_line(
-    config: LineConfig, file: Path | None, predictor: Predictor, printer: _Printer, *, http: tuple[str, int] | None
-) -> None:
+def _server(
+    config: LineConfig, file: Path | None, host: str, port: int | None, access: dict[str, Any]
+) -> ServerSettings | None:
+    """The dashboard's server; None where nobody asked for one."""
+    if port is None:
+        source = click.get_current_context().get_parameter_source
+        if any(source(name) is ParameterSource.COMMANDLINE for name in access):
+            raise click.UsageError("keys and certificates are for --http PORT")
+        return None
+    values = {name: server_value(_ACCESS[name], given) for name, given in access.items()}
+    # The line needs the cores; one photo at a time, by the line's own network, is what others get.
+    return ServerSettings(
+        models=(bundle_of(config, file),), host=host, port=port, workers=1, access_log=False, **values
+    )
+
+
+def _run_line(config: LineConfig, file: Path | None, printer: _Printer, *, http: ServerSettings | None) -> None:
     import logging
 
     from binsight.cli.line_watch import LineWatch
-    from binsight.line.budget import start_faults
     from binsight.line.ledger.database import open_database
     from binsight.line.ledger.writer import LedgerWriter
     from binsight.line.run import LineRunner, SystemClock
     from binsight.line.sorters.opening import open_sorter
     from binsight.line.sources.opening import open_source
 
-    faults = start_faults(config, account(config, predictor))
-    if faults:
-        raise SettingsError("the line could not be in time: " + "; ".join(faults))
+    # Its own, gone after the check: where there is a server, the line uses that one's.
+    taxonomy = _check_start(config, _load(config, file))
     clock, camera = SystemClock(), config.camera
     # The camera first: what cannot be opened must not leave an empty ledger behind.
     source = open_source(
@@ -291,25 +312,47 @@ def _run_line(
     sorter = open_sorter(config, clock)
     ledger = LedgerWriter(open_database(url), keep_days=config.ledger.keep_days)
 
-    watch = LineWatch(config, url, predictor.taxonomy, clock)
+    watch = LineWatch(config, url, taxonomy, clock)
 
     def take(piece: Piece) -> None:
         printer.take(piece)
         watch.on_piece(piece)
 
-    runner = LineRunner(
-        config,
-        predictor=predictor,
-        source=source,
-        sorter=sorter,
-        ledger=ledger,
-        clock=clock,
-        belt_file=belt_file,
-        on_piece=take,
-        on_alarm=watch.on_alarm,
-    )
-    looking = watch.looking(runner, source=source, publish=sorter.publish, http=http, model=bundle_of(config, file))
-    click.echo(plain(f"binsight: {config.line.name} watches {config.camera.source}"), err=True)
-    with looking, stopping_on_signals(runner.stop):
-        runner.run()
+    with watch.serving(http) as server:
+        runner = LineRunner(
+            config,
+            predictor=server.service.store.get().narrow if server else _load(config, file),
+            source=source,
+            sorter=sorter,
+            ledger=ledger,
+            clock=clock,
+            belt_file=belt_file,
+            on_piece=take,
+            on_alarm=watch.on_alarm,
+        )
+        looking = watch.looking(runner, source=source, publish=sorter.publish)
+        click.echo(plain(f"binsight: {config.line.name} watches {config.camera.source}"), err=True)
+        with looking, stopping_on_signals(runner.stop):
+            if server:
+                click.echo(plain(f"binsight: {config.line.name} at {server.url}/lines"), err=True)
+            runner.run()
     printer.close()
+
+
+def _load(config: LineConfig, file: Path | None) -> Predictor:
+    from binsight.predictor import Predictor
+
+    return Predictor.load(bundle_of(config, file), threads=1)
+
+
+def _check_start(config: LineConfig, predictor: Predictor) -> Taxonomy:
+    """Refuse a line that could not be in time, or asks for what the model does not know."""
+    from binsight.line.budget import start_faults
+
+    faults = start_faults(config, account(config, predictor))
+    if faults:
+        raise SettingsError("the line could not be in time: " + "; ".join(faults))
+    return predictor.taxonomy
+
+
+run.params += map(server_flag, _ACCESS.values())

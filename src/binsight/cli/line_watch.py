@@ -7,10 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from binsight.cli.line_settings import bundle_of, ledger_url, read_config
-from binsight.cli.text import plain
 from binsight.errors import InputError, MissingExtraError, SettingsError
 
 if TYPE_CHECKING:
@@ -19,6 +16,8 @@ if TYPE_CHECKING:
     from binsight.line.monitor import LineMonitor, RunningLine
     from binsight.line.ports import Clock
     from binsight.line.records import Piece
+    from binsight.serving.server import RunningServer
+    from binsight.serving.settings import Settings as ServerSettings
     from binsight.taxonomy import Taxonomy
 
 __all__ = ["LineWatch", "followed_lines"]
@@ -58,23 +57,32 @@ class LineWatch:
             self._webhook.put(alarm)
 
     @contextlib.contextmanager
-    def looking(
-        self,
-        line: RunningLine,
-        *,
-        source: object,
-        publish: Callable[..., None],
-        http: tuple[str, int] | None,
-        model: str,
-    ) -> Iterator[None]:
-        """Measure purity, and serve the dashboard if wanted, as long as this lasts.
+    def serving(self, settings: ServerSettings | None) -> Iterator[RunningServer | None]:
+        """Serve the dashboard as long as this lasts; None where nobody asked for it."""
+        if settings is None:
+            yield None
+            return
+        try:
+            from binsight.serving.server import RunningServer
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] == "binsight":
+                raise
+            raise MissingExtraError("the dashboard", "serve") from error
+        server = RunningServer(settings, lines=[self.monitor])
+        try:
+            server.load()
+            yield server
+        finally:
+            server.stop()
+
+    @contextlib.contextmanager
+    def looking(self, line: RunningLine, *, source: object, publish: Callable[..., None]) -> Iterator[None]:
+        """Measure purity as long as this lasts.
 
         Args:
             line: that runs.
             source: its camera.
             publish: as `Sorter.publish`.
-            http: host and port of the dashboard; None: nobody asked for one.
-            model: the bundle that the same server classifies with.
         """
         from binsight.line.purity_watch import PurityWatch
 
@@ -82,35 +90,12 @@ class LineWatch:
         purity = PurityWatch(self.monitor, line, publish)
         purity.start()
         try:
-            with _serving(self.monitor, http, model):
-                yield
+            yield
         finally:
             purity.close()
             if self._webhook is not None:
                 self._webhook.close()
             self.monitor.account.database.dispose()
-
-
-@contextlib.contextmanager
-def _serving(monitor: LineMonitor, http: tuple[str, int] | None, model: str) -> Iterator[None]:
-    if http is None:
-        yield
-        return
-    try:
-        from binsight.serving.server import RunningServer
-        from binsight.serving.settings import Settings
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "binsight":
-            raise
-        raise MissingExtraError("the dashboard", "serve") from error
-    settings = Settings(models=(model,), host=http[0], port=http[1], access_log=False)
-    server = RunningServer(settings, lines=[monitor])
-    try:
-        server.load()
-        click.echo(plain(f"binsight: {monitor.name} at {server.url}/lines"), err=True)
-        yield
-    finally:
-        server.stop()
 
 
 def followed_lines(files: Sequence[Path]) -> list[LineMonitor]:

@@ -9,13 +9,12 @@ from typing import Any
 
 import click
 
-from binsight.cli.options import BUNDLE, FILE, FOLDER, Command, Option, option
-from binsight.errors import InputError, MissingExtraError, SettingsError
+from binsight.cli.options import FILE, Command, option
+from binsight.cli.server_options import server_flag, server_value
+from binsight.errors import MissingExtraError, SettingsError
 from binsight.serving.security import ApiKey, new_key
 from binsight.serving.settings import Settings, server_options
-from binsight.settings import Option as Setting
 from binsight.settings import read_toml, suggest
-from binsight.text_files import read_text
 
 __all__ = ["serve"]
 
@@ -27,36 +26,7 @@ class ServeCommand(Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params += map(_flag, _SETTINGS.values())
-
-
-def _flag(setting: Setting) -> Option:
-    names = f"--{setting.flag}/--no-{setting.flag}" if setting.kind is bool else f"--{setting.flag}"
-    default = setting.default // setting.unit if setting.unit > 1 else setting.default
-    is_file = setting.kind is ApiKey
-    return Option(
-        [names, setting.name],
-        type=_type(setting),
-        multiple=setting.is_tuple and not is_file,
-        default=default or None if setting.is_tuple else default,
-        show_default=setting.default not in {None, ()},
-        envvar=_variable(setting.flag),
-        show_envvar=True,
-        metavar=setting.metavar,
-        section=setting.group,
-        help=setting.text,
-    )
-
-
-def _type(setting: Setting) -> Any:
-    if setting.unit > 1:
-        return float
-    by_metavar = {"FILE": FILE, "DIR": FOLDER, "[NAME=]BUNDLE": BUNDLE}
-    return by_metavar.get(setting.metavar or "", setting.kind)
-
-
-def _variable(flag: str) -> str:
-    return "BINSIGHT_" + flag.upper().replace("-", "_")
+        self.params += map(server_flag, _SETTINGS.values())
 
 
 def _read_config(ctx: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
@@ -139,7 +109,7 @@ def serve(lines: tuple[Path, ...], **values: Any) -> None:
       binsight serve --lines line.toml                the dashboard of a line that runs already
       curl -F file=@can.jpg http://localhost:9696/predict
     """
-    settings = Settings(**{name: _value(_SETTINGS[name], value) for name, value in values.items()})
+    settings = Settings(**{name: server_value(_SETTINGS[name], value) for name, value in values.items()})
     try:
         from binsight.serving.server import run_server
     except ModuleNotFoundError as error:
@@ -173,30 +143,3 @@ def _open_lines(files: tuple[Path, ...]) -> list[Any]:
 
     open_all()
     return found
-
-
-def _value(setting: Setting, given: Any) -> Any:
-    """A setting's value from that of its flag."""
-    if setting.kind is ApiKey:
-        return _read_keys(given)
-    if setting.unit == 1:
-        return given
-    try:
-        return round(given * setting.unit)
-    except (ValueError, OverflowError):
-        return given  # not a number, or infinity: `Settings` says what is expected
-
-
-def _read_keys(path: Path | None) -> tuple[ApiKey, ...]:
-    if path is None:
-        return ()
-    keys = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if line.strip() and not line.startswith("#"):
-            try:
-                keys.append(ApiKey.parse(line))
-            except ValueError as error:
-                raise InputError(f"{path}, line {number}: {error}") from error
-    if not keys:
-        raise InputError(f"{path}: expected at least one key; without any, everyone would be let in")
-    return tuple(keys)

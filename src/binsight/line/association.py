@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Association", "Boxes", "associate", "fit_shift"]
+__all__ = ["Association", "Boxes", "agreement", "associate", "fit_shift"]
 
 Boxes = NDArray[np.float64]  # (n, 4)
 
@@ -74,7 +74,7 @@ def fit_shift(known: Boxes, seen: Boxes, low: float, high: float) -> float:
     """
     if not len(known) or not len(seen):
         return 0.0
-    best, score = 0.0, _agreement(known, seen)
+    best, score = 0.0, agreement(known, seen)
     if score >= _POOR * min(len(known), len(seen)):
         return 0.0
     lengths, others = known[:, 1] - known[:, 0], seen[:, 1] - seen[:, 0]
@@ -83,8 +83,8 @@ def fit_shift(known: Boxes, seen: Boxes, low: float, high: float) -> float:
     shifts = (seen[None, :, :2].mean(axis=2) - known[:, None, :2].mean(axis=2))[alike]
     for shift in sorted(set(shifts[(shifts >= low) & (shifts <= high)].tolist()), key=abs):
         moved = known + np.array([shift, shift, 0.0, 0.0])
-        if _agreement(moved, seen) > score + 0.1:
-            best, score = shift, _agreement(moved, seen)
+        if agreement(moved, seen) > score + 0.1:
+            best, score = shift, agreement(moved, seen)
     return best
 
 
@@ -98,8 +98,10 @@ def _overtakes(k: int, s: int, so_far: Association, known: Boxes, seen: Boxes) -
     return False
 
 
-def _agreement(known: Boxes, seen: Boxes) -> float:
-    """Sum over the known of the best intersection over union with a sight."""
+def agreement(known: Boxes, seen: Boxes) -> float:
+    """Sum over the known of the best intersection over union with a sight; 0 where there are none."""
+    if not len(known) or not len(seen):
+        return 0.0
     overlap = _intersections(known, seen)
     union = _areas(known)[:, None] + _areas(seen)[None, :] - overlap
     return float((overlap / union).max(axis=1).sum())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
-from binsight.line.config import BeltSettings
 from binsight.line.records import ENCODER_RANGE, EncoderReading, encoder_difference
+from binsight.line.settings import BeltSettings
 
 __all__ = ["Belt"]
 
@@ -21,7 +22,7 @@ class Belt:
 
     Args:
         settings: `[belt]` of the configuration.
-        started_s: where millimetre 0 is on a belt without an encoder.
+        started_s: when it was at millimetre 0.
     """
 
     def __init__(self, settings: BeltSettings, *, started_s: float = 0.0) -> None:
@@ -45,7 +46,8 @@ class Belt:
             return
         self._last_counts, last_counts = reading.counts, self._last_counts
         if not self._readings or last_counts is None:
-            self._readings.append((reading.at_s, reading.counts))
+            # Whatever the counts are: the belt is where it was taken to be so far.
+            self._readings.append((reading.at_s, round(self._counts(reading.at_s))))
             return
         last_s, last = self._readings[-1]
         if reading.at_s <= last_s:
@@ -72,12 +74,17 @@ class Belt:
         )
         return (last - first) / self._counts_per_mm / (last_s - first_s)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is known of its movement: not while an encoder has never been heard."""
+        return bool(self._readings) or not self.has_encoder
+
     def is_measured(self, at_s: float) -> bool:
         """Whether the position at `at_s` is an encoder's, and not only what the last speed says."""
         return bool(self.has_encoder and self._readings and at_s - self._readings[-1][0] <= _SILENT_AFTER_S)
 
     def position_mm(self, at_s: float) -> float:
-        """How far it has run, in mm; after the last reading it is taken to run on evenly."""
+        """How far it has run, in mm; before the first reading at its set speed, after the last one evenly."""
         if not self.has_encoder:
             return (at_s - self._started_s) * self._settings.speed_mm_s
         return self._counts(at_s) / self._counts_per_mm
@@ -88,6 +95,12 @@ class Belt:
             return None
         ahead = self._counts(at_s) - self._readings[-1][1]  # counted from the last reading: a reset moved the zero
         return (self._last_counts + round(ahead)) % ENCODER_RANGE
+
+    def counts_at_mm(self, position_mm: float) -> int | None:
+        """The encoder's counts when the belt was at a position, in [0, 2³²); None as for `counts`."""
+        if not self.has_encoder or self._last_counts is None:
+            return None
+        return (self._last_counts + round(position_mm * self._counts_per_mm - self._readings[-1][1])) % ENCODER_RANGE
 
     def target(self, counts: int, distance_mm: float, lead_ms: float) -> int:
         """Counts at which to fire so that a piece that was at the trigger line at `counts` is hit.
@@ -104,9 +117,11 @@ class Belt:
 
     def _counts(self, at_s: float) -> float:
         if not self._readings:
-            return 0.0
-        for (before_s, before), (after_s, after) in zip(self._readings, list(self._readings)[1:], strict=False):
-            if before_s <= at_s < after_s:
-                return before + (after - before) * (at_s - before_s) / (after_s - before_s)
+            return (at_s - self._started_s) * self._settings.speed_mm_s * self._counts_per_mm
         last_s, last = self._readings[-1]
-        return last + max(at_s - last_s, 0.0) * self.speed_mm_s() * self._counts_per_mm
+        if at_s >= last_s:
+            return last + (at_s - last_s) * self.speed_mm_s() * self._counts_per_mm
+        for (after_s, after), (before_s, before) in pairwise(reversed(self._readings)):
+            if before_s <= at_s:
+                return before + (after - before) * (at_s - before_s) / (after_s - before_s)
+        return self._readings[0][1]

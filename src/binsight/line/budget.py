@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from binsight.line.config import Lane, LineConfig
+from binsight.line.config import LineConfig
+from binsight.line.settings import Lane
 
 __all__ = ["LaneBudget", "lane_budgets", "looks_before_line", "seconds_to_fire", "start_faults"]
 

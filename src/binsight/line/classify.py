@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -12,11 +13,12 @@ from binsight.line.records import View
 
 __all__ = ["ClassifierThread"]
 
+_URGENT, _MORE, _LAST = range(3)
 _Request = tuple[Sequence[View], Callable[[Sequence[View]], None]]
 
 
 class ClassifierThread:
-    """Takes views and hands them back with their predictions.
+    """Takes views and hands them back with their predictions: first those of pieces that have none yet.
 
     Args:
         classifier: runs the network.
@@ -32,11 +34,13 @@ class ClassifierThread:
         *,
         post: Callable[[Callable[[], None]], None],
         waiting: int = 6,
-        waiting_more: int = 2,
+        waiting_more: int = 1,
     ) -> None:
         self._waiting_more = waiting_more
         self._classifier, self._post = classifier, post
-        self._requests: queue.Queue[_Request | None] = queue.Queue(maxsize=waiting)
+        # By rank, then by the order in which they came, which is never the same: requests are not compared.
+        self._requests: queue.PriorityQueue[tuple[int, int, _Request | None]] = queue.PriorityQueue(maxsize=waiting)
+        self._order = itertools.count()
         self._thread = threading.Thread(target=self._run, name="classify", daemon=True)
         self._thread.start()
 
@@ -45,18 +49,18 @@ class ClassifierThread:
         if not urgent and self._requests.qsize() >= self._waiting_more:
             return False
         try:
-            self._requests.put_nowait((views, then))
+            self._requests.put_nowait((_URGENT if urgent else _MORE, next(self._order), (views, then)))
         except queue.Full:
             return False
         return True
 
     def close(self) -> None:
         """Finish what is asked for, and stop."""
-        self._requests.put(None)
+        self._requests.put((_LAST, next(self._order), None))
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
-        while (request := self._requests.get()) is not None:
+        while (request := self._requests.get()[2]) is not None:
             views, then = request
             found = self._classifier.predict_images([view.crop for view in views])
             judged = [replace(view, prediction=prediction) for view, prediction in zip(views, found, strict=True)]

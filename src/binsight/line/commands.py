@@ -12,7 +12,7 @@ from typing import Any
 
 from binsight.line.belt import Belt
 from binsight.line.budget import seconds_to_fire
-from binsight.line.config import Lane, LineConfig
+from binsight.line.config import LineConfig
 from binsight.line.ports import Clock, Ledger, Sorter
 from binsight.line.records import (
     ENDS,
@@ -23,6 +23,7 @@ from binsight.line.records import (
     Status,
     encoder_difference,
 )
+from binsight.line.settings import Lane
 
 __all__ = ["Dispatcher"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Component", "find_components"]
+__all__ = ["Component", "count_components", "find_components"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Component:
 def find_components(mask: NDArray[np.bool_], *, min_area: int = 1) -> list[Component]:
     """The components of at least `min_area` pixels, in the order of their topmost, then leftmost run.
 
-    Runs of each row are joined with those of the next row that they touch (8-connected), by union-find over runs:
+    Runs of each row are joined with those of the row above that they touch (8-connected), by union-find over runs:
     the work in Python grows with the number of runs, not of pixels.
 
     Args:
@@ -41,50 +41,54 @@ def find_components(mask: NDArray[np.bool_], *, min_area: int = 1) -> list[Compo
     rows, starts, ends = _runs(mask)
     if not len(rows):
         return []
-    labels = _join(rows, starts, ends, stride=mask.shape[1] + 2)
+    labels, areas = _join(rows, starts, ends, stride=mask.shape[1] + 2)
+    picture = np.full(mask.shape, -1, dtype=np.int32)
+    picture[mask] = np.repeat(labels, ends - starts)
     components = []
-    for label in dict.fromkeys(labels.tolist()):
-        member = labels == label
-        r, s, e = rows[member], starts[member], ends[member]
-        area = int((e - s).sum())
-        if area < min_area:
-            continue
-        top, left, bottom, right = int(r[0]), int(s.min()), int(r[-1]) + 1, int(e.max())
-        own = np.zeros((bottom - top, right - left), dtype=bool)
-        for row, start, end in zip((r - top).tolist(), (s - left).tolist(), (e - left).tolist(), strict=True):
-            own[row, start:end] = True
-        components.append(Component(top, left, bottom, right, own, area))
+    for label in np.flatnonzero(areas >= max(1, min_area)).tolist():
+        member = np.flatnonzero(labels == label)
+        top, bottom = int(rows[member[0]]), int(rows[member[-1]]) + 1
+        left, right = int(starts[member].min()), int(ends[member].max())
+        own = picture[top:bottom, left:right] == label
+        components.append(Component(top, left, bottom, right, own, int(areas[label])))
     return components
+
+
+def count_components(mask: NDArray[np.bool_], *, min_area: int = 1) -> int:
+    """How many components of at least `min_area` pixels a mask `(h, w)` has."""
+    rows, starts, ends = _runs(mask)
+    if not len(rows):
+        return 0
+    return int(np.count_nonzero(_join(rows, starts, ends, stride=mask.shape[1] + 2)[1] >= max(1, min_area)))
 
 
 def _runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Row, start and end of each run of true pixels, in reading order."""
-    padded = np.zeros((mask.shape[0], mask.shape[1] + 2), dtype=np.int8)
+    padded = np.zeros((mask.shape[0], mask.shape[1] + 2), dtype=bool)
     padded[:, 1:-1] = mask
-    change = np.diff(padded, axis=1)
-    rows, starts = np.nonzero(change == 1)
-    ends = np.nonzero(change == -1)[1]
-    return rows, starts, ends
+    rows, edges = np.nonzero(padded[:, 1:] != padded[:, :-1])  # where a run starts or ends, by turns
+    return rows[::2], edges[::2], edges[1::2]
 
 
-def _join(rows: NDArray[np.intp], starts: NDArray[np.intp], ends: NDArray[np.intp], *, stride: int) -> NDArray[np.intp]:
-    """A label for each run, the same for runs that hang together."""
-    below = (rows + 1) * stride
-    first = np.searchsorted(rows * stride + ends, below + starts, side="left")
-    last = np.searchsorted(rows * stride + starts, below + ends, side="right")
-    parent = list(range(len(rows)))
-
-    def root(run: int) -> int:
-        while parent[run] != run:
-            parent[run] = parent[parent[run]]
-            run = parent[run]
-        return run
-
+def _join(
+    rows: NDArray[np.intp], starts: NDArray[np.intp], ends: NDArray[np.intp], *, stride: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """A label for each run, which is the number of the first run that hangs together with it; and pixels by label."""
+    above = (rows - 1) * stride
+    first = np.searchsorted(rows * stride + ends, above + starts, side="left")
+    last = np.searchsorted(rows * stride + starts, above + ends, side="right")
+    parent: list[int] = []
     for run, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-        for other in range(low, high):
-            a, b = root(run), root(other)
-            if a < b:
-                parent[b] = a
-            else:
-                parent[a] = b
-    return np.array([root(run) for run in range(len(rows))], dtype=np.intp)
+        root = run
+        parent.append(run)
+        for touched in range(low, high):
+            other = touched
+            while parent[other] != other:
+                other = parent[other]
+            parent[touched] = other
+            root, child = (other, root) if other < root else (root, other)
+            parent[child] = root
+    for run, up in enumerate(parent):  # no parent stands behind its child
+        parent[run] = parent[up]
+    labels = np.array(parent, dtype=np.intp)
+    return labels, np.bincount(labels, weights=ends - starts).astype(np.intp)

@@ -23,6 +23,7 @@ _SMALL_SIDE = 160  # pixels of the longer side of the small picture
 # Standard deviations: below the first a pixel is belt, above the second, with its neighbours, piece; a share of every
 # piece's pixels reach the third. What is above the ceiling counts no more: a bright edge does not spread into the belt.
 _BARE, _LOW, _HIGH, _CEILING = 1.5, 2.6, 4.5, 6.5
+_STEPS = 39  # into which a standard deviation is divided where bytes do: the ceiling is just below 256
 _STRONG_SHARE = 0.15
 # The least distance in a core of a blob; the least share of the blob's pixels in one core, and in all.
 _CORE, _CORE_SHARE, _CORES_SHARE = 5.0, 0.08, 0.75
@@ -141,7 +142,7 @@ class Detector:
             return []
         distance = self._background.distance(small)
         # Smoothing closes gaps between pieces, and the pixel itself opens them again.
-        mask = (_blur(distance) >= _LOW) & (distance >= _BARE)
+        mask = _is_high_around(distance) & (distance >= _BARE)
         self._watch_flood(float(mask.mean()), travel_mm)
         if self.flooded:
             return []
@@ -218,10 +219,10 @@ class Detector:
         )
 
 
-def _blur(distance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean over 3 x 3 pixels: one bright speck is no piece. Edges repeat."""
-    picture = Image.fromarray((np.minimum(distance, _CEILING) * 39).astype(np.uint8))
-    return np.asarray(picture.filter(ImageFilter.BoxBlur(1))).astype(np.float32) / np.float32(39)
+def _is_high_around(distance: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where the mean over 3 x 3 pixels is high: one bright speck is no piece. Edges repeat."""
+    picture = Image.fromarray((np.minimum(distance, _CEILING) * _STEPS).astype(np.uint8))
+    return np.asarray(np.asarray(picture.filter(ImageFilter.BoxBlur(1))) >= _LOW * _STEPS)
 
 
 def _cut_bridges(part: Component, distance: NDArray[np.float32], least: float) -> list[Component]:
@@ -244,7 +245,7 @@ def _join_faint(parts: list[Component], distance: NDArray[np.float32]) -> list[C
     clear: list[Component] = []
     for part in parts:
         own = distance[part.top : part.bottom, part.left : part.right][part.mask]
-        (faint if np.median(own) < _CORE else clear).append(part)
+        (faint if 2 * np.count_nonzero(own < _CORE) > own.size else clear).append(part)
     joined: list[Component] = []
     while faint:
         part = faint.pop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -66,7 +66,8 @@ def lane_purities(
 
     A piece lies in the lane that it was confirmed for or, where the equipment confirms nothing, acknowledged for. It
     stayed on the belt when it was not commanded, refused, late or missed. Of `unknown` ones nobody knows: they are in
-    no lane here.
+    no lane here. On a line that only looks, an accepted piece counts in the lane that its category would go to: how
+    pure the lanes would be.
     """
     return purity_of_counts(count_pieces(database, Span(line, since, until)), config, taxonomy)
 
@@ -78,12 +79,13 @@ def purity_of_counts(counts: Iterable[Count], config: LineConfig, taxonomy: Taxo
     for entry in taxonomy.classes:
         lane = config.lane_of(entry.id, entry.stream)
         contents[lane.number if lane else FAIL_SAFE_LANE].append(entry.id)
+    streams = {entry.id: entry.stream for entry in taxonomy.classes}
     names = {lane.number: lane.name for lane in config.lanes} | {FAIL_SAFE_LANE: "stayed on the belt"}
     targets = {lane.number: lane.purity_target for lane in config.lanes}
     lost = {entry.id for entry in taxonomy.classes if entry.stream in config.audit.non_recyclable_streams}
     found = {}
     for number, categories in sorted(contents.items()):
-        strata = _strata(count for count in counts if count.reached == number)
+        strata = _strata(count for count in counts if _lane_number(count, config, streams) == number)
         right = set(categories)
         elsewhere = set(taxonomy.ids) - right - lost
         # What is none of the classes counts as what cannot be recycled.
@@ -108,6 +110,13 @@ def purity_alarms(purities: dict[int, LanePurity]) -> list[PurityAlarm]:
         for number, found in purities.items()
         if found.purity_target is not None
     ]
+
+
+def _lane_number(count: Count, config: LineConfig, streams: Mapping[str, str]) -> int | None:
+    if count.reason != "look_only" or count.category is None or count.category not in streams:
+        return count.reached
+    lane = config.lane_of(count.category, streams[count.category])
+    return lane.number if lane else FAIL_SAFE_LANE
 
 
 def _sentence(found: LanePurity) -> str:

@@ -107,7 +107,7 @@ class LineMonitor:
         """
         self._here = _Here(line, source if isinstance(source, PushSource) else None)
         with self._lock:
-            self._begin_period()
+            self._begin_period(anew=True)
 
     def listen(self) -> None:
         """The line runs in another program: hear how it is over its broker, where it has one."""

@@ -37,7 +37,9 @@ __all__ = ["METHOD", "Purity", "Stratum", "estimate_purity", "estimate_purity_by
 METHOD = "stratified_jeffreys"
 LEAST_AUDITS = 2
 
-_CONFIDENCE = 0.95
+# Ends of the 95 % interval. The prior's half wrong piece pulls it down, the more the fewer audits there are: with 58 of
+# a lane's pieces 5 % of simulated shifts were purer than the 97.5 % quantile, 1 to 3 % less pure than the 2.5 % one.
+_TAILS = (0.025, 0.985)
 _DRAWS = 10_000  # from seed to seed the ends then vary by about a fiftieth of the interval
 
 
@@ -183,8 +185,7 @@ def _estimate(strata: Sequence[Stratum], grams: Mapping[str, float], right: set[
         return Purity(purity, purity, purity, audited, pieces, wrong)
     prior = _prior(found.sum(axis=0), is_right)
     totals = _predict(found, sizes, prior, np.random.default_rng(seed))
-    tail = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(_share(totals, weights, is_right), [tail, 1 - tail])
+    low, high = np.quantile(_share(totals, weights, is_right), _TAILS)
     low, high = (low if wrong < audited else 0.0), (high if wrong else 1.0)
     return Purity(purity, min(float(low), purity), max(float(high), purity), audited, pieces, wrong)
 

@@ -60,7 +60,7 @@ class LineRunner:
         on_picture: Callable[[Picture], None] = lambda _: None,
         belt_file: Path | None = None,
     ) -> None:
-        self.config = config
+        self.config, self.predictor = config, predictor
         self._clock = clock or SystemClock()
         self._source, self._sorter, self._ledger = source, sorter, ledger
         self._on_picture, self._belt_file = on_picture, belt_file

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.line.components import find_components
+from binsight.line.components import count_components
 
 __all__ = ["fill_of_hull", "looks_like_several"]
 
@@ -31,44 +33,48 @@ def fill_of_hull(mask: NDArray[np.bool_]) -> float:
     References:
         Andrew 1979, Another efficient algorithm for convex hulls in two dimensions.
     """
-    rows = np.flatnonzero(mask.any(axis=1))
-    left = mask[rows].argmax(axis=1)
-    right = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
-    lower = np.concatenate([rows, rows + 1])
-    points = sorted(set(zip(np.concatenate([left, left, right, right]).tolist(), [*lower.tolist()] * 2, strict=True)))
-    hull = [*_chain(points), *_chain(points[::-1])]
-    twice = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(hull, hull[1:] + hull[:1], strict=True))
-    return 2 * float(mask.sum()) / abs(twice)
+    width = mask.shape[1]
+    filled = mask.any(axis=1)
+    left = np.where(filled, mask.argmax(axis=1), width)
+    right = np.where(filled, width - mask[:, ::-1].argmax(axis=1), 0)
+    # At the height of each edge between two rows, the further of the two.
+    left, right = np.minimum([*left, width], [width, *left]), np.maximum([*right, 0], [0, *right])
+    heights = np.flatnonzero(right)
+    area = -_area_beside(heights, left[heights]) - _area_beside(heights, -right[heights])
+    return float(mask.sum()) / area
 
 
-def _chain(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """One half of the hull, without its last point."""
+def _area_beside(heights: NDArray[np.intp], sides: NDArray[np.intp]) -> float:
+    """The area between an axis and the convex chain that runs at or before the points `(sides, heights)`."""
     chain: list[tuple[int, int]] = []
-    for x, y in points:
+    for x, y in zip(sides.tolist(), heights.tolist(), strict=True):
         while len(chain) > 1:
             (ax, ay), (bx, by) = chain[-2:]
-            if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0:
+            if (bx - ax) * (y - ay) < (x - ax) * (by - ay):
                 break
             chain.pop()
         chain.append((x, y))
-    return chain[:-1]
+    return sum((x0 + x1) * (y1 - y0) for (x0, y0), (x1, y1) in pairwise(chain)) / 2
 
 
 def _falls_apart(mask: NDArray[np.bool_]) -> bool:
-    core = np.pad(mask, 1)
-    depth = np.zeros(core.shape, dtype=np.int32)
-    while core.any():
-        depth += core
-        core = _erode(core)
+    depth = _depth(mask)
     for share in _CORE_DEPTHS:
         core = depth > share * depth.max()
-        if len(find_components(core, min_area=max(4, round(_CORE_SHARE * core.sum())))) > 1:
+        if count_components(core, min_area=max(4, round(_CORE_SHARE * core.sum()))) > 1:
             return True
     return False
 
 
-def _erode(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Without the pixels that have a neighbour outside on one of four sides; the border is taken as outside."""
-    inner = np.zeros_like(mask)
-    inner[1:-1, 1:-1] = mask[1:-1, 1:-1] & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
-    return inner
+def _depth(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """How often a pixel outlasts the taking off of all that has a neighbour outside on one of four sides, plus 1."""
+    core = np.pad(mask, 1)
+    inner, up, down, left, right = core[1:-1, 1:-1], core[:-2, 1:-1], core[2:, 1:-1], core[1:-1, :-2], core[1:-1, 2:]
+    depth = np.zeros(mask.shape, dtype=np.int32)
+    while inner.any():
+        depth += inner
+        rest = inner & up
+        for side in (down, left, right):
+            rest &= side
+        inner[:] = rest
+    return depth

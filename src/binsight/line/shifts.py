@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from binsight.line.config import Shift
+from binsight.line.settings import Shift
 
 __all__ = ["Period", "last_periods"]
 

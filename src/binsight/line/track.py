@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from binsight.errors import SettingsError
-from binsight.line.association import Association, Boxes, associate, fit_shift
+from binsight.line.association import Association, Boxes, agreement, associate, fit_shift
 from binsight.line.field import Field, Span
 from binsight.line.records import Blob
 
@@ -37,12 +37,11 @@ class Track:
         tail_open: it has not come in whole yet: how far it reaches back is not known.
         sightings: frames in which it was seen.
         moved_mm: how far it was seen to move along the belt.
-        confirmed: it was seen often enough, and to move: it is a piece. One that leaves without being counted passed
-            the line unseen.
+        confirmed: it was seen often enough, and to move: it is a piece.
         beyond: it was first seen beyond the line, and did not come in since the frame before: it was counted earlier,
             by a line that was started anew or together with a piece it touched, or it passed unseen. It never counts.
         counted: it has crossed the line, seen.
-        crossed_mm: the belt's travel when its centre was on the line; None before.
+        crossed_mm: the belt's travel when its centre was on the line, or must have been; None before.
     """
 
     number: int
@@ -112,11 +111,14 @@ class Tracking:
         tracks: all that are known, the furthest on the belt first.
         crossed: those counted in this frame, in the order in which they crossed the line.
         gone: those that left the field, were forgotten, or turned out to be part of another; none comes back.
+        missed: those of the gone that are pieces and passed the line unseen, in the order in which they must have
+            crossed it.
     """
 
     tracks: list[Track]
     crossed: list[Track]
     gone: list[Track]
+    missed: list[Track]
 
 
 class Tracker:
@@ -157,6 +159,7 @@ class Tracker:
         self._tracks: list[Track] = []
         self._travel_mm: float | None = None
         self._length_mm: float | None = None
+        self._unseen_mm = 0.0  # by which the belt moved since the last frame, as far as `leave` knows
         self._last_number = 0
 
     def update(self, blobs: Sequence[Blob], view: Field, *, travel_mm: float, at_s: float) -> Tracking:
@@ -168,11 +171,11 @@ class Tracker:
             travel_mm: how far the belt has come (`Odometer`).
             at_s: when the frame was captured.
         """
-        is_first = self._travel_mm is None
         step = 0.0 if self._travel_mm is None else travel_mm - self._travel_mm
-        self._travel_mm, self._length_mm = travel_mm, view.length_mm
+        unseen = self._unseen_mm
+        self._travel_mm, self._length_mm, self._unseen_mm = travel_mm, view.length_mm, 0.0
         seen = np.array([[*view.along(blob.box), *view.across(blob.box)] for blob in blobs]).reshape(-1, 4)
-        step += fit_shift(self._expected(step, view.length_mm), seen, *self._doubt(step))
+        step = self._true_step(step, seen, view.length_mm)
         expected = self._expected(step, view.length_mm)
         for track in self._tracks:
             track.shift(step)
@@ -181,11 +184,31 @@ class Tracker:
         gone = self._absorb(found)
         self._see(found, blobs, seen, step=step, length_mm=view.length_mm, at_s=at_s)
         gone += [track for track in self._tracks if self._is_gone(track, view.length_mm, at_s)]
-        self._tracks = [track for track in self._tracks if not any(track is other for other in gone)]
+        self._forget(gone)
         unknown = [(blobs[s], seen[s]) for s in range(len(blobs)) if s not in found.owners]
-        self._begin(unknown, view.length_mm, at_s, entered_mm=0.0 if is_first else step)
+        self._begin(unknown, view.length_mm, at_s, entered_mm=step + unseen)
         self._tracks.sort(key=lambda track: -track.centre_mm)
-        return Tracking(list(self._tracks), self._count(view.length_mm, travel_mm), gone)
+        crossed, missed = self._count(view.length_mm, travel_mm), self._missed(gone, travel_mm)
+        return Tracking(list(self._tracks), crossed, gone, missed)
+
+    def leave(self, travel_mm: float, *, at_end: bool = False) -> Tracking:
+        """Let those go that have left the field, now that the belt has come to `travel_mm` and no frame shows it.
+
+        Args:
+            travel_mm: how far the belt has come.
+            at_end: no frame will come any more: those beyond the line go, too.
+        """
+        if self._travel_mm is None or self._length_mm is None:
+            return Tracking([], [], [], [])
+        step, self._travel_mm = travel_mm - self._travel_mm, travel_mm
+        self._unseen_mm += step
+        for track in self._tracks:
+            track.shift(step)
+            track.measured, track.blob = False, None
+        line = self._line * self._length_mm
+        gone = [t for t in self._tracks if t.along[0] > self._length_mm + _SLACK_MM or (at_end and t.centre_mm > line)]
+        self._forget(gone)
+        return Tracking(list(self._tracks), [], gone, self._missed(gone, travel_mm))
 
     def nearest(self, travel_mm: float) -> Track | None:
         """The piece at the counting line now that the belt has come to `travel_mm`; it is counted with this.
@@ -215,9 +238,15 @@ class Tracker:
         boxes[:, :2] = np.clip(boxes[:, :2] + step, 0, length_mm)
         return boxes
 
-    def _doubt(self, step: float) -> Span:
+    def _true_step(self, step: float, seen: Boxes, length_mm: float) -> float:
+        """How far the belt really came, by what is seen."""
+        expected, standing = self._expected(step, length_mm), self._expected(0.0, length_mm)
+        # After a gap as long as the field nothing is expected in it, also on a belt that did stand meanwhile.
+        stood = agreement(standing, seen) if self.slip >= 1 else 0.0
+        if stood > max(len(standing) / 2, 2 * agreement(expected, seen)):
+            return 0.0
         reach = self.slip * abs(step) + _SLACK_MM
-        return -reach, reach
+        return step + fit_shift(expected, seen, -reach, reach)
 
     def _absorb(self, found: Association) -> list[Track]:
         """Where one sight shows several tracks, keep those that were seen apart as whole pieces; the others go."""
@@ -275,6 +304,19 @@ class Tracker:
         if track.along[0] > length_mm + _SLACK_MM or track.along[1] < -_SLACK_MM:
             return True
         return not track.counted and not track.confirmed and at_s - track.last_s > _FORGET_S
+
+    def _forget(self, gone: Sequence[Track]) -> None:
+        self._tracks = [track for track in self._tracks if not any(track is other for other in gone)]
+
+    def _missed(self, gone: Sequence[Track], travel_mm: float) -> list[Track]:
+        """Those that were seen before the line and are beyond it now; what moved out backwards did not pass it."""
+        if self._external or self._length_mm is None:
+            return []
+        line = self._line * self._length_mm
+        missed = [t for t in gone if t.confirmed and not t.counted and not t.beyond and t.centre_mm > line]
+        for track in missed:
+            track.crossed_mm = travel_mm - (track.centre_mm - line)
+        return sorted(missed, key=lambda track: track.crossed_mm or 0.0)
 
     def _count(self, length_mm: float, travel_mm: float) -> list[Track]:
         line, crossed = self._line * length_mm, list[Track]()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from tests.line.ledger.filling import AT, TAXONOMY, fill, fill_file, piece
+from tests.line.patience import PATIENCE_S
 
 from binsight.line.ledger.audit import Label, label_piece
 from binsight.line.ledger.database import open_database
@@ -86,7 +87,7 @@ def test_the_writer_tidies_when_nothing_waits(tmp_path: Path) -> None:
     database.dispose()
     database = open_database(f"sqlite:///{file}")
     writer = LedgerWriter(database, keep_days=30)
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_S
     while kept(database)[0] != list(range(301, 500)) and time.monotonic() < end:
         writer.flush()
     writer.close()

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from tests.line.patience import PATIENCE_S
 
 from binsight.errors import InputError
 from binsight.line.film import Film
@@ -122,7 +123,7 @@ def test_what_comes_after_the_write_finds_the_row_on_disk(tmp_path: Path) -> Non
         done.set()
 
     writer.put(piece(1, status="commanded"), after=look)
-    assert done.wait(5)
+    assert done.wait(PATIENCE_S)
     writer.close()
     assert seen == [(True, [("commanded",)])]
 

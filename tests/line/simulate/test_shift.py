@@ -122,6 +122,20 @@ def test_what_nobody_looked_at_is_not_seen_and_not_invented(simulating: Simulati
     assert result.counted_once + result.unseen_blind == result.pieces
 
 
+@pytest.mark.parametrize("kind", ["camera_stall", "camera_dark", "camera_freeze"])
+def test_a_piece_that_was_followed_and_passed_unseen_is_accounted_for(simulating: Simulating, kind: str) -> None:
+    """It has a row with what its views said, and stays on the belt; the sorter hears nothing of it."""
+    result = simulating(Fault(1.0, kind, 0.4))  # type: ignore[arg-type]  # one of the kinds
+    assert result.faults == []
+    assert result.counted_once + result.unseen_blind == result.pieces
+    assert result.reasons["passed_unseen"] > 0
+    assert result.seen == result.counted_once == sum(result.ends.values())
+    rows = [row for row in read_rows(simulating.url) if row.reason == "passed_unseen"]
+    assert {(row.status, row.lane, row.commanded_at, row.latency_ms) for row in rows} == {("fail_safe", 0, None, None)}
+    assert any(row.category is not None and row.scores for row in rows)
+    assert all(row.encoder is not None for row in rows)
+
+
 @pytest.mark.parametrize(
     "fault", [Fault(1.0, "belt_stop", 1.5), Fault(1.0, "belt_slip", 1.0, 0.9), Fault(1.0, "clock_jump", 1.0, 3600.0)],
     ids=lambda fault: fault.kind,
@@ -179,7 +193,7 @@ def test_the_same_seed_gives_the_same_ledger_in_both_databases(simulating: Simul
             Fault,
             at_s=st.floats(0, 2.5),
             kind=st.sampled_from(
-                ["broker_loss", "sorter_restart", "nack", "late_ack", "no_ack", "kill", "camera_freeze"]
+                ["broker_loss", "sorter_restart", "nack", "late_ack", "no_ack", "kill", "camera_freeze", "camera_stall"]
             ),
             for_s=st.floats(0.05, 1.5),
             value=st.just(0.5),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.line.fakes import COMMAND, FakeClock, Heard
+from tests.line.patience import PATIENCE_S
 
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.records import Ack
@@ -42,9 +43,9 @@ def test_a_row_for_each_command_and_each_piece(tmp_path: Path) -> None:
     """At once in the file; the row is the answer; what is not about a piece is left out."""
     path = tmp_path / "line.csv"
     sorter, heard = started(path)
-    assert heard.link.get(timeout=1) is True
+    assert heard.link.get(timeout=PATIENCE_S) is True
     assert sorter.send(COMMAND)
-    assert heard.events.get(timeout=1) == Ack(4711, "accepted", 100.0)
+    assert heard.events.get(timeout=PATIENCE_S) == Ack(4711, "accepted", 100.0)
     sorter.publish("piece", {"id": "01A", "seq": 4711, "category": 'a "can", blue', "status": "acknowledged"})
     sorter.publish("state", {"online": True})
     command, piece = rows(path)
@@ -77,7 +78,7 @@ def test_a_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ]
     path.unlink()
     assert sorter.send(COMMAND)
-    assert heard.link.get(timeout=1) is True
+    assert heard.link.get(timeout=PATIENCE_S) is True
     assert len(rows(path)) == 1
 
 
@@ -94,7 +95,7 @@ def test_a_row_is_whole_or_not_there(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
-    assert [heard.link.get(timeout=1) for _ in range(2)] == [True, False]
+    assert [heard.link.get(timeout=PATIENCE_S) for _ in range(2)] == [True, False]
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

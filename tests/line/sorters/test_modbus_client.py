@@ -11,6 +11,7 @@ import pytest
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 from tests.line.fakes import COMMAND, FakeClock, Heard
+from tests.line.patience import PATIENCE_S
 from tests.line.services import free_port
 
 from binsight.line.config import LineConfig, parse_line_config
@@ -46,19 +47,19 @@ class Plc:
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(port, ready)), daemon=True)
         self._thread.start()
-        assert ready.wait(5)
+        assert ready.wait(PATIENCE_S)
 
     def slot(self, seq: int) -> Slot | None:
         """Wait until something is written into a slot."""
         at = slot_address(seq)
         with self.written:
-            self.written.wait_for(lambda: any(self.registers[at : at + 16]), timeout=5)
+            self.written.wait_for(lambda: any(self.registers[at : at + 16]), timeout=PATIENCE_S)
             return decode_slot(self.registers[at : at + 16])
 
     def wait_for(self, address: int, *values: int) -> None:
         with self.written:
             assert self.written.wait_for(
-                lambda: tuple(self.registers[address : address + len(values)]) == values, timeout=5
+                lambda: tuple(self.registers[address : address + len(values)]) == values, timeout=PATIENCE_S
             )
 
     def say(self, **values: int) -> None:
@@ -67,7 +68,7 @@ class Plc:
     def close(self) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=PATIENCE_S)
 
     async def _serve(self, port: int, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
@@ -107,7 +108,7 @@ def sorter(clock: FakeClock) -> Iterator[tuple[ModbusClientSorter, Heard, Plc]]:
     line.start(heard)
     plc.wait_for(240, 1)
     plc.say(heartbeat=2)
-    assert heard.link.get(timeout=5)
+    assert heard.link.get(timeout=PATIENCE_S)
     yield line, heard, plc
     line.close()
     plc.close()
@@ -126,17 +127,17 @@ def test_answers_are_heard_once(sorter: tuple[ModbusClientSorter, Heard, Plc]) -
     assert line.send(replace(COMMAND, seq=70_000))
     plc.slot(70_000)
     plc.say(ack_seq=70_000 % 65536, ack_result=1)
-    assert heard.events.get(timeout=5) == EncoderReading(0, 100.0)
-    before = iter(lambda: heard.events.get(timeout=5), Ack(70_000, "accepted", 100.0))
+    assert heard.events.get(timeout=PATIENCE_S) == EncoderReading(0, 100.0)
+    before = iter(lambda: heard.events.get(timeout=PATIENCE_S), Ack(70_000, "accepted", 100.0))
     assert set(before) <= {EncoderReading(0, 100.0)}  # of every read, by a PLC that tells no time
     plc.say(encoder=2**32 - 1, plc_ms=50)
-    assert EncoderReading(2**32 - 1, 100.0) in iter(lambda: heard.events.get(timeout=5), None)
+    assert EncoderReading(2**32 - 1, 100.0) in iter(lambda: heard.events.get(timeout=PATIENCE_S), None)
     plc.say(control=4, request=2)
-    assert heard.events.get(timeout=5) == ("control", 4)
+    assert heard.events.get(timeout=PATIENCE_S) == ("control", 4)
     plc.say(trigger=2, trigger_encoder=7)
-    assert heard.events.get(timeout=5) == ("trigger", EncoderReading(7, 100.0))
+    assert heard.events.get(timeout=PATIENCE_S) == ("trigger", EncoderReading(7, 100.0))
     plc.say(confirm_seq=70_000 % 65536, confirm_result=2)
-    assert heard.events.get(timeout=5) == Confirm(70_000, "missed", 100.0)
+    assert heard.events.get(timeout=PATIENCE_S) == Confirm(70_000, "missed", 100.0)
     assert line.malformed == 0
 
 
@@ -162,13 +163,13 @@ def test_a_plc_that_was_away_finds_an_empty_ring(clock: FakeClock) -> None:
         plc.wait_for(240, 1)
         assert plc.registers[100:228] == [0] * 128
         plc.say(heartbeat=10 + life)
-        assert heard.link.get(timeout=5) is True
+        assert heard.link.get(timeout=PATIENCE_S) is True
         assert line.send(replace(COMMAND, seq=life))
         slot = plc.slot(life)
         assert slot is not None
         assert slot.seq == life
         plc.close()
-        assert heard.link.get(timeout=5) is False
+        assert heard.link.get(timeout=PATIENCE_S) is False
     line.close()
 
 
@@ -176,13 +177,13 @@ def test_a_plc_whose_program_stands_is_away(sorter: tuple[ModbusClientSorter, He
     """It still answers reads, but its heartbeat does not change."""
     line, heard, plc = sorter
     clock.seconds += 1
-    assert heard.link.get(timeout=5) is False
+    assert heard.link.get(timeout=PATIENCE_S) is False
     assert not line.send(COMMAND)
     with plc.written:
         plc.registers[240] = 0
     plc.wait_for(240, 1)
     plc.say(heartbeat=3)
-    assert heard.link.get(timeout=5) is True
+    assert heard.link.get(timeout=PATIENCE_S) is True
 
 
 def test_a_command_that_is_late_in_the_outbox_never_leaves(

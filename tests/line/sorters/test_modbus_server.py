@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymodbus.client import ModbusTcpClient
 from tests.line.fakes import COMMAND, FakeClock, Heard
+from tests.line.patience import PATIENCE_S
 from tests.line.services import free_port
 
 from binsight.line.config import LineConfig, parse_line_config
@@ -82,7 +83,7 @@ def sorter(clock: FakeClock) -> Iterator[tuple[ModbusServerSorter, Heard, Plc]]:
     server.start(heard)
     plc = Plc(port)
     plc.beat()
-    assert heard.link.get(timeout=5)
+    assert heard.link.get(timeout=PATIENCE_S)
     yield server, heard, plc
     plc.client.close()
     server.close()
@@ -109,7 +110,7 @@ def test_answers_are_heard_once(sorter: tuple[ModbusServerSorter, Heard, Plc]) -
         plc.write(1, 70_000 % 65536, 1)
     plc.write(9, 70_000 % 65536, 1)
     plc.write(1, (70_000 - 3) % 65536, 3)
-    assert [heard.events.get(timeout=5) for _ in range(3)] == [
+    assert [heard.events.get(timeout=PATIENCE_S) for _ in range(3)] == [
         Ack(70_000, "accepted", 100.0),
         Confirm(70_000, "ejected", 100.0),
         Ack(69_997, "blocked", 100.0),
@@ -121,12 +122,12 @@ def test_encoder_control_and_trigger(sorter: tuple[ModbusServerSorter, Heard, Pl
     """Counts with the PLC's time, a command when its request changes, a trigger with its counts."""
     _, heard, plc = sorter
     plc.write(3, 13, 30166, 0, 50)
-    assert heard.events.get(timeout=5) == EncoderReading(882134, 100.0)
+    assert heard.events.get(timeout=PATIENCE_S) == EncoderReading(882134, 100.0)
     plc.write(7, 4)
     plc.write(8, 1)
-    assert heard.events.get(timeout=5) == ("control", 4)
+    assert heard.events.get(timeout=PATIENCE_S) == ("control", 4)
     plc.write(11, 1, 13, 30000)
-    assert heard.events.get(timeout=5) == ("trigger", EncoderReading(881968, 100.0))
+    assert heard.events.get(timeout=PATIENCE_S) == ("trigger", EncoderReading(881968, 100.0))
     assert heard.events.empty()
 
 
@@ -139,7 +140,7 @@ def test_every_function_that_writes_is_heard(sorter: tuple[ModbusServerSorter, H
     read = plc.client.readwrite_registers(
         read_address=7, read_count=2, write_address=7, values=[5, 3], device_id=1
     ).registers
-    assert [heard.events.get(timeout=5) for _ in range(3)] == [("control", 4), ("control", 4), ("control", 5)]
+    assert [heard.events.get(timeout=PATIENCE_S) for _ in range(3)] == [("control", 4), ("control", 4), ("control", 5)]
     assert read == [5, 3]
 
 
@@ -150,10 +151,10 @@ def test_what_a_plc_writes_first_is_of_an_earlier_moment(clock: FakeClock) -> No
     server.start(heard)
     plc = Plc(port)
     plc.write(0, *encode_answers(Answers(heartbeat=9, ack_seq=5, ack_result=1, control=3, request=1)))
-    assert heard.link.get(timeout=5)
+    assert heard.link.get(timeout=PATIENCE_S)
     plc.write(0, *encode_answers(Answers(heartbeat=10, ack_seq=5, ack_result=1, control=4, request=2)))
-    assert heard.events.get(timeout=5) == EncoderReading(0, 100.0)  # written, by a PLC that tells no time
-    assert heard.events.get(timeout=5) == ("control", 4)
+    assert heard.events.get(timeout=PATIENCE_S) == EncoderReading(0, 100.0)  # written, by a PLC that tells no time
+    assert heard.events.get(timeout=PATIENCE_S) == ("control", 4)
     assert heard.events.empty()
     plc.client.close()
     server.close()
@@ -179,13 +180,13 @@ def test_a_silent_plc_is_away(sorter: tuple[ModbusServerSorter, Heard, Plc], clo
     server, heard, plc = sorter
     assert server.send(replace(COMMAND, deadline_s=1e9))
     clock.seconds += 1
-    assert heard.link.get(timeout=5) is False
+    assert heard.link.get(timeout=PATIENCE_S) is False
     assert plc.slot(4711) is None
     assert not server.send(COMMAND)
     plc.beat()
-    assert heard.link.get(timeout=5) is True
+    assert heard.link.get(timeout=PATIENCE_S) is True
     plc.client.close()
-    assert heard.link.get(timeout=5) is False
+    assert heard.link.get(timeout=PATIENCE_S) is False
 
 
 def test_a_command_is_never_overwritten_while_its_answer_is_awaited(
@@ -226,7 +227,7 @@ def test_a_port_that_is_taken_is_tried_again(clock: FakeClock) -> None:
             heard.link.get(timeout=0.3)
     plc = Plc(port)
     plc.beat()
-    assert heard.link.get(timeout=5)
+    assert heard.link.get(timeout=PATIENCE_S)
     plc.client.close()
     server.close()
-    assert heard.link.get(timeout=5) is False
+    assert heard.link.get(timeout=PATIENCE_S) is False

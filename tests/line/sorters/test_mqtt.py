@@ -12,6 +12,7 @@ from paho.mqtt import publish, subscribe
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.line.fakes import COMMAND, Heard, StandingClock
+from tests.line.patience import PATIENCE_S
 from tests.line.services import free_port, mosquitto
 
 from binsight.line.config import LineConfig, parse_line_config
@@ -37,10 +38,10 @@ class Equipment:
         self.client.connect("127.0.0.1", port)
         self.client.subscribe([(topic, 1) for topic in topics])
         self.client.loop_start()
-        assert ready.wait(5)
+        assert ready.wait(PATIENCE_S)
 
     def next(self) -> MQTTMessage:
-        return self.messages.get(timeout=5)
+        return self.messages.get(timeout=PATIENCE_S)
 
     def close(self) -> None:
         self.client.disconnect()
@@ -69,7 +70,7 @@ def line(broker: int) -> Iterator[tuple[MqttSorter, Heard]]:
     """Return a connected sorter and what it hands back."""
     sorter, heard = MqttSorter(config(broker), clock=StandingClock()), Heard()  # type: ignore[arg-type]
     sorter.start(heard)
-    assert heard.link.get(timeout=5)
+    assert heard.link.get(timeout=PATIENCE_S)
     yield sorter, heard
     sorter.close()
 
@@ -97,15 +98,15 @@ def test_a_command_is_that_of_the_contract_byte_for_byte(broker: int, line: tupl
 def test_answers_come_back_as_events(broker: int, line: tuple[MqttSorter, Heard]) -> None:
     """Acknowledgement, confirmation, encoder, trigger, control."""
     tell(broker, "ack/binsight-plant-line1", '{"seq":4711,"result":"accepted","encoder":882140}')
-    assert line[1].events.get(timeout=5) == Ack(4711, "accepted", 100.0, 882140)
+    assert line[1].events.get(timeout=PATIENCE_S) == Ack(4711, "accepted", 100.0, 882140)
     tell(broker, "confirm", '{"seq":4711,"result":"ejected"}')
-    assert line[1].events.get(timeout=5) == Confirm(4711, "ejected", 100.0)
+    assert line[1].events.get(timeout=PATIENCE_S) == Confirm(4711, "ejected", 100.0)
     tell(broker, "encoder", '{"counts":882134,"t_ms":123456}')
-    assert line[1].events.get(timeout=5) == EncoderReading(882134, 100.0)
+    assert line[1].events.get(timeout=PATIENCE_S) == EncoderReading(882134, 100.0)
     tell(broker, "trigger", '{"encoder":882134}')
-    assert line[1].events.get(timeout=5) == ("trigger", EncoderReading(882134, 100.0))
+    assert line[1].events.get(timeout=PATIENCE_S) == ("trigger", EncoderReading(882134, 100.0))
     tell(broker, "control", '{"CntrlCmd":3}')
-    assert line[1].events.get(timeout=5) == ("control", 3)
+    assert line[1].events.get(timeout=PATIENCE_S) == ("control", 3)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_nonsense_is_counted_and_changes_nothing(
     """The next message is understood as if nothing had been."""
     tell(broker, topic, payload)
     tell(broker, "control", '{"CntrlCmd":4}')
-    assert line[1].events.get(timeout=5) == ("control", 4)
+    assert line[1].events.get(timeout=PATIENCE_S) == ("control", 4)
     assert line[0].malformed == 1
 
 
@@ -131,9 +132,9 @@ def test_what_was_retained_for_an_earlier_moment_is_not_obeyed(broker: int) -> N
     tell(broker, "control", '{"CntrlCmd":3}', retain=True)
     sorter, heard = MqttSorter(config(broker), clock=StandingClock()), Heard()  # type: ignore[arg-type]
     sorter.start(heard)
-    assert heard.link.get(timeout=5)
+    assert heard.link.get(timeout=PATIENCE_S)
     tell(broker, "confirm", '{"seq":1,"result":"ejected"}')
-    assert heard.events.get(timeout=5) == Confirm(1, "ejected", 100.0)
+    assert heard.events.get(timeout=PATIENCE_S) == Confirm(1, "ejected", 100.0)
     sorter.close()
 
 
@@ -153,13 +154,13 @@ def test_an_outage_sends_no_old_command_and_the_birth_message_again(tmp_path: Pa
     sorter, heard = MqttSorter(config(port), clock=StandingClock()), Heard()  # type: ignore[arg-type]
     sorter.start(heard)
     with mosquitto(tmp_path, port=port):
-        assert heard.link.get(timeout=10) is True
+        assert heard.link.get(timeout=PATIENCE_S) is True
         sorter.publish("state", {"online": True}, retain=True)
-    assert heard.link.get(timeout=10) is False
+    assert heard.link.get(timeout=PATIENCE_S) is False
     assert not sorter.send(COMMAND)
     assert sorter.dropped >= 1
     with mosquitto(tmp_path, port=port):
-        assert heard.link.get(timeout=10) is True
+        assert heard.link.get(timeout=PATIENCE_S) is True
         found = subscribe.simple(f"{PREFIX}/#", msg_count=1, hostname="127.0.0.1", port=port)
         assert (found.topic, found.payload) == (f"{PREFIX}/state", b'{"online":true}')
         equipment = Equipment(port, f"{PREFIX}/cmd/sort")

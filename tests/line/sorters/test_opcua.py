@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.line.fakes import COMMAND, FakeClock, Heard
+from tests.line.patience import PATIENCE_S
 from tests.line.services import free_port
 
 from binsight.line.config import LineConfig, parse_line_config
@@ -52,7 +53,7 @@ class Equipment:
         self.do(self._connect())
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=PATIENCE_S)
 
     def node(self, path: str) -> Any:
         return self.client.get_node(f"ns={self.own};s={path}")
@@ -89,12 +90,12 @@ class Equipment:
             self.do(self.client.disconnect())
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=PATIENCE_S)
             self._loop.close()
 
     async def _connect(self) -> None:
         while True:
-            self.client = Client(f"opc.tcp://127.0.0.1:{self.port}", timeout=5)
+            self.client = Client(f"opc.tcp://127.0.0.1:{self.port}", timeout=PATIENCE_S)
             try:
                 await self.client.connect()
                 break
@@ -136,10 +137,10 @@ def linked(line: tuple[OpcuaSorter, Heard, Equipment, FakeClock]) -> Iterator[An
     _, heard, equipment, clock = line
     clock.seconds = 100.0
     equipment.beat()
-    assert heard.link.get(timeout=5) is True
+    assert heard.link.get(timeout=PATIENCE_S) is True
     yield line
     clock.seconds += 10
-    assert heard.link.get(timeout=5) is False
+    assert heard.link.get(timeout=PATIENCE_S) is False
     while not heard.events.empty():
         heard.events.get()
     equipment.forget()
@@ -152,13 +153,13 @@ def test_a_command_is_one_value_and_its_parts(linked: Linked) -> None:
     """The message of MQTT as one value; the sequence number is the last of its parts."""
     sorter, _, equipment, _ = linked
     equipment.watch("Command/Message")
-    equipment.seen.get(timeout=5)
+    equipment.seen.get(timeout=PATIENCE_S)
     assert sorter.send(COMMAND)
-    assert json.loads(equipment.seen.get(timeout=5)) == {
+    assert json.loads(equipment.seen.get(timeout=PATIENCE_S)) == {
         "id": COMMAND.id, "seq": 4711, "lane": 3, "target": 884201, "fire_in_ms": 412, "dwell_ms": 40,
     }  # fmt: skip
     equipment.watch("Command/Seq")
-    while equipment.seen.get(timeout=5) != 4711:
+    while equipment.seen.get(timeout=PATIENCE_S) != 4711:
         pass
     names = ("Id", "Lane", "Target", "FireInMs", "DwellMs", "Category", "Confidence")
     values = [equipment.read(f"Command/{name}") for name in names]
@@ -172,7 +173,7 @@ def test_answers_and_control_come_back_as_events(linked: Linked) -> None:
     equipment.call("Acknowledge", ua.Variant(4711, ua.VariantType.UInt32), "accepted")
     equipment.call("Confirm", ua.Variant(4711, ua.VariantType.UInt32), "ejected")
     equipment.call("Control", ua.Variant(3, ua.VariantType.Int32))
-    events = [heard.events.get(timeout=5) for _ in range(3)]
+    events = [heard.events.get(timeout=PATIENCE_S) for _ in range(3)]
     assert events == [Ack(4711, "accepted", 100.0), Confirm(4711, "ejected", 100.0), ("control", 3)]
 
 
@@ -218,7 +219,7 @@ def test_the_tree_is_that_of_the_companion_specifications(linked: Linked) -> Non
     sorter.publish("state", {"online": True, "state": 5, "mode": 1, "frame_age_ms": 38}, retain=True)
     sorter.publish("state", {"online": True, "state": 6, "mode": 1, "frame_age_ms": 38}, retain=True)
     equipment.watch("PackMLState")
-    while equipment.seen.get(timeout=5) != 6:
+    while equipment.seen.get(timeout=PATIENCE_S) != 6:
         pass
 
     async def browse() -> list[Any]:
@@ -258,7 +259,7 @@ def test_lanes_and_faults(linked: Linked) -> None:
     sorter.publish("fault", {"code": "late", "active": True})
     sorter.publish("purity/3", {"purity": 0.983, "low": 0.962, "high": 0.995, "audited": 260})
     equipment.watch("Lanes/3/Audited")
-    while equipment.seen.get(timeout=5) != 260:
+    while equipment.seen.get(timeout=PATIENCE_S) != 260:
         pass
     values = [equipment.read(f"Lanes/3/{name}") for name in ("Pieces", "Purity", "Low", "High")]
     assert values == [1, 0.983, 0.962, 0.995]
@@ -274,7 +275,7 @@ def test_a_result_is_announced_once(linked: Linked) -> None:
         sorter.publish("piece", {"id": f"01B{seq}", "seq": seq, "t": "2026-01-02T03:04:05.678Z", "status": status,
                                  "lane": 0, "reason": None, "category": "glass", "decision": "accept",
                                  "confidence": 0.9})  # fmt: skip
-    events = [equipment.seen.get(timeout=5) for _ in range(4)]
+    events = [equipment.seen.get(timeout=PATIENCE_S) for _ in range(4)]
     assert sorted(event.PartId for event in events) == ["01B51", "01B51", "01B52", "01B52"]
     assert {(event.ResultId, event.IsSimulated) for event in events} == {("line1/51", False), ("line1/52", False)}
     assert events[0].CreationTime.isoformat().startswith("2026-01-02T03:04:05.678")
@@ -288,15 +289,15 @@ def test_late_in_the_outbox_or_without_a_link_nothing_leaves(line: Linked) -> No
     before = sorter.dropped
     assert not sorter.send(COMMAND)
     equipment.beat()
-    assert heard.link.get(timeout=5) is True
+    assert heard.link.get(timeout=PATIENCE_S) is True
     equipment.watch("Command/Seq")
-    equipment.seen.get(timeout=5)
+    equipment.seen.get(timeout=PATIENCE_S)
     assert sorter.send(replace(COMMAND, seq=5000, deadline_s=99.0))
     assert sorter.send(replace(COMMAND, seq=5001))
-    assert equipment.seen.get(timeout=5) == 5001
+    assert equipment.seen.get(timeout=PATIENCE_S) == 5001
     assert sorter.dropped == before + 2
     clock.seconds += 10
-    assert heard.link.get(timeout=5) is False
+    assert heard.link.get(timeout=PATIENCE_S) is False
     equipment.forget()
 
 
@@ -316,10 +317,10 @@ def test_a_port_that_is_taken_is_tried_again() -> None:
 
         sorter._pause = note_and_pause  # type: ignore[method-assign]
         sorter.start(heard)
-        assert failed.wait(20)
+        assert failed.wait(PATIENCE_S)
     equipment = Equipment(port)
     equipment.beat()
-    assert heard.link.get(timeout=5) is True
+    assert heard.link.get(timeout=PATIENCE_S) is True
     equipment.close()
     sorter.close(wait_s=5)
 

@@ -10,7 +10,8 @@ import pytest
 from tests.line.fakes import COMMAND, FakeClock, Heard
 
 from binsight.errors import MissingExtraError, SettingsError
-from binsight.line.config import LineConfig, SorterKind, parse_line_config
+from binsight.line.config import LineConfig, parse_line_config
+from binsight.line.settings import SorterKind
 from binsight.line.sorters import open_sorter
 from binsight.line.sorters.opening import _SORTERS
 

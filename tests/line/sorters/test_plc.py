@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.line.fakes import COMMAND, FakeClock, Heard
+from tests.line.patience import PATIENCE_S
 
 from binsight.line.config import parse_line_config
 from binsight.line.records import ACK_RESULTS, Ack, EncoderReading
@@ -96,6 +97,6 @@ def test_the_plc_s_clock_may_wrap(start_ms: int, steps: list[int]) -> None:
         line.clock.seconds += step / 1000
         line.plc = replace(line.plc, plc_ms=at_ms % 2**32 or 1, encoder=at_ms % 2**32)
         line._hear(encode_answers(line.plc))
-        reading = line.heard.events.get(timeout=1)
+        reading = line.heard.events.get(timeout=PATIENCE_S)
         assert reading.counts == at_ms % 2**32
         assert abs(reading.at_s - line.clock.seconds) < 0.002

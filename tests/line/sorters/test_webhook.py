@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.line.fakes import COMMAND, FakeClock, Heard
+from tests.line.patience import PATIENCE_S
 from tests.line.services import free_port
 
 from binsight.line.config import LineConfig, parse_line_config
@@ -48,7 +49,7 @@ class Receiver(ThreadingHTTPServer):
         self.thread.start()
 
     def next(self) -> dict[str, Any]:
-        return self.posts.get(timeout=5)[2]
+        return self.posts.get(timeout=PATIENCE_S)[2]
 
     def stop(self) -> None:
         self.open_for_more.set()
@@ -64,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.posts.put((self.path, self.headers["Content-Type"], body))
-        self.server.open_for_more.wait(5)
+        self.server.open_for_more.wait(PATIENCE_S)
         if self.server.drips:
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
             while not self.server.open_for_less.wait(0.02):
@@ -93,7 +94,7 @@ def line(receiver: Receiver) -> Iterator[tuple[WebhookSorter, Heard, FakeClock]]
     clock = FakeClock()
     sorter, heard = WebhookSorter(config(receiver.server_port), clock=clock), Heard()
     sorter.start(heard)
-    assert heard.link.get(timeout=5)
+    assert heard.link.get(timeout=PATIENCE_S)
     yield sorter, heard, clock
     receiver.open_for_more.set()
     sorter.close()
@@ -106,14 +107,14 @@ def test_messages_are_those_of_mqtt(receiver: Receiver, line: Line) -> None:
     """With topic and line around them, as JSON, to the address as it was given."""
     sorter, heard, _ = line
     assert sorter.send(COMMAND)
-    path, kind, body = receiver.posts.get(timeout=5)
+    path, kind, body = receiver.posts.get(timeout=PATIENCE_S)
     assert (path, kind) == ("/sort?line=1", "application/json")
     assert body == {
         "line": "line1",
         "topic": "cmd/sort",
         "message": {"id": COMMAND.id, "seq": 4711, "lane": 3, "target": 884201, "fire_in_ms": 412, "dwell_ms": 40},
     }
-    assert heard.events.get(timeout=5) == Ack(4711, "accepted", 100.0)
+    assert heard.events.get(timeout=PATIENCE_S) == Ack(4711, "accepted", 100.0)
     sorter.publish("fault", {"code": "late", "active": True})
     assert receiver.next() == {"line": "line1", "topic": "fault", "message": {"code": "late", "active": True}}
     sorter.close()
@@ -142,7 +143,7 @@ def test_the_answer_may_acknowledge(
     assert sorter.send(COMMAND)
     assert sorter.send(replace(COMMAND, seq=4712))
     expected = [] if result is None else [Ack(4711, result, 100.0)]  # type: ignore[arg-type]
-    events = list(iter(lambda: heard.events.get(timeout=5), Ack(4712, "accepted", 100.0)))
+    events = list(iter(lambda: heard.events.get(timeout=PATIENCE_S), Ack(4712, "accepted", 100.0)))
     assert events == expected
     assert sorter.malformed == (result is None)
     assert heard.link.empty()
@@ -172,7 +173,7 @@ def test_a_receiver_that_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not sorter.send(COMMAND)
     sorter.publish("piece", {"seq": 1})
     receiver = Receiver(port)
-    assert heard.link.get(timeout=5) is True
+    assert heard.link.get(timeout=PATIENCE_S) is True
     assert sorter.send(replace(COMMAND, seq=2))
     assert receiver.next()["message"]["seq"] == 2
     assert receiver.posts.empty()
@@ -187,11 +188,11 @@ def test_a_receiver_that_hangs(monkeypatch: pytest.MonkeyPatch, receiver: Receiv
     monkeypatch.setattr(webhook, "_PAUSES_S", (0.02,))
     sorter, heard = WebhookSorter(config(receiver.server_port), clock=FakeClock()), Heard()
     sorter.start(heard)
-    assert heard.link.get(timeout=5) is True
+    assert heard.link.get(timeout=PATIENCE_S) is True
     receiver.open_for_more.clear()
     assert sorter.send(COMMAND)
-    assert heard.link.get(timeout=5) is False
-    assert heard.link.get(timeout=5) is True
+    assert heard.link.get(timeout=PATIENCE_S) is False
+    assert heard.link.get(timeout=PATIENCE_S) is True
     receiver.open_for_more.set()
     sorter.publish("piece", {"seq": 9})
     assert [receiver.next()["topic"] for _ in range(2)] == ["cmd/sort", "piece"]
@@ -205,9 +206,9 @@ def test_an_answer_that_has_no_end(monkeypatch: pytest.MonkeyPatch, receiver: Re
     receiver.drips = True
     sorter, heard = WebhookSorter(config(receiver.server_port), clock=FakeClock()), Heard()
     sorter.start(heard)
-    assert heard.link.get(timeout=5) is True
+    assert heard.link.get(timeout=PATIENCE_S) is True
     assert sorter.send(COMMAND)
-    assert heard.link.get(timeout=5) is False
+    assert heard.link.get(timeout=PATIENCE_S) is False
     assert heard.events.empty()
     receiver.open_for_less.set()
     sorter.close()

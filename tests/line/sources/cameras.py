@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 from PIL import Image
+from tests.line.patience import PATIENCE_S
 
 __all__ = ["Answer", "jpeg", "serve", "wait_until"]
 
@@ -56,7 +57,7 @@ def serve(answer: Answer) -> Iterator[int]:
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     """Until it holds; fails when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

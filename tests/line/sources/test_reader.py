@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from tests.line.fakes import FakeClock
+from tests.line.patience import PATIENCE_S
 from tests.line.sources.cameras import jpeg, wait_until
 
 from binsight.errors import InputError
@@ -115,8 +116,8 @@ def test_close_ends_the_thread_and_the_capture():
     source = ReaderSource(shots, name="test", clock=RealClock())
     wait_until(lambda: source.state == "ok")
     source.close()
-    assert closed.wait(2)
-    source._thread.join(2)
+    assert closed.wait(PATIENCE_S)
+    source._thread.join(PATIENCE_S)
     assert not source._thread.is_alive()
 
 

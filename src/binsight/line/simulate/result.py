@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from binsight.line.config import Lane
 from binsight.line.records import ENDS, Piece, Status
+from binsight.line.settings import Lane
 from binsight.line.simulate.sorter import Entry
 
 __all__ = ["LaneResult", "SimulationResult", "Truth", "compare"]

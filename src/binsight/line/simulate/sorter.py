@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from binsight.line.config import Lane
 from binsight.line.ports import SorterEvents
 from binsight.line.records import Ack, AckResult, Command, Confirm, ConfirmResult
+from binsight.line.settings import Lane
 
 __all__ = ["Entry", "SimulatedSorter", "World"]
 

@@ -295,9 +295,11 @@ class SimulatedLine:
     def _note_crossing(self, piece: Piece) -> None:
         if piece.status != "seen":
             return
-        at_mm = self._travel_mm
-        if piece.encoder is not None:
-            at_mm -= encoder_difference(self._counts(), piece.encoder) / (self.config.belt.counts_per_mm or 1)
+        assert self._engine is not None  # noqa: S101 - it has just told of the piece
+        since_mm = self._engine.since_crossing_mm
+        if piece.encoder is not None:  # what the ledger says counts
+            since_mm = encoder_difference(self._counts(), piece.encoder) / (self.config.belt.counts_per_mm or 1)
+        at_mm = self._travel_mm - since_mm
         off_mm = np.abs(self._centres - at_mm)
         nearest = int(off_mm.argmin())
         self.crossings[piece.seq] = nearest if off_mm[nearest] <= _SAME_PIECE_MM else None

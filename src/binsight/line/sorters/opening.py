@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 
 from binsight.errors import MissingExtraError
-from binsight.line.config import LineConfig, SorterKind
+from binsight.line.config import LineConfig
 from binsight.line.ports import Clock, Sorter
+from binsight.line.settings import SorterKind
 
 __all__ = ["open_sorter"]
 
