@@ -21,7 +21,7 @@ OPTIONS = [
     ("data audit", "--max-imbalance"),
     ("train", "--val"),
     ("train", "--learning-rate"),
-    ("train", "--fine-tune-mixup-alpha"),
+    ("train", "--fine-tune-weight-decay"),
     ("tune", "--tuning-timeout-s"),
     ("serve", "--deadline"),
 ]

@@ -101,7 +101,7 @@ def check(file: Path | None, as_json: bool, **given: Any) -> None:
     from binsight.edge.engines import choose_engine
 
     settings = read_settings(file, given)
-    _, medians = choose_engine(load_bundle(resolve_bundle(settings.model)), threads=settings.threads)
+    _, medians = choose_engine(load_bundle(resolve_bundle(settings.model)), threads=settings.workers)
     memory = memory_mb()
     if as_json:
         click.echo(json.dumps({"model": settings.model, "engines_ms": medians, "memory_mb": memory}))
@@ -165,8 +165,8 @@ def _open_predictor(settings: EdgeSettings) -> tuple[Any, str]:
 
     bundle = load_bundle(resolve_bundle(settings.model))
     if settings.engine != "auto":
-        return open_predictor(bundle, settings.engine, threads=settings.threads), settings.engine
-    predictor, medians = choose_engine(bundle, threads=settings.threads)
+        return open_predictor(bundle, settings.engine, threads=settings.workers), settings.engine
+    predictor, medians = choose_engine(bundle, threads=settings.workers)
     return predictor, min(medians, key=medians.__getitem__)
 
 

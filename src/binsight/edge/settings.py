@@ -48,7 +48,7 @@ class EdgeSettings:
                          metavar="BUNDLE")  # fmt: skip
     engine: str = setting("auto", "Which of the bundle's networks; auto: the fastest here.", choices=ENGINES,
                           group=_MODEL)  # fmt: skip
-    threads: int = setting(1, "Cores for one picture.", low=1, high=64, group=_MODEL)
+    workers: int = setting(1, "Cores for one picture.", low=1, high=64, group=_MODEL)
     mqtt: str | None = setting(
         None, "Broker for results and health: mqtt://HOST, mqtts://HOST.", group=_SERVER, metavar="URL"
     )
