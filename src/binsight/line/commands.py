@@ -93,6 +93,9 @@ class Dispatcher:
             crossed_mm: the belt's position when the piece's centre crossed the trigger line (`Belt.position_mm`).
             captured_s: when the frame was taken that brought the decision, for `latency_ms`.
         """
+        if self._belt.has_encoder and piece.encoder is None:  # never heard: nobody knows when to fire
+            self.end(piece, "dropped", "no_encoder")
+            return
         command = self._command_for(piece, lane, crossed_mm)
         if self._clock.now() > command.deadline_s:
             self.end(piece, "late", "deadline")

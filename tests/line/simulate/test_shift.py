@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.line.services import postgres
 
@@ -186,6 +186,14 @@ def test_the_same_seed_gives_the_same_ledger_in_both_databases(simulating: Simul
     assert first == second
 
 
+@example(
+    faults=[
+        Fault(0.73, "kill", 0.48, 0.5),
+        Fault(2.01, "broker_loss", 0.33, 0.5),
+        Fault(1.63, "late_ack", 1.07, 0.5),
+        Fault(0.75, "sorter_restart", 0.61, 0.5),
+    ]
+)  # a line that begins before its encoder is heard
 @settings(max_examples=8)
 @given(
     st.lists(
