@@ -12,15 +12,16 @@ from tests.line.watched import watched_config
 from tests.tiny_bundle import tiny_bundle, tiny_manifest
 
 from binsight.line.alarms import Alarm
-from binsight.line.engine import Engine, _Candidate
-from binsight.line.records import Box, Frame, View
+from binsight.line.engine import Engine
+from binsight.line.inspection import _Candidate
+from binsight.line.records import Box, View
+from binsight.line.track import Track
 from binsight.predictor import Predictor
 from binsight.probability import ReviewThresholds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-IMAGE = np.zeros((12, 16, 3), np.uint8)
 MANIFEST = tiny_manifest(
     review=ReviewThresholds(confidence=(0.0,) * 3, unfamiliarity=1.2), training={"unfamiliarity_median": 0.2}
 )
@@ -50,9 +51,10 @@ class Belt:
         crop = np.full((16, 16, 3), colour, np.uint8)
         view = View(1, 100.0, Box(0, 0, 8, 8), crop, prediction=self.predictor.predict_prepared(crop[None])[0])
         for _ in range(pieces):
-            self._number -= 1
-            self.engine._candidates[self._number] = _Candidate(judged=[view, replace(view, frame=2)])
-            self.engine._cross(self._number, 0.0, 0.0, Frame(IMAGE, 100.0, 2))
+            self._number += 1
+            inspection = self.engine._inspection
+            inspection._candidates[self._number] = _Candidate(judged=[view, replace(view, frame=2)])
+            inspection.cross(Track(self._number, (0.0, 1.0), (0.0, 1.0), 100.0), 0.0, captured_s=100.0)
 
 
 @pytest.fixture(scope="module")
