@@ -100,9 +100,14 @@ class Stand:
             return False
         return True
 
-    def alarms(self) -> list[str]:
-        """Return the codes of the alarms that the dashboard shows."""
-        return [alarm["code"] for alarm in self.ask("/lines/line1/overview")["alarms"]]
+    def seen(self) -> tuple[Any, ...]:
+        """Return what the dashboard shows: camera, state, whether the broker and the line are there, alarms."""
+        overview = self.ask("/lines/line1/overview")
+        if overview is None:
+            return ()
+        state, remote = overview["state"] or {}, overview["remote"]
+        alarms = [alarm["code"] for alarm in overview["alarms"]]
+        return state.get("camera"), state.get("state_name"), remote["broker"], remote["online"], alarms
 
     def ask(self, path: str) -> Any:
         """Return what the dashboard answers; None while it does not."""
@@ -145,15 +150,11 @@ def test_line_and_dashboard_work_together(stand: Stand) -> None:
     with stand.running("line") as line:
         wait_until(stand.has_tables, PATIENCE_S)
         with stand.running("dashboard") as dashboard:
-            wait_until(lambda: (stand.ask("/lines/line1/overview") or {}).get("state") is not None, PATIENCE_S)
-            wait_until(lambda: stand.alarms() == ["camera_absent"], PATIENCE_S)
-            overview = stand.ask("/lines/line1/overview")
-            assert (overview["state"]["camera"], overview["state"]["state_name"]) == ("absent", "held")
-            assert overview["remote"]["broker"] is True
+            wait_until(lambda: stand.seen() == ("absent", "held", True, True, ["camera_absent"]), PATIENCE_S)
             check = health_check()
             wait_until(lambda: not subprocess.run(check, env=stand.environment, check=False).returncode, PATIENCE_S)
             end(line)
-            wait_until(lambda: stand.ask("/lines/line1/overview")["remote"]["online"] is False, PATIENCE_S)
+            wait_until(lambda: stand.seen()[2:4] == (True, False), PATIENCE_S)
             end(dashboard)
 
 
