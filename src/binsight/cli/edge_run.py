@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from binsight.cli.extras import needs_extra
 from binsight.cli.options import BUNDLE, FILE, Command, Option, json_option
 from binsight.cli.signals import stopping_on_signals
 from binsight.cli.text import plain
 from binsight.edge.settings import EdgeSettings, edge_options, read_settings
-from binsight.errors import MissingExtraError
 from binsight.settings import Option as Setting
 from binsight.text_files import read_text
 
@@ -55,24 +53,9 @@ def _times(value: int | None, unit: int) -> int | None:
     return None if value is None else value * unit
 
 
-def _edge_extra(function: Callable[..., None]) -> Callable[..., None]:
-    """Turn a library that is missing into the advice to install `binsight[edge]`."""
-
-    @functools.wraps(function)
-    def call(*args: Any, **values: Any) -> None:
-        try:
-            function(*args, **values)
-        except ModuleNotFoundError as error:
-            if isinstance(error, MissingExtraError) or (error.name or "").partition(".")[0] in {"", "binsight"}:
-                raise
-            raise MissingExtraError("an edge device", "edge") from error
-
-    return call
-
-
 @click.command(cls=EdgeCommand, short_help="Look through a camera; tell results and health to a server.")
 @click.argument("file", type=FILE, required=False, metavar="[EDGE.TOML]")
-@_edge_extra
+@needs_extra("an edge device", "edge")
 def run(file: Path | None, **given: Any) -> None:
     """Look through a camera until SIGTERM or Ctrl-C, and tell what is new.
 
@@ -93,7 +76,7 @@ def run(file: Path | None, **given: Any) -> None:
 @click.command(cls=EdgeCommand, short_help="Check the settings, and measure which engine is fastest here.")
 @click.argument("file", type=FILE, required=False, metavar="[EDGE.TOML]")
 @json_option()
-@_edge_extra
+@needs_extra("an edge device", "edge")
 def check(file: Path | None, as_json: bool, **given: Any) -> None:
     """Check the settings, and measure each engine that the model has a file for, on one picture."""
     from binsight.bundle import load_bundle, resolve_bundle

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.line_extras import line_extra
+from binsight.cli.extras import needs_extra
 from binsight.cli.options import FILE, json_option
 from binsight.cli.text import new_table, open_console
 
@@ -26,7 +26,7 @@ _WIDTH = 72
 @click.command(short_help="Check line.toml: geometry, categories, time budget.")
 @click.argument("file", type=FILE, default=Path("line.toml"), metavar="[LINE.TOML]")
 @json_option("Print the account as one JSON object.")
-@line_extra
+@needs_extra("a line", "line")
 def check(file: Path, as_json: bool) -> None:
     """Check LINE.TOML (default: line.toml here): the belt's geometry, the lanes' categories, and the time budget.
 

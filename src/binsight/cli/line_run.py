@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from binsight.cli.line_extras import line_extra
+from binsight.cli.extras import needs_extra
 from binsight.cli.line_settings import account, bundle_of, ledger_url, read_config
 from binsight.cli.options import FILE, json_option, option, quiet_option
 from binsight.cli.progress import progress_bar
@@ -65,7 +65,7 @@ _ACCESS = {
         help="Of a look: an annotated video (.mp4, .mkv, .webm), or a page with every piece (.html).")  # fmt: skip
 @json_option("Print a JSON object for each piece, as soon as it has its end.")
 @quiet_option()
-@line_extra
+@needs_extra("a line", "line")
 def run(
     file: Path | None,
     source: str | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.line_extras import line_extra
+from binsight.cli.extras import needs_extra
 from binsight.cli.options import FILE, FOLDER, json_option, model_option, option, quiet_option, seed_option
 from binsight.cli.progress import progress_bar
 from binsight.cli.text import new_table, open_console
@@ -52,7 +52,7 @@ _PHOTOS = Path("examples/photos")
 @option("--html", section="Output", type=FILE, metavar="FILE", help="Write a page with every piece and its picture.")
 @json_option("Print the result as one JSON object.")
 @quiet_option()
-@line_extra
+@needs_extra("a line", "line")
 def simulate(
     pieces: int,
     rate: float,

@@ -131,11 +131,11 @@ def serve(lines: tuple[Path, ...], **values: Any) -> None:
 def _open_lines(files: tuple[Path, ...]) -> list[Any]:
     if not files:
         return []
-    from binsight.cli.line_extras import line_extra
+    from binsight.cli.extras import needs_extra
 
     found: list[Any] = []
 
-    @line_extra
+    @needs_extra("a line", "line")
     def open_all() -> None:
         from binsight.cli.line_watch import followed_lines
 
