@@ -33,9 +33,9 @@ import numpy as np
 import tensorflow as tf
 from micro_bundle import read_pictures, write_micro_bundle
 from micro_network import Shape, build_network, fold_layers, normalise, transplant
+from micro_photos import Photos, copies_among, list_photos, read_folders, read_split, twins_of_val
 from micro_views import Views, degrade_batch
 from numpy.typing import NDArray
-from photos import Photos, copies_among, list_photos, read_folders, read_split, twins_of_val
 
 from binsight.predictor import Predictor
 from binsight.probability import softmax

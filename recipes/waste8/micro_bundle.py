@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from micro_files import read_operations, to_micro, to_onnx
 from micro_network import MEAN, SCALE, Layer, normalise
+from micro_photos import Photos, copies_among, digest, list_photos, read_split
 from numpy.typing import NDArray
-from photos import Photos, copies_among, digest, list_photos, read_split
 
 from binsight.bundle import CalibrationRecord, Manifest, Metric, SplitMetrics, photo_key, write_bundle
 from binsight.bundle.container import CALIBRATION_NAME, MICRO_NAME, MODEL_NAME
@@ -23,7 +23,7 @@ from binsight.evaluation.metrics import accuracy
 from binsight.evaluation.scoring import Scores, cross_fit
 from binsight.export.micro import arena_bytes, run_micro
 from binsight.imaging import PreprocessSpec, prepare_photo
-from binsight.pipeline.card import class_rows, metric_rows, shown_precision
+from binsight.pipeline.card import Confusion, metric_rows, shown_precision
 from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets, calibrate
 from binsight.probability.intervals import Interval, share_interval
 from binsight.taxonomy import Taxonomy
@@ -191,10 +191,12 @@ def write_micro_bundle(
         },
     )
     mask = np.asarray(taxonomy.biodegradable_mask)
+    judged_by = "test" if with_test else "val"
+    confusion = Confusion.of(judged_by, rows_of.labels, shown.logits.argmax(axis=1), taxonomy.ids)
     files = {
         MODEL_NAME: to_onnx(micro.file, mask=mask, temperature=fitted.temperature),
         MICRO_NAME: micro.file,
-        "card.md": _card(manifest, record, class_rows(taxonomy.ids, shown.logits, rows_of.labels), with_test).encode(),
+        "card.md": _card(manifest, record, confusion).encode(),
         CALIBRATION_NAME: record.to_bytes(),
     }
     write_bundle(out, manifest, files, overwrite=True)
@@ -203,7 +205,7 @@ def write_micro_bundle(
     print(facts, "threshold", fitted.review.confidence[0], "shown", fitted.shown_precision, flush=True)
 
 
-def _card(manifest: Manifest, record: CalibrationRecord, rows: Sequence[str], with_test: bool) -> str:
+def _card(manifest: Manifest, record: CalibrationRecord, confusion: Confusion) -> str:
     facts, settings = manifest.training["micro"], manifest.training["settings"]
     return Template((HERE / "micro_card.md").read_text(encoding="utf-8")).substitute(
         version=manifest.version,
@@ -220,6 +222,6 @@ def _card(manifest: Manifest, record: CalibrationRecord, rows: Sequence[str], wi
         int8_accuracy=f"{facts['int8_accuracy']:.1%}",
         shown=shown_precision(record),
         metrics="\n".join(metric_rows(manifest)),
-        split="test" if with_test else "val",
-        classes="\n".join(rows),
+        split=confusion.split,
+        classes="\n".join(confusion.class_rows()),
     )

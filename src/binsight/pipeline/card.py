@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from binsight.bundle import CalibrationRecord, Manifest, Metric
 from binsight.dataset.licences import NOT_STATED
 
-__all__ = ["Confusion", "render_card"]
+__all__ = ["Confusion", "metric_rows", "render_card", "shown_precision"]
 
 _TEMPLATE = Template("""\
 ---
@@ -142,8 +142,8 @@ def render_card(
         leakage=_leakage(training),
         sources=_sources(training["sources"]),
         chosen_on_val=_chosen_on_val(training),
-        shown=_shown_precision(record),
-        metrics="\n".join(_metric_rows(manifest)),
+        shown=shown_precision(record),
+        metrics="\n".join(metric_rows(manifest)),
         seeds=_seeds(training.get("seeds", {})),
         judged=confusion.split,
         rows="\n".join(confusion.class_rows()),
@@ -221,7 +221,7 @@ def _seeds(seeds: Mapping[str, Mapping[str, float]]) -> str:
     )
 
 
-def _shown_precision(record: CalibrationRecord) -> str:
+def shown_precision(record: CalibrationRecord) -> str:
     """A sentence on what the review threshold is worth."""
     certainty = f"with {record.targets.certainty:.0%} confidence"
     if record.shown_precision >= record.targets.precision:
@@ -235,7 +235,7 @@ def _shown_precision(record: CalibrationRecord) -> str:
     )
 
 
-def _metric_rows(manifest: Manifest) -> list[str]:
+def metric_rows(manifest: Manifest) -> list[str]:
     """The metrics of all splits as rows of a Markdown table: split, photos, metric, value, interval."""
     return [
         f"| {split} | {measured.photos} | {name} | {metric.value:.4f} | {_interval(metric)} |"
