@@ -5,13 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 from tests.tiny_bundle import tiny_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-settings.register_profile("same-everywhere", derandomize=True, deadline=None, max_examples=60)
+# Hypothesis also draws the constants it reads in the modules that happen to be loaded: other examples for a file run
+# alone, in the whole suite or beside other workers. It has no setting for that; tests/test_same_examples.py watches it.
+providers._get_local_constants = providers.Constants
+# Nor may a test fail because the machine is slow.
+settings.register_profile(
+    "same-everywhere",
+    derandomize=True,
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("same-everywhere")
 
 
