@@ -72,3 +72,11 @@ def test_mcnemar_by_hand():
     assert mcnemar_better(0, 6) == pytest.approx(1 / 64)
     assert mcnemar_better(3, 3) == pytest.approx(42 / 64)
     assert mcnemar_better(0, 0) == 1.0
+
+
+@pytest.mark.parametrize(("psi", "margin"), [(0.03, 0.005), (0.06, 0.01)])
+def test_where_models_differ_much_the_number_is_estimated(psi, margin):
+    """As the exact sum has it within a twentieth; summing it would take hours and all memory."""
+    n = photos_for_power(psi, margin)
+    assert tango_power(n, psi, margin) == pytest.approx(0.8, abs=0.02)
+    assert photos_for_power(0.9, 0.005) == pytest.approx(222_600, rel=0.01)

@@ -102,14 +102,14 @@ def test_a_claim_changes_no_draw(queue):
 
 
 def test_a_client_is_stopped_while_nobody_has_looked(queue):
-    """Of 5,000 corrections a hundred are kept; others may go on."""
+    """A hundred corrections are kept; others may go on."""
     refused = 0
-    for number in range(5000):
+    for number in range(400):
         try:
-            claim(queue, number % 400)
+            claim(queue, number % 200)
         except TooManyClaimsError:
             refused += 1
-    assert (len(rows(queue)), refused > 3000) == (100, True)
+    assert (len(rows(queue)), refused) == (100, 200)
     claim(queue, 5001, client="ada")
 
 

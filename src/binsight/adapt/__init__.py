@@ -2,6 +2,6 @@
 
 from binsight.adapt.adaptation import adapt, next_version
 from binsight.adapt.camera import MOST, NOT_WASTE
-from binsight.adapt.result import ENOUGH, Adaptation, ClassResult, Suspect
+from binsight.adapt.result import ENOUGH, Adaptation, ClassResult, Lesson, Suspect
 
-__all__ = ["ENOUGH", "MOST", "NOT_WASTE", "Adaptation", "ClassResult", "Suspect", "adapt", "next_version"]
+__all__ = ["ENOUGH", "MOST", "NOT_WASTE", "Adaptation", "ClassResult", "Lesson", "Suspect", "adapt", "next_version"]

@@ -19,7 +19,7 @@ from binsight.adapt.camera import NOT_WASTE, SeenPhotos, Stage, look_at_camera
 from binsight.adapt.card import adapted_card
 from binsight.adapt.heads import Heads, read_heads, write_heads
 from binsight.adapt.judging import Fitted, Judged, decide_cross_fitted, fit_decisions
-from binsight.adapt.result import Adaptation, ClassResult, Suspect
+from binsight.adapt.result import Adaptation, ClassResult, Lesson, Suspect
 from binsight.adapt.teaching import Taught, scores_of, teach
 from binsight.bundle import (
     Bundle,
@@ -50,6 +50,7 @@ __all__ = ["adapt", "next_version"]
 
 _SUSPECT_BELOW: Final = 0.05  # the probability of the label, by heads that were taught on other photos
 _MARK: Final = "-adapted"
+_CAMERA: Final = Lesson()
 
 
 def adapt(
@@ -60,6 +61,7 @@ def adapt(
     new_classes: Sequence[WasteClass] = (),
     version: str | None = None,
     overwrite: bool = False,
+    lesson: Lesson = _CAMERA,
     workers: int | None = None,
     limits: ImageLimits | None = None,
     stage: Stage = lambda _name: lambda _done, _total: None,
@@ -73,6 +75,7 @@ def adapt(
         new_classes: what folders may be called beside the model's classes.
         version: of the new bundle; by default `next_version` of the old one's.
         overwrite: replace a bundle that is there.
+        lesson: which of the photos teach, and what the new bundle calls it.
         workers: cores.
         limits: larger photos are left out.
         stage: called with what is being done; the result is called with how much of it is.
@@ -90,13 +93,21 @@ def adapt(
     teachable = _Teachable.of(old)
     cores = workers or available_cores()
     seen = look_at_camera(
-        Path(photos), Predictor(old, threads=1), new_classes, workers=cores, limits=limits, stage=stage
+        Path(photos),
+        Predictor(old, threads=1),
+        new_classes,
+        workers=cores,
+        limits=limits,
+        split=lesson.split,
+        fewest=lesson.fewest,
+        most=lesson.most,
+        stage=stage,
     )
     stage("Teaching")
     taught = teach(teachable.heads, teachable.replay, seen.taxonomy, seen.photos, seen.groups)
-    result = _result(Path(out), version or next_version(old.manifest.version), teachable, seen, taught)
+    result = _result(Path(out), version or next_version(old.manifest.version), teachable, seen, taught, lesson)
     stage("Writing the bundle")
-    write_bundle(out, result.manifest, _files(teachable, result, seen, taught), overwrite=overwrite)
+    write_bundle(out, result.manifest, _files(teachable, result, seen, taught, lesson), overwrite=overwrite)
     return result
 
 
@@ -123,7 +134,9 @@ class _Teachable:
         return cls(bundle, model, read_heads(model), replay, record)
 
 
-def _result(out: Path, version: str, source: _Teachable, seen: SeenPhotos, taught: Taught) -> Adaptation:
+def _result(
+    out: Path, version: str, source: _Teachable, seen: SeenPhotos, taught: Taught, lesson: Lesson
+) -> Adaptation:
     targets, old = source.record.targets, source.bundle.manifest
     fitted = fit_decisions(taught.left_out, taught.known, targets)
     judged = decide_cross_fitted(taught.left_out, taught.known, targets)
@@ -133,9 +146,11 @@ def _result(out: Path, version: str, source: _Teachable, seen: SeenPhotos, taugh
     known = share_interval(taught.known.correct())
     camera = {"accuracy": accuracy, "accepted_share": accepted, "accepted_accuracy": right}
     classes = _class_results(seen, taught, judged, len(old.taxonomy))
+    measured = {lesson.metrics: _metrics(len(seen.photos), camera)}
+    measured["known"] = _metrics(len(taught.known.labels), {"accuracy": known})
     return Adaptation(
         bundle=out,
-        manifest=_manifest(source, version, fitted, seen, taught, {"camera": camera, "known": {"accuracy": known}}),
+        manifest=_manifest(source, version, fitted, seen, taught, measured, lesson),
         fitted=fitted,
         classes=classes,
         accuracy=accuracy,
@@ -170,15 +185,17 @@ def _manifest(
     fitted: Fitted,
     seen: SeenPhotos,
     taught: Taught,
-    measured: Mapping[str, Mapping[str, Interval]],
+    measured: Mapping[str, SplitMetrics],
+    lesson: Lesson,
 ) -> Manifest:
     old, found = source.bundle.manifest, fitted.calibration
-    lesson = {
+    told = {
         "from": {"name": old.name, "version": old.version, "created": old.created},
         "photos": dict(sorted(_counts(seen).items())),
         "camera_weight": taught.camera_weight,
         "data_sha256": hashlib.sha256("".join(sorted(seen.digests)).encode()).hexdigest(),
         "metrics_before": old.to_dict()["metrics"],
+        **lesson.record,
     }
     return replace(
         old,
@@ -188,11 +205,8 @@ def _manifest(
         temperature=found.temperature,
         biodegradable_temperature=found.biodegradable_temperature,
         review=found.review,
-        metrics={
-            "camera": _metrics(len(seen.photos), measured["camera"]),
-            "known": _metrics(len(taught.known.labels), measured["known"]),
-        },
-        training={**old.training, **_familiar(taught, fitted), "adapted": [*old.training.get("adapted", []), lesson]},
+        metrics=measured,
+        training={**old.training, **_familiar(taught, fitted), "adapted": [*old.training.get("adapted", []), told]},
         files={},
     )
 
@@ -210,7 +224,9 @@ def _familiar(taught: Taught, fitted: Fitted) -> dict[str, float]:
     return {"unfamiliarity_median": float(max(medians))}
 
 
-def _files(source: _Teachable, result: Adaptation, seen: SeenPhotos, taught: Taught) -> dict[str, bytes]:
+def _files(
+    source: _Teachable, result: Adaptation, seen: SeenPhotos, taught: Taught, lesson: Lesson
+) -> dict[str, bytes]:
     bundle, record = source.bundle, source.record
     files = {name: bundle.read(name) for name in bundle.manifest.files if name not in result.dropped}
     keys = {role: set(record.photos[role].tolist()) for role in ROLES}
@@ -221,7 +237,7 @@ def _files(source: _Teachable, result: Adaptation, seen: SeenPhotos, taught: Tau
     card = files[CARD_NAME].decode("utf-8", "replace")
     return files | {
         MODEL_NAME: write_heads(source.model, taught.heads, result.fitted.scale),
-        CARD_NAME: adapted_card(card, result).encode(),
+        CARD_NAME: adapted_card(card, result, lesson).encode(),
         CALIBRATION_NAME: CalibrationRecord.of(record.targets, found.shown_precision, keys).to_bytes(),
         REPLAY_NAME: replay.to_bytes(),
     }

@@ -76,6 +76,9 @@ def look_at_camera(
     *,
     workers: int,
     limits: ImageLimits | None = None,
+    split: str | None = None,
+    fewest: int = FEWEST,
+    most: int = MOST,
     stage: Stage = lambda _name: lambda _done, _total: None,
 ) -> SeenPhotos:
     """Read a folder per class, and what the network makes of each photo.
@@ -85,6 +88,9 @@ def look_at_camera(
         predictor: of the bundle, loaded with `threads=1`.
         new_classes: what folders may be called beside the bundle's classes.
         workers: threads.
+        split: only photos of this split; None: all.
+        fewest: different photos that a class needs.
+        most: photos of a class; of more as many are taken, evenly spread.
         limits: a larger photo is left out.
         stage: called with what is being done; the result is called with how much of it is.
 
@@ -94,6 +100,8 @@ def look_at_camera(
         TaxonomyError: a folder is called like none of the classes.
     """
     found = scan(root, progress=stage("Reading"), workers=workers, limits=limits)
+    if split is not None:
+        found = found.in_split(split)
     taxonomy = extend_taxonomy(predictor.taxonomy, new_classes)
     shown = {_match(name, taxonomy, root) for name in found.classes}
     taxonomy = extend_taxonomy(predictor.taxonomy, [entry for entry in new_classes if entry.id in shown])
@@ -101,7 +109,7 @@ def look_at_camera(
         name: taxonomy.ids.index(i) if i else -1 for name in found.classes for i in [_match(name, taxonomy, root)]
     }
     broken = {s.path: s.error for s in found if s.error is not None}
-    kept, too_many = _first_of_each(found.sound(), classes)
+    kept, too_many = _first_of_each(found.sound(), classes, most)
     features, said, damaged = _look(kept, predictor, workers, limits, stage("Looking"))
     left_out = {**broken, **too_many, **damaged}
     kept = kept.where(lambda s: s.path not in damaged)
@@ -124,7 +132,7 @@ def look_at_camera(
         accepted[rows],
         left_out,
     )
-    _check(seen, root)
+    _check(seen, root, fewest)
     return seen
 
 
@@ -142,15 +150,15 @@ def _match(name: str, taxonomy: Taxonomy, root: Path) -> str | None:
         ) from None
 
 
-def _first_of_each(found: Dataset, classes: Mapping[str, int]) -> tuple[Dataset, dict[str, str]]:
-    """At most 500 photos of each class, evenly spread, and why the others are left out."""
+def _first_of_each(found: Dataset, classes: Mapping[str, int], most: int) -> tuple[Dataset, dict[str, str]]:
+    """At most so many photos of each class, evenly spread, and why the others are left out."""
     kept: set[str] = set()
     for label in set(classes.values()):
         paths = [s.path for s in found if classes[s.class_id] == label]
         kept |= (
-            {paths[i] for i in np.linspace(0, len(paths) - 1, min(MOST, len(paths))).astype(int)} if paths else set()
+            {paths[i] for i in np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int)} if paths else set()
         )
-    left = {s.path: f"its class has more than {MOST} photos" for s in found if s.path not in kept}
+    left = {s.path: f"its class has more than {most} photos" for s in found if s.path not in kept}
     return found.where(lambda s: s.path in kept), left
 
 
@@ -215,7 +223,7 @@ def _in_two_classes(found: Dataset, labels: NDArray[np.int64], groups: NDArray[n
     }
 
 
-def _check(seen: SeenPhotos, root: Path) -> None:
+def _check(seen: SeenPhotos, root: Path, fewest: int) -> None:
     labels = seen.photos.labels
     distinct = Counter(int(labels[seen.groups == g][0]) for g in np.unique(seen.groups))
     names = {label: seen.taxonomy.ids[label] if label >= 0 else NOT_WASTE for label in np.unique(labels).tolist()}
@@ -231,11 +239,11 @@ def _check(seen: SeenPhotos, root: Path) -> None:
         f"{name} has {int((labels == label).sum())} photos"
         + (f", all of {distinct[label]} shots" if distinct[label] < (labels == label).sum() else "")
         for label, name in names.items()
-        if distinct[label] < FEWEST
+        if distinct[label] < fewest
     ]
     if few:
         raise DatasetError(
-            f"{root}: expected at least {FEWEST} different photos of each class, but {'; '.join(few)}: take more, "
+            f"{root}: expected at least {fewest} different photos of each class, but {'; '.join(few)}: take more, "
             f"of different pieces, or take the folder away.{unusable}"
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from string import Template
 
-from binsight.adapt.result import Adaptation
+from binsight.adapt.result import Adaptation, Lesson
 from binsight.probability.intervals import Interval
 
 __all__ = ["adapted_card", "as_share"]
@@ -13,7 +13,7 @@ __all__ = ["adapted_card", "as_share"]
 _TEMPLATE = Template("""\
 # Model card: $name $version
 
-$old, taught one camera by `binsight adapt` on $created. What stands below the line was written of the model before,
+$old, taught $told on $created. What stands below the line was written of the model before,
 and its figures are those of that model.
 
 | class | photos | different ones | right when left out; of not-waste, reviewed | before |
@@ -23,7 +23,7 @@ $classes
 Each photo was judged by heads, and its acceptance by thresholds, that were fitted on others, copies among neither. With
 95 % intervals:
 
-- right on this camera: $right, before $right_before
+- right on $shown: $right, before $right_before
 - accepted without review: $accepted, before $accepted_before
 - right among the accepted: $accepted_right, before $accepted_right_before
 - right on $photos photos kept from the training: $known, before $known_before
@@ -36,12 +36,13 @@ On other cameras expect what the model did before, or less.
 $before""")
 
 
-def adapted_card(before: str, result: Adaptation) -> str:
+def adapted_card(before: str, result: Adaptation, lesson: Lesson) -> str:
     """The card, Markdown.
 
     Args:
         before: the card of the bundle that was taught.
         result: what came of it.
+        lesson: what was taught.
     """
     manifest = result.manifest
     old = manifest.training["adapted"][-1]["from"]
@@ -53,6 +54,8 @@ def adapted_card(before: str, result: Adaptation) -> str:
     return _TEMPLATE.substitute(
         name=manifest.name,
         version=manifest.version,
+        told=lesson.told,
+        shown=lesson.photos,
         old=f"{old['name']} {old['version']}",
         created=manifest.created,
         classes="\n".join(rows),

@@ -4,22 +4,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from binsight.adapt.camera import NOT_WASTE
+from binsight.adapt.camera import FEWEST, MOST, NOT_WASTE
 from binsight.adapt.judging import Fitted
 from binsight.bundle import Manifest
 from binsight.probability.intervals import Interval
 
-__all__ = ["ENOUGH", "Adaptation", "ClassResult", "Suspect"]
+__all__ = ["ENOUGH", "Adaptation", "ClassResult", "Lesson", "Suspect"]
 
 ENOUGH: Final = 15  # photos of a class, from where the curve in docs/adapt.md is flat
 _GOOD: Final = 0.9
 _INTERVALS: Final = tuple(
     f"{name}{when}" for name in ("accuracy", "accepted", "accepted_right", "known") for when in ("", "_before")
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Which photos teach, and what the new bundle calls it.
+
+    Attributes:
+        split: of the photos; None: all.
+        fewest: different photos that a class needs.
+        most: photos of a class.
+        told: what the card says was taught, and by which command.
+        photos: what the card calls the photos.
+        metrics: what the manifest calls what was measured on them.
+        record: what else the manifest keeps of it.
+    """
+
+    split: str | None = None
+    fewest: int = FEWEST
+    most: int = MOST
+    told: str = "one camera by `binsight adapt`"
+    photos: str = "this camera"
+    metrics: str = "camera"
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

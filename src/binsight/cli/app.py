@@ -59,6 +59,7 @@ _GROUPS = {
             "binsight.cli.loop:loop",
             "Photos kept for labelling: how many, how good the model is, drift, forget.",
         ),
+        "retrain": ("binsight.cli.retrain:retrain", "Teach the champion what was labelled; register a challenger."),
         "registry": ("binsight.cli.registry:registry", "Keep models, promote one, roll back for good."),
     },
     "Ship": {

@@ -15,7 +15,7 @@ from binsight.cli.text import markup, new_table, open_console, plain
 if TYPE_CHECKING:
     from binsight.loop.registry import RegisteredModel, Registry
 
-__all__ = ["registry"]
+__all__ = ["registry", "user_name"]
 
 _FOLDER = click.argument("directory", metavar="DIR", type=PLACE)
 _REFERENCE = click.argument("reference", metavar="MODEL")
@@ -48,7 +48,7 @@ def add(directory: Path, bundle: str, as_json: bool) -> None:
     from binsight.bundle import resolve_bundle
     from binsight.loop.registry import Registry
 
-    _tell(Registry(directory, create=True).add(resolve_bundle(bundle), by=_user()), as_json)
+    _tell(Registry(directory, create=True).add(resolve_bundle(bundle), by=user_name()), as_json)
 
 
 @registry.command(name="list")
@@ -104,7 +104,7 @@ def promote(directory: Path, reference: str, override: str | None, as_json: bool
     """Make MODEL the champion, if a gate has let it pass. Running servers take it at their next reload (SIGHUP)."""
     from binsight.loop.registry import Registry
 
-    _tell(Registry(directory).promote(reference, by=_user(), override=override), as_json)
+    _tell(Registry(directory).promote(reference, by=user_name(), override=override), as_json)
 
 
 @registry.command()
@@ -115,7 +115,7 @@ def rollback(directory: Path, reason: str, as_json: bool) -> None:
     """Make the previous model the champion again. It stays so: over reloads and restarts, until another is promoted."""
     from binsight.loop.registry import Registry
 
-    _tell(Registry(directory).rollback(by=_user(), reason=reason), as_json)
+    _tell(Registry(directory).rollback(by=user_name(), reason=reason), as_json)
 
 
 @registry.command()
@@ -164,7 +164,7 @@ def _tell(model: RegisteredModel, as_json: bool) -> None:
         click.echo(f"{plain(model.label)} is {' and '.join(model.aliases) or 'registered'}")
 
 
-def _user() -> str:
+def user_name() -> str:
     """Who runs this."""
     try:
         return getpass.getuser()

@@ -6,6 +6,8 @@ they differ; `margin` is the share of photos by which the new one may be worse.
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +24,7 @@ Z_005 = 2.5758293035489004
 """The same at 0.5 %: ten looks at 5 % together (Bonferroni)."""
 
 _MOST = 1_000_000
+_MOST_DIFFERENT = 300  # photos on which models differ, up to which the power is summed exactly
 
 
 class PairedCounts(NamedTuple):
@@ -105,7 +108,13 @@ def tango_power(n: int, psi: float, margin: float, z: float = Z_05) -> float:
 
 
 def photos_for_power(psi: float, margin: float, z: float = Z_05, power: float = 0.8) -> int:
-    """How many photos prove, with probability `power`, that an equally good model is not worse by `margin`."""
+    """How many photos prove, with probability `power`, that an equally good model is not worse by `margin`.
+
+    Where the models differ on very many photos, by the normal approximation `n = psi ((z + z_power) / margin)^2`.
+    """
+    about = math.ceil(psi * ((z + NormalDist().inv_cdf(power)) / margin) ** 2)
+    if about * psi > _MOST_DIFFERENT:
+        return about
     low, high = 0, 64
     while high < _MOST and tango_power(high, psi, margin, z) < power:
         low, high = high, 2 * high

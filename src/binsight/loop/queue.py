@@ -12,7 +12,7 @@ import hmac
 import re
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -75,7 +75,7 @@ class Forgotten:
 
     Attributes:
         versions: of the data set, by hash, that hold its label.
-        models: that were trained on one of these, by hash.
+        models: that were trained on one of these, or begun from such a model, by hash.
     """
 
     versions: tuple[str, ...]
@@ -261,6 +261,11 @@ class Queue:
         self._erase(item)
         return Forgotten(tuple(versions), tuple(models))
 
+    def forgotten(self, items: Iterable[str]) -> list[str]:
+        """Which of these photos the ledger says are forgotten."""
+        marks = {e.details["mark"] for e in self.ledger.read() if e.event == "forget"}
+        return [item for item in items if self._mark(item) in marks] if marks else []
+
     def expire(self, days: float) -> int:
         """Delete photos that nobody has labelled for so many days; how many."""
         before = utc_text(self.now() - timedelta(days=days))
@@ -340,12 +345,9 @@ class Queue:
             queue.execute(f"DELETE FROM {table} WHERE item = ?", (item,))  # noqa: S608 - constants
 
     def _finish_forgetting(self) -> None:
-        marks = {e.details["mark"] for e in self.ledger.read() if e.event == "forget"}
-        if not marks:
-            return
         with self.reading() as queue:
-            left = [row["id"] for row in queue.execute("SELECT id FROM items") if self._mark(row["id"]) in marks]
-        for item in left:
+            items = [row["id"] for row in queue.execute("SELECT id FROM items")]
+        for item in self.forgotten(items):
             self._erase(item)
 
     def _touched(self, item: str) -> tuple[list[str], list[str]]:
@@ -353,5 +355,8 @@ class Queue:
         versions = [
             path.stem for path in sorted((self.directory / "datasets").glob("*.csv")) if item in path.read_text("utf-8")
         ]
-        trained = (e.details for e in self.ledger.read() if e.event == "train")
-        return versions, [d["model"] for d in trained if d.get("version") in versions]
+        models: list[str] = []
+        for entry in self.ledger.read():
+            if entry.event == "train" and (entry.details["version"] in versions or entry.details.get("base") in models):
+                models.append(entry.details["model"])
+        return versions, models

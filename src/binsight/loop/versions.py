@@ -22,7 +22,16 @@ from binsight.loop.ledger import Ledger
 from binsight.loop.queue import Queue
 from binsight.loop.votes import NOT_WASTE, OTHERS, Photo, read_photos
 
-__all__ = ["Difference", "NothingLabelledError", "Version", "compare_versions", "freeze", "newest_version", "versions"]
+__all__ = [
+    "Difference",
+    "NothingLabelledError",
+    "Version",
+    "compare_versions",
+    "freeze",
+    "newest_version",
+    "read_split",
+    "versions",
+]
 
 _COLUMNS: Final = ("path", "class", "split", "labellers", "mode", "reason", "pi", "captured", "group")
 _CLIENT_SHARE = 0.1
@@ -113,6 +122,12 @@ def newest_version(directory: Path) -> Path | None:
     return directory / "datasets" / f"{found[-1]}.csv" if found else None
 
 
+def read_split(path: Path, split: str) -> dict[str, str]:
+    """The photos of one split of a manifest, by id, and the class of each."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return {Path(row["path"]).stem: row["class"] for row in csv.DictReader(file) if row["split"] == split}
+
+
 def compare_versions(queue: Queue, first: str, second: str) -> Difference:
     """What changed from one version to another, each named by the beginning of its hash.
 
@@ -145,8 +160,9 @@ def _read(queue: Queue, path: Path | None) -> dict[str, str]:
 
 
 def _capped(settled: Sequence[Photo], known: set[str], clients: dict[str, str]) -> list[Photo]:
-    new = [p for p in settled if p.id not in known]
-    room = int(_CLIENT_SHARE * len(new))
+    claimed = [p for p in settled if p.id not in known and p.reasons == ("correction",)]
+    others = sum(p.id not in known for p in settled) - len(claimed)
+    room = _room(others, list(Counter(clients.get(p.id, "") for p in claimed).values()))
     used: Counter[str] = Counter()
     kept = []
     for p in settled:
@@ -157,6 +173,14 @@ def _capped(settled: Sequence[Photo], known: set[str], clients: dict[str, str]) 
                 continue
         kept.append(p)
     return kept
+
+
+def _room(others: int, claimed: Sequence[int]) -> int:
+    """How many each client may bring, so that nobody's are more than a tenth of what is taken in."""
+    for room in range(max(claimed, default=0), 0, -1):
+        if room <= _CLIENT_SHARE * (others + sum(min(count, room) for count in claimed)):
+            return room
+    return 0
 
 
 def _manifest(queue: Queue, kept: Sequence[Photo], captured: dict[str, str], workers: int | None) -> str:
