@@ -94,7 +94,7 @@ def measure(bundle: Bundle, camera: Table, test: Table, size: int, draw: int, wr
         raise SystemExit("the bundle has no replay; binsight train writes one")
     taught = teach(heads, replay, taxonomy, CameraPhotos(camera.features[drawn], labels), np.arange(len(drawn)))
     fitted = fit_decisions(taught.left_out, taught.known, record.targets)
-    found = {}
+    found: Row = {}
     for name, photos in (("camera", camera.take(rest)), ("test", test)):
         scores = scores_of(taught.heads, taxonomy, CameraPhotos(photos.features, numbers(photos.labels, taxonomy)))
         accepted, _ = judge(scores, fitted)
@@ -111,7 +111,8 @@ def can_be_taught(camera: Table) -> bool:
 
 def before(bundle: Bundle, camera: Table, test: Table) -> Row:
     """The shipped bundle, as its predictor decides."""
-    predictor, found = Predictor(bundle, threads=1), {}
+    predictor = Predictor(bundle, threads=1)
+    found: Row = {}
     for name, photos in (("camera", camera), ("test", test)):
         outputs = Outputs(
             photos.logits, photos.biodegradable[:, None], unfamiliarity=photos.unfamiliarity[:, None]

@@ -18,6 +18,7 @@ import io
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ SINGLE = {
 def ours(photos: Photos, settings: AugmentSettings) -> None:
     """The project's own augmentation."""
     for i, photo in enumerate(photos):
-        augment_photo(photo, SPEC, settings, np.random.default_rng([0, 0, i]), other=lambda i=i: photos[i - 1])
+        augment_photo(photo, SPEC, settings, np.random.default_rng([0, 0, i]), other=partial(photos.__getitem__, i - 1))
 
 
 def opencv(photos: Photos) -> None:
@@ -175,7 +176,7 @@ def main() -> None:
     for name, settings in (
         SINGLE | dict(STRENGTHS) | {"strong but background": replace(STRONG, background=0.0)}
     ).items():
-        rows[f"ours: {name}"] = lambda settings=settings: ours(photos, settings)
+        rows[f"ours: {name}"] = partial(ours, photos, settings)
     print(f"{'':<34}{'ms per photo':>14}")
     for name, work in rows.items():
         print(f"{name:<34}{processor_ms(work, len(photos), arguments.rounds):>14.2f}", flush=True)

@@ -86,7 +86,7 @@ def half_each(strata: Sequence[Stratum], generator: np.random.Generator) -> Inte
 
 def wilson(strata: Sequence[Stratum], _: np.random.Generator) -> Interval:
     """Wilson 1927, all audits together."""
-    _, audited, right = _columns(strata)
+    audited, right = _columns(strata)[1:]
     n, p = audited.sum(), right.sum() / audited.sum()
     middle = (p + _Z**2 / 2 / n) / (1 + _Z**2 / n)
     half = _Z * np.sqrt(p * (1 - p) / n + _Z**2 / 4 / n**2) / (1 + _Z**2 / n)
@@ -95,7 +95,7 @@ def wilson(strata: Sequence[Stratum], _: np.random.Generator) -> Interval:
 
 def wald(strata: Sequence[Stratum], _: np.random.Generator) -> Interval:
     """Normal approximation, all audits together."""
-    _, audited, right = _columns(strata)
+    audited, right = _columns(strata)[1:]
     n, p = audited.sum(), right.sum() / audited.sum()
     half = _Z * np.sqrt(p * (1 - p) / n)
     return p - half, p + half

@@ -30,10 +30,11 @@ from typing import Any
 
 import numpy as np
 
+from binsight.line import mqtt_link
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.records import Ack, Command
 from binsight.line.run import SystemClock
-from binsight.line.sorters import mqtt, open_sorter
+from binsight.line.sorters import open_sorter
 from binsight.line.sorters.register_map import Answers, decode_slot, encode_answers, slot_address
 
 BEAT_S = 0.1
@@ -76,7 +77,7 @@ def measure(kind: str, url: str, commands: int) -> list[float]:
     """Milliseconds from `send` to the acknowledgement of each command."""
     clock, listener, found = SystemClock(), Listener(), []
     sorter = open_sorter(config(kind, url), clock=clock)
-    sorter.start(listener)  # type: ignore[arg-type]
+    sorter.start(listener)
     if not listener.up.wait(30):
         raise SystemExit(f"{kind}: no link within 30 s")
     for seq in range(1, commands + 1):
@@ -113,7 +114,7 @@ def mqtt_equipment(port: int, ready: Event, nodelay: bool) -> None:
 
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
     if nodelay:
-        client.on_socket_open = lambda _c, _d, sock: sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.on_socket_open = mqtt_link._without_delay  # noqa: SLF001
     client.on_message = answer
     client.on_subscribe = lambda *_: ready.set()
     client.connect("127.0.0.1", port)
@@ -126,7 +127,7 @@ def modbus_client_equipment(port: int, ready: Event) -> None:
     from pymodbus.client import ModbusTcpClient  # noqa: PLC0415
 
     client = ModbusTcpClient("127.0.0.1", port=port)
-    while not client.connect():
+    while not client.connect():  # type: ignore[no-untyped-call]
         time.sleep(0.05)
     ready.set()
     seq, beat, beaten_s = 1, 0, 0.0
@@ -273,14 +274,14 @@ def broker(nodelay: bool) -> Iterator[int]:
 
 def measure_mqtt(commands: int) -> Iterator[tuple[str, list[float]]]:
     """With the setting on neither side, on one, on both."""
-    ours = mqtt._without_delay  # noqa: SLF001 - the line itself always sets it
+    ours = mqtt_link._without_delay  # noqa: SLF001 - the line itself always sets it
     for of_broker, of_clients in ((False, False), (False, True), (True, False), (True, True)):
-        mqtt._without_delay = ours if of_clients else lambda *_: None  # type: ignore[assignment]  # noqa: SLF001
+        mqtt_link._without_delay = ours if of_clients else lambda *_: None  # noqa: SLF001
         names = [name for name, is_set in (("broker", of_broker), ("clients", of_clients)) if is_set]
         with broker(of_broker) as port, equipment(mqtt_equipment, port, of_clients):
             words = f"mqtt, TCP_NODELAY: {' and '.join(names) or 'none'}"
             yield words, measure("mqtt", f"mqtt://127.0.0.1:{port}", commands)
-    mqtt._without_delay = ours  # noqa: SLF001
+    mqtt_link._without_delay = ours  # noqa: SLF001
 
 
 def measure_kind(kind: str, commands: int) -> Iterator[tuple[str, list[float]]]:

@@ -77,7 +77,7 @@ def _run(
     project: Path, photos: list[NDArray[np.uint8]], size: int, *options: str
 ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     data = b"".join(b"P6 %d %d 255\n" % (p.shape[1], p.shape[0]) + p.tobytes() for p in photos)
-    command = [project / "host" / "classify", *options, "--bytes", "-"]
+    command = [str(project / "host" / "classify"), *options, "--bytes", "-"]
     done = subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True)
     rows = np.frombuffer(done.stdout, np.int8).reshape(len(photos), -1)
     return rows[:, :size], rows[:, size:]

@@ -69,11 +69,11 @@ def make_photos(folder: Path, count: int) -> int:
         (folder / f"class{i}").mkdir(parents=True)
     total = 0
     for i in range(count):
-        picture = pictures[i % len(pictures)]
+        jpeg = pictures[i % len(pictures)]
         comment = str(i).encode()
-        data = picture[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + picture[2:]
-        (folder / f"class{i % _CLASSES}" / f"{i:07}.jpg").write_bytes(data)
-        total += len(data)
+        marked = jpeg[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[2:]
+        (folder / f"class{i % _CLASSES}" / f"{i:07}.jpg").write_bytes(marked)
+        total += len(marked)
     return total
 
 

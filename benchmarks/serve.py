@@ -47,7 +47,8 @@ OUTPUTS = ("logits", "biodegradable_logit", "unfamiliarity")
 
 def alone_ms(photos: Sequence[bytes], engine: Predictor, seconds: float) -> float:
     """The median of decoding and running one photo after another, in this process."""
-    times, end = [], time.perf_counter() + seconds
+    times: list[float] = []
+    end = time.perf_counter() + seconds
     for photo in itertools.cycle(photos):
         begun = time.perf_counter()
         if begun > end:

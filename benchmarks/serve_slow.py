@@ -149,7 +149,8 @@ def measure_slow(
 
 def _probe(port: int, seconds: float) -> list[float]:
     """Milliseconds of each probe, one after another, all kinds in turn."""
-    times, end = [], time.perf_counter() + seconds
+    times: list[float] = []
+    end = time.perf_counter() + seconds
     for path in itertools.cycle(PROBES):
         time.sleep(_PROBE_EVERY_S)
         if time.perf_counter() > end:

@@ -154,10 +154,7 @@ class Distillation:
         self.seen = val_pictures(val, self.shape)
         variables = self.network.trainable_variables
         self.optimizer = FineTuneOptimizer(
-            [1.0] * len(variables),
-            [0.0] * len(variables),
-            weight_decay=self.settings["weight_decay"],
-            ema_decay=self.settings["ema_decay"],
+            weight_decay=self.settings["weight_decay"], ema_decay=self.settings["ema_decay"]
         )
         self.optimizer.build(variables)
         self.weights = photo_weights(data, len(taxonomy), recipe)

@@ -65,13 +65,13 @@ class Integers:
         scale: of a step, one or one per channel.
         zero: the integer that stands for 0.
         shape: its own.
-        values: its integers; None for an activation.
+        values: its integers; none for an activation, `(0,)`.
     """
 
     scale: NDArray[np.float32]
     zero: int
     shape: tuple[int, ...]
-    values: NDArray[Any] | None
+    values: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def read_operations(network: bytes) -> list[Operation]:
 def _read_tensor(model: Any, tensor: Any) -> Integers:
     buffer = model.buffers[tensor.buffer].data
     kinds = {schema.TensorType.INT8: np.int8, schema.TensorType.INT32: np.int32}
-    values = None
+    values: NDArray[Any] = np.empty(0, np.int8)
     if buffer is not None:
         values = np.asarray(buffer, np.uint8).view(kinds[tensor.type]).reshape(tensor.shape)
     stated = tensor.quantization
@@ -231,7 +231,7 @@ class _Graph:
             sums.append(self._add("ReduceLogSumExp", [part], f"{name}.sum", axes=[1], keepdims=1))
         self._add("Sub", sums, "biodegradable_logit")
 
-    def finish(self, size: int, *, classes: int, grid: tuple[int, int]) -> ModelProto:
+    def finish(self, size: int, *, classes: int, grid: tuple[int, ...]) -> ModelProto:
         """The graph as a model."""
         images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", size, size, 3])
         shapes = {"logits": [classes], "biodegradable_logit": [1], "attention": [*grid, classes]}

@@ -123,7 +123,7 @@ def degrade_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Pi
 def _blur(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     """The mean of each pixel and its neighbours, weighted 1 2 1 along both axes."""
     for axis in (0, 1):
-        picture = (2 * picture + np.roll(picture, 1, axis) + np.roll(picture, -1, axis)) / 4
+        picture = (2 * picture + np.roll(picture, 1, axis) + np.roll(picture, -1, axis)) / np.float32(4)
     return picture
 
 
