@@ -13,7 +13,7 @@ from binsight.batch.rows import decode_rows, encode_rows, read_summary
 from binsight.batch.shard import Task, classify_shard, convict_photo, piece_name
 from binsight.batch.stores import Store
 from binsight.batch.summary import Summary
-from binsight.errors import BinsightError, JobError, WorkerDiedError
+from binsight.errors import AccessError, BinsightError, JobError, WorkerDiedError
 
 __all__ = ["run_job"]
 
@@ -83,6 +83,8 @@ class _Run:
                 if task.is_whole:
                     self._on_done(outcome)
                 continue
+            if isinstance(outcome, AccessError):
+                raise outcome  # the same keys would be refused again
             failed.append((task, outcome))
             in_a_row += not isinstance(outcome, WorkerDiedError)
             if in_a_row >= _FAILURES_IN_A_ROW:

@@ -201,4 +201,4 @@ class _Watch:
     def tell(self, task: Task, error: BinsightError) -> None:
         """Something is tried again."""
         if not self._quiet:
-            self._shown.say(f"note: shard {task.shard}, photos {task.start:,} to {task.stop:,}: {error}; again")
+            self._shown.say(f"note: shard {task.shard}, photos {task.start:,} to {task.stop:,}: {error}; trying again")
