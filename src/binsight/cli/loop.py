@@ -192,8 +192,10 @@ def _tell_comparison(found: ComparisonStatus) -> None:
     aim = "that it is not worse" if found.kind == "challenge" else "that it is worse"
     end = "" if found.ended is None else f" until {found.ended}: {plain(found.outcome)}"
     click.echo(f"{plain(found.new)} against {plain(found.old)}, {found.kind} since {found.began}{end}")
-    click.echo(f"  {found.photos:,} live photos; they differ on {found.differ:,}, {found.open:,} of them to be labelled; "
-               f"only the new one is right on {found.only_new_right:,}, only the old on {found.only_old_right:,}")  # fmt: skip
+    click.echo(
+        f"  {found.photos:,} live photos; they differ on {found.differ:,}, {found.open:,} of them to be labelled"
+    )
+    click.echo(f"  only the new one is right on {found.only_new_right:,}, only the old on {found.only_old_right:,}")
     more = f"; about {found.photos_more:,} photos, {found.labels_more:,} labels more" if found.photos_more else ""
     click.echo(f"  evidence {aim}: {found.evidence:,.1f} of {found.needed:g}{more if found.ended is None else ''}")
 

@@ -86,7 +86,7 @@ class Status:
         labellers: who → labels.
         gold: who → right ones of the hidden checks, and how many there were.
         agreement: between two people.
-        comparisons: of models on live photos, the newest first.
+        comparisons: of models on live photos: first those that go on, then the newest.
     """
 
     kept: int
@@ -129,9 +129,10 @@ def read_status(queue: Queue) -> Status:
 
 
 def read_comparisons(queue: Queue) -> list[ComparisonStatus]:
-    """How comparisons of models stand, the newest first."""
+    """How comparisons of models stand: first those that go on, then the newest."""
     with queue.reading() as rows:
-        trials = rows.execute("SELECT * FROM trials ORDER BY began DESC LIMIT ?", (_MOST_COMPARISONS,)).fetchall()
+        query = "SELECT * FROM trials ORDER BY ended IS NOT NULL, began DESC, kind DESC LIMIT ?"
+        trials = rows.execute(query, (_MOST_COMPARISONS,)).fetchall()
     return [_compare(queue, trial) for trial in trials]
 
 

@@ -31,17 +31,17 @@ __all__ = ["admin_blueprint", "put_in_place"]
 _log = logging.getLogger("binsight.serving")
 
 
-def admin_blueprint() -> Blueprint:
-    """`POST /admin/models/{name}/reload`, `/promote`, `/rollback`, `/shadow`, `DELETE …/shadow`, `GET …/evidence`."""
+def admin_blueprint(*, has_shadow: bool) -> Blueprint:
+    """`POST /admin/models/{name}/reload`, `/promote`, `/rollback`; `POST|DELETE …/shadow`, `GET …/evidence`."""
     blueprint = Blueprint("admin", __name__)
-    for action, view, method in (
+    views: list[tuple[str, Callable[[str], Response], str]] = [
         ("reload", _reload, "POST"),
         ("rollback", _rollback, "POST"),
         ("promote", _promote, "POST"),
-        ("shadow", _begin_shadow, "POST"),
-        ("shadow", _end_shadow, "DELETE"),
-        ("evidence", _evidence, "GET"),
-    ):
+    ]
+    if has_shadow:
+        views += [("shadow", _begin_shadow, "POST"), ("shadow", _end_shadow, "DELETE"), ("evidence", _evidence, "GET")]
+    for action, view, method in views:
         endpoint = "end_shadow" if method == "DELETE" else action
         blueprint.add_url_rule(f"/admin/models/<name>/{action}", view_func=view, endpoint=endpoint, methods=[method])
     return blueprint
@@ -95,10 +95,9 @@ def _shadow(name: str) -> Shadow:
     service = current_service()
     service.check_ready()
     service.model(name)
-    if service.shadow is None or name != service.store.registered:
-        raise ProblemError(
-            "conflict", f"nothing is compared with {name!r}: start the server with --registry and --loop"
-        )
+    assert service.shadow is not None  # noqa: S101 - there are no such calls without one
+    if name != service.store.registered:
+        raise ProblemError("conflict", f"model {name!r} is in no registry: nothing is compared with it")
     return service.shadow
 
 

@@ -304,4 +304,4 @@ class Evidence(Answer):
         description="Photos since the start: agree, differ, again (the same, or of one burst), failed, dropped (no "
         "time for them), unlabelled (too many wait for labels)."
     )
-    comparisons: list[ComparisonAnswer] = Field(description="The newest first.")
+    comparisons: list[ComparisonAnswer] = Field(description="First those that go on, then the newest.")
