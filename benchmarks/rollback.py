@@ -3,8 +3,8 @@
     python benchmarks/rollback.py [--runs 20000] [--photos 1500]
 
 Two models differ on a share psi of photos, of which the old one has so many more right that the new one is worse by so
-many points; people label all of them. What decides is `binsight.loop.evidence.proof_of_harm`, looked at after each photo
-on which they differ, as the server does. Also printed: false promotions at the boundary, by `proof_of_no_harm`.
+many points; people label all of them. What decides is `binsight.loop.evidence.proof_of_harm`, looked at after each
+photo on which they differ, as the server does. Also printed: false promotions at the boundary, by `proof_of_no_harm`.
 """
 
 from __future__ import annotations

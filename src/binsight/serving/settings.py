@@ -198,8 +198,8 @@ def _folder_faults(settings: Settings) -> list[str]:
             faults.append(f"{name}: expected a number such as 100/{per}, got {getattr(settings, name)!r}")
     if settings.teach_dir is not None and settings.registry_dir is not None:
         faults.append(
-            "a lesson (--teach) puts its bundle in place at once, a registry (--registry) only what is proven; give one of "
-            "the two, teach elsewhere and `binsight registry add` what comes of it (docs/loop.md)"
+            "a lesson (--teach) puts its bundle in place at once, a registry (--registry) only what is proven; give "
+            "one of the two, or teach elsewhere and `binsight registry add` what comes of it (docs/loop.md)"
         )
     if settings.teach_dir is not None and not settings.admin_keys:
         faults.append("teach_dir (--teach) needs admin_keys (--admin-keys): who teaches a model changes what all get")
