@@ -15,12 +15,13 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src src
 # The wheel, as it would be published.
 RUN python -m pip install "build>=1.2,<2" && python -m build --wheel --outdir /dist
-# An environment with the wheel and nothing to install more with. Its byte code is compiled here, because the final
-# image may be mounted read-only.
+# An environment with the wheel and nothing to install more with: no tests, no tools to make ONNX files. Its byte code is
+# compiled here, because the final image may be mounted read-only.
 RUN python -m venv --without-pip /opt/binsight \
     && wheel="$(find /dist -name '*.whl')" \
     && python -m pip --python /opt/binsight/bin/python install --no-compile "${wheel}[${EXTRAS}]" \
-    && find /opt/binsight -depth -type d -name tests -path '*/site-packages/*' -exec rm -r {} + \
+    && find /opt/binsight -depth -type d -path '*/site-packages/*' \( -name tests -o -path '*/onnxruntime/transformers' \
+       -o -path '*/onnxruntime/quantization' -o -path '*/onnxruntime/tools' -o -path '*/onnxruntime/datasets' \) -exec rm -r {} + \
     && /opt/binsight/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/binsight/lib
 # An image that cannot classify is not built.
 RUN /opt/binsight/bin/binsight model verify

@@ -218,7 +218,7 @@ class TestReadPhoto:
         outcome = []
         thread = threading.Thread(target=lambda: outcome.append(_outcome(tmp_path / "pipe.jpg")), daemon=True)
         thread.start()
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         assert outcome == [InputError]
 
     @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="this system has no such device")  # noqa: PTH110

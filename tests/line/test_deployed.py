@@ -112,7 +112,7 @@ class Stand:
     def ask(self, path: str) -> Any:
         """Return what the dashboard answers; None while it does not."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE_S) as answer:
                 return json.load(answer)
         except (URLError, ConnectionError, TimeoutError):
             return None

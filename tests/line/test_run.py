@@ -167,7 +167,7 @@ def running(settings: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def test_a_line_survives_kill_9_with_every_piece_accounted_for(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from tests.line.patience import PATIENCE_S
 from tests.tiny_bundle import OUTPUTS, SIZE, tiny_bundle, tiny_manifest, tiny_model, tiny_taxonomy
 
 from binsight.bundle import load_bundle
@@ -205,7 +206,7 @@ class TestInvariants:
         """One predictor called from eight threads at once gives what it gives one after another."""
         photos = [encoded(photo) for photo in photos_at_random(64)]
         expected = scores_of([predictor.predict_bytes(photo) for photo in photos])
-        start = threading.Barrier(8, timeout=20)
+        start = threading.Barrier(8, timeout=PATIENCE_S)
 
         def predict_some(first: int) -> list[Prediction]:
             start.wait()

@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
+from tests.line.patience import PATIENCE_S
 
 from binsight.serving.app import create_app
 from binsight.serving.models import LoadedModel
@@ -44,7 +45,7 @@ class Gate:
     def _held(self, run: Callable[..., Any]) -> Callable[..., Any]:
         def held(*args: Any, **kwargs: Any) -> Any:
             self.entered.release()
-            assert self.opened.wait(20)
+            assert self.opened.wait(PATIENCE_S)
             return run(*args, **kwargs)
 
         return held
@@ -64,7 +65,11 @@ def make_app(shared_bundle: Path) -> Iterator[Callable[..., Flask]]:
     apps: list[Flask] = []
 
     def make(*, load: bool = True, log_stream: Any = None, **values: Any) -> Flask:
-        values = {"models": (str(shared_bundle),), "access_log": log_stream is not None} | values
+        values = {
+            "models": (str(shared_bundle),),
+            "access_log": log_stream is not None,
+            "deadline_s": PATIENCE_S,
+        } | values
         app = create_app(Settings(**values), load=load, log_stream=log_stream)
         app.testing = False  # an unforeseen error must become an answer here, too
         apps.append(app)
@@ -72,7 +77,7 @@ def make_app(shared_bundle: Path) -> Iterator[Callable[..., Flask]]:
 
     yield make
     for app in apps:
-        assert service_of(app).drain(20)
+        assert service_of(app).drain(PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +85,7 @@ def app(shared_bundle: Path) -> Iterator[Flask]:
     """Return an application as it is by default, one for all tests of a module: they leave it as they found it."""
     app = create_app(Settings(models=(str(shared_bundle),), access_log=False))
     yield app
-    assert service_of(app).drain(20)
+    assert service_of(app).drain(PATIENCE_S)
 
 
 @pytest.fixture
@@ -100,6 +105,7 @@ def serve(shared_bundle: Path) -> Iterator[Callable[..., RunningServer]]:
             "port": 0,
             "access_log": False,
             "queue_size": 32,
+            "deadline_s": PATIENCE_S,
             "drain_timeout_s": 5,
         } | values
         server = RunningServer(Settings(**values))

@@ -11,6 +11,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
+from tests.line.patience import PATIENCE_S
 from tests.serving.conftest import photo, service_of, upload
 
 from binsight.predictor import Predictor
@@ -158,14 +159,14 @@ def test_a_full_queue_is_429_with_retry_after(make_app, monkeypatch, gate):
 
     first, second = threading.Thread(target=ask), threading.Thread(target=ask)
     first.start()
-    assert gate.entered.acquire(timeout=20)
+    assert gate.entered.acquire(timeout=PATIENCE_S)
     second.start()
     while service_of(app).queue.depth == 0 and second.is_alive():
         second.join(0.01)
     refused = app.test_client().post("/predict", **upload(photo()))
     gate.opened.set()
-    first.join(20)
-    second.join(20)
+    first.join(PATIENCE_S)
+    second.join(PATIENCE_S)
     assert (refused.status_code, refused.json["code"]) == (429, "queue_full")
     assert int(refused.headers["Retry-After"]) >= 1
     assert answers == [200, 200]
@@ -178,10 +179,10 @@ def test_a_photo_that_waits_too_long_is_503_and_not_computed(make_app, monkeypat
     gate.hold(monkeypatch, model)
     first = threading.Thread(target=lambda: app.test_client().post("/predict", **upload(photo())))
     first.start()
-    assert gate.entered.acquire(timeout=20)
+    assert gate.entered.acquire(timeout=PATIENCE_S)
     answer = app.test_client().post("/predict", **upload(photo()))
     gate.opened.set()
-    first.join(20)
+    first.join(PATIENCE_S)
     assert (answer.status_code, answer.json["code"]) == (503, "deadline")
     assert answer.headers["Retry-After"]
     assert not gate.entered.acquire(blocking=False)

@@ -12,6 +12,7 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
+from tests.line.patience import PATIENCE_S
 from tests.serving.conftest import photo
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -36,7 +37,7 @@ def url(shared_bundle):
 def connect(url: str) -> socket.socket:
     """Open a connection to a server."""
     parts = urlsplit(url)
-    return socket.create_connection((parts.hostname, parts.port), timeout=20)
+    return socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE_S)
 
 
 def receive(sock: socket.socket) -> tuple[int, dict[str, str], bytes]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.adapt.world import PLANT_LIGHT, factory_bundle, shots
+from tests.line.patience import PATIENCE_S
 from tests.serving.conftest import service_of
 from tests.serving.test_server import Process
 from tests.tiny_bundle import tiny_bundle
@@ -327,7 +328,7 @@ def test_one_at_a_time_and_photos_stay_as_they_are(client: Client, monkeypatch: 
     real = teaching.Teaching._follow
 
     def late(self: Any, *arguments: Any) -> None:
-        held.wait(20)
+        held.wait(PATIENCE_S)
         real(self, *arguments)
 
     monkeypatch.setattr(follow, late)
@@ -340,7 +341,7 @@ def test_one_at_a_time_and_photos_stay_as_they_are(client: Client, monkeypatch: 
     canceller = threading.Thread(target=client.post, args=("/cancel",))
     canceller.start()
     held.set()
-    canceller.join(20)
+    canceller.join(PATIENCE_S)
     lesson = client.wait()
     assert (lesson["fault"], lesson["result"]) == (None, None)
     assert multiprocessing.active_children() == []

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from tests.line.patience import PATIENCE_S
 
 from binsight.predictor import Outputs
 from binsight.serving.photo_queue import ClosedError, DeadlineError, Job, PhotoQueue, QueueFullError, await_result
@@ -25,7 +26,7 @@ class FakeEngine:
 
     def run(self, inputs, names):
         self.entered.release()
-        assert self.opened.wait(20)
+        assert self.opened.wait(PATIENCE_S)
         self.batches.append(len(inputs))
         return Outputs(2 * inputs.reshape(len(inputs), -1)[:, :1].astype(np.float32))
 
@@ -91,7 +92,7 @@ def hold(queue: PhotoQueue, model: FakeModel) -> Job:
     model.wide.opened.clear()
     blocking = job(model)
     queue.submit([blocking])
-    assert model.wide.entered.acquire(timeout=20)
+    assert model.wide.entered.acquire(timeout=PATIENCE_S)
     return blocking
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from tests.line.patience import PATIENCE_S
 from tests.serving.conftest import photo
 from tests.serving.test_connections import WHOLE, connect, exchange, receive
 from tests.serving.test_models import flip_a_bit, replace
@@ -22,7 +23,8 @@ from binsight.serving.server import ListenError, RunningServer
 from binsight.serving.settings import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
-COMMAND = [sys.executable, "-m", "binsight", "serve", "--port", "0", "--queue", "32"]
+PATIENT = ["--deadline", str(PATIENCE_S), "--drain-timeout", str(PATIENCE_S)]
+COMMAND = [sys.executable, "-m", "binsight", "serve", "--port", "0", "--queue", "32", *PATIENT]
 
 
 class Process:
@@ -116,7 +118,7 @@ def wait_until_received(url: str, count: int) -> None:
     """Until the metrics say that `count` photos were read."""
     line = f'binsight_stage_seconds_count{{stage="read"}} {float(count)}'
     for _ in range(2000):
-        with urlopen(f"{url}/metrics", timeout=20) as answer:  # noqa: S310 - our own address
+        with urlopen(f"{url}/metrics", timeout=PATIENCE_S) as answer:  # noqa: S310 - our own address
             if line in answer.read().decode():
                 return
     raise AssertionError(f"{count} photos did not arrive")
@@ -181,15 +183,15 @@ def test_photos_wait_for_a_model_that_still_loads(serve, monkeypatch):
     def load(self):
         started.append(self)
         loading.set()
-        assert go_on.wait(20)
+        assert go_on.wait(PATIENCE_S)
 
     monkeypatch.setattr(RunningServer, "load", load)
     thread = threading.Thread(target=serve)
     thread.start()
-    assert loading.wait(20)
+    assert loading.wait(PATIENCE_S)
     status, headers, body = exchange(started[0].url, WHOLE)
     go_on.set()
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert (status, json.loads(body)["code"]) == (503, "loading")
     assert headers["retry-after"]
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.line.patience import PATIENCE_S
 from tests.line.watched import WatchedLine
 
 from binsight.serving.server import RunningServer
@@ -120,7 +121,7 @@ class Listener:
 
     def __init__(self, url: str, path: str = "/lines/line1/events") -> None:
         host, port = url.removeprefix("http://").split(":")
-        self.socket = socket.create_connection((host, int(port)), timeout=20)
+        self.socket = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         self.file = self.socket.makefile("rb")
 

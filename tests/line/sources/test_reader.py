@@ -96,7 +96,7 @@ def test_pauses_double_with_jitter_and_a_shot_sets_them_back(monkeypatch):
 
     monkeypatch.setattr(reader_module, "threading", SimpleNamespace(Event=Stop, Thread=threading.Thread))
     source = ReaderSource(shots, name="test", clock=FakeClock(), seed=1)
-    source._thread.join(5)
+    source._thread.join(60)
     for pause, base in zip(pauses, [2.0, 4.0, 4.0, 4.0, 1.0, 2.0], strict=True):
         assert base <= pause <= 1.5 * base
     assert len({pause / base for pause, base in zip(pauses, [2, 4, 4, 4, 1, 2], strict=True)}) == 6

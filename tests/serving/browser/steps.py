@@ -26,13 +26,15 @@ __all__ = ["BLUE", "GREEN", "RED", "WHITE", "WIDTHS", "expect", "photo", "revers
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 HOP_BY_HOP = {"host", "connection", "content-length", "transfer-encoding", "keep-alive"}
 WIDTHS = {"phone": (390, 844), "desktop": (1280, 860)}
-PATIENCE_MS = 20_000  # of what a page is waited for, on a machine that does other work too
+PATIENCE_MS = 60_000  # of what a page is waited for, on a machine that does other work too
 
 
 def serve(model: Path, **changes: Any) -> RunningServer:
     """Return a small server that takes photos."""
     settings: dict[str, Any] = {"models": (str(model),), "port": 0, "workers": 1, "access_log": False}
-    server = RunningServer(Settings(**settings | {"queue_size": 32, "idle_timeout_s": 2.0} | changes))
+    server = RunningServer(
+        Settings(**settings | {"queue_size": 32, "idle_timeout_s": 2.0, "deadline_s": PATIENCE_MS / 1000} | changes)
+    )
     server.load()
     return server
 
@@ -47,7 +49,7 @@ def reverse_proxy(target: str) -> Iterator[str]:
             headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
             request = Request(target + self.path, body or None, headers, method=self.command)  # noqa: S310
             try:
-                answer = urlopen(request, timeout=10)  # noqa: S310 - a server of this test
+                answer = urlopen(request, timeout=PATIENCE_MS / 1000)  # noqa: S310 - a server of this test
             except HTTPError as error:
                 answer = error
             with answer:
