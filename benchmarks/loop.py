@@ -1,20 +1,30 @@
-"""What keeping photos for labelling costs: `/predict` with and without `--loop`, in turn, in one process.
+"""What the closed loop costs: `/predict` without `--loop`, with it, and with a challenger in the shadow too.
 
-    python benchmarks/loop.py PHOTO... [--rounds 10]
+    python benchmarks/loop.py PHOTO... [--rounds 12] [--clients 1]
 
-Prints CPU milliseconds of a photo for both, and the share of the throughput that is left. The photos are sent again and
-again; those that are kept are encoded and written once, in the first round, which is not measured: in use they are few.
+The three servers take turns in one process, each round with photos that none has seen; the challenger is the champion
+under another version. Printed are the photos per second of each, the share of the throughput that is left, as the
+median over the rounds, and what the shadow did meanwhile. Between two turns the shadow has time to finish.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import statistics
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from flask import Flask
+from PIL import Image
+
+from binsight.bundle import load_bundle, resolve_bundle, write_bundle
+from binsight.loop.registry import Registry
 from binsight.serving.app import create_app
-from binsight.serving.keeping import Keeper
 from binsight.serving.settings import Settings
 
 
@@ -22,38 +32,76 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", nargs="+", type=Path)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--clients", type=int, default=1)
     options = parser.parse_args()
-    photos = [path.read_bytes() for path in options.photos]
+    rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
-        apps = {
-            "without": create_app(Settings(access_log=False)),
-            "with": create_app(Settings(access_log=False, loop_dir=Path(folder))),
-        }
-        cpu = dict.fromkeys(apps, 0.0)
+        apps = make_apps(Path(folder))
+        seconds: dict[str, list[float]] = {name: [] for name in apps}
         for number in range(options.rounds + 1):
             for name, app in apps.items():
-                client, begin = app.test_client(), time.process_time()
-                for photo in photos:
-                    assert client.post("/predict", data=photo, content_type="image/jpeg").status_code == 200  # noqa: S101
+                files = [alter(path, rng) for path in options.photos]
+                await_quiet(app)
+                begin = time.perf_counter()
+                with ThreadPoolExecutor(options.clients) as pool:
+                    list(pool.map(lambda data, app=app: send(app, data), files))
                 if number:  # the first round warms up
-                    cpu[name] += time.process_time() - begin
-            if number == 0:
-                await_writing(apps["with"].extensions["binsight"].keeper)
-        kept = len(list(Path(folder).glob("photos/*/*.jpg")))
+                    seconds[name].append(time.perf_counter() - begin)
+        shadow = apps["with a shadow"].extensions["binsight"].shadow
+        await_quiet(apps["with a shadow"])
+        print(f"{options.clients} clients, {options.rounds} rounds of {len(options.photos)} photos")
+        for name, found in seconds.items():
+            kept = statistics.median(base / own for base, own in zip(seconds["without"], found, strict=True))
+            rate = len(options.photos) / statistics.median(found)
+            print(f"{name}: {rate:.1f} photos a second, {kept:.1%} of the throughput")
+        print(f"the shadow: {dict(shadow.results)}")
         for app in apps.values():
             app.extensions["binsight"].drain(10)
-    total = options.rounds * len(photos)
-    for name, seconds in cpu.items():
-        print(f"{name} --loop: {1000 * seconds / total:.2f} ms of CPU a photo")
-    print(f"throughput kept: {cpu['without'] / cpu['with']:.1%} ({kept} photos kept of {len(photos)} different)")
 
 
-def await_writing(keeper: Keeper) -> None:
-    """Wait until all that is kept is on disk."""
-    while keeper.waiting:
-        time.sleep(0.1)
-    time.sleep(1)  # the last of them is being written
+def make_apps(folder: Path) -> dict[str, Flask]:
+    """The three servers."""
+    champion = load_bundle(resolve_bundle("waste8"))
+    registry = Registry(folder / "registry", create=True)
+    files = {name: champion.read(name) for name in champion.manifest.files}
+    challenger = write_bundle(folder / "challenger", replace(champion.manifest, version="99.0.0"), files)
+    for path in (champion.path, challenger):
+        registry.add(path, by="benchmark")
+    values = {"access_log": False, "registry_dir": registry.directory}
+    apps = {
+        "without": create_app(Settings(access_log=False)),
+        "with --loop": create_app(Settings(access_log=False, loop_dir=folder / "loop")),
+        "with a shadow": create_app(Settings(**values, loop_dir=folder / "shadowed")),
+    }
+    apps["with a shadow"].extensions["binsight"].shadow.look()
+    return apps
+
+
+def alter(path: Path, rng: np.random.Generator) -> bytes:
+    """The file of a photo that nobody has seen: a part of one, perhaps mirrored."""
+    with Image.open(path) as photo:
+        width, height = photo.size
+        left, top = (int(rng.integers(0, side // 4 + 1)) for side in (width, height))
+        part = photo.convert("RGB").crop((left, top, left + 3 * width // 4, top + 3 * height // 4))
+    if rng.random() < 0.5:
+        part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    file = io.BytesIO()
+    part.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def send(app: Flask, data: bytes) -> None:
+    """Have a photo classified."""
+    assert app.test_client().post("/predict", data=data, content_type="image/jpeg").status_code == 200  # noqa: S101
+
+
+def await_quiet(app: Flask) -> None:
+    """Wait until keeper and shadow have nothing to do."""
+    service = app.extensions["binsight"]
+    while (service.keeper and service.keeper.waiting) or (service.shadow and service.shadow.waiting):
+        time.sleep(0.05)
+    time.sleep(0.2)  # the last one is in work
 
 
 if __name__ == "__main__":

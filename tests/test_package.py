@@ -88,6 +88,12 @@ def test_teaching_a_camera_loads_nothing_heavy(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "bundle.json").is_file()
 
 
+def test_driver_of_a_batch_job_is_light() -> None:
+    """Planning and looking load neither the runtime nor a training library; only the engine chosen is loaded."""
+    loaded = modules_after("import binsight.batch.plan, binsight.batch.run, binsight.batch.engines.local")
+    assert not loaded & {*HEAVY, "jinja2", "rich", "click"}
+
+
 def test_bundles_are_read_without_the_runtime(names: dict[str, str]) -> None:
     """Describing a bundle loads no ONNX Runtime."""
     code = f"from binsight.bundle import load_bundle\nprint(load_bundle({names['bundle']!r}).label)"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "AccessError",
     "BinsightError",
     "BrokenImageError",
     "BundleError",
@@ -21,15 +22,18 @@ __all__ = [
     "ImageError",
     "ImageTooLargeError",
     "InputError",
+    "JobError",
     "LeakageError",
     "MissingExtraError",
     "OutputError",
     "SettingsError",
     "SpecError",
+    "StoreError",
     "TaxonomyError",
     "TruncatedImageError",
     "UnsupportedImageError",
     "WeightsError",
+    "WorkerDiedError",
 ]
 
 
@@ -111,6 +115,30 @@ class OutputError(BinsightError, OSError):
     """A result cannot be written where the user asked for it."""
 
     code = "unwritable"
+
+
+class StoreError(BinsightError, OSError):
+    """An object store refuses its service, or cannot be reached: no fault of the photo that was asked for."""
+
+    code = "store"
+
+
+class AccessError(StoreError):
+    """An object store wants other keys, or rights that these do not have."""
+
+    code = "access_refused"
+
+
+class JobError(BinsightError, ValueError):
+    """A batch job is missing, damaged, or another one than was asked for."""
+
+    code = "job"
+
+
+class WorkerDiedError(BinsightError, OSError):
+    """The process that worked on photos ended in the middle of it."""
+
+    code = "worker_died"
 
 
 class DatasetError(BinsightError, ValueError):

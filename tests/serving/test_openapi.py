@@ -8,18 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from binsight.loop.registry import Registry
 from binsight.serving.openapi import openapi_document
 from binsight.serving.problems import KINDS
 from binsight.serving.security import new_key
 from binsight.serving.settings import Settings
 
 # Not part of the API: the page and its files.
-_PAGE = {"/", "/teach", "/favicon.ico", "/static/<version>/<name>", "/docs", "/openapi.json"}
+_PAGE = {"/", "/teach", "/label", "/favicon.ico", "/static/<version>/<name>", "/docs", "/openapi.json"}
 
 
-def test_every_route_is_documented_and_every_documented_route_exists(make_app, tmp_path: Path):
+@pytest.mark.parametrize("keeping", [("feedback_dir", "teach_dir"), ("registry_dir", "loop_dir")])
+def test_every_route_is_documented_and_every_documented_route_exists(make_app, shared_bundle, tmp_path: Path, keeping):
     """With everything turned on that can be."""
-    app = make_app(admin_keys=(new_key("a")[1],), feedback_dir=tmp_path / "feedback", teach_dir=tmp_path / "lessons")
+    Registry(tmp_path / "registry_dir", create=True).add(shared_bundle, by="ada")
+    keys = (new_key("a")[1],)
+    labels = {"label_keys": keys, "models": ("waste8",)} if "loop_dir" in keeping else {}
+    app = make_app(admin_keys=keys, **labels, **{name: tmp_path / name for name in keeping})
     routes = {
         (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in app.url_map.iter_rules()

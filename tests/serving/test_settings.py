@@ -62,5 +62,5 @@ def test_model_whose_path_has_an_equals_sign(tmp_path: Path, monkeypatch: pytest
 def test_what_is_served_comes_from_one_place(tmp_path):
     """Lessons and a registry would both decide it."""
     _, stored = new_key("boss")
-    with pytest.raises(SettingsError, match="give one of the two"):
+    with pytest.raises(SettingsError, match="one of the two"):
         Settings(teach_dir=tmp_path / "a", registry_dir=tmp_path / "b", admin_keys=(stored,))

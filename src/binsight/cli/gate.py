@@ -28,6 +28,7 @@ from binsight.cli.text import plain
 
 if TYPE_CHECKING:
     from binsight.loop.contest import Contest
+    from binsight.loop.fixed_set import PairedCounts
     from binsight.loop.gate import GateResult
     from binsight.loop.registry import RegisteredModel, Registry
 
@@ -82,7 +83,8 @@ def gate(
 
     It may when it is proven to be not worse, is better where it should be (on photos of the split hard, or with fewer
     reviews), and does no harm of other kinds; docs/loop.md has the rule. Photos that a model has learned from do not
-    count. Each look at locked photos is recorded beside them and there are ten; only the verdict is shown.
+    count. Live photos give the proof where a server with this registry and the loop DATA has run CHALLENGER in the
+    shadow. Each look at locked photos is recorded beside them and there are ten; only the verdict is shown.
 
     \b
     Examples:
@@ -104,6 +106,7 @@ def gate(
         contest.cost,
         margin=margin / 100,
         looks_alpha="ten" if contest.split == "locked" else "one",
+        live=_live(data, found, new_model, old_model),
         declared=benefit,  # type: ignore[arg-type]  # click has checked it
     )
     if found is not None and new_model is not None and old_model is not None:
@@ -145,6 +148,21 @@ def _contest(
         return hold_contest(
             new, old, data, split=split, meanings=parse_renamed(renamed), look=look, workers=workers, stage=stage
         )
+
+
+def _live(
+    data: Path, registry: Registry | None, new: RegisteredModel | None, old: RegisteredModel | None
+) -> PairedCounts | None:
+    """What a shadow has found on live photos, where there were any."""
+    from binsight.loop.comparing import Comparison
+    from binsight.loop.queue import Queue
+    from binsight.loop.trials import find_challenge
+
+    if registry is None or new is None or old is None or not (data / "queue.sqlite3").is_file():
+        return None
+    trial = find_challenge(registry.ledger.read(), new.sha256, old.sha256)
+    standing = None if trial is None else Comparison(Queue(data), trial).standing()
+    return standing.counts if standing is not None and standing.photos else None
 
 
 def _record(

@@ -13,6 +13,7 @@ from binsight.cli.options import FOLDER, PLACE, Group, json_option, option
 from binsight.cli.text import markup, new_table, open_console, plain
 
 if TYPE_CHECKING:
+    from binsight.loop.standing import ComparisonStatus
     from binsight.probability.intervals import Interval
 
 __all__ = ["loop"]
@@ -39,7 +40,7 @@ def loop() -> None:
 @_FOLDER
 @json_option()
 def status(directory: Path, as_json: bool) -> None:
-    """Say how many photos are kept, labelled, open and why, who labelled, and how far people agree."""
+    """Say how many photos are kept, labelled, open and why, who labelled, how far people agree, how models compare."""
     from binsight.loop.queue import Queue
     from binsight.loop.standing import read_status
 
@@ -60,6 +61,8 @@ def status(directory: Path, as_json: bool) -> None:
         a = found.agreement
         click.echo(f"two people agree on {_share(a.share)} of {a.photos:,} photos; Cohen's kappa {_number(a.kappa)}, "
                    f"Krippendorff's alpha {_number(a.alpha)}")  # fmt: skip
+    for comparison in found.comparisons:
+        _tell_comparison(comparison)
 
 
 @loop.command()
@@ -183,6 +186,18 @@ def claims(directory: Path, as_json: bool) -> None:
     for each in found:
         table.add_row(each.client, str(each.claims), str(each.settled), str(each.right))
     open_console().print(table)
+
+
+def _tell_comparison(found: ComparisonStatus) -> None:
+    aim = "that it is not worse" if found.kind == "challenge" else "that it is worse"
+    end = "" if found.ended is None else f" until {found.ended}: {plain(found.outcome)}"
+    click.echo(f"{plain(found.new)} against {plain(found.old)}, {found.kind} since {found.began}{end}")
+    click.echo(
+        f"  {found.photos:,} live photos; they differ on {found.differ:,}, {found.open:,} of them to be labelled"
+    )
+    click.echo(f"  only the new one is right on {found.only_new_right:,}, only the old on {found.only_old_right:,}")
+    more = f"; about {found.photos_more:,} photos, {found.labels_more:,} labels more" if found.photos_more else ""
+    click.echo(f"  evidence {aim}: {found.evidence:,.1f} of {found.needed:g}{more if found.ended is None else ''}")
 
 
 def _share(found: Interval) -> str:

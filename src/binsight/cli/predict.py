@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from binsight.imaging import ImageLimits
     from binsight.predictor import Prediction, Predictor
 
-__all__ = ["predict"]
+__all__ = ["millions", "predict"]
 
 _BATCH = 4  # photos per run of the network, measured in benchmarks/predict.py
 _BAR_FROM = 20  # photos; fewer are done before a bar could be read
 _PASSED_OVER_SHOWN = 20
 
 
-def _millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
+def millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
     """The number in ones, from an option that is given in millions."""
     if not 0 < value <= 1e6:  # nor is not-a-number
         raise click.BadParameter(f"{value:g} is not in the range 0<x<=1000000.", ctx, param)
@@ -56,8 +56,8 @@ def _millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
 )
 @model_option("A model bundle (folder or .zip), or the name of one in the package.")
 @workers_option()
-@option("--max-mb", type=float, callback=_millions, default=20, show_default=True, help="Refuse larger files.")
-@option("--max-megapixels", type=float, callback=_millions, default=65, show_default=True, help="Refuse larger photos.")
+@option("--max-mb", type=float, callback=millions, default=20, show_default=True, help="Refuse larger files.")
+@option("--max-megapixels", type=float, callback=millions, default=65, show_default=True, help="Refuse larger photos.")
 @quiet_option("No progress bar, no notes.")
 def predict(
     photos: tuple[str, ...],

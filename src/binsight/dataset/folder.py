@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from binsight.dataset.samples import Ignored
 from binsight.errors import InputError, UnsupportedImageError
 from binsight.imaging import sniff_format
 
-__all__ = ["PHOTO_SUFFIXES", "Parts", "find_photos", "folder_notes", "some"]
+__all__ = ["PHOTO_SUFFIXES", "Parts", "find_photos", "folder_notes", "some", "walk_photos"]
 
 PHOTO_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif"}
@@ -28,18 +28,35 @@ Parts = tuple[str, ...]
 
 
 def find_photos(root: Path) -> tuple[list[Parts], list[Ignored]]:
-    """The photos below `root`, as the parts of their paths, sorted; and what was passed over.
-
-    A photo is told by its suffix, and a file with another suffix by its first bytes. Hidden and system files and
-    folders are passed over, pipes, sockets and devices are never opened, and folders that cannot be read are listed.
-    Links to folders are followed, but no folder is entered twice.
+    """The photos below `root`, as the parts of their paths, sorted; and what was passed over, as `walk_photos` says.
 
     Raises:
         InputError: `root` cannot be read.
     """
-    photos: list[Parts] = []
     ignored: list[Ignored] = []
     searched: list[Parts] = []
+    photos = sorted(walk_photos(root, ignored.append, searched.append))
+    ignored += _without_photos(searched, photos, ignored)
+    return photos, sorted(ignored, key=lambda i: i.path)
+
+
+def walk_photos(
+    root: Path, on_passed_over: Callable[[Ignored], object], on_folder: Callable[[Parts], object] = lambda _parts: None
+) -> Iterator[Parts]:
+    """The photos below `root`, as the parts of their paths, folder by folder; only the folders are kept in memory.
+
+    A photo is told by its suffix, and a file with another suffix by its first bytes. Hidden and system files and
+    folders are passed over, pipes, sockets and devices are never opened, and folders that cannot be read are told.
+    Links to folders are followed, but no folder is entered twice.
+
+    Args:
+        root: the folder to search.
+        on_passed_over: called with every file and folder that is no photo.
+        on_folder: called with every folder that is searched.
+
+    Raises:
+        InputError: `root` cannot be read.
+    """
     entered: set[tuple[int, int]] = set()
 
     def refuse(error: OSError) -> None:
@@ -47,7 +64,7 @@ def find_photos(root: Path) -> tuple[list[Parts], list[Ignored]]:
         if path == root:
             raise InputError(f"cannot read {path}: {error.strerror or error}") from error
         reason = f"cannot read this folder: {error.strerror or error}"
-        ignored.append(Ignored(path.relative_to(root).as_posix(), reason, hides_photos=True))
+        on_passed_over(Ignored(path.relative_to(root).as_posix(), reason, hides_photos=True))
 
     for parent, folders, files in os.walk(root, followlinks=True, onerror=refuse):
         parts = Path(parent).relative_to(root).parts
@@ -58,19 +75,19 @@ def find_photos(root: Path) -> tuple[list[Parts], list[Ignored]]:
             continue
         if (status.st_dev, status.st_ino) in entered:
             folders.clear()
-            ignored.append(Ignored("/".join(parts), "a link to a folder that was searched already"))
+            on_passed_over(Ignored("/".join(parts), "a link to a folder that was searched already"))
             continue
         entered.add((status.st_dev, status.st_ino))
-        searched.append(parts)
-        ignored += [Ignored("/".join((*parts, n)), why) for n in folders if (why := _passed_over(n))]
+        on_folder(parts)
+        for name in folders:
+            if why := _passed_over(name):
+                on_passed_over(Ignored("/".join((*parts, name)), why))
         folders[:] = sorted(name for name in folders if not _passed_over(name))
-        for name in files:
+        for name in sorted(files):
             if why := _passed_over(name) or _no_photo(os.path.join(parent, name)):  # noqa: PTH118 - likewise
-                ignored.append(Ignored("/".join((*parts, name)), why))
+                on_passed_over(Ignored("/".join((*parts, name)), why))
             else:
-                photos.append((*parts, name))
-    ignored += _without_photos(searched, photos, ignored)
-    return sorted(photos), sorted(ignored, key=lambda i: i.path)
+                yield (*parts, name)
 
 
 def folder_notes(ignored: Sequence[Ignored]) -> Iterator[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
-from binsight import __version__
 from binsight.errors import MissingExtraError
 from binsight.evaluation.measures import Measure
+from binsight.pages import render_template
 from binsight.probability.intervals import Interval
 
 __all__ = [
@@ -49,20 +50,12 @@ def render_page(template: str, **values: Any) -> str:
     Raises:
         MissingExtraError: the template engine is not installed.
     """
-    require_libraries(plots=False)
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - only pages need it
-
-    environment = Environment(
-        loader=PackageLoader("binsight.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "range": format_range, "reason": lambda r: REASONS.get(r, r)}
-    page = environment.get_template(template).render(version=__version__, **values)
-    # A figure is not parted from its percent sign at the end of a line.
-    return page.replace(" %", "&nbsp;%")
+    filters: dict[str, Callable[..., Any]] = {
+        "percent": percent,
+        "range": format_range,
+        "reason": lambda r: REASONS.get(r, r),
+    }
+    return render_template(template, "evaluation", extra="data", filters=filters, **values)
 
 
 def percent(share: float) -> str:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-from importlib import resources
-from importlib.util import find_spec
-from pathlib import Path
 
-from binsight import __version__
-from binsight.errors import MissingExtraError
 from binsight.line.report import LineReport
+from binsight.pages import render_template
 
 __all__ = ["render_page"]
 
@@ -22,34 +18,20 @@ def render_page(report: LineReport) -> str:
     Raises:
         MissingExtraError: the template engine is not installed.
     """
-    if find_spec("jinja2") is None:
-        raise MissingExtraError("an HTML report", "line")
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - only pages need it
-
-    # The frame of the page is that of the other reports. It is read as a file: their code brings much along.
-    package = Path(str(resources.files("binsight")))
-    folders = [package / "line" / "templates", package / "evaluation" / "templates"]
-    environment = Environment(
-        loader=FileSystemLoader(folders),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = _percent
-    environment.filters["local"] = lambda at: f"{at.astimezone():%Y-%m-%d %H:%M}"
     lanes = [lane for number, lane in report.lanes.items() if number and lane.target.audited]
     ends = [end for lane in lanes for end in (lane.target.low, lane.purity_target) if end is not None]
     scale = min([1 - _STEP, *(math.floor(end / _STEP) * _STEP for end in ends)])
-    page = environment.get_template("report.html.j2").render(
+    return render_template(
+        "report.html.j2",
+        "line",
+        extra="line",
+        filters={"percent": _percent, "local": lambda at: f"{at.astimezone():%Y-%m-%d %H:%M}"},
         report=report,
         bars=lanes,
         place=lambda share: round(100 * (share - scale) / (1 - scale), 2),
         scale=scale,
         hours=report.by("at"),
-        version=__version__,
     )
-    return page.replace(" %", "&nbsp;%")
 
 
 def _percent(share: float | None) -> str:

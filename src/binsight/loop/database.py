@@ -13,6 +13,7 @@ from binsight.errors import InputError, OutputError
 __all__ = ["StoreBusyError", "read_only", "transaction"]
 
 _LOCK_TIMEOUT_S = 10.0
+_VERSION = 2  # a file of an earlier one gets the tables that it lacks
 
 
 class StoreBusyError(OutputError):
@@ -35,8 +36,8 @@ def transaction(path: Path, schema: str) -> Iterator[sqlite3.Connection]:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")  # a label that was answered for is on disk
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                connection.executescript(schema + "PRAGMA user_version = 1;")
+            if connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
+                connection.executescript(f"{schema}PRAGMA user_version = {_VERSION};")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection

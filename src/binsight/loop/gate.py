@@ -25,7 +25,7 @@ from binsight.loop.fixed_set import (
     tango_z,
 )
 
-__all__ = ["Check", "Cost", "GateResult", "Judged", "Outcome", "Pair", "Verdict", "judge"]
+__all__ = ["Check", "Cost", "GateResult", "Judged", "Outcome", "Pair", "Verdict", "judge", "missing_live"]
 
 Outcome = Literal["passed", "failed", "open", "not measured"]
 Verdict = Literal["promote", "worse", "not proven"]
@@ -247,12 +247,19 @@ def _guard_cost(cost: Cost) -> Iterator[Check]:
     yield Check("size", "passed" if cost.size <= _MOST_SIZE else "failed", f"size: at most {_MOST_SIZE:g}x")
 
 
+def missing_live(live: PairedCounts, margin: float) -> tuple[int, int]:
+    """Live photos, and labels, that would probably prove it, were both models equally good."""
+    psi = _share_of_differences(live)
+    photos = photos_to_proof(psi, margin, float(proof_of_no_harm(*live, margin)))
+    return photos, int(np.ceil(photos * psi))
+
+
 def _missing(fixed: PairedCounts, live: PairedCounts | None, margin: float, z: float) -> tuple[int, int]:
-    """Photos and labels that would probably prove it, were both equally good: live, or more of the fixed set."""
-    seen = live or fixed
-    psi = max(_LEAST_PSI, (seen.b + seen.c) / seen.n) if seen.n else 2 * _LEAST_PSI
     if live is not None:
-        photos = photos_to_proof(psi, margin, float(proof_of_no_harm(*live, margin)))
-        return photos, int(np.ceil(photos * psi))
-    photos = max(1, photos_for_power(psi, margin, z) - fixed.n)
+        return missing_live(live, margin)
+    photos = max(1, photos_for_power(_share_of_differences(fixed), margin, z) - fixed.n)
     return photos, photos
+
+
+def _share_of_differences(seen: PairedCounts) -> float:
+    return max(_LEAST_PSI, (seen.b + seen.c) / seen.n) if seen.n else 2 * _LEAST_PSI

@@ -82,7 +82,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path, *, now: Callable[[], datetime] = utc_now) -> None:
-        self.path, self._now = path, now
+        self.path, self.now = path, now
 
     def read(self) -> list[Entry]:
         """All whole lines, checked. A last line that a crash cut short is passed over.
@@ -117,7 +117,7 @@ class Ledger:
     def append(self, event: Event, **details: Any) -> Entry:
         """Write a line, inside `writing`; it is on disk when this returns."""
         entries = self.read()
-        body = {"event": event, "at": utc_text(self._now()), **details}
+        body = {"event": event, "at": utc_text(self.now()), **details}
         body["previous"] = entries[-1].sha256 if entries else _BEGINNING
         line = _canonical({**body, "sha256": _digest(body)}) + b"\n"
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)

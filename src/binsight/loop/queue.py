@@ -1,6 +1,6 @@
 """The queue: live photos that were kept to be labelled, and what users claimed of theirs.
 
-DIR/queue.sqlite3         items, receipts, claims, leases, labels (append-only), tombstones
+DIR/queue.sqlite3         items, receipts, claims, leases, labels (append-only), tombstones, comparisons of models
 DIR/photos/ab/<sha>.jpg   pixels only, named by the SHA-256 of the file
 DIR/ledger.jsonl          what was frozen and forgotten
 """
@@ -50,6 +50,15 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE INDEX IF NOT EXISTS events_of_item ON events (item);
 CREATE TABLE IF NOT EXISTS tombstones (mark TEXT PRIMARY KEY, at TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS secret (key BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS trials (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL, began TEXT NOT NULL, ended TEXT,
+    outcome TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS compared (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, trial TEXT NOT NULL, photo BLOB NOT NULL, item TEXT, old TEXT NOT NULL,
+    new TEXT NOT NULL, UNIQUE (trial, photo)
+);
+CREATE INDEX IF NOT EXISTS compared_of_trial ON compared (trial, position, item);
 """
 _TRAIN: Final = "train"
 _ID = re.compile(r"[0-9a-f]{8,64}")
@@ -341,6 +350,7 @@ class Queue:
         """The photo first: what is killed in between leaves rows, which the next deletes, and no photo."""
         self.photo(item).unlink(missing_ok=True)
         queue.execute("DELETE FROM items WHERE id = ?", (item,))
+        queue.execute("UPDATE compared SET item = '' WHERE item = ?", (item,))
         for table in ("receipts", "claims", "leases", "events"):
             queue.execute(f"DELETE FROM {table} WHERE item = ?", (item,))  # noqa: S608 - constants
 

@@ -26,7 +26,15 @@ from binsight.errors import BinsightError, BundleError, InputError
 from binsight.files import write_whole
 from binsight.loop.ledger import Entry, Ledger, utc_now
 
-__all__ = ["Aliases", "NotProvenError", "RegisteredModel", "Registry", "RegistryError"]
+__all__ = [
+    "Aliases",
+    "NotProvenError",
+    "RegisteredModel",
+    "Registry",
+    "RegistryError",
+    "aliases_of",
+    "since_rejected",
+]
 
 Alias = Literal["champion", "challenger", "previous"]
 _ALIASES: tuple[Alias, ...] = ("champion", "challenger", "previous")
@@ -119,12 +127,12 @@ class Registry:
     @property
     def aliases(self) -> Aliases:
         """As the ledger has them."""
-        return _aliases(self.ledger.read())
+        return aliases_of(self.ledger.read())
 
     def models(self) -> list[RegisteredModel]:
         """All models, in the order in which they came."""
         entries = self.ledger.read()
-        aliases = _aliases(entries)
+        aliases = aliases_of(entries)
         first: dict[str, Entry] = {}
         for entry in entries:
             if entry.event == "add":
@@ -189,13 +197,13 @@ class Registry:
             self._sweep()
             sha256 = self._store(bundle)
             entries = self.ledger.read()
-            aliases = _aliases(entries)
+            aliases = aliases_of(entries)
             if aliases.champion is None:
                 aliases = replace(aliases, champion=sha256)
             elif sha256 != aliases.champion:
                 aliases = replace(aliases, challenger=sha256)
             is_known = any(e.event == "add" and e.details["model"] == sha256 for e in entries)
-            if not is_known or aliases != _aliases(entries):
+            if not is_known or aliases != aliases_of(entries):
                 about = {"name": manifest.name, "version": manifest.version, "created": manifest.created}
                 self.ledger.append("add", model=sha256, **about, by=by, **details, aliases=asdict(aliases))
             self._write_aliases()
@@ -217,7 +225,7 @@ class Registry:
         """
         with self.ledger.writing():
             model, entries = self.find(reference), self.ledger.read()
-            aliases = _aliases(entries)
+            aliases = aliases_of(entries)
             if model.sha256 == aliases.champion:
                 raise RegistryError(f"{model.label} is the champion already")
             self.check(model.sha256)
@@ -236,11 +244,16 @@ class Registry:
             self._write_aliases()
         return self.find(model.sha256)
 
-    def rollback(self, *, by: str, reason: str = "") -> RegisteredModel:
+    def rollback(self, *, by: str, reason: str = "", of: str | None = None) -> RegisteredModel:
         """Bring the previous champion back, for good: what was champion becomes the previous one.
 
+        Args:
+            by: who.
+            reason: why; recorded.
+            of: only if this model is the champion still; None: whichever is.
+
         Raises:
-            RegistryError: there is no previous one.
+            RegistryError: there is no previous one, or another model than `of` is the champion.
             BundleError: its file is not what it was.
             OutputError: the registry cannot be written.
         """
@@ -248,6 +261,8 @@ class Registry:
             aliases = self.aliases
             if aliases.previous is None:
                 raise RegistryError("there is no previous model to roll back to")
+            if of not in {None, aliases.champion}:
+                raise RegistryError(f"model {of[:_SHOWN] if of else of} is not the champion any more")
             self.check(aliases.previous)
             after = Aliases(aliases.previous, aliases.challenger, aliases.champion)
             self.ledger.append(
@@ -288,7 +303,8 @@ class Registry:
             write_whole(path, text)
 
 
-def _aliases(entries: Iterable[Entry]) -> Aliases:
+def aliases_of(entries: Iterable[Entry]) -> Aliases:
+    """What the last line of a ledger that says anything of them says of the aliases."""
     found = [entry.details["aliases"] for entry in entries if "aliases" in entry.details]
     return Aliases(**found[-1]) if found else Aliases()
 
@@ -299,13 +315,23 @@ def _model(entry: Entry, aliases: Aliases) -> RegisteredModel:
     return RegisteredModel(sha256, **about, added=entry.at, aliases=tuple(aliases.of(sha256)))
 
 
+def since_rejected(entries: Iterable[Entry], sha256: str) -> list[Entry]:
+    """The lines after the last rollback from a model: what was found of it before is refuted."""
+    found: list[Entry] = []
+    for entry in entries:
+        if entry.event == "rollback" and entry.details["aliases"]["previous"] == sha256:
+            found = []
+        found.append(entry)
+    return found
+
+
 def _proof(entries: Iterable[Entry], challenger: str, champion: str | None) -> str | None:
     """The hash of the line in which the newest gate let the challenger take the champion's place; None: it did not."""
     if champion is None:
         return "none needed"
     gates = [
         entry
-        for entry in entries
+        for entry in since_rejected(entries, challenger)
         if entry.event == "gate" and (entry.details["challenger"], entry.details["champion"]) == (challenger, champion)
     ]
     return gates[-1].sha256 if gates and gates[-1].details["verdict"] == "promote" else None

@@ -2,16 +2,74 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from dataclasses import dataclass
 
 from binsight.loop.accuracy import LabelledPhoto, LiveAccuracy, estimate_accuracy
 from binsight.loop.agreement import Agreement, measure_agreement
+from binsight.loop.comparing import MARGIN, Comparison
 from binsight.loop.counts import Counts
+from binsight.loop.evidence import PROVEN, ROLL_BACK
+from binsight.loop.gate import missing_live
 from binsight.loop.queue import Queue
+from binsight.loop.trials import Trial
 from binsight.loop.votes import LABELS, OTHERS, UNCLEAR, read_photos
 
-__all__ = ["ClientClaims", "Status", "count_claims", "live_accuracy", "read_status"]
+__all__ = [
+    "ClientClaims",
+    "ComparisonStatus",
+    "Status",
+    "count_claims",
+    "live_accuracy",
+    "read_comparisons",
+    "read_status",
+]
+
+_MOST_COMPARISONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonStatus:
+    """How a comparison of two models on live photos stands.
+
+    Attributes:
+        kind: `challenge`, whether a challenger is not worse; `watch`, whether a new champion is worse.
+        old: the champion, or the one before: name, version, and the beginning of its hash.
+        new: the challenger, or the new champion.
+        began: when.
+        ended: when; None: it goes on.
+        outcome: why it has ended.
+        photos: that both have seen.
+        counted: of these, up to the oldest unlabelled one on which they differ.
+        differ: on which they name different classes.
+        open: of these, without a settled label.
+        only_old_right: among the counted.
+        only_new_right: the same.
+        agreement: share of the last 200 photos on which they agree; None: there are fewer.
+        evidence: of what the kind asks.
+        needed: the evidence that proves it.
+        photos_more: that would probably prove it, were both equally good; None: nothing is to be proven.
+        labels_more: how many of these a person would have to label.
+    """
+
+    kind: str
+    old: str
+    new: str
+    began: str
+    ended: str | None
+    outcome: str
+    photos: int
+    counted: int
+    differ: int
+    open: int
+    only_old_right: int
+    only_new_right: int
+    agreement: float | None
+    evidence: float
+    needed: float
+    photos_more: int | None
+    labels_more: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +82,11 @@ class Status:
         labelled: that have a settled one.
         undecided: on which people differ, so that a third must look.
         by_reason: random, review, correction, disagreement → open photos.
+        labelled_by_reason: the same → photos that have a settled label.
         labellers: who → labels.
         gold: who → right ones of the hidden checks, and how many there were.
         agreement: between two people.
+        comparisons: of models on live photos: first those that go on, then the newest.
     """
 
     kept: int
@@ -34,9 +94,11 @@ class Status:
     labelled: int
     undecided: int
     by_reason: dict[str, int]
+    labelled_by_reason: dict[str, int]
     labellers: dict[str, int]
     gold: dict[str, tuple[int, int]]
     agreement: Agreement
+    comparisons: list[ComparisonStatus]
 
 
 def read_status(queue: Queue) -> Status:
@@ -58,9 +120,36 @@ def read_status(queue: Queue) -> Status:
         labelled=sum(p.truth is not None for p in photos),
         undecided=sum(len(p.votes) >= 2 and p.truth is None for p in photos),
         by_reason=dict(Counter(reason for p in still for reason in p.reasons)),
+        labelled_by_reason=dict(Counter(reason for p in photos if p.truth is not None for reason in p.reasons)),
         labellers=dict(Counter(row["labeller"] for row in labels)),
         gold=gold,
         agreement=measure_agreement(pairs),
+        comparisons=read_comparisons(queue),
+    )
+
+
+def read_comparisons(queue: Queue) -> list[ComparisonStatus]:
+    """How comparisons of models stand: first those that go on, then the newest."""
+    with queue.reading() as rows:
+        query = "SELECT * FROM trials ORDER BY ended IS NOT NULL, began DESC, kind DESC LIMIT ?"
+        trials = rows.execute(query, (_MOST_COMPARISONS,)).fetchall()
+    return [_compare(queue, trial) for trial in trials]
+
+
+def _compare(queue: Queue, row: sqlite3.Row) -> ComparisonStatus:
+    found = Comparison(queue, Trial(*(row[key] for key in ("id", "kind", "old", "new", "began")))).standing()
+    is_challenge = row["kind"] == "challenge"
+    photos, labels = missing_live(found.counts, MARGIN) if is_challenge else (None, None)
+    return ComparisonStatus(
+        **{key: row[key] for key in ("kind", "old", "new", "began", "ended", "outcome")},
+        **{key: getattr(found, key) for key in ("photos", "differ", "open", "agreement")},
+        counted=found.counts.n,
+        only_old_right=found.counts.b,
+        only_new_right=found.counts.c,
+        evidence=found.evidence if is_challenge else found.harm,
+        needed=PROVEN if is_challenge else ROLL_BACK,
+        photos_more=photos,
+        labels_more=labels,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,9 +23,11 @@ PERSON: Final = "person"
 OTHERS: Final = (NOT_WASTE, SEVERAL, UNCLEAR, PERSON)
 """Answers beside the classes."""
 
-LABELS: Final = """
+_LABELS: Final = """
 SELECT item, labeller, answer, is_gold FROM events e
-WHERE kind = 'label' AND NOT EXISTS (SELECT 1 FROM events u WHERE u.undoes = e.id) ORDER BY id"""
+WHERE kind = 'label' AND NOT EXISTS (SELECT 1 FROM events u WHERE u.undoes = e.id)"""
+
+LABELS: Final = f"{_LABELS} ORDER BY id"
 """Labels that stand, in order."""
 
 
@@ -70,13 +74,17 @@ class Photo:
         return answer if count > len(self.votes) / 2 else None
 
 
-def read_photos(queue: sqlite3.Connection) -> list[Photo]:
-    """All photos of a queue."""
+def read_photos(queue: sqlite3.Connection, among: Collection[str] | None = None) -> list[Photo]:
+    """All photos of a queue, or those of the given ids that are there."""
+    chosen = () if among is None else (json.dumps(list(among)),)
+    labels, items = f"{_LABELS} AND NOT is_gold", "SELECT * FROM items"
+    if chosen:
+        labels += " AND item IN (SELECT value FROM json_each(?))"
+        items += " WHERE id IN (SELECT value FROM json_each(?))"
     votes: dict[str, dict[str, str]] = {}
-    for row in queue.execute(LABELS):
-        if not row["is_gold"]:
-            votes.setdefault(row["item"], {})[row["labeller"]] = row["answer"]
-    return [_read(row, votes.get(row["id"], {})) for row in queue.execute("SELECT * FROM items ORDER BY id")]
+    for row in queue.execute(f"{labels} ORDER BY id", chosen):
+        votes.setdefault(row["item"], {})[row["labeller"]] = row["answer"]
+    return [_read(row, votes.get(row["id"], {})) for row in queue.execute(f"{items} ORDER BY id", chosen)]
 
 
 def read_photo(queue: sqlite3.Connection, item: str) -> Photo:
@@ -85,11 +93,9 @@ def read_photo(queue: sqlite3.Connection, item: str) -> Photo:
     Raises:
         UnknownPhotoError: there is none.
     """
-    row = queue.execute("SELECT * FROM items WHERE id = ?", (item,)).fetchone()
-    if row is None:
+    if not (found := read_photos(queue, [item])):
         raise UnknownPhotoError("no such photo: it has expired, or was deleted")
-    labels = queue.execute(f"SELECT * FROM ({LABELS}) WHERE item = ? AND NOT is_gold", (item,))  # noqa: S608 - a constant
-    return _read(row, {label["labeller"]: label["answer"] for label in labels})
+    return found[0]
 
 
 def _read(row: sqlite3.Row, votes: dict[str, str]) -> Photo:

@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 
 from flask import Blueprint, Response, g, request
 
 from binsight.errors import BinsightError, BundleError, OutputError
 from binsight.loop.registry import RegistryError
+from binsight.loop.standing import read_comparisons
+from binsight.loop.trials import begin_challenge, end_trial
 from binsight.serving.api import json_response, parse_query
 from binsight.serving.models import Change, NoRollbackError, ReloadBusyError, RolledBackError
 from binsight.serving.problems import ProblemError
-from binsight.serving.schemas import ModelChange, PromoteQuery, ReloadQuery
+from binsight.serving.schemas import (
+    ComparisonAnswer,
+    Evidence,
+    ModelChange,
+    PromoteQuery,
+    ReloadQuery,
+    ShadowQuery,
+)
 from binsight.serving.service import Service, current_service
+from binsight.serving.shadow import Shadow
 
 __all__ = ["admin_blueprint", "put_in_place"]
 
 _log = logging.getLogger("binsight.serving")
 
 
-def admin_blueprint() -> Blueprint:
-    """`POST /admin/models/{name}/reload`, `/promote` and `/rollback`."""
+def admin_blueprint(*, has_shadow: bool) -> Blueprint:
+    """`POST /admin/models/{name}/reload`, `/promote`, `/rollback`; `POST|DELETE …/shadow`, `GET …/evidence`."""
     blueprint = Blueprint("admin", __name__)
-    blueprint.add_url_rule("/admin/models/<name>/reload", view_func=_reload, endpoint="reload", methods=["POST"])
-    blueprint.add_url_rule("/admin/models/<name>/rollback", view_func=_rollback, endpoint="rollback", methods=["POST"])
-    blueprint.add_url_rule("/admin/models/<name>/promote", view_func=_promote, endpoint="promote", methods=["POST"])
+    views: list[tuple[str, Callable[[str], Response], str]] = [
+        ("reload", _reload, "POST"),
+        ("rollback", _rollback, "POST"),
+        ("promote", _promote, "POST"),
+    ]
+    if has_shadow:
+        views += [("shadow", _begin_shadow, "POST"), ("shadow", _end_shadow, "DELETE"), ("evidence", _evidence, "GET")]
+    for action, view, method in views:
+        endpoint = "end_shadow" if method == "DELETE" else action
+        blueprint.add_url_rule(f"/admin/models/<name>/{action}", view_func=view, endpoint=endpoint, methods=[method])
     return blueprint
 
 
@@ -50,6 +68,61 @@ def _rollback(name: str) -> Response:
     service.model(name)
     by = g.client
     return put_in_place(service, name, lambda: service.store.rollback(name, by=by))
+
+
+def _begin_shadow(name: str) -> Response:
+    shadow = _shadow(name)
+    share, by = parse_query(request.args, ShadowQuery).share, g.client
+    return _shadowed(name, shadow, lambda: begin_challenge(shadow.registry, by=by, share=share))
+
+
+def _end_shadow(name: str) -> Response:
+    shadow = _shadow(name)
+    by = g.client
+
+    def end() -> None:
+        for run in shadow.runs:
+            end_trial(shadow.registry, run.trial, by=by, reason=f"ended by {by}")
+
+    return _shadowed(name, shadow, end)
+
+
+def _evidence(name: str) -> Response:
+    return _shadowed(name, _shadow(name), lambda: None)
+
+
+def _shadow(name: str) -> Shadow:
+    service = current_service()
+    service.check_ready()
+    service.model(name)
+    assert service.shadow is not None  # noqa: S101 - there are no such calls without one
+    if name != service.store.registered:
+        raise ProblemError("conflict", f"model {name!r} is in no registry: nothing is compared with it")
+    return service.shadow
+
+
+def _shadowed(name: str, shadow: Shadow, change: Callable[[], object]) -> Response:
+    """Change something, and say how the models compare."""
+    try:
+        change()
+        shadow.look()
+        comparisons = read_comparisons(shadow.keeper.queue)
+    except RegistryError as error:
+        raise ProblemError("conflict", str(error)) from None
+    except BinsightError as error:
+        _log.error("the shadow of %s: %s", name, error)
+        detail = "the registry or the loop cannot be read or written now; the server's log says why"
+        raise ProblemError("ledger_away", detail, retry_after_s=2) from None
+    return json_response(
+        Evidence(
+            name=name,
+            shadow=[f"{run.model.bundle.manifest.name} {run.model.version}" for run in shadow.runs],
+            refused=list(shadow.refused.values()),
+            waiting=shadow.waiting,
+            results={str(result): count for result, count in shadow.results.items()},
+            comparisons=[ComparisonAnswer(**asdict(each)) for each in comparisons],
+        ).to_json()
+    )
 
 
 def put_in_place(service: Service, name: str, change: Callable[[], Change]) -> Response:

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ValidationError
 
 from binsight.errors import BinsightError, ImageError
 from binsight.serving.jobs import Classified, answer, photo_job
-from binsight.serving.keeping import HashedInput
 from binsight.serving.models import LoadedModel
 from binsight.serving.problems import ProblemError, image_problem, validation_problem
 from binsight.serving.schemas import (
@@ -29,7 +28,7 @@ from binsight.serving.schemas import (
 from binsight.serving.service import Service, current_service
 from binsight.serving.uploads import Photo, read_body, read_photos
 
-__all__ = ["api_blueprint", "json_response", "parse_body", "parse_query"]
+__all__ = ["api_blueprint", "json_response", "may_be_kept", "parse_body", "parse_query"]
 
 Given = TypeVar("Given", bound=BaseModel)
 _MAX_JSON = 100_000
@@ -92,22 +91,19 @@ def _classify(
         photo_job(model, photo.data, limits=service.limits, deadline=deadline, heatmap=query.heatmap)
         for photo in photos
     ]
-    if (keeper := service.keeper) is None:
-        return [_counted(service, model, result) for result in service.run(jobs)]
-    may_keep, hashed = _may_keep(), [HashedInput(job.prepare) for job in jobs]
-    for job, prepare in zip(jobs, hashed, strict=True):
-        job.prepare = prepare
+    may_keep, hashed = may_be_kept(service), service.hash_inputs(jobs)
     results = [_counted(service, model, result) for result in service.run(jobs)]
-    for i, result in enumerate(results):
-        if isinstance(result, Classified):
-            data, pixels = photos[i].data, hashed[i].sha256
-            receipt = keeper.consider(data, pixels, result.prediction, may_keep=may_keep)
+    for i, (photo, pixels) in enumerate(zip(photos, hashed, strict=False)):
+        if isinstance(result := results[i], Classified):
+            receipt = service.keep(model, photo.data, pixels, result.prediction, may_keep=may_keep)
             results[i] = result._replace(receipt=receipt)
     return results
 
 
-def _may_keep() -> bool:
-    """Whether the sender allows that photos are kept; 400 where that cannot be understood."""
+def may_be_kept(service: Service) -> bool:
+    """Whether the sender allows that photos are kept, where they are; 400 where that cannot be understood."""
+    if service.keeper is None:
+        return False
     word = request.headers.get("X-Binsight-Keep", "yes").strip().lower()
     if word not in {"yes", "no"}:
         raise ProblemError("bad_parameter", f"X-Binsight-Keep: expected yes or no, got {word[:20]!r}")

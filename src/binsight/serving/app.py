@@ -102,7 +102,7 @@ def _register_blueprints(app: Flask, service: Service, lines: Sequence[Line]) ->
         blueprints += [lines_blueprint(lines), lines_page_blueprint([line.name for line in lines])]
         service.telemetry.registry.register(LineCollector(lines))
     if service.settings.admin_keys:
-        blueprints.append(admin_blueprint())
+        blueprints.append(admin_blueprint(has_shadow=service.shadow is not None))
     if service.settings.feedback_dir is not None:
         from binsight.serving.feedback import FeedbackStore, feedback_blueprint  # noqa: PLC0415 - only where it is on
 

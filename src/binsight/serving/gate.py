@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from binsight.serving.lesson_schemas import LessonPhotoQuery
 from binsight.serving.line_schemas import QUERIES as LINE_QUERIES
 from binsight.serving.problems import ProblemError
-from binsight.serving.schemas import PredictQuery, PromoteQuery, ReloadQuery
+from binsight.serving.schemas import PredictQuery, PromoteQuery, ReloadQuery, ShadowQuery
 from binsight.serving.security import RateLimiter, client_network, cors_headers, find_key, is_own_page, presented_key
 from binsight.serving.service import Service
 from binsight.serving.telemetry import AccessLog
@@ -36,6 +36,7 @@ _QUERIES: dict[str, type[BaseModel]] = {
     "api.predict": PredictQuery,
     "admin.reload": ReloadQuery,
     "admin.promote": PromoteQuery,
+    "admin.shadow": ShadowQuery,
     "lessons.add": LessonPhotoQuery,
     **LINE_QUERIES,
 }

@@ -7,6 +7,7 @@ moment when no photo waits to be classified, on one thread, so that answers do n
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import secrets
 import threading
@@ -16,9 +17,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin  # noqa: F401 - the plug-in registers the format
 
 from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits, stored_jpeg
@@ -34,7 +38,7 @@ from binsight.loop.sampling import (
 )
 from binsight.predictor import Prediction
 
-__all__ = ["HashedInput", "Keeper", "Receipt"]
+__all__ = ["HashedInput", "Keeper", "Kept", "Receipt", "Upload", "photo_file"]
 
 _log = logging.getLogger("binsight.serving")
 _MOST_WAITING_BYTES = 64_000_000
@@ -42,6 +46,19 @@ _MOST_RECENT = 4096
 _IDLE_S = 0.05
 _PATIENCE_S = 1.0  # while photos wait, one is written in this time at most
 _EXPIRE_EVERY_S = 3600.0
+
+
+Upload = bytes | NDArray[np.uint8]
+"""A photo as it was sent: its file, or pixels, `(h, w, 3)` RGB."""
+
+
+def photo_file(upload: Upload) -> bytes:
+    """The file of a photo; of pixels as they were sent, a PNG."""
+    if isinstance(upload, bytes):
+        return upload
+    file = io.BytesIO()
+    Image.fromarray(upload).save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 class HashedInput:
@@ -70,14 +87,44 @@ class Receipt:
     until: str
 
 
-@dataclass(eq=False, slots=True)
-class _Kept:
-    photo: bytes
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Kept:
+    """A photo that is kept, or may turn out to be worth it.
+
+    Attributes:
+        photo: as it was sent.
+        pixels: hash of the network's input.
+        prediction: what the model said.
+        chances: with which it was drawn.
+        is_random: drawn at random.
+        is_review: drawn as one to review.
+        receipt: by which its sender can have it deleted.
+        is_revoked: the sender has.
+    """
+
+    photo: Upload
+    pixels: str
     prediction: Prediction
     chances: Chances
     is_random: bool
     is_review: bool
     receipt: str
+    is_revoked: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return len(self.photo) if isinstance(self.photo, bytes) else self.photo.nbytes
+
+
+class Observer(Protocol):
+    """Looks at photos a second time, later; those that are worth it are kept then."""
+
+    def wants(self, pixels: str, bundle: Path | None) -> bool:
+        """Whether it will look at this photo."""
+
+    def offer(self, kept: Kept) -> None:
+        """Take a photo."""
 
 
 @dataclass(slots=True)
@@ -115,13 +162,15 @@ class Keeper:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.queue = Queue(directory, create=True, now=clock)
+        self.counts = Counts(directory)
+        self.observer: Observer | None = None
         self.dropped = 0
         self._quotas, self._limits, self._is_busy, self._clock = quotas, limits, is_busy, clock
-        self._counts = Counts(directory)
-        seen, begin = self._counts.last_week(clock())
-        self._tally = _Tally(dict(seen), (begin or clock()).timestamp(), self._counts.reviews_on(clock()))
+        seen, begin = self.counts.last_week(clock())
+        self._tally = _Tally(dict(seen), (begin or clock()).timestamp(), self.counts.reviews_on(clock()))
         self._tally.day = clock().date().isoformat()
-        self._waiting: deque[_Kept] = deque()
+        self._waiting: deque[Kept] = deque()
+        self._pending: WeakValueDictionary[str, Kept] = WeakValueDictionary()  # as long as anybody has work with it
         self._recent: dict[str, Receipt] = {}
         self._bytes = 0
         self._lock, self._writing, self._changed = threading.Lock(), threading.Lock(), threading.Event()
@@ -134,17 +183,20 @@ class Keeper:
         """Photos that are not written yet."""
         return len(self._waiting)
 
-    def consider(self, photo: bytes, pixels: str, prediction: Prediction, *, may_keep: bool) -> Receipt | None:
+    def consider(
+        self, photo: Upload, pixels: str, prediction: Prediction, *, may_keep: bool, bundle: Path | None = None
+    ) -> Receipt | None:
         """Count a photo, and keep it if it is drawn.
 
         Args:
-            photo: the file as it was sent.
+            photo: as it was sent.
             pixels: hash of the network's input.
             prediction: what the model says.
             may_keep: whether the sender allows it; it is counted all the same.
+            bundle: of the model.
 
         Returns:
-            The receipt, where it is kept.
+            The receipt, where it is kept, or may be when another model has looked at it.
         """
         now, stratum = self._clock(), Stratum(prediction.decision, prediction.category)
         model = f"{prediction.model_name} {prediction.model_version}"
@@ -152,22 +204,53 @@ class Keeper:
             chances = self._count(Seen(model, stratum, now))
             is_random = draw(self.queue.key, "random", pixels, chances.random)
             is_review = draw(self.queue.key, "review", pixels, chances.review)
-            if not may_keep or not (is_random or is_review):
+            if not may_keep:
                 return None
             if pixels in self._recent:
                 return self._recent[pixels]  # the same photo once more
-            if self._closing or self._bytes + len(photo) > _MOST_WAITING_BYTES:
+            observer = self.observer if self.observer and self.observer.wants(pixels, bundle) else None
+            is_drawn = is_random or is_review
+            if is_drawn and (self._closing or self._bytes >= _MOST_WAITING_BYTES):
+                is_drawn = False
                 self.dropped += 1
+            if not (is_drawn or observer):
                 return None
             receipt = secrets.token_hex(16)  # no sign that a command line would take for an option
             until = (now + timedelta(days=self._quotas.days)).strftime("%Y-%m-%d")
             self._recent[pixels] = Receipt(receipt, until)
             if len(self._recent) > _MOST_RECENT:
                 del self._recent[next(iter(self._recent))]
-            self._waiting.append(_Kept(photo, prediction, chances, is_random, is_review, receipt))
-            self._bytes += len(photo)
+            own = photo if isinstance(photo, bytes) else photo.copy()  # pixels are a part of the whole request's
+            kept = self._pending[receipt] = Kept(own, pixels, prediction, chances, is_random, is_review, receipt)
+            if observer:
+                observer.offer(kept)
+            if is_drawn:
+                self._waiting.append(kept)
+                self._bytes += kept.size
         self._changed.set()
         return Receipt(receipt, until)
+
+    def put(self, kept: Kept, *, is_disagreement: bool = False) -> str | None:
+        """Write a photo; its id, or None where its sender has had it deleted.
+
+        Raises:
+            BinsightError: it cannot be encoded or written.
+        """
+        said, jpeg = kept.prediction, stored_jpeg(photo_file(kept.photo), limits=self._limits)
+        with self._writing:
+            if kept.is_revoked:
+                return None
+            return self.queue.put(
+                jpeg,
+                model=f"{said.model_name} {said.model_version}",
+                stratum=Stratum(said.decision, said.category),
+                confidence=said.confidence,
+                chances=kept.chances,
+                is_random=kept.is_random,
+                is_review=kept.is_review,
+                is_disagreement=is_disagreement,
+                receipt=kept.receipt,
+            )
 
     def forget(self, receipt: str) -> None:
         """Delete a photo by its receipt, written or not.
@@ -176,15 +259,17 @@ class Keeper:
             UnknownPhotoError: there is none.
             OutputError: it cannot be deleted.
         """
-        with self._writing:  # no photo is between the two places
+        with self._writing:  # what is not written yet will not be
             with self._lock:
                 self._recent = {pixels: known for pixels, known in self._recent.items() if known.receipt != receipt}
-                for kept in self._waiting:
-                    if kept.receipt == receipt:
-                        self._waiting.remove(kept)
-                        self._bytes -= len(kept.photo)
-                        return
-            self.queue.forget(receipt, reason="by receipt")
+                kept = self._pending.pop(receipt, None)
+            if kept is not None:
+                kept.is_revoked = True
+            try:
+                self.queue.forget(receipt, reason="by receipt")
+            except UnknownPhotoError:
+                if kept is None:
+                    raise
 
     def close(self, timeout_s: float) -> None:
         """Write what waits, as far as the time allows."""
@@ -195,7 +280,7 @@ class Keeper:
     def _count(self, seen: Seen) -> Chances:
         tally, day = self._tally, seen.at.date().isoformat()
         if day != tally.day:
-            fresh, begin = self._counts.last_week(seen.at)
+            fresh, begin = self.counts.last_week(seen.at)
             self._tally = tally = _Tally(dict(fresh), (begin or seen.at).timestamp(), 0, day, tally.new)
         tally.new.append(seen)
         tally.seen[seen.stratum] = tally.seen.get(seen.stratum, 0) + 1
@@ -215,12 +300,11 @@ class Keeper:
             self._write_counts()
             while self._waiting:
                 self._await_room()
-                with self._writing:
-                    with self._lock:
-                        kept = self._waiting.popleft() if self._waiting else None
-                        self._bytes -= len(kept.photo) if kept else 0
-                    if kept is not None:
-                        self._write(kept)
+                with self._lock:
+                    kept = self._waiting.popleft()
+                    self._bytes -= kept.size
+                self._write(kept)
+                del kept
             if time.monotonic() - expired >= _EXPIRE_EVERY_S:
                 expired = time.monotonic()
                 self._attempt(lambda: self.queue.expire(self._quotas.days), "delete expired photos")
@@ -232,29 +316,14 @@ class Keeper:
         while self._is_busy() and time.monotonic() < end and not self._closing:
             time.sleep(_IDLE_S)
 
-    def _write(self, kept: _Kept) -> None:
-        said = kept.prediction
-
-        def write() -> None:
-            jpeg = stored_jpeg(kept.photo, limits=self._limits)
-            self.queue.put(
-                jpeg,
-                model=f"{said.model_name} {said.model_version}",
-                stratum=Stratum(said.decision, said.category),
-                confidence=said.confidence,
-                chances=kept.chances,
-                is_random=kept.is_random,
-                is_review=kept.is_review,
-                receipt=kept.receipt,
-            )
-
-        if not self._attempt(write, "keep a photo"):
+    def _write(self, kept: Kept) -> None:
+        if not self._attempt(lambda: self.put(kept), "keep a photo"):
             self.dropped += 1
 
     def _write_counts(self) -> None:
         with self._lock:
             new, self._tally.new = self._tally.new, []
-        if new and not self._attempt(lambda: self._counts.add(new), "count photos"):
+        if new and not self._attempt(lambda: self.counts.add(new), "count photos"):
             with self._lock:
                 self._tally.new = [*new, *self._tally.new]
 

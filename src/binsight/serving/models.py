@@ -137,7 +137,7 @@ class ModelStore:
     ) -> None:
         self._specs, self._threads = tuple(specs), threads
         self._placements = placements or Placements()
-        self._registry, self._registered = registry, ""
+        self.registry, self._registered = registry, ""
         self._on_change = on_change or (lambda _name, _version, _change: None)
         self._current: dict[str, LoadedModel] = {}
         self._previous: dict[str, LoadedModel] = {}
@@ -150,6 +150,11 @@ class ModelStore:
         """The models there are, the default one first."""
         return list(self._current)
 
+    @property
+    def registered(self) -> str:
+        """The name under which the registry's champion is served; empty where there is none."""
+        return self._registered
+
     def load_all(self) -> None:
         """Load every model for the first time.
 
@@ -159,9 +164,9 @@ class ModelStore:
         with self._changing:
             models: dict[str, tuple[LoadedModel, Path]] = {}
             sources = [(alias, resolve_bundle(place)) for alias, place in map(split_model, self._specs)]
-            if self._registry is not None:
-                self._registry.repair()
-                self._registered = self._registry.name
+            if self.registry is not None:
+                self.registry.repair()
+                self._registered = self.registry.name
                 sources.insert(0, (self._registered, self._place("champion")))
             for alias, source in sources:
                 path = self._placements.existing(alias or load_bundle(source).manifest.name) or source
@@ -202,8 +207,8 @@ class ModelStore:
 
     def previous_version(self, name: str) -> str | None:
         """The version of the model that a rollback would bring back."""
-        if name == self._registered and self._registry is not None:
-            return next((m.version for m in self._registry.models() if "previous" in m.aliases), None)
+        if name == self._registered and self.registry is not None:
+            return next((m.version for m in self.registry.models() if "previous" in m.aliases), None)
         return self._previous[name].version if name in self._previous else None
 
     def reload(self, name: str, path: Path | None = None, *, force: bool = False) -> Change:
@@ -254,18 +259,24 @@ class ModelStore:
             BinsightError: the model is not sound, or the registry cannot be written; the old one stays.
         """
         self.get(name)
-        registry = self._registry
+        registry = self.registry
         if registry is None or name != self._registered:
             raise RegistryError(f"model {name!r} is in no registry; start the server with --registry")
         sha256 = registry.find(reference).sha256
         change = partial(registry.promote, sha256, by=by, override=override)
         return self._change_registered(name, sha256, change, "promoted")
 
-    def rollback(self, name: str, *, by: str = "server") -> Change:
+    def rollback(self, name: str, *, by: str = "server", reason: str = "", of: str | None = None) -> Change:
         """Put the model before the last reload back in place; a second rollback undoes the first.
 
         It stays there: no reload brings back what was rolled back from, unless it is forced; in a registry, no restart
         either.
+
+        Args:
+            name: of the model.
+            by: who; a registry records it.
+            reason: why; the same.
+            of: in a registry, only if this model is the champion still.
 
         Raises:
             UnknownModelError: no such model.
@@ -274,11 +285,12 @@ class ModelStore:
             BinsightError: the registry's previous model is not sound, or the registry cannot be written.
         """
         self.get(name)
-        if name == self._registered and self._registry is not None:
-            registry = self._registry
+        if name == self._registered and self.registry is not None:
+            registry = self.registry
             if registry.aliases.previous is None:
                 raise NoRollbackError(f"model {name!r} has no previous one in its registry: nothing to roll back to")
-            return self._change_registered(name, "previous", lambda: registry.rollback(by=by), "rolled_back")
+            change = partial(registry.rollback, by=by, reason=reason, of=of)
+            return self._change_registered(name, "previous", change, "rolled_back")
         with _Exclusively(self._changing):
             current, earlier = self.get(name), self._previous.get(name)
             if earlier is None:
@@ -290,8 +302,8 @@ class ModelStore:
 
     def _place(self, reference: str) -> Path:
         """The file of a model of the registry."""
-        assert self._registry is not None  # noqa: S101 - only asked for with one
-        return self._registry.path(self._registry.find(reference).sha256)
+        assert self.registry is not None  # noqa: S101 - only asked for with one
+        return self.registry.path(self.registry.find(reference).sha256)
 
     def _change_registered(self, name: str, reference: str, write: Callable[[], object], change: Change) -> Change:
         """Load a model of the registry, then let the registry say that it is the champion, then serve it."""

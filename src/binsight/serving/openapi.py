@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from binsight import __version__
 from binsight.serving import line_schemas, schemas, v2_schemas
+from binsight.serving.admin_operations import ADMIN_OPERATIONS, SHADOW_OPERATIONS
 from binsight.serving.label_operations import FORGET, LABEL_OPERATIONS
 from binsight.serving.lesson_operations import LESSON_OPERATIONS
 from binsight.serving.lesson_schemas import LessonPhotoQuery
@@ -88,34 +89,6 @@ _V2_OPERATIONS = tuple(
     for prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
     for method, suffix, summary, answer, problems in _V2_CALLS
 )
-_ADMIN_OPERATIONS = tuple(
-    Operation(
-        "post",
-        f"/admin/models/{{name}}/{action}",
-        summary,
-        (schemas.ModelChange,),
-        ("unauthorized", "forbidden", "unknown_model", "reload_busy", *problems),
-        query=query,
-        tag="Admin",
-    )
-    for action, summary, problems, query in (
-        (
-            "reload",
-            "Load the bundle anew, verify, warm and swap it.",
-            ("bad_parameter", "bundle", "rolled_back", "loading", "draining"),
-            schemas.ReloadQuery,
-        ),
-        (
-            "promote",
-            "Make a model of the registry its champion, and serve it.",
-            ("bad_parameter", "bundle", "conflict", "not_proven", "loading", "draining"),
-            schemas.PromoteQuery,
-        ),
-        ("rollback", "Bring the version before back; in a registry for good.", ("bundle", "conflict"), None),
-    )
-)
-
-
 _FEEDBACK = Operation(
     "post",
     "/feedback",
@@ -209,7 +182,9 @@ _FRAME_HEADERS = (
 
 def openapi_document(settings: Settings, *, has_lines: bool = False) -> dict[str, Any]:
     """The document for a server with these settings: calls that are off are not in it."""
-    operations = _OPERATIONS + _V2_OPERATIONS + (_ADMIN_OPERATIONS if settings.admin_keys else ())
+    operations = _OPERATIONS + _V2_OPERATIONS + (ADMIN_OPERATIONS if settings.admin_keys else ())
+    if settings.admin_keys and settings.registry_dir is not None and settings.loop_dir is not None:
+        operations += SHADOW_OPERATIONS
     if settings.feedback_dir is not None or settings.loop_dir is not None:
         operations += (_FEEDBACK,)
     if settings.loop_dir is not None:

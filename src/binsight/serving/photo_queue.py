@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.errors import BinsightError
+from binsight.errors import BinsightError, BundleError
 from binsight.predictor import Outputs
 from binsight.serving.models import LoadedModel
 
@@ -81,6 +81,9 @@ class PhotoQueue:
         capacity: jobs that may wait.
         observe: called with a stage of a job (queue, decode, infer or render) and the seconds it took.
         clock: seconds that only ever increase.
+
+    Attributes:
+        on_fault: called with a model whose network failed on a photo, and what it said.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class PhotoQueue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.workers, self.capacity = workers, capacity
+        self.on_fault: Callable[[LoadedModel, BundleError], None] = lambda _model, _error: None
         self._observe, self._clock = observe, clock
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="binsight-engine")
         self._changed = threading.Condition()
@@ -121,6 +125,11 @@ class PhotoQueue:
         """Raise what `submit` would raise now for `count` jobs; spares reading a photo that would be refused."""
         with self._changed:
             self._check_room(count, deadline)
+
+    def await_idle(self, timeout_s: float) -> bool:
+        """Wait until no job waits or runs; whether that came within `timeout_s` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting and not self._running, timeout_s)
 
     def close(self, timeout_s: float) -> bool:
         """Take no more jobs, finish those that wait, end the workers.
@@ -157,6 +166,8 @@ class PhotoQueue:
                 self._run(job, engine)
         except Exception as error:
             job.future.set_exception(error)
+            if isinstance(error, BundleError):
+                self.on_fault(job.model, error)
         with self._changed:
             self._running -= 1
             if begun:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 __all__ = [
     "Answer",
     "ClassInfo",
+    "ComparisonAnswer",
+    "Evidence",
     "FeedbackAnswer",
     "ForgottenAnswer",
     "Health",
@@ -25,6 +27,7 @@ __all__ = [
     "PromoteQuery",
     "Ready",
     "ReloadQuery",
+    "ShadowQuery",
     "Version",
 ]
 
@@ -76,6 +79,14 @@ class PromoteQuery(BaseModel):
     override: str | None = Field(
         default=None, min_length=1, max_length=500, description="Why it is promoted although no gate let it pass."
     )
+
+
+class ShadowQuery(BaseModel):
+    """What can be asked of a shadow in the address."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    share: float = Field(default=1.0, gt=0, le=1, description="Of photos, that the challenger sees too.")
 
 
 class JsonPhoto(BaseModel):
@@ -258,3 +269,39 @@ class ModelChange(Answer):
     result: Literal["loaded", "unchanged", "promoted", "rolled_back"]
     version: str
     previous_version: str | None
+
+
+class ComparisonAnswer(Answer):
+    """How two models compare on live photos."""
+
+    kind: Literal["challenge", "watch"] = Field(description="Is a challenger not worse? Is a new champion worse?")
+    old: str = Field(description="The champion, or the one before: name, version, the beginning of its hash.")
+    new: str = Field(description="The challenger, or the new champion.")
+    began: str
+    ended: str | None = Field(description="Null: it goes on.")
+    outcome: str = Field(description="Why it has ended.")
+    photos: int = Field(description="That both have seen.")
+    counted: int = Field(description="Of these, up to the oldest unlabelled one on which they differ.")
+    differ: int = Field(description="On which they name different classes.")
+    open: int = Field(description="Of these, without a settled label.")
+    only_old_right: int
+    only_new_right: int
+    agreement: float | None = Field(description="Share of the last 200 photos; null: there are fewer.")
+    evidence: float
+    needed: float = Field(description="The evidence that proves it.")
+    photos_more: int | None = Field(description="That would probably prove it, were both equally good.")
+    labels_more: int | None = Field(description="How many of these a person would have to label.")
+
+
+class Evidence(Answer):
+    """What live photos say of the models of a registry."""
+
+    name: str
+    shadow: list[str] = Field(description="The models in the shadow now.")
+    refused: list[str] = Field(description="Why one cannot run there.")
+    waiting: int = Field(description="Photos that they have not seen yet.")
+    results: dict[str, int] = Field(
+        description="Photos since the start: agree, differ, again (the same, or of one burst), failed, dropped (no "
+        "time for them), unlabelled (too many wait for labels)."
+    )
+    comparisons: list[ComparisonAnswer] = Field(description="First those that go on, then the newest.")

@@ -14,17 +14,19 @@ from typing import Any, Literal, cast
 
 from flask import current_app, g
 
-from binsight.errors import BinsightError
+from binsight.errors import BinsightError, BundleError
 from binsight.imaging import ImageLimits
 from binsight.loop.registry import Registry
 from binsight.predictor import Prediction, available_cores
-from binsight.serving.keeping import Keeper
+from binsight.serving.keeping import HashedInput, Keeper, Receipt, Upload
+from binsight.serving.loop_metrics import LoopCollector
 from binsight.serving.models import Change, LoadedModel, ModelStore, UnknownModelError
 from binsight.serving.photo_queue import ClosedError, DeadlineError, Job, PhotoQueue, QueueFullError, await_result
 from binsight.serving.placements import Placements
 from binsight.serving.problems import ProblemError
 from binsight.serving.sessions import CAMERA_HEADER, Sessions
 from binsight.serving.settings import Settings
+from binsight.serving.shadow import Controls, Shadow
 from binsight.serving.telemetry import Telemetry
 from binsight.serving.uploads import ByteBudget
 
@@ -49,6 +51,7 @@ class Service:
     budget: ByteBudget
     limits: ImageLimits
     keeper: Keeper | None = None
+    shadow: Shadow | None = None
     sessions: Sessions = field(default_factory=Sessions)
     end_teaching: Callable[[], None] = lambda: None
     state: State = "loading"
@@ -76,13 +79,10 @@ class Service:
             observe=telemetry.stage,
         )
         limits = ImageLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_pixels)
-        keeper = None
+        service = cls(settings, store, queue, telemetry, budget, limits)
+        queue.on_fault = service.note_fault
         if settings.loop_dir is not None:
-            is_busy = lambda: queue.depth > 0  # noqa: E731
-            keeper = Keeper(settings.loop_dir, settings.quotas, limits=limits, is_busy=is_busy)
-            telemetry.watch("kept_waiting", "Photos to keep that are not written yet.", lambda: keeper.waiting)
-            telemetry.watch("kept_dropped", "Photos to keep that could not be.", lambda: keeper.dropped)
-        service = cls(settings, store, queue, telemetry, budget, limits, keeper)
+            service._open_loop(settings.loop_dir)
         telemetry.watch("queue_depth", "Photos that wait.", lambda: queue.depth)
         telemetry.watch("queue_capacity", "Photos that may wait.", lambda: queue.capacity)
         telemetry.watch("pending_bytes", "Bytes of requests in progress.", lambda: budget.held)
@@ -100,6 +100,8 @@ class Service:
         with self._lock:
             if self.state == "loading":
                 self.state = "ready"
+        if self.shadow is not None:
+            self.shadow.start()
 
     def refuse_photos(self) -> None:
         """From now on, except those of requests that began before."""
@@ -112,6 +114,8 @@ class Service:
         self.end_teaching()
         end = time.monotonic() + timeout_s
         done = self.queue.close(timeout_s)
+        if self.shadow is not None:
+            self.shadow.close(max(_LEAST_TO_WRITE_S, end - time.monotonic()))
         if self.keeper is not None:
             self.keeper.close(max(_LEAST_TO_WRITE_S, end - time.monotonic()))
         return done
@@ -169,6 +173,46 @@ class Service:
             self.telemetry.strange_session(model.name)
         camera = f"strange;unlike={check.strange};photos={check.photos}"
         g.headers = {CAMERA_HEADER: camera} if check.is_said else {}
+
+    def note_fault(self, model: LoadedModel, error: BundleError) -> None:
+        """A network failed on a photo: the log says so, and a new champion goes back."""
+        _log.error("model %s, version %s: %s", model.name, model.version, error)
+        if self.shadow is not None:
+            self.shadow.report_fault(model, error)
+
+    def hash_inputs(self, jobs: Sequence[Job]) -> list[HashedInput]:
+        """Let jobs remember the hashes of their pixels, for `keep`; none where there is no loop."""
+        if self.keeper is None:
+            return []
+        hashed = [HashedInput(job.prepare) for job in jobs]
+        for job, prepare in zip(jobs, hashed, strict=True):
+            job.prepare = prepare
+        return hashed
+
+    def keep(
+        self, model: LoadedModel, photo: Upload, pixels: HashedInput, prediction: Prediction, *, may_keep: bool
+    ) -> Receipt | None:
+        """Count a photo for the loop, and keep it if it is drawn; its receipt, where it is."""
+        assert self.keeper is not None  # noqa: S101 - only asked for with one
+        bundle = model.bundle.path
+        return self.keeper.consider(photo, pixels.sha256, prediction, may_keep=may_keep, bundle=bundle)
+
+    def _open_loop(self, directory: Path) -> None:
+        is_busy = lambda: self.queue.depth > 0  # noqa: E731
+        keeper = self.keeper = Keeper(directory, self.settings.quotas, limits=self.limits, is_busy=is_busy)
+        self.telemetry.watch("kept_waiting", "Photos to keep that are not written yet.", lambda: keeper.waiting)
+        self.telemetry.watch("kept_dropped", "Photos to keep that could not be.", lambda: keeper.dropped)
+        if self.store.registry is not None:
+            self.shadow = Shadow(self.store.registry, keeper, self.queue, self._controls(), limits=self.limits)
+        self.telemetry.registry.register(LoopCollector(keeper, self.shadow, self.store))
+
+    def _controls(self) -> Controls:
+        store = self.store
+        return Controls(
+            served=lambda: store.get(store.registered),
+            reload=lambda: self.reload(store.registered),
+            roll_back=lambda reason, of: store.rollback(store.registered, reason=reason, of=of),
+        )
 
     def deadline(self) -> float:
         """When work that arrives now must have begun."""

@@ -186,7 +186,8 @@ def _folder_faults(settings: Settings) -> list[str]:
     faults = []
     if settings.loop_dir is not None and settings.feedback_dir is not None:
         faults.append(
-            "corrections go to the loop (--loop) or to a folder of their own (--feedback); give one of the two"
+            "--loop takes corrections as claims that people check, --feedback believes them; give one of the two "
+            "(docs/loop.md)"
         )
     if settings.label_keys and settings.loop_dir is None:
         faults.append("label_keys need --loop, where the photos to label are kept")
@@ -197,7 +198,8 @@ def _folder_faults(settings: Settings) -> list[str]:
             faults.append(f"{name}: expected a number such as 100/{per}, got {getattr(settings, name)!r}")
     if settings.teach_dir is not None and settings.registry_dir is not None:
         faults.append(
-            "what is served comes from lessons (--teach) or from a registry (--registry); give one of the two"
+            "a lesson (--teach) puts its bundle in place at once, a registry (--registry) only what is proven; give "
+            "one of the two, or teach elsewhere and `binsight registry add` what comes of it (docs/loop.md)"
         )
     if settings.teach_dir is not None and not settings.admin_keys:
         faults.append("teach_dir (--teach) needs admin_keys (--admin-keys): who teaches a model changes what all get")

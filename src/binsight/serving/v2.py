@@ -6,7 +6,6 @@ gives `probabilities`, `category` and `decision` beside the network's own output
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,7 +18,8 @@ from binsight import __version__
 from binsight.errors import BinsightError, ImageError
 from binsight.imaging import prepare_photo
 from binsight.predictor import Outputs, Prediction
-from binsight.serving.api import json_response
+from binsight.serving.api import json_response, may_be_kept
+from binsight.serving.keeping import Receipt, Upload
 from binsight.serving.models import LoadedModel
 from binsight.serving.photo_queue import Job
 from binsight.serving.problems import ProblemError, image_problem
@@ -126,10 +126,12 @@ def _infer(name: str, version: str | None = None) -> Response:
     text, binary = split_body(body, request.headers.get(BINARY_HEADER))
     message, data = read_request(text)
     wanted = _wanted(message, model)
-    tensors = _run(service, model, _prepare(service, model, message, data, binary), wanted)
+    tensors, kept = _run(service, model, _read(service, model, message, data, binary), wanted)
     answer, tail = pack_answer(
         InferAnswer(model_name=name, model_version=model.version, outputs=[]), message, {n: tensors[n] for n in wanted}
     )
+    if any(kept):
+        answer.parameters = {"kept": ",".join("" if receipt is None else receipt.receipt for receipt in kept)}
     if not tail:
         return _json(answer)
     head = answer.to_json()
@@ -158,10 +160,8 @@ def _wanted(message: InferRequest, model: LoadedModel) -> list[str]:
     return list(dict.fromkeys(asked)) or [name for name in _DEFAULT if name in known]
 
 
-def _prepare(
-    service: Service, model: LoadedModel, message: InferRequest, data: Raw, binary: memoryview
-) -> list[Callable[[], NDArray[np.uint8]]]:
-    """For each photo, what gives its pixels."""
+def _read(service: Service, model: LoadedModel, message: InferRequest, data: Raw, binary: memoryview) -> list[Upload]:
+    """The photos as they were sent."""
     tensor, shape, settings = message.inputs[0], (*model.narrow.spec.size, 3), service.settings
     kind = tensor.name, tensor.datatype, tuple(tensor.shape[1:])
     if kind not in {("photos", "BYTES", ()), ("images", "UINT8", shape)}:
@@ -172,35 +172,38 @@ def _prepare(
     if tensor.shape[0] > settings.max_files:
         raise ProblemError("too_many_files", f"expected at most {settings.max_files} photos in one request")
     if tensor.name == "photos":
-        photos = read_photos(tensor, data, binary, limit=settings.max_photo_bytes)
-        return [partial(_decode, photo, model, service) for photo in photos]
-    pixels = read_pixels(tensor, data, binary)
-    return [partial(_same, pixels[i : i + 1]) for i in range(len(pixels))]
+        return list(read_photos(tensor, data, binary, limit=settings.max_photo_bytes))
+    return list(read_pixels(tensor, data, binary))
 
 
-def _decode(data: bytes, model: LoadedModel, service: Service) -> NDArray[np.uint8]:
-    return prepare_photo(data, model.narrow.spec, limits=service.limits)[None]
-
-
-def _same(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(pixels)
+def _prepare(photo: Upload, model: LoadedModel, service: Service) -> NDArray[np.uint8]:
+    if isinstance(photo, bytes):
+        return prepare_photo(photo, model.narrow.spec, limits=service.limits)[None]
+    return np.ascontiguousarray(photo)[None]
 
 
 def _run(
-    service: Service, model: LoadedModel, photos: list[Callable[[], NDArray[np.uint8]]], wanted: list[str]
-) -> Tensors:
-    deadline = service.deadline()
+    service: Service, model: LoadedModel, photos: list[Upload], wanted: list[str]
+) -> tuple[Tensors, list[Receipt | None]]:
+    """The output tensors, and the receipts of photos that are kept."""
+    may_keep, deadline = may_be_kept(service), service.deadline()
     outputs = tuple(dict.fromkeys((*_DECISIVE, *(name for name in wanted if name in model.outputs))))
     finish = partial(_finish, model)
-    results = service.run([Job(model, outputs, prepare, finish, deadline) for prepare in photos])
+    jobs = [Job(model, outputs, partial(_prepare, photo, model, service), finish, deadline) for photo in photos]
+    hashed = service.hash_inputs(jobs)
+    results = service.run(jobs)
     for result in results:
         if isinstance(result, ImageError):
             raise image_problem(result)
         if isinstance(result, BinsightError):
             raise result
-    for _, prediction in results:
-        service.note(model, prediction)
     predictions = [prediction for _, prediction in results]
+    for prediction in predictions:
+        service.note(model, prediction)
+    kept = [
+        service.keep(model, photo, pixels, prediction, may_keep=may_keep)
+        for photo, pixels, prediction in zip(photos, hashed, predictions, strict=False)
+    ]
     tensors: Tensors = {
         "probabilities": np.asarray([list(p.scores.values()) for p in predictions], np.float32),
         "category": np.asarray([p.category for p in predictions], object),
@@ -209,7 +212,7 @@ def _run(
     for name in wanted:
         if name not in tensors:
             tensors[name] = np.concatenate([getattr(o, name) for o, _ in results])
-    return tensors
+    return tensors, kept
 
 
 def _finish(model: LoadedModel, outputs: Outputs, timing_ms: dict[str, float]) -> tuple[Outputs, Prediction]:

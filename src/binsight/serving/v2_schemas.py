@@ -77,6 +77,9 @@ class InferAnswer(Answer):
     model_name: str
     model_version: str
     id: str | None = None
+    parameters: dict[str, str] | None = Field(
+        default=None, description="`kept`: with `--loop`, the receipts of photos that are kept, separated by commas."
+    )
     outputs: list[InferOutput]
 
 

@@ -1,0 +1,151 @@
+"""Run a job: every shard that has no file yet, again where a worker died, in halves where it dies again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator
+
+import pyarrow as pa
+
+from binsight.batch.engines import Engine
+from binsight.batch.job import Job, part_name
+from binsight.batch.rows import decode_rows, encode_rows, read_summary
+from binsight.batch.shard import Task, classify_shard, convict_photo, piece_name
+from binsight.batch.stores import Store
+from binsight.batch.summary import Summary
+from binsight.errors import AccessError, BinsightError, JobError, WorkerDiedError
+
+__all__ = ["run_job"]
+
+_FAILURES_IN_A_ROW = 8  # of a store: then it is not a shard's fault, and the others are not tried
+
+OnDone = Callable[[Summary], None]
+OnFailure = Callable[[Task, BinsightError], None]
+
+
+def run_job(
+    store: Store,
+    job: Job,
+    engine: Engine,
+    *,
+    shards: Container[int] | None = None,
+    retries: int = 3,
+    on_done: OnDone = lambda _summary: None,
+    on_failure: OnFailure = lambda _task, _error: None,
+) -> None:
+    """Classify what has no file yet.
+
+    A shard on which workers die is tried again `retries` times, then in halves, down to the photo at fault, which
+    becomes an error row `worker_died`. That happens only where a worker can open the model at all.
+
+    Args:
+        store: the job's place.
+        job: the job.
+        engine: does the work.
+        shards: which of them; None: all.
+        retries: of a shard and of a single photo, not of the pieces between.
+        on_done: called with what came of each shard.
+        on_failure: called whenever something is to be tried again.
+
+    Raises:
+        BinsightError: a store or a worker failed again and again; what was done stays done.
+    """
+    _Run(store, job, engine, retries, on_done, on_failure).finish(_missing(store, job, shards))
+
+
+def _missing(store: Store, job: Job, shards: Container[int] | None) -> list[int]:
+    done = {entry.name for entry in store.list()}
+    return [s for s in range(job.shards) if (shards is None or s in shards) and part_name(s) not in done]
+
+
+class _Run:
+    def __init__(
+        self, store: Store, job: Job, engine: Engine, retries: int, on_done: OnDone, on_failure: OnFailure
+    ) -> None:
+        self._store, self._job, self._engine, self._retries = store, job, engine, retries
+        self._on_done, self._on_failure = on_done, on_failure
+        self._failures: Counter[Task] = Counter()
+        self._divided: set[int] = set()
+
+    def finish(self, shards: Iterable[int]) -> None:
+        """Rounds, each of what failed in the one before."""
+        tasks: Iterable[Task] = (Task(self._store.place, s, 0, self._job.size_of(s)) for s in shards)
+        while failed := self._work(tasks):
+            tasks = [task for pair in failed for task in self._next(*pair)]
+        for shard in sorted(self._divided):
+            self._join(shard)
+
+    def _work(self, tasks: Iterable[Task]) -> list[tuple[Task, BinsightError]]:
+        failed, in_a_row = [], 0
+        for task, outcome in self._engine.map(classify_shard, tasks):
+            if isinstance(outcome, Summary):
+                in_a_row = 0
+                if task.is_whole:
+                    self._on_done(outcome)
+                continue
+            if isinstance(outcome, AccessError):
+                raise outcome  # the same keys would be refused again
+            failed.append((task, outcome))
+            in_a_row += not isinstance(outcome, WorkerDiedError)
+            if in_a_row >= _FAILURES_IN_A_ROW:
+                raise outcome
+        return failed
+
+    def _next(self, task: Task, error: BinsightError) -> Iterator[Task]:
+        """What is to be done about a task that failed."""
+        self._failures[task] += 1
+        can_retry = self._failures[task] <= self._retries
+        if not isinstance(error, WorkerDiedError):
+            if not can_retry:
+                raise error
+            self._on_failure(task, error)
+            yield task
+            return
+        self._on_failure(task, error)
+        if can_retry and (task.is_whole or task.photos == 1):
+            yield task
+        elif task.photos > 1:
+            self._divided.add(task.shard)
+            yield from (half for half in task.halves() if not self._has(half))
+        else:
+            self._convict(task, error)
+
+    def _has(self, task: Task) -> bool:
+        """Whether a piece was done before, by a run that ended too early."""
+        name = task.name.rpartition("/")[2]
+        return any(entry.name == name for entry in self._store.list("_binsight/pieces"))
+
+    def _convict(self, task: Task, error: WorkerDiedError) -> None:
+        nothing = Task(task.job, task.shard, 0, 0)
+        for _, outcome in self._engine.map(classify_shard, [nothing]):
+            if isinstance(outcome, BinsightError):
+                raise outcome  # a worker cannot even begin: the photos are innocent
+        summary = convict_photo(task, error)
+        if task.is_whole:
+            self._on_done(summary)
+
+    def _join(self, shard: int) -> None:
+        """Make a shard's file of its pieces."""
+        names = [e.name for e in self._store.list("_binsight/pieces") if e.name.startswith(f"{shard:07d}-")]
+        pieces = sorted((_range(name) for name in names), key=lambda r: (r[0], -r[1]))
+        whole, tables, at = Summary(), [], 0
+        for start, stop in pieces:
+            if start != at:  # left by an older run, within a piece that was done as a whole since
+                continue
+            place = piece_name(shard, start, stop)
+            whole.add(read_summary(self._store, place, self._job)[1])
+            tables.append(decode_rows(self._store.read(place), place))
+            at = stop
+        if at != self._job.size_of(shard):
+            raise JobError(f"{self._store.address}: pieces of shard {shard} are missing; run the job again")
+        self._store.write(
+            part_name(shard), encode_rows(pa.concat_tables(tables).unify_dictionaries(), self._job, whole)
+        )
+        for name in names:
+            self._store.delete(f"_binsight/pieces/{name}")
+        self._on_done(whole)
+
+
+def _range(name: str) -> tuple[int, int]:
+    _, start, stop = name.removesuffix(".parquet").split("-")
+    return int(start), int(stop)
