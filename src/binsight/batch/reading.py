@@ -17,7 +17,6 @@ from binsight.imaging import read_photo
 __all__ = ["PhotoReader"]
 
 _AHEAD = 8  # photos on their way from an object store for each that is classified; also the memory that they take
-_ATTEMPTS = 3
 # A file system that is away, or a machine at its end: no fault of the photo.
 _AWAY = {errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
@@ -93,19 +92,13 @@ class PhotoReader:
         return data
 
     def _get(self, bucket: str, key: str, address: str) -> bytes:
-        for attempt in range(1, _ATTEMPTS + 1):
-            with translated(address):
-                found = open_bucket(bucket).get(key)
-            size = found.meta["size"]
-            if size > self.limits.max_bytes:
-                raise ImageTooLargeError(f"expected at most {self.limits.max_bytes:,} bytes, got {size:,}")
-            try:
-                with translated(address):
-                    data = bytes(found.bytes())
-                if len(data) == size:
-                    return data
-            except StoreError:
-                # A request that fails is repeated by the library, a download that breaks off is not.
-                if attempt == _ATTEMPTS:
-                    raise
-        raise StoreError(f"{address}: ends too early again and again")
+        with translated(address):
+            found = open_bucket(bucket).get(key)
+        size = found.meta["size"]
+        if size > self.limits.max_bytes:
+            raise ImageTooLargeError(f"expected at most {self.limits.max_bytes:,} bytes, got {size:,}")
+        with translated(address):
+            data = bytes(found.bytes())
+        if len(data) != size:
+            raise StoreError(f"{address}: expected {size:,} bytes, got {len(data):,}")
+        return data

@@ -23,8 +23,9 @@ __all__ = ["Entry", "Store", "is_remote", "open_bucket", "open_store", "split_ad
 
 _ADDRESS = re.compile(r"(s3|s3a|gs|az|adl|azure|abfs|abfss|http|https)://([^/]+)/?(.*)", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-# Longer than a store throttles, shorter than anybody waits for an answer that does not come.
-_RETRIES, _RETRY_TIMEOUT = 10, timedelta(seconds=120)
+# Of requests that fail and downloads that break off, with growing pauses: longer than a store throttles, shorter than
+# anybody waits for an answer that does not come.
+_RETRIES, _RETRY_TIMEOUT = 30, timedelta(seconds=120)
 _CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what your store takes in their place"
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self, TypeVar
 
-from binsight.errors import BinsightError, JobError, StoreError, WorkerDiedError
+from binsight.errors import BinsightError, JobError, SettingsError, StoreError, WorkerDiedError
+from binsight.system_errors import describe_os_error
 
 __all__ = ["RayEngine"]
 
@@ -15,16 +18,18 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _AHEAD = 2  # tasks for each core: one at work, one that waits to be
+_PATIENCE_S = 10.0
 
 
 class RayEngine:
     """See `Engine`. Leaving the block leaves the cluster.
 
     Args:
-        address: of the cluster, as `ray://host:10001` or `host:6379`; never none, which would start a cluster here.
+        address: of the cluster, as `ray://host:10001`, `host:6379`, or `auto` for that which runs here.
         workers: tasks at a time; by default as many as the cluster has cores, also those that are added meanwhile.
 
     Raises:
+        SettingsError: it is no address of a cluster.
         StoreError: the cluster cannot be reached.
     """
 
@@ -32,6 +37,7 @@ class RayEngine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray  # noqa: PLC0415 - only this engine needs it
 
+        _try_address(address)
         self._ray: Any = ray  # much of it says nothing of its types
         self._workers = workers
         try:
@@ -50,12 +56,12 @@ class RayEngine:
     ) -> Iterator[tuple[Item, Result | BinsightError]]:
         """See `Engine`."""
         # What dies is tried again by `run`, which knows when to divide it; Ray would try the same for ever.
-        task = self._ray.remote(num_cpus=1, max_retries=0)(function)
+        task = self._ray.remote(num_cpus=1, max_retries=0)(_apply)
         source = iter(items)
         waiting: dict[Any, Item] = {}
         while True:
             while len(waiting) < self._room() and (item := next(source, None)) is not None:
-                waiting[task.remote(item)] = item
+                waiting[task.remote(function, item)] = item
             if not waiting:
                 return
             done, _ = self._ray.wait(list(waiting), num_returns=1)
@@ -80,6 +86,24 @@ class RayEngine:
             raise
         except errors.RayError as error:  # its process or its node is gone
             return WorkerDiedError(f"the worker ended: {_first_line(error)}")
+
+
+def _try_address(address: str) -> None:
+    """Fail at once where nobody listens: Ray would go on trying for minutes. Never start a cluster: `local` would."""
+    if address == "auto":
+        return
+    found = re.fullmatch(r"(?:ray://)?\[?([^\]/]+?)\]?:(\d+)", address)
+    if not found:
+        raise SettingsError(f"--address {address}: expected ray://HOST:10001, HOST:6379 or auto")
+    try:
+        socket.create_connection((found[1], int(found[2])), _PATIENCE_S).close()
+    except (OSError, OverflowError) as error:
+        reason = describe_os_error(error, named=False) if isinstance(error, OSError) else error
+        raise StoreError(f"cannot reach the Ray cluster at {address}: {reason}") from error
+
+
+def _apply(function: Callable[[Item], Result], item: Item) -> Result:
+    return function(item)
 
 
 def _first_line(error: Exception) -> str:
