@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.adapt.world import factory_bundle
 from tests.loop.filling import CLASSES, MODEL, Clock, put
 
 from binsight.loop.counts import Counts, Seen
@@ -56,6 +57,16 @@ def test_drift(binsight, tmp_path):
     run = binsight("loop", "drift", tmp_path)
     assert (run.code, "more than usual now" in run.out) == (1, True)
     assert json.loads(binsight("loop", "drift", tmp_path, "--json").out)[0]["drifted"] is True
+
+
+def test_drift_of_looks(binsight, made, tmp_path):
+    """Where a model is named: a line each week, JSON with p, and no exit code of its own."""
+    model = factory_bundle(tmp_path / "bundle")
+    run = binsight("loop", "drift", made.directory, "--model", model)
+    assert (run.code, run.out.count("too few to compare")) == (0, 2)
+    found = json.loads(binsight("loop", "drift", made.directory, "--model", model, "--json").out)
+    assert (found["features"]["before"], found["features"]["noticed"]) == (0, False)
+    assert found["review"][0]["drifted"] is False
 
 
 def test_forget_and_withdraw(binsight, tmp_path):

@@ -5,9 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 
+import numpy as np
 import pytest
 
-from binsight.loop.sampling import WEEK_S, Chances, Stratum, chance_of_any, draw, random_chance, review_chance
+from binsight.loop.sampling import (
+    WEEK_S,
+    Chances,
+    Stratum,
+    chance_of_any,
+    draw,
+    farthest_first,
+    random_chance,
+    review_chance,
+)
 
 COMMON, RARE = Stratum("accept", "red"), Stratum("accept", "blue")
 KEY = b"k" * 32
@@ -56,3 +66,19 @@ def test_draws_keep_to_the_probability_and_do_not_depend_on_each_other():
     )
     assert drawn != [draw(b"x" * 32, "random", p, 0.1) for p in photos]
     assert all(draw(KEY, "random", p, 1.0) and not draw(KEY, "random", p, 0.0) for p in photos[:100])
+
+
+def test_farthest_first():
+    """On a line: the middle, then the ends; near what is covered last, and copies of it never."""
+    points = np.array([[0.0], [1.0], [5.2], [9.0], [10.0]])
+    assert farthest_first(points, np.zeros((0, 1)), 3) == [2, 0, 4]
+    assert farthest_first(points, np.array([[0.0]]), 2) == [4, 2]
+    assert sorted(farthest_first(points, np.array([[0.0], [10.0]]), 9)) == [1, 2, 3]
+    assert farthest_first(np.zeros((0, 1)), points, 3) == []
+
+
+def test_the_choice_covers_within_twice_the_best():
+    """Four clusters and four choices: one of each."""
+    rng = np.random.default_rng(0)
+    points = np.concatenate([centre + rng.normal(0, 0.1, (25, 3)) for centre in 5 * np.eye(4, 3)])
+    assert {i // 25 for i in farthest_first(points, np.zeros((0, 3)), 4)} == {0, 1, 2, 3}

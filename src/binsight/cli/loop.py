@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.options import FOLDER, PLACE, Group, json_option, option
+from binsight.cli.loop_intake import import_, take
+from binsight.cli.options import BUNDLE, FOLDER, PLACE, Group, json_option, option, workers_option
 from binsight.cli.text import markup, new_table, open_console, plain
 
 if TYPE_CHECKING:
+    from binsight.loop.features import FeatureDrift
     from binsight.loop.standing import ComparisonStatus
     from binsight.probability.intervals import Interval
 
@@ -33,6 +35,8 @@ def loop() -> None:
       binsight loop drift loop/                               exit code 1 when more goes to review than usual
       binsight loop forget loop/ RECEIPT
       binsight loop export loop/ --out for-others/ --format imagefolder
+      binsight loop import loop/ project-3.json --format labelstudio
+      binsight loop take loop/ line1.sqlite                   pieces of a line
     """
 
 
@@ -103,22 +107,53 @@ def accuracy(directory: Path, model: str | None, as_json: bool) -> None:
 
 @loop.command()
 @_FOLDER
+@option("--model", type=BUNDLE, help="Compare how photos look to this model, too: the last two weeks with before.")
+@workers_option()
 @json_option()
 @click.pass_context
-def drift(ctx: click.Context, directory: Path, as_json: bool) -> None:
-    """Say whether the share sent to review has doubled; exit with 1 when it has, for the latest model."""
+def drift(ctx: click.Context, directory: Path, model: str | None, workers: int | None, as_json: bool) -> None:
+    """Say whether the share sent to review has doubled; exit with 1 when it has, for the latest model.
+
+    With --model it is also said whether photos drawn at random look as they used to: a notice, which changes no exit
+    code.
+    """
     from binsight.cli.app import EXIT_FAULTS
     from binsight.loop.counts import Counts
 
     counts = Counts(directory)
     latest, watches = counts.models()[:1], counts.drift()
+    looks = None if model is None else _measure(directory, model, workers)
     if as_json:
-        click.echo(json.dumps([asdict(w) for w in watches]))
-    for w in () if as_json else watches:
-        usual = "still learning what is usual" if w.p0 is None else f"usual: at most {w.p0:.1%} to review"
-        click.echo(f"{plain(w.model)}: {usual}; sum {w.sum:.2f} of 8{', more than usual now' if w.drifted else ''}")
+        click.echo(json.dumps([asdict(w) for w in watches] if looks is None else
+                              {"review": [asdict(w) for w in watches],
+                               "features": asdict(looks) | {"noticed": looks.noticed}}))  # fmt: skip
+    else:
+        for w in watches:
+            usual = "still learning what is usual" if w.p0 is None else f"usual: at most {w.p0:.1%} to review"
+            click.echo(f"{plain(w.model)}: {usual}; sum {w.sum:.2f} of 8{', more than usual now' if w.drifted else ''}")
+        if looks is not None:
+            _print_looks(looks)
     if any(w.drifted for w in watches if [w.model] == latest):
         ctx.exit(EXIT_FAULTS)
+
+
+def _measure(directory: Path, model: str, workers: int | None) -> FeatureDrift:
+    from binsight.bundle import resolve_bundle
+    from binsight.loop.features import measure_drift
+    from binsight.loop.queue import Queue
+    from binsight.predictor import Predictor
+
+    return measure_drift(Queue(directory), Predictor.load(resolve_bundle(model), threads=1), workers=workers)
+
+
+def _print_looks(looks: FeatureDrift) -> None:
+    for name, (photos, shift) in zip(("the last week", "the week before"), looks.weeks, strict=True):
+        if shift is None:
+            click.echo(f"photos of {name}: too few to compare ({photos:,}, and {looks.before:,} from before)")
+        else:
+            click.echo(f"photos of {name} ({photos:,}) against {looks.before:,} from before: p {shift.p:.3f}")
+    if looks.noticed:
+        click.echo("photos look unlike those from before: keep more at random, and look at the accuracy")
 
 
 @loop.command()
@@ -146,7 +181,7 @@ def forget(directory: Path, reference: str, reason: str, as_json: bool) -> None:
 @option(
     "--format",
     "form",
-    type=click.Choice(["csv", "imagefolder", "labelstudio"]),
+    type=click.Choice(["csv", "imagefolder", "labelstudio", "cvat"]),
     default="csv",
     show_default=True,
     help="How the photos are described beside their folders.",
@@ -215,3 +250,7 @@ def _ready(values: Any) -> Any:
     if isinstance(values, list | tuple):
         return [_ready(value) for value in values]
     return None if isinstance(values, float) and values != values else values  # noqa: PLR0124 - only NaN
+
+
+loop.add_command(import_)
+loop.add_command(take)

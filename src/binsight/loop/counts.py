@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS counts (
     PRIMARY KEY (model, decision, category, hour)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS drift (model TEXT PRIMARY KEY, watch TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS taken (source TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -66,8 +67,12 @@ class Counts:
     def __init__(self, directory: Path) -> None:
         self._path = directory / "counts.sqlite3"
 
-    def add(self, seen: Sequence[Seen]) -> None:
+    def add(self, seen: Sequence[Seen], *, taken: tuple[str, int] | None = None) -> None:
         """Count photos, in the order in which they came; all or none.
+
+        Args:
+            seen: the photos.
+            taken: a source that numbers its photos, and the number of the last of these.
 
         Raises:
             OutputError: they cannot be written.
@@ -87,6 +92,14 @@ class Counts:
                     if each.model == model:
                         cusum.add(each.stratum.decision == "review")
                 found.execute("INSERT OR REPLACE INTO drift VALUES (?, ?)", (model, json.dumps(cusum.state())))
+            if taken is not None:
+                found.execute("INSERT OR REPLACE INTO taken VALUES (?, ?)", taken)
+
+    def last_taken(self, source: str) -> int:
+        """The number of the last photo that was counted of a source; 0 where there is none."""
+        with transaction(self._path, _SCHEMA) as found:
+            row = found.execute("SELECT number FROM taken WHERE source = ?", (source,)).fetchone()
+        return int(row["number"]) if row else 0
 
     def last_week(self, now: datetime) -> tuple[dict[Stratum, int], datetime | None]:
         """Photos of each stratum in the last week, over all models, and when the first of them came."""

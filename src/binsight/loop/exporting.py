@@ -1,4 +1,4 @@
-"""A version of the data set for other programs: folders, Hugging Face's imagefolder, Label Studio, CSV."""
+"""A version of the data set for other programs: folders, Hugging Face's imagefolder, Label Studio, CVAT, CSV."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
+from xml.etree import ElementTree as ET
 
 from binsight.errors import InputError, OutputError
 from binsight.files import write_whole
@@ -79,9 +80,21 @@ def _to_label_studio(rows: list[Row]) -> str:
     return json.dumps(tasks, indent=1) + "\n"
 
 
+def _to_cvat(rows: list[Row]) -> str:
+    """CVAT for images 1.1: a tag for each image."""
+    root = ET.Element("annotations")
+    ET.SubElement(root, "version").text = "1.1"
+    for number, row in enumerate(rows):
+        image = ET.SubElement(root, "image", id=str(number), name=_place(row), subset=row["split"])
+        ET.SubElement(image, "tag", label=row["class"], source="manual")
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
 FORMATS: Final[dict[str, tuple[str, Callable[[list[Row]], str]]]] = {
     "csv": ("manifest.csv", _to_csv),
     "imagefolder": ("metadata.jsonl", _to_imagefolder),
     "labelstudio": ("tasks.json", _to_label_studio),
+    "cvat": ("annotations.xml", _to_cvat),
 }
 """Format → the file that describes the photos, and what makes it."""

@@ -161,6 +161,8 @@ class Queue:
             receipt: by which its sender can have it deleted.
             is_disagreement: two models said different things of it.
 
+        A photo that is none of these is for training only.
+
         Returns:
             The photo's id; None where it was forgotten before, and is not kept again.
 
@@ -322,7 +324,12 @@ class Queue:
         )
 
     def _deal(self, item: str, flags: tuple[bool, bool, bool, bool]) -> str:
-        """The split of a photo, dealt once: half of the random ones are locked, a tenth of others hard, no claim is."""
+        """The split of a photo, dealt once: half of the random ones are locked, a tenth of others hard, no claim is.
+
+        Nor is a photo without a reason: it was chosen for training.
+        """
+        if not any(flags):
+            return _TRAIN
         if flags[0]:
             return "locked" if draw(self.key, "split", item, 0.5) else _TRAIN
         return "hard" if not flags[2] and draw(self.key, "split", item, _HARD_SHARE) else _TRAIN

@@ -14,6 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 __all__ = [
     "WEEK_S",
     "Chances",
@@ -21,6 +24,7 @@ __all__ = [
     "Stratum",
     "chance_of_any",
     "draw",
+    "farthest_first",
     "parse_quota",
     "random_chance",
     "review_chance",
@@ -122,3 +126,38 @@ def draw(key: bytes, purpose: str, pixels: str, chance: float) -> bool:
     """
     digest = hmac.new(key, f"{purpose}:{pixels}".encode(), hashlib.sha256).digest()
     return int.from_bytes(digest[:8], "big") < chance * 2**64
+
+
+def farthest_first(candidates: NDArray[np.floating], covered: NDArray[np.floating], count: int) -> list[int]:
+    """Choose photos that stand for all: each the one that is farthest from what is covered, by greedy k-centre.
+
+    No choice of as many photos lets the farthest of the others be nearer than half as far.
+
+    Args:
+        candidates: `(n, d)` features.
+        covered: `(m, d)` features of photos that are there already; may be empty.
+        count: how many to choose at most; copies of what is covered are not chosen.
+
+    Returns:
+        Positions among the candidates, in the order of choice.
+
+    References:
+        Gonzalez 1985, Clustering to minimize the maximum intercluster distance; Sener and Savarese 2018, Active
+        Learning for Convolutional Neural Networks: A Core-Set Approach, arXiv 1708.00489.
+    """
+    points, known = np.asarray(candidates, np.float64), np.asarray(covered, np.float64)
+    nearest = np.full(len(points), np.inf)
+    for row in known:
+        nearest = np.minimum(nearest, np.square(points - row).sum(axis=1))
+    if not len(known) and len(points):  # the first: the one in the middle
+        nearest = 1 / (1e-12 + np.square(points - points.mean(axis=0)).sum(axis=1))
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(points)):
+        farthest = int(nearest.argmax())
+        if nearest[farthest] <= 0:
+            break
+        distance = np.square(points - points[farthest]).sum(axis=1)
+        nearest = distance if not (chosen or len(known)) else np.minimum(nearest, distance)
+        nearest[farthest] = 0
+        chosen.append(farthest)
+    return chosen

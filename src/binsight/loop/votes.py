@@ -100,6 +100,8 @@ def read_photo(queue: sqlite3.Connection, item: str) -> Photo:
 
 def _read(row: sqlite3.Row, votes: dict[str, str]) -> Photo:
     reasons = tuple(name for name in ("random", "review", "correction", "disagreement") if row[f"is_{name}"])
+    # Those without any of these were chosen for being unlike the others, or came from outside, where no model spoke.
+    reasons = reasons or (("diverse",) if row["model"] else ("imported",))
     chances = Chances(row["chance_random"], row["chance_review"])
     chance = chance_of_any(chances) if row["is_random"] or row["is_review"] else 0.0
     stratum = Stratum(row["decision"], row["category"])

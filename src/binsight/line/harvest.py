@@ -1,0 +1,195 @@
+"""Pieces of a line for the queue of a loop: drawn as a server draws photos, and some reviews unlike the rest."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import sqlalchemy as sa
+
+from binsight.line.ledger.schema import pieces, thumbnails
+from binsight.loop.counts import Counts, Seen
+from binsight.loop.features import see_photos
+from binsight.loop.ledger import utc_text
+from binsight.loop.queue import Queue
+from binsight.loop.sampling import (
+    WEEK_S,
+    Chances,
+    Quotas,
+    Stratum,
+    draw,
+    farthest_first,
+    random_chance,
+    review_chance,
+)
+from binsight.predictor import Predictor
+
+__all__ = ["MOST_DIVERSE", "Harvest", "take_pieces"]
+
+MOST_DIVERSE: Final = 20
+"""Pieces a week that are taken for being unlike the others."""
+
+_AT_ONCE = 5000
+_UNDECIDED = dt.timedelta(minutes=1)  # pieces of the last minute may not be decided yet
+_MOST_CANDIDATES = 500
+_COLUMNS = [pieces.c[name] for name in ("id", "seq", "seen_at", "category", "confidence", "decision", "model_name",
+                                        "model_version", "thumbnail")]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What was taken.
+
+    Attributes:
+        counted: decided pieces that are new.
+        kept: of these, in the queue now.
+        diverse: of these, taken for being unlike the others; for training only.
+    """
+
+    counted: int
+    kept: int
+    diverse: int
+
+
+class _Piece(NamedTuple):
+    id: str
+    seq: int
+    seen_at: dt.datetime
+    category: str
+    confidence: float
+    decision: str
+    model_name: str
+    model_version: str
+    thumbnail: str | None
+
+    @property
+    def stratum(self) -> Stratum:
+        return Stratum(self.decision, self.category)
+
+    @property
+    def model(self) -> str:
+        return f"{self.model_name} {self.model_version}"
+
+
+def take_pieces(
+    queue: Queue,
+    counts: Counts,
+    ledger: sa.Engine,
+    line: str,
+    quotas: Quotas,
+    *,
+    predictor: Predictor | None = None,
+    workers: int | None = None,
+) -> Harvest:
+    """Count the pieces that are new in a line's ledger, and put those that are drawn into the queue.
+
+    A piece's picture is its sharpest view; `line:ID` is its receipt. Who is killed on the way takes the same again:
+    pictures are kept once, and pieces are counted when all of them are there.
+
+    Args:
+        queue: of the loop.
+        counts: of the loop.
+        ledger: of the line, to be read.
+        line: its name.
+        quotas: how many to keep.
+        predictor: of the model, loaded with `threads=1`; None: none is chosen for being unlike the others.
+        workers: photos in work at a time.
+
+    Raises:
+        OutputError: the loop cannot be written.
+    """
+    counted = kept = diverse = 0
+    until = queue.now() - _UNDECIDED
+    while found := _read(ledger, line, counts.last_taken(f"line:{line}"), until):
+        left = _keep_drawn(queue, counts, ledger, found, quotas)
+        kept += len(found) - len(left)
+        reviews = [piece for piece in left if piece.decision == "review"]
+        if predictor is not None and reviews:
+            diverse += _keep_diverse(queue, ledger, reviews, predictor, workers)
+        counts.add([Seen(p.model, p.stratum, p.seen_at) for p in found], taken=(f"line:{line}", found[-1].seq))
+        counted += len(found)
+    return Harvest(counted, kept + diverse, diverse)
+
+
+def _read(ledger: sa.Engine, line: str, after: int, until: dt.datetime) -> list[_Piece]:
+    is_decided = sa.and_(pieces.c.category.is_not(None), pieces.c.decision.is_not(None))
+    is_new = sa.and_(pieces.c.seq > after, pieces.c.seen_at < until)
+    query = sa.select(*_COLUMNS).where(pieces.c.line == line, is_new, is_decided)
+    with ledger.connect() as connection:
+        return [_Piece(*row) for row in connection.execute(query.order_by(pieces.c.seq).limit(_AT_ONCE))]
+
+
+def _keep_drawn(
+    queue: Queue, counts: Counts, ledger: sa.Engine, found: Sequence[_Piece], quotas: Quotas
+) -> list[_Piece]:
+    """Keep those that are drawn; the others."""
+    seen, begin = counts.last_week(found[-1].seen_at)
+    totals = Counter(seen)
+    totals.update(piece.stratum for piece in found)
+    span_s = min(WEEK_S, (found[-1].seen_at - min(begin or found[0].seen_at, found[0].seen_at)).total_seconds())
+    reviews = Counter(piece.seen_at.date() for piece in found if piece.decision == "review")
+    left = []
+    for piece in found:
+        by_review = 0.0
+        if piece.decision == "review":
+            earlier = counts.reviews_on(piece.seen_at) if piece.seen_at.date() == found[0].seen_at.date() else 0
+            by_review = review_chance(reviews[piece.seen_at.date()] + earlier, quotas.review)
+        chances = Chances(random_chance(piece.stratum, totals, quotas.random, span_s), by_review)
+        is_random, is_review = (
+            draw(queue.key, name, piece.id, chance) for name, chance in zip(Chances._fields, chances, strict=True)
+        )
+        picture = _picture(ledger, piece) if is_random or is_review else None
+        if picture is None:
+            left.append(piece)
+        else:
+            _put(queue, piece, picture, chances, is_random, is_review)
+    return left
+
+
+def _keep_diverse(
+    queue: Queue, ledger: sa.Engine, reviews: Sequence[_Piece], predictor: Predictor, workers: int | None
+) -> int:
+    """Keep the reviews that are farthest from those in the queue, as far as the week allows; how many."""
+    since = utc_text(queue.now() - dt.timedelta(seconds=WEEK_S))
+    with queue.reading() as rows:
+        query = "SELECT id FROM items WHERE {} ORDER BY at DESC LIMIT ?"
+        chosen = "NOT (is_random OR is_review OR is_correction OR is_disagreement) AND model != ''"
+        used = rows.execute(query.format(f"{chosen} AND at >= '{since}'"), (MOST_DIVERSE,)).fetchall()
+        known = rows.execute(query.format(f"is_review OR ({chosen})"), (_MOST_CANDIDATES,)).fetchall()
+    pictures = [(piece, data) for piece in reviews[-_MOST_CANDIDATES:] if (data := _picture(ledger, piece))]
+    room = MOST_DIVERSE - len(used)
+    if room <= 0 or not pictures:
+        return 0
+    features, _, readable = see_photos(predictor, [data for _, data in pictures], workers=workers)
+    covered = see_photos(predictor, [queue.photo(row["id"]) for row in known], workers=workers)[0]
+    sound = [pictures[i] for i in np.flatnonzero(readable)]
+    chosen_rows = farthest_first(features, covered.reshape(-1, features.shape[1]), room) if sound else []
+    for row in chosen_rows:
+        piece, picture = sound[row]
+        _put(queue, piece, picture, Chances(0, 0), False, False)
+    return len(chosen_rows)
+
+
+def _put(queue: Queue, piece: _Piece, picture: bytes, chances: Chances, is_random: bool, is_review: bool) -> None:
+    queue.put(
+        picture,
+        model=piece.model,
+        stratum=piece.stratum,
+        confidence=piece.confidence,
+        chances=chances,
+        is_random=is_random,
+        is_review=is_review,
+        receipt=f"line:{piece.id}",
+    )
+
+
+def _picture(ledger: sa.Engine, piece: _Piece) -> bytes | None:
+    """Its sharpest view, a JPEG; None where it is not kept any more."""
+    with ledger.connect() as connection:
+        query = sa.select(thumbnails.c.jpeg).where(thumbnails.c.key == piece.thumbnail)
+        found: bytes | None = connection.execute(query).scalar()
+    return found

@@ -1,0 +1,132 @@
+"""What a model's network sees in kept photos: the features, and whether they are as they used to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.errors import BinsightError
+from binsight.imaging import prepare_photo, read_photo
+from binsight.loop.ledger import utc_text
+from binsight.loop.queue import Queue
+from binsight.predictor import Predictor, available_cores, run_in_order
+from binsight.probability.mmd import Shift, compare_samples
+
+__all__ = ["ALPHA", "FeatureDrift", "measure_drift", "see_photos"]
+
+ALPHA: Final = 0.01
+"""A week is strange below this p; two weeks one after the other are a notice: by chance once in about 190 years."""
+
+_WEEKS: Final = 2
+_LEAST, _MOST = 30, 300  # photos of a week, and of the time before
+_BATCH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureDrift:
+    """Whether live photos look as they used to.
+
+    Attributes:
+        before: photos of the time before the two last weeks.
+        weeks: of the last week and of the one before it: the photos, and the shift; None: too few photos.
+    """
+
+    before: int
+    weeks: tuple[tuple[int, Shift | None], ...]
+
+    @property
+    def noticed(self) -> bool:
+        """Both weeks are strange."""
+        return all(shift is not None and shift.p < ALPHA for _, shift in self.weeks)
+
+
+def see_photos(
+    predictor: Predictor,
+    photos: Sequence[Path | bytes],
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.bool_]]:
+    """What a network sees in photos.
+
+    Args:
+        predictor: of the model, loaded with `threads=1`.
+        photos: n files, or what is in them.
+        workers: photos in work at a time.
+        progress: told how far it is.
+
+    Returns:
+        Features `(m, d)` and classes `(m,)` of the m photos that can be read, and which these are, `(n,)`.
+    """
+
+    def see(first: int) -> tuple[NDArray[np.float32] | None, NDArray[np.intp], list[bool]]:
+        inputs, readable = [], []
+        for photo in photos[first : first + _BATCH]:
+            try:
+                data = read_photo(photo) if isinstance(photo, Path) else photo
+                inputs.append(prepare_photo(data, predictor.spec))
+                readable.append(True)
+            except BinsightError:  # it was deleted meanwhile
+                readable.append(False)
+        if not inputs:
+            return None, np.zeros(0, np.intp), readable
+        seen = predictor.run(np.stack(inputs), ("features", "logits"))
+        return seen.features, seen.logits.argmax(axis=1).astype(np.intp), readable
+
+    found, classes, readable = [], [np.zeros(0, np.intp)], []
+    starts = range(0, len(photos), _BATCH)
+    for first, (features, named, whole) in zip(
+        starts, run_in_order(see, starts, workers=workers or available_cores()), strict=True
+    ):
+        if features is not None:
+            found.append(features)
+        classes.append(named)
+        readable += whole
+        progress(min(first + _BATCH, len(photos)), len(photos))
+    features = np.concatenate(found) if found else np.zeros((0, 0), np.float32)
+    return features, np.concatenate(classes), np.array(readable, bool)
+
+
+def measure_drift(
+    queue: Queue,
+    predictor: Predictor,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> FeatureDrift:
+    """Compare the photos drawn at random in each of the last two weeks with those from before.
+
+    Photos of one predicted class are compared with each other, so another mix of things is no drift. It is a notice, no
+    alarm: features may change where the model is as good as before.
+
+    Args:
+        queue: of the loop.
+        predictor: of the model in use, loaded with `threads=1`; it looks at all of these photos.
+        workers: photos in work at a time.
+        progress: told how far it is.
+    """
+    now = queue.now()
+    ends = [utc_text(now - timedelta(weeks=week)) for week in range(_WEEKS + 1)]
+    with queue.reading() as rows:
+        items = rows.execute("SELECT id, at FROM items WHERE is_random ORDER BY at, id").fetchall()
+    spans = [("", ends[-1]), *((ends[week + 1], ends[week]) for week in range(_WEEKS))]
+    chosen = [[row["id"] for row in items if since <= row["at"] <= until][:_MOST] for since, until in spans]
+    if len(chosen[0]) < _LEAST:
+        return FeatureDrift(len(chosen[0]), tuple((len(ids), None) for ids in chosen[1:]))
+    paths = [queue.photo(item) for ids in chosen for item in ids]
+    features, classes, readable = see_photos(predictor, paths, workers=workers, progress=progress)
+    part = np.repeat(np.arange(len(chosen)), [len(ids) for ids in chosen])[readable]
+    weeks = []
+    for week in range(1, len(chosen)):
+        own = part == week
+        shift = None
+        if own.sum() >= _LEAST:
+            shift = compare_samples(features[part == 0], features[own], classes[part == 0], classes[own])
+        weeks.append((int(own.sum()), shift))
+    return FeatureDrift(int((part == 0).sum()), tuple(weeks))
