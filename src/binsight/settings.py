@@ -1,7 +1,8 @@
 """Settings that can be written in a file or given as flags: what each is called, its type, its range, what it means.
 
 A section is a frozen dataclass whose fields are made by `setting`. Its values may be of these types: bool, int, float,
-str, Path, a tuple of one of these, or one of all these or None, which a file expresses by leaving the key out.
+str, Path, one of several words (Literal), a tuple of one of these, or one of all these or None, which a file expresses
+by leaving the key out.
 """
 
 from __future__ import annotations
@@ -228,6 +229,8 @@ def _option(field: dataclasses.Field[Any], hint: Any, section: str) -> Option:
     parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     is_optional = type(None) in parts
     (inner,) = (part for part in parts if part is not type(None))
+    if typing.get_origin(inner) is typing.Literal:
+        meta["choices"], inner = typing.get_args(inner), str
     is_tuple = typing.get_origin(inner) is tuple
     kind = typing.get_args(inner)[0] if is_tuple else inner
     meta["flag"] = meta["flag"] or "-".join(filter(None, (section, field.name))).replace("_", "-")

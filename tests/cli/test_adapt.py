@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -78,14 +79,22 @@ def test_a_new_class_needs_a_stream(factory: Path, tmp_path: Path, flag: str) ->
 def test_predict_says_that_a_camera_is_strange_and_how_to_teach_it(factory: Path, tmp_path: Path) -> None:
     """Of a folder, once, on standard error; of the same folder nothing is said after the lesson."""
     bundle = load_bundle(factory)
-    manifest = replace(bundle.manifest, review=ReviewThresholds((0.5,) * 3, unfamiliarity=-5.0))
-    manifest = replace(manifest, training={"unfamiliarity_median": -9.0})  # an energy
+    manifest = replace(bundle.manifest, review=ReviewThresholds((0.0,) * 3, unfamiliarity=100.0))
+    manifest = replace(manifest, training={"unfamiliarity_median": -300.0})  # energies
     strict = write_bundle(tmp_path / "strict", manifest, {name: bundle.read(name) for name in bundle.manifest.files})
     photos = camera(tmp_path / "photos", {"red": 15, "green": 15})
     result = CliRunner().invoke(root, ["predict", str(photos), "--model", str(strict), "--csv"])
     assert result.stderr.count("this camera is strange to tiny") == 1
     assert "binsight adapt tiny" in result.stderr
-    assert "strange" not in result.stdout
+    assert {row["reason"] for row in csv.DictReader(result.stdout.splitlines())} == {"strange_camera"}
+    only_warned = CliRunner().invoke(
+        root, ["predict", str(photos), "--model", str(strict), "--csv", "--strange", "warn"]
+    )
+    assert only_warned.stderr.count("this camera is strange to tiny") == 1
+    assert {row["decision"] for row in csv.DictReader(only_warned.stdout.splitlines())} == {"accept"}
+    few = [str(path) for path in sorted(photos.rglob("*.png"))[:19]]
+    of_few = CliRunner().invoke(root, ["predict", *few, "--model", str(strict), "--csv"])
+    assert "strange" not in of_few.stderr + of_few.stdout
     run(strict, photos, "--out", tmp_path / "taught")
     result = CliRunner().invoke(root, ["predict", str(photos), "--model", str(tmp_path / "taught"), "--csv"])
     assert "strange" not in result.stderr

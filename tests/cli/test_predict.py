@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ from PIL import Image
 from tests.cli.conftest import Run, RunBinsight, run_on_terminal, run_process, save_photo
 from tests.tiny_bundle import OUTPUTS, tiny_bundle, tiny_manifest, tiny_model, tiny_taxonomy
 
-from binsight.predictor import Predictor
-from binsight.probability import ReviewThresholds
+from binsight.cli.predict import _judged
+from binsight.cli.results import Result
+from binsight.errors import ImageError
+from binsight.predictor import Prediction, Predictor, StreamCheck
+from binsight.probability import Decision, ReviewThresholds
 
 KEYS = [
     *("source", "predicted_category", "biodegradability", "confidence_scores", "confidence"),
@@ -579,3 +583,21 @@ class TestProcess:
         """A parent process that closed standard output gets the exit code all the same."""
         run = run_process("predict", red, "--model", shared_bundle, closing=">&-")
         assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("familiar", "strange", "accepted"), [(10, 40, 0), (30, 70, 0), (150, 120, 150), (50, 20, 70)])
+def test_the_first_results_wait_for_the_camera_to_be_known(familiar: int, strange: int, accepted: int) -> None:
+    """Of a camera that is found strange among the first 100 none is accepted; later, none from then on."""
+    photo = Prediction("red", {"red": 1.0}, "unknown", None, Decision("accept"), "", "", "tiny", "1", unfamiliarity=0.2)
+    limits = ReviewThresholds(confidence=(0.0,) * 3, unfamiliarity=1.0)
+    check = StreamCheck(tiny_manifest(review=limits, training={"unfamiliarity_median": 0.2}))
+    photos = [photo] * familiar + [replace(photo, unfamiliarity=0.9)] * strange
+    results = [Result(str(i), outcome) for i, outcome in enumerate([*photos, ImageError("it is broken")])]
+    seen: list[int] = []
+    judged = list(_judged(results, check, 100, seen.append))
+    assert [result.source for result in judged] == [result.source for result in results]
+    assert len(seen) == len(results)
+    decisions = [r.outcome.decision for r in judged if isinstance(r.outcome, Prediction)]
+    assert decisions[:accepted] == ["accept"] * accepted
+    assert decisions[-1] == ("accept" if accepted == familiar + strange else "review")
+    assert accepted > 0 or set(decisions) == {"review"}

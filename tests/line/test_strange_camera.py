@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from binsight.line.alarms import Alarm
 from binsight.line.engine import Engine
 from binsight.line.inspection import _Candidate
 from binsight.line.records import Box, View
+from binsight.line.settings import LineSettings
 from binsight.line.track import Track
 from binsight.predictor import Predictor
 from binsight.probability import ReviewThresholds
@@ -30,12 +32,12 @@ MANIFEST = tiny_manifest(
 class Belt:
     """A line whose pieces come when the test says so."""
 
-    def __init__(self, bundle: Path) -> None:
+    def __init__(self, bundle: Path, **line: str) -> None:
         self.sorter, self.ledger = FakeSorter(), FakeLedger()
         self.told: list[Alarm] = []
         self.predictor = Predictor.load(bundle, threads=1)
         self.engine = Engine(
-            watched_config(),
+            watched_config().model_copy(update={"line": LineSettings(name="line1", **line)}),
             predictor=self.predictor,
             classify=lambda views, then: False,
             clock=FakeClock(),
@@ -75,9 +77,20 @@ def test_a_strange_camera_is_told_once(strange_bundle: Path) -> None:
     assert ("fault", {"code": "camera_strange", "active": True}) in [
         (topic, body) for topic, body, _ in belt.sorter.published
     ]
-    assert len(belt.sorter.sent) == 60  # it goes on sorting
-    belt.bring((51, 51, 51), 80)
+    assert len(belt.sorter.sent) == 19  # from then on all pieces are left to a person
+    assert Counter(piece.reason for piece in belt.ledger.rows.values())["strange_camera"] == 41
+    belt.bring((51, 51, 51), 100)
     assert [alarm.active for alarm in belt.told] == [True, False]
+    belt.bring((255, 0, 0), 1)
+    assert len(belt.sorter.sent) == 20  # accepted again
+
+
+def test_a_line_may_only_warn(strange_bundle: Path) -> None:
+    """It goes on sorting."""
+    belt = Belt(strange_bundle, strange="warn")
+    belt.bring((255, 0, 0), 60)
+    assert [alarm.active for alarm in belt.told] == [True]
+    assert len(belt.sorter.sent) == 60
 
 
 def test_a_familiar_camera_is_not(strange_bundle: Path) -> None:

@@ -48,10 +48,10 @@ def test_each_client_and_model_counts_for_itself() -> None:
 
 
 def test_it_is_said_once_until_it_is_over() -> None:
-    """Over the last 200 photos: over when half are familiar again, and said anew when it comes again."""
+    """Over the last 200 photos: over when six in ten are familiar again, and said anew when it comes again."""
     sessions = Sessions()
     assert sum(add(sessions, *[0.9] * 500)) == 1
-    assert not any(add(sessions, *[0.1] * 90))
+    assert not any(add(sessions, *[0.1] * 110))
     assert sessions.count_strange() == 1
     add(sessions, *[0.1] * 20)
     assert sessions.count_strange() == 0
@@ -86,7 +86,7 @@ def test_a_session_ends() -> None:
     assert sessions.count_strange() == 0
     assert add(sessions, *[0.9] * 20) == [False] * 19 + [True]
     other = tiny_manifest(review=LIMITS, training={"unfamiliarity_median": 0.2}, version="2.0.0")
-    assert not sessions.add("a", "m", other, seen(0.9))[1].is_said
+    assert not sessions.add("a", "m", other, seen(0.9))[1].is_strange
 
 
 @pytest.fixture(scope="module")
@@ -113,24 +113,35 @@ def serve_keys(strange_bundle: Path) -> Iterator[Callable[..., FlaskClient]]:
 def test_the_answer_the_log_and_the_metrics_say_it(
     serve_keys: Callable[..., FlaskClient], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once in the log, in every answer while it is so; the answers themselves stay as they are."""
+    """Once in the log, in every answer while it is so; and nothing is accepted."""
     client = serve_keys()
     with caplog.at_level(logging.WARNING, "binsight.serving"):
         first = client.post("/predict", **upload(*[photo("red")] * 19))
         assert first.status_code == 200
+        assert first.json is not None
+        assert {answer["decision"] for answer in first.json} == {"accept"}
         assert "X-Binsight-Camera" not in first.headers
         assert not caplog.records
         for unlike in (20, 21):
             answer = client.post("/predict", data=photo("green"), content_type="image/png")
             assert answer.headers["X-Binsight-Camera"] == f"strange;unlike={unlike};photos={unlike}"
             assert answer.json is not None
-            assert answer.json["decision"] == "accept"
+            assert (answer.json["decision"], answer.json["reason"]) == ("review", "strange_camera")
     (record,) = caplog.records
     assert "client 127.0.0.1, model tiny: this camera is strange to tiny: 20 of 20 photos" in record.message
     assert "binsight adapt tiny PHOTOS --out BUNDLE" in record.message
     metrics = client.get("/metrics").text
+    assert '\nbinsight_decisions_total{decision="review",model="tiny",reason="strange_camera"} 2.0\n' in metrics
     assert "\nbinsight_strange_clients 1.0\n" in metrics
     assert '\nbinsight_strange_sessions_total{model="tiny"} 1.0\n' in metrics
+
+
+def test_a_server_may_only_warn(serve_keys: Callable[..., FlaskClient]) -> None:
+    """Answers say it, and stay as they are."""
+    answer = serve_keys(strange="warn").post("/predict", **upload(*[photo("red")] * 21))
+    assert answer.headers["X-Binsight-Camera"] == "strange;unlike=21;photos=21"
+    assert answer.json is not None
+    assert {one["decision"] for one in answer.json} == {"accept"}
 
 
 def test_familiar_photos_are_no_reason(
@@ -155,6 +166,9 @@ def test_a_key_is_a_client(serve_keys: Callable[..., FlaskClient]) -> None:
     tensor = {"name": "images", "shape": [20, 16, 16, 3], "datatype": "UINT8", "data": pixels}
     answer = client.post("/v2/models/tiny/infer", json={"inputs": [tensor]}, headers=headers["yard"])
     assert answer.headers["X-Binsight-Camera"] == "strange;unlike=20;photos=20"
+    assert answer.json is not None
+    (decisions,) = (o["data"] for o in answer.json["outputs"] if o["name"] == "decision")
+    assert decisions == ["accept"] * 19 + ["review"]
     other = client.post("/predict", data=photo("red"), content_type="image/png", headers=headers["hall"])
     assert other.status_code == 200
     assert "X-Binsight-Camera" not in other.headers

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from binsight.cli.results import Result, Writer
     from binsight.dataset import Ignored
     from binsight.imaging import ImageLimits
-    from binsight.predictor import Prediction, Predictor
+    from binsight.predictor import OnStrange, Prediction, Predictor, StreamCheck
 
 __all__ = ["millions", "predict"]
 
 _BATCH = 4  # photos per run of the network, measured in benchmarks/predict.py
 _BAR_FROM = 20  # photos; fewer are done before a bar could be read
 _PASSED_OVER_SHOWN = 20
+_HELD = 100  # first results, until the camera is known to be strange or not: docs/results.md
 
 
 def millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
@@ -54,6 +56,13 @@ def millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
     metavar="DIR",
     help="Write each photo to DIR as PNG with what spoke for its category laid over it.",
 )
+@option(
+    "--strange",
+    type=click.Choice(["review", "warn"]),
+    default="review",
+    show_default=True,
+    help="Where the photos as a whole look unlike those that the model knows: send all to review, or only warn.",
+)
 @model_option("A model bundle (folder or .zip), or the name of one in the package.")
 @workers_option()
 @option("--max-mb", type=float, callback=millions, default=20, show_default=True, help="Refuse larger files.")
@@ -64,6 +73,7 @@ def predict(
     form: str | None,
     top: int | None,
     heatmap: Path | None,
+    strange: OnStrange,
     model: str,
     workers: int | None,
     max_mb: int,
@@ -74,7 +84,8 @@ def predict(
 
     A FOLDER is searched for photos at any depth, as binsight data scan does it; a GLOB in quotes is expanded here
     ("photos/**/*.jpg"); - reads one photo from standard input. A photo that cannot be read gets an error row, the
-    others are still classified, and the exit code is 2.
+    others are still classified, and the exit code is 2. Photos that belong together are best given in one call: from 20
+    on it is noticed when their camera is strange to the model, and then none is accepted (--strange).
 
     \b
     Examples:
@@ -85,7 +96,7 @@ def predict(
       binsight predict bag.jpg --heatmap seen/
     """
     from binsight.imaging import ImageLimits
-    from binsight.predictor import Predictor, StreamCheck, available_cores
+    from binsight.predictor import FIRST_LOOK, Predictor, StreamCheck, available_cores
 
     passed_over: list[Ignored] = []
     sources = find_sources(photos, on_passed_over=passed_over.append)
@@ -100,26 +111,47 @@ def predict(
         results = _without_heatmaps(predictor, sources, limits, at_a_time)
     writer = _writer(form, predictor, top)
 
-    failed, start, stream = False, time.perf_counter(), StreamCheck(predictor.bundle.manifest)
+    start = time.perf_counter()
+    check = StreamCheck(predictor.bundle.manifest, on_strange=strange)
+    hold = _HELD if strange == "review" and len(sources) >= FIRST_LOOK else 0
     # On a terminal the rows themselves show the progress, and a bar would be in their way.
     rows_are_seen = form is not None and sys.stdout.isatty()
     is_quiet = quiet or rows_are_seen or len(sources) < _BAR_FROM
     # Closing waits for the photos in work where the loop is left early: Ctrl-C, or a reader that has seen enough.
+    failed = False
     with closing(results), progress_bar("Classifying", quiet=is_quiet) as advance:
-        for done, result in enumerate(results, start=1):
-            if isinstance(result.outcome, BinsightError):
-                failed = True
-            else:
-                stream.add(result.outcome)
+        for result in _judged(results, check, hold, lambda done: advance(done, len(sources))):
+            failed |= isinstance(result.outcome, BinsightError)
             writer.add(result)
-            advance(done, len(sources))
     writer.close(time.perf_counter() - start)
     if not quiet:
         _print_passed_over(passed_over)
-        if stream.is_strange:
-            click.echo(f"warning: {plain(stream.warning)}", err=True)
+        if check.said is not None:
+            click.echo(f"warning: {plain(check.warning if check.is_strange else check.said)}", err=True)
     if failed:
         sys.exit(EXIT_USAGE)
+
+
+def _judged(
+    results: Iterable[Result], check: StreamCheck, hold: int, on_result: Callable[[int], None]
+) -> Generator[Result]:
+    """Results as they are to be obeyed: the first `hold` all at once, when the camera is known to be strange or not."""
+    held: list[Result] = []
+    for done, result in enumerate(results, start=1):
+        held.append(result)
+        if not isinstance(result.outcome, BinsightError):
+            check.add(result.outcome)
+        on_result(done)
+        if check.is_strange or done >= hold:
+            yield from (_judge(one, check) for one in held)
+            held = []
+    yield from (_judge(one, check) for one in held)
+
+
+def _judge(result: Result, check: StreamCheck) -> Result:
+    if isinstance(result.outcome, BinsightError):
+        return result
+    return replace(result, outcome=check.judge(result.outcome))
 
 
 def _print_passed_over(entries: Sequence[Ignored]) -> None:

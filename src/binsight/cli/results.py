@@ -21,7 +21,12 @@ __all__ = ["CsvWriter", "JsonWriter", "Result", "TableWriter", "Writer"]
 
 _BAR_CELLS = 10
 _WORDS = {"biodegradable": "yes", "non_biodegradable": "no", "unknown": "?"}
-_REASONS = {"unfamiliar": "unlike the training photos", "low_confidence": "not sure", "heads_disagree": "contradictory"}
+_REASONS = {
+    "unfamiliar": "unlike the training photos",
+    "low_confidence": "not sure",
+    "heads_disagree": "contradictory",
+    "strange_camera": "strange camera",
+}
 
 
 @dataclass(frozen=True, slots=True)

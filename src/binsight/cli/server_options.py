@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
+
 from binsight.cli.options import BUNDLE, FILE, FOLDER, Option
 from binsight.errors import InputError
 from binsight.serving.security import ApiKey
@@ -34,6 +36,8 @@ def server_flag(setting: Setting) -> Option:
 
 
 def _type(setting: Setting) -> Any:
+    if setting.choices:
+        return click.Choice(setting.choices)
     if setting.unit > 1:
         return float
     by_metavar = {"FILE": FILE, "DIR": FOLDER, "[NAME=]BUNDLE": BUNDLE}

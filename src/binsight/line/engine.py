@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from binsight.line.alarms import Alarm, Alarms, ShareAlarm
@@ -30,7 +30,6 @@ from binsight.probability.cusum import BernoulliCusum
 __all__ = ["Engine", "Picture"]
 
 _STARVED_S = 60.0
-_STREAM = 200  # pieces by which a camera is found to be strange
 _KEEP_BELT_S = 300.0  # between two notes of what the empty belt looks like
 
 
@@ -100,7 +99,7 @@ class Engine:
         self.camera_state: CameraState = "starting"
         self._frame_s = clock.now()
         self._drift = BernoulliCusum()
-        self._stream = StreamCheck(predictor.bundle.manifest, window=_STREAM)
+        self._stream = StreamCheck(predictor.bundle.manifest, on_strange=config.line.strange)
         self._review, self._late = ShareAlarm(config.alarms.review_share), ShareAlarm(config.alarms.late_share)
         self.dispatcher = Dispatcher(
             config, clock=clock, belt=self.belt, sorter=sorter, ledger=ledger, post=post, on_change=self._changed
@@ -122,7 +121,7 @@ class Engine:
             ),
             seed=seed,
             on_piece=on_piece,
-            on_decided=self._decided,
+            judge=self._judge,
         )
 
     @property
@@ -256,16 +255,21 @@ class Engine:
             "model": f"{self._manifest.name} {self._manifest.version}",
         }
 
-    def _decided(self, found: Vote) -> None:
+    def _judge(self, found: Vote) -> Vote:
+        """The vote as it is to be obeyed: while the camera is strange nothing is accepted, unless so it is set."""
+        for view in found.views[-1:]:  # one of them: the others show much the same
+            if view.prediction is not None:
+                self._stream.add(view.prediction)
+        self.alarms.set("camera_strange", active=self._stream.is_strange, detail=self._stream.warning)
         reviewed = found.decision == "review"
+        if not reviewed and self._stream.is_strange and self.config.line.strange == "review":
+            found = replace(found, decision="review", reason="strange_camera")
+        # What the model itself says of pieces; that all go to review is said by the alarm above.
         review, drift = self._review.add(reviewed), self._drift.add(reviewed)
         self.alarms.set("review_share", active=review, detail=f"{self._review.share:.0%} of the last pieces to review")
         usual = self._drift.p0 or 0.0
         self.alarms.set("drift", active=drift, detail=f"the share to review has risen beyond its usual {usual:.1%}")
-        for view in found.views[-1:]:  # one of them: the others show much the same
-            if view.prediction is not None:
-                self._stream.add(view.prediction)
-        self.alarms.set("camera_strange", active=self._stream.is_said, detail=self._stream.warning)
+        return found
 
     def _changed(self, piece: Piece) -> None:
         self._inspection.show(piece)

@@ -54,7 +54,7 @@ class Inspection:
         next_seq: sequence number of the first piece.
         seed: of the audit's draw; None draws it from the system.
         on_piece: told of a piece that was seen or decided.
-        on_decided: told of each decision that can still be obeyed.
+        judge: given each vote that can still be obeyed, gives it as it is to be.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Inspection:
         next_seq: int,
         seed: int | None,
         on_piece: Callable[[Piece], None],
-        on_decided: Callable[[Vote], None],
+        judge: Callable[[Vote], Vote],
     ) -> None:
         self._config, self._predictor, self._classify = config, predictor, classify
         self._clock, self._belt, self._ledger = clock, belt, ledger
         self._dispatcher, self._machine = dispatcher, machine
         self._next_seq = next_seq
         self._random = random.Random(seed)  # noqa: S311 - draws a sample, keeps no secret
-        self._on_piece, self._on_decided = on_piece, on_decided
+        self._on_piece, self._judge = on_piece, judge
         self._candidates: dict[int, _Candidate] = {}
         self._numbers: dict[int, int] = {}  # sequence number → that of the track
         self._never_tracked = 0
@@ -214,6 +214,8 @@ class Inspection:
             biodegradable_mask=self._predictor.taxonomy.biodegradable_mask,
             several=candidate.several,
         )
+        if not missed:
+            found = self._judge(found)
         share = self._config.audit.accepted_share if found.decision == "accept" else self._config.audit.reviewed_share
         drawn = self._random.random() < share
         keeps_picture = bool(candidate.judged) and (self._config.ledger.thumbnails or drawn)
@@ -236,7 +238,6 @@ class Inspection:
         if missed:
             self._dispatcher.end(piece, "fail_safe", "passed_unseen")
         else:
-            self._on_decided(found)
             self._route(piece, candidate)
         if keeps_picture:  # when the command is on its way
             voted = {view.frame for view in found.views}

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from binsight.predictor import OnStrange
+
 __all__ = [
     "AlarmSettings",
     "AuditSettings",
@@ -55,11 +57,13 @@ class LineSettings(Table):
         name: in topics, addresses and the ledger.
         site: the plant it stands in.
         model: a bundle, by path or by name from the package.
+        strange: where the camera as a whole is strange to the model: leave every piece to a person, or only warn.
     """
 
     name: Name = "line1"
     site: Name = "plant"
     model: str = "waste8"
+    strange: OnStrange = "review"
 
 
 class CameraSettings(Table):

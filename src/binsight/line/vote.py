@@ -16,7 +16,14 @@ from binsight.probability import ReviewThresholds, decide
 __all__ = ["Vote", "VoteReason", "vote"]
 
 VoteReason = Literal[
-    "no_view", "several", "views_disagree", "two_categories", "unfamiliar", "low_confidence", "heads_disagree"
+    "no_view",
+    "several",
+    "views_disagree",
+    "two_categories",
+    "unfamiliar",
+    "low_confidence",
+    "heads_disagree",
+    "strange_camera",
 ]
 _SECOND = 0.3  # a second category this probable in one view: there may be two things in it
 

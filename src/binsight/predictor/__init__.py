@@ -4,9 +4,11 @@ from binsight.predictor.cores import available_cores
 from binsight.predictor.prediction import Prediction
 from binsight.predictor.predictor import Outputs, Predictor
 from binsight.predictor.stream import predict_files, predict_many, run_in_order
-from binsight.predictor.stream_check import StreamCheck
+from binsight.predictor.stream_check import FIRST_LOOK, OnStrange, StreamCheck
 
 __all__ = [
+    "FIRST_LOOK",
+    "OnStrange",
     "Outputs",
     "Prediction",
     "Predictor",

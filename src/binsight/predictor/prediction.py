@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -64,6 +64,10 @@ class Prediction:
     def reason(self) -> Reason | None:
         """Why to review; None when accepted."""
         return self.verdict.reason
+
+    def sent_to_review(self, reason: Reason) -> Prediction:
+        """The same for a person to look at; one that goes to review anyway keeps its own reason."""
+        return replace(self, verdict=Decision("review", reason)) if self.decision == "accept" else self
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """The `k` most probable classes with their probabilities, most probable first."""

@@ -3,90 +3,106 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, Literal
 
 from binsight.bundle import Manifest
 from binsight.predictor.prediction import Prediction
 from binsight.probability.intervals import binomial_cdf
 
-__all__ = ["StreamCheck"]
+__all__ = ["FIRST_LOOK", "OnStrange", "StreamCheck"]
 
-_FIRST_LOOK: Final = (
-    20  # photos; the next looks are at twice as many each, so that looking often finds nothing by chance
-)
+OnStrange = Literal["review", "warn"]
+"""What becomes of a strange camera's photos: all go to review, or it is only said."""
+
+FIRST_LOOK: Final = 20
+"""Photos from which on a stream can be strange."""
+
+_WINDOW: Final = 200  # photos that count, the last ones
 _SURPRISE: Final = 0.001
-_EVERY: Final = 10  # photos from look to look at an endless stream
+# Of no class of `val` more look strange than 31 %, of no camera on which what is accepted is wrong fewer than 60 %:
+# docs/results.md.
+_USUAL, _MOST_USUAL = 0.4, 0.9
+_KNOWN_SPLITS: Final = ("val", "camera")
 
 
 class StreamCheck:
     """Takes the predictions of one stream, a folder, a session or a line, and says when it is strange as a whole.
 
-    A photo is strange when its unfamiliarity lies nearer to the review threshold than to the median of known photos;
-    where the bundle does not state that median, when it goes to review. The stream is strange when so many strange
-    photos would come with a probability below 0.001 if half of them were. On the sources in docs/results.md that tells
-    those on which the model is sure and wrong, which single photos do not. It is over when no more than half are.
+    A photo looks strange when it goes to review, or when its unfamiliarity, where the bundle states the median of known
+    photos, lies nearer to the review threshold than to that median. The stream is strange when so many of its last 200
+    photos would look strange with a probability below 0.001 if it were usual that 0.4 do; or twice the share of known
+    photos that goes to review, where that is more, up to 0.9. It is over when no more than the usual share do.
 
     Not for use from several threads at a time.
 
     Args:
         manifest: of the bundle that predicts.
-        window: of an endless stream, only so many photos count, the last ones; None: all.
+        on_strange: what `judge` makes of a strange stream's photos.
     """
 
-    def __init__(self, manifest: Manifest, *, window: int | None = None) -> None:
-        self._name = manifest.name
-        self._limit = _halfway(manifest.training, manifest.review.unfamiliarity)
-        self._window: deque[bool] | None = None if window is None else deque(maxlen=window)
-        self._seen, self._next_look = 0, _FIRST_LOOK
-        self.photos, self.strange = 0, 0
-        self.is_said = False  # and not over since
+    def __init__(self, manifest: Manifest, *, on_strange: OnStrange = "review") -> None:
+        self._name, self._on_strange = manifest.name, on_strange
+        self._limit, self._usual = _halfway(manifest), _usual_share(manifest)
+        self._window: deque[bool] = deque(maxlen=_WINDOW)
+        self.is_strange = False
+        self.said: str | None = None  # the last warning
 
     def add(self, prediction: Prediction) -> str | None:
-        """Take one more prediction; gives the warning when it is due, once until it is over."""
-        self._count(self._is_strange(prediction))
-        if self._seen < self._next_look:
-            return None
-        self._next_look = self._seen * 2 if self._window is None else self._seen + _EVERY
-        if self.is_said:
-            self.is_said = 2 * self.strange > self.photos
-        elif self.is_strange:
-            self.is_said = True
-            return self.warning
+        """Take one more prediction, as the model gave it; gives the warning when it is due, once until it is over."""
+        self._window.append(self._looks_strange(prediction))
+        if self.is_strange:
+            self.is_strange = self.strange > self._usual * self.photos
+        elif self._is_surprising():
+            self.is_strange, self.said = True, self.warning
+            return self.said
         return None
 
-    def _count(self, strange: bool) -> None:
-        self._seen += 1
-        if self._window is None:
-            self.photos += 1
-            self.strange += strange
-        else:
-            self._window.append(strange)
-            self.photos, self.strange = len(self._window), sum(self._window)
+    def judge(self, prediction: Prediction) -> Prediction:
+        """The prediction as it is to be obeyed: while the stream is strange nothing is accepted, unless `warn` is."""
+        if self.is_strange and self._on_strange == "review":
+            return prediction.sent_to_review("strange_camera")
+        return prediction
+
+    @property
+    def photos(self) -> int:
+        """How many of the last photos count."""
+        return len(self._window)
+
+    @property
+    def strange(self) -> int:
+        """How many of these look strange."""
+        return sum(self._window)
 
     @property
     def warning(self) -> str:
         """What to say of a strange stream."""
+        so = "so all go to review" if self._on_strange == "review" else "so expect mistakes among the accepted too"
         return (
             f"this camera is strange to {self._name}: {self.strange:,} of {self.photos:,} photos look unlike those it "
-            "knows, so expect mistakes among the accepted too. Teach it this camera with about 20 photos per class: "
+            f"knows, {so}. Teach it this camera with about 20 photos per class: "
             f"binsight adapt {self._name} PHOTOS --out BUNDLE"
         )
 
-    @property
-    def is_strange(self) -> bool:
-        """Whether the photos so far are strange as a whole."""
+    def _is_surprising(self) -> bool:
         familiar = self.photos - self.strange
-        return self.photos >= _FIRST_LOOK and binomial_cdf(familiar, self.photos, 0.5) < _SURPRISE
+        return self.photos >= FIRST_LOOK and binomial_cdf(familiar, self.photos, 1 - self._usual) < _SURPRISE
 
-    def _is_strange(self, prediction: Prediction) -> bool:
+    def _looks_strange(self, prediction: Prediction) -> bool:
+        if prediction.decision == "review":
+            return True
         if self._limit is None or prediction.unfamiliarity is None:
-            return prediction.decision == "review"
+            return False
         return not prediction.unfamiliarity <= self._limit  # not-a-number is strange
 
 
-def _halfway(training: Mapping[str, Any], limit: float | None) -> float | None:
-    median = training.get("unfamiliarity_median")
+def _halfway(manifest: Manifest) -> float | None:
+    median, limit = manifest.training.get("unfamiliarity_median"), manifest.review.unfamiliarity
     if limit is None or isinstance(median, bool) or not isinstance(median, (int, float)):
         return None
     return (median + limit) / 2
+
+
+def _usual_share(manifest: Manifest) -> float:
+    splits = [manifest.metrics[name].values for name in _KNOWN_SPLITS if name in manifest.metrics]
+    reviewed = [1 - values["accepted_share"].value for values in splits if "accepted_share" in values]
+    return min(_MOST_USUAL, max(_USUAL, 2 * max(reviewed, default=0.0)))

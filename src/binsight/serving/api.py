@@ -92,10 +92,11 @@ def _classify(
         for photo in photos
     ]
     may_keep, hashed = may_be_kept(service), service.hash_inputs(jobs)
-    results = [_counted(service, model, result) for result in service.run(jobs)]
+    found = service.run(jobs)
+    results = [_counted(service, model, result) for result in found]
     for i, (photo, pixels) in enumerate(zip(photos, hashed, strict=False)):
-        if isinstance(result := results[i], Classified):
-            receipt = service.keep(model, photo.data, pixels, result.prediction, may_keep=may_keep)
+        if isinstance(result := results[i], Classified):  # the loop counts what the model itself says
+            receipt = service.keep(model, photo.data, pixels, found[i].prediction, may_keep=may_keep)
             results[i] = result._replace(receipt=receipt)
     return results
 
@@ -119,8 +120,7 @@ def _counted(service: Service, model: LoadedModel, result: Classified | Binsight
         return result
     if isinstance(result, BinsightError):
         raise result
-    service.note(model, result.prediction)
-    return result
+    return result._replace(prediction=service.note(model, result.prediction))
 
 
 def _entry(source: str, result: Classified | ProblemError, query: PredictQuery) -> Answer:

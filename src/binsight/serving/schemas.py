@@ -139,7 +139,9 @@ class PredictionAnswer(Answer):
         description="The model's own, second estimate; null if it has none."
     )
     decision: Literal["accept", "review"] = Field(description="`review`: too unsure, a person should look.")
-    reason: Literal["unfamiliar", "low_confidence", "heads_disagree"] | None = Field(description="Why to review.")
+    reason: Literal["unfamiliar", "low_confidence", "heads_disagree", "strange_camera"] | None = Field(
+        description="Why to review."
+    )
     stream: str = Field(description="Where the item goes.")
     advice: str = Field(description="A sentence for the person who holds it.")
     model: ModelRef

@@ -50,9 +50,9 @@ class Service:
     telemetry: Telemetry
     budget: ByteBudget
     limits: ImageLimits
+    sessions: Sessions
     keeper: Keeper | None = None
     shadow: Shadow | None = None
-    sessions: Sessions = field(default_factory=Sessions)
     end_teaching: Callable[[], None] = lambda: None
     state: State = "loading"
     draining_since: float = math.inf
@@ -79,7 +79,7 @@ class Service:
             observe=telemetry.stage,
         )
         limits = ImageLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_pixels)
-        service = cls(settings, store, queue, telemetry, budget, limits)
+        service = cls(settings, store, queue, telemetry, budget, limits, Sessions(settings.strange))
         queue.on_fault = service.note_fault
         if settings.loop_dir is not None:
             service._open_loop(settings.loop_dir)
@@ -165,14 +165,19 @@ class Service:
         except ClosedError:
             raise draining() from None
 
-    def note(self, model: LoadedModel, prediction: Prediction) -> None:
-        """Count a prediction of the present request, whose answer says when the client's photos are strange."""
-        self.telemetry.prediction(model.name, prediction)
+    def note(self, model: LoadedModel, prediction: Prediction) -> Prediction:
+        """Count a prediction of the present request, whose answer says when the client's photos are strange.
+
+        Gives the prediction as it is to be answered: nothing of a strange camera is accepted, unless so it is set.
+        """
         begins, check = self.sessions.add(g.client, model.name, model.bundle.manifest, prediction)
         if begins:
             self.telemetry.strange_session(model.name)
         camera = f"strange;unlike={check.strange};photos={check.photos}"
-        g.headers = {CAMERA_HEADER: camera} if check.is_said else {}
+        g.headers = {CAMERA_HEADER: camera} if check.is_strange else {}
+        prediction = check.judge(prediction)
+        self.telemetry.prediction(model.name, prediction)
+        return prediction
 
     def note_fault(self, model: LoadedModel, error: BundleError) -> None:
         """A network failed on a photo: the log says so, and a new champion goes back."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from binsight.bundle import Manifest
-from binsight.predictor import Prediction, StreamCheck
+from binsight.predictor import OnStrange, Prediction, StreamCheck
 
 __all__ = ["CAMERA_HEADER", "Sessions"]
 
@@ -18,7 +18,6 @@ __all__ = ["CAMERA_HEADER", "Sessions"]
 CAMERA_HEADER = "X-Binsight-Camera"
 
 _log = logging.getLogger("binsight.serving")
-_WINDOW = 200  # photos of a session that count
 _OVER_S = 3600.0  # a client that comes back after so long begins a new session
 
 
@@ -36,12 +35,15 @@ class Sessions:
     used from several threads.
 
     Args:
+        on_strange: what becomes of the photos of a strange one.
         most: how many are remembered, about 2 kB each.
         clock: seconds that only ever increase.
     """
 
-    def __init__(self, *, most: int = 1000, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self._clock = most, clock
+    def __init__(
+        self, on_strange: OnStrange = "review", *, most: int = 1000, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._on_strange, self._most, self._clock = on_strange, most, clock
         self._sessions: OrderedDict[tuple[str, str], _Session] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -65,14 +67,14 @@ class Sessions:
         """Sessions that are strange now."""
         with self._lock:
             self._forget(self._clock())
-            return sum(session.check.is_said for session in self._sessions.values())
+            return sum(session.check.is_strange for session in self._sessions.values())
 
     def _session(self, key: tuple[str, str], manifest: Manifest) -> _Session:
         now = self._clock()
         self._forget(now)
         session = self._sessions.pop(key, None)
         if session is None or session.manifest is not manifest:
-            session = _Session(manifest, StreamCheck(manifest, window=_WINDOW), now)
+            session = _Session(manifest, StreamCheck(manifest, on_strange=self._on_strange), now)
         session.seen_s = now
         self._sessions[key] = session
         if len(self._sessions) > self._most:

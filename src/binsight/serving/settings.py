@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from binsight.errors import SettingsError
 from binsight.loop.sampling import Quotas, parse_quota
+from binsight.predictor import OnStrange
 from binsight.serving.security import ApiKey
 from binsight.settings import Option, section_options, setting
 
@@ -44,6 +45,10 @@ class Settings:
     registry_dir: Path | None = setting(
         None, "Serve the champion of this registry, whose promotions and rollbacks stay.", flag="registry",
         group=_MODELS, metavar="DIR",
+    )  # fmt: skip
+    strange: OnStrange = setting(
+        "review", "Where a client's photos as a whole are unlike what a model knows: all to review, or only warn.",
+        group=_MODELS,
     )  # fmt: skip
     host: str = setting("127.0.0.1", "Address to listen on; 0.0.0.0 or :: lets other machines in.", group=_LISTENING)
     port: int = setting(9696, "Port to listen on; 0 takes a free one.", low=0, high=65_535, group=_LISTENING)

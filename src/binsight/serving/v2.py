@@ -197,12 +197,10 @@ def _run(
             raise image_problem(result)
         if isinstance(result, BinsightError):
             raise result
-    predictions = [prediction for _, prediction in results]
-    for prediction in predictions:
-        service.note(model, prediction)
+    predictions = [service.note(model, prediction) for _, prediction in results]
     kept = [
         service.keep(model, photo, pixels, prediction, may_keep=may_keep)
-        for photo, pixels, prediction in zip(photos, hashed, predictions, strict=False)
+        for photo, pixels, (_, prediction) in zip(photos, hashed, results, strict=False)
     ]
     tensors: Tensors = {
         "probabilities": np.asarray([list(p.scores.values()) for p in predictions], np.float32),

@@ -67,7 +67,7 @@ def simulated_config(shift: Shift, taxonomy: Taxonomy) -> LineConfig:
     ]
     return parse_line_config(
         {
-            "line": {"name": "simulated"},
+            "line": {"name": "simulated", "strange": "warn"},  # what is rendered is to be sorted all the same
             "camera": {
                 "source": "simulated",
                 "frames_per_second": shift.frames_per_second,

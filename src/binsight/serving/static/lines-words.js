@@ -49,6 +49,7 @@ const REASONS = {
   low_confidence: "the model was not sure enough",
   unfamiliar: "it looks like nothing that the model has learned",
   heads_disagree: "two checks of the model contradict each other",
+  strange_camera: "the camera is strange to the model, so nothing is accepted",
   views_disagree: "its views were taken for different things, each of them surely",
   two_categories: "one view shows two categories",
   several: "several pieces lay together",

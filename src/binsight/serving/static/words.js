@@ -34,6 +34,8 @@ export function reasonFor(result, title) {
       return `This does not look like anything the model has learned. The closest is ${title}, but do not rely on it.`;
     case "heads_disagree":
       return `The shape suggests ${title}, but a second check, whether it rots, says the opposite.`;
+    case "strange_camera":
+      return `It looks like ${title}, but photos of this camera are unlike those the model knows, so it may be wrong where it is sure.`;
     case "low_confidence":
       if (result.confidence < 0.6) return `Several categories fit. The closest is ${title}, with ${share}.`;
       return `It looks most like ${title}, but ${share} is not enough to be sure.`;
@@ -97,7 +99,7 @@ export function waiting({ why, seconds, attempt }) {
 export function strange(camera) {
   const { unlike, photos } = Object.fromEntries(camera.split(";").map((part) => part.split("=")));
   const seen = photos ? `${unlike} of your last ${photos} photos look unlike those it learned from. ` : "";
-  return `${seen}Expect mistakes, also where it is sure. Whoever runs this server can teach it this camera with about 20 photos of each kind of waste.`;
+  return `${seen}It may be wrong also where it is sure. Whoever runs this server can teach it this camera with about 20 photos of each kind of waste.`;
 }
 
 /** The command that classifies the same photo from a terminal. */
