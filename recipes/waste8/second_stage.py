@@ -41,7 +41,7 @@ from onnx.numpy_helper import to_array
 from pasted import SPEC
 from photographers import NONE, Draws, Photos, list_photos, without
 from seen import LAST_FROZEN, VIEWS, Seen
-from written import Judge, print_by_source, write_model
+from written import Judge, keep_decisions, print_by_source, write_model
 
 from binsight.bundle import load_bundle, resolve_bundle
 from binsight.taxonomy import Taxonomy, builtin_taxonomy
@@ -86,7 +86,9 @@ def main() -> None:
         network.set_weights(interpolate(first, [stored[name] for name in stored.files], TUNED_SHARE))
     judged = Judge.of(network, photos, seen, taxonomy, rows, tuned.with_suffix(".outputs.npz"))
     if arguments.leave_out:
-        print_by_source(judged, photos, np.setdiff1d(np.arange(len(photos.paths)), rows))
+        others = np.setdiff1d(np.arange(len(photos.paths)), rows)
+        print_by_source(judged, photos, others)
+        keep_decisions(judged, photos, others, tuned.with_suffix(".decisions.npz"))
         return
     about = {
         "start": f"waste8 {load_bundle(resolve_bundle(arguments.start)).manifest.version}",

@@ -43,7 +43,7 @@ from binsight.training.fine_tune.activations import Activations
 from binsight.training.fine_tune.tail import predict_activations
 from binsight.training.heads.linear import LinearModel
 
-__all__ = ["Judge", "print_by_source", "write_model"]
+__all__ = ["Judge", "keep_decisions", "print_by_source", "write_model"]
 
 TARGETS: Final = ReviewTargets(precision=0.993, disagreement_share=0.01, unfamiliar_share=0.02)
 _REPLAYED: Final = 7000  # photos in replay.safetensors
@@ -122,6 +122,24 @@ def print_by_source(judged: Judge, photos: Photos, rows: NDArray[np.intp]) -> No
             continue
         among = f"{right[own & accepted].mean():.1%}" if (own & accepted).any() else "none"
         print(f"| {name} | {own.sum()} | {right[own].mean():.1%} | {accepted[own].mean():.1%} | {among} | |")
+
+
+def keep_decisions(judged: Judge, photos: Photos, rows: NDArray[np.intp], file: Path) -> None:
+    """What `benchmarks/streams.py` reads."""
+    scores, calibration = judged.scores(rows), judged.calibration
+    strange = scores.exported(calibration.scale).unfamiliarity
+    if strange is None:
+        raise SystemExit("expected a network with unfamiliarity")
+    arrays: dict[str, NDArray[Any]] = {
+        "sources": np.where(photos.roles[rows] == "val", "val", photos.sources[rows]),
+        "classes": photos.classes[rows],
+        "right": scores.logits.argmax(axis=1) == photos.labels[rows],
+        "accepted": judge(scores, calibration).accepted,
+        "unfamiliarity": strange,
+        "median": np.median(strange[photos.roles[rows] == "val"]),
+        "limit": np.asarray(calibration.fitted.review.unfamiliarity),
+    }
+    np.savez(file, **arrays)  # type: ignore[arg-type]  # names of arrays
 
 
 def write_model(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 from tests.adapt.world import COLOURS, PLANT_LIGHT, camera, factory_bundle, shots
 
 from binsight.adapt import adapt
@@ -154,6 +155,34 @@ def test_a_taught_bundle_can_be_taught_again(taught: Path, tmp_path: Path) -> No
     assert set(replay.camera.labels[: len(replay.camera) // 2].tolist()) == {0, 1}  # the first lesson
     assert bundle.manifest.files["replay.safetensors"].size <= MAX_REPLAY_BYTES
     assert share_right(tmp_path / "again", "green") > 0.8
+
+
+def test_photos_of_an_earlier_lesson_judge_nothing(taught: Path, tmp_path: Path) -> None:
+    """Nor their copies in another format: the heads know them by heart. They are remembered once, as labelled now."""
+    photos = camera(tmp_path / "photos", {"red": 12, "green": 12})  # those that it was taught
+    Image.open(photos / "red" / "003.png").save(photos / "red" / "copy.bmp")
+    (photos / "red" / "005.png").rename(photos / "green" / "moved.png")
+    camera(photos, {"blue": 10}, seed=4)
+    result = adapt(taught, photos, tmp_path / "out", workers=1)
+    found = {c.name: (c.photos, c.again, c.wish) for c in result.classes}
+    assert found["red"][:2] == (0, 12)
+    assert found["green"] == (0, 13, "green: 13 photos, wants about 15")
+    assert found["blue"][:2] == (10, 0)
+    first, second = (read_replay(load_bundle(path)) for path in (taught, tmp_path / "out"))
+    assert first is not None
+    assert second is not None
+    before, after = (np.bincount(replay.camera.labels, minlength=3) for replay in (first, second))
+    assert after[:2].sum() <= before.sum()  # bursts count as one
+    assert after[0] < before[0]  # it was moved
+    assert after[2] > 0
+
+
+def test_the_same_lesson_again_is_refused(taught: Path, tmp_path: Path) -> None:
+    """Its figures would be too good."""
+    photos = camera(tmp_path / "photos", {"red": 12, "green": 12})
+    with pytest.raises(DatasetError, match=r"got 0 beside 24 that it was: .* add new ones"):
+        adapt(taught, photos, tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_copies_count_once(factory: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.adapt.camera import NOT_WASTE, SeenPhotos, Stage, look_at_camera
+from binsight.adapt.camera import FEWEST, NOT_WASTE, SeenPhotos, Stage, look_at_camera
 from binsight.adapt.card import adapted_card
 from binsight.adapt.heads import Heads, read_heads, write_heads
 from binsight.adapt.judging import Fitted, Judged, decide_cross_fitted, fit_decisions
@@ -39,7 +39,7 @@ from binsight.bundle import (
 from binsight.bundle.calibration_record import ROLES
 from binsight.bundle.container import CALIBRATION_NAME, CARD_NAME, MODEL_NAME, REPLAY_NAME
 from binsight.dataset.audit.labels import suggest_labels
-from binsight.errors import BundleError, OutputError
+from binsight.errors import BundleError, DatasetError, OutputError
 from binsight.imaging import ImageLimits
 from binsight.predictor import Predictor, available_cores
 from binsight.probability.calibration import ReviewTargets
@@ -83,7 +83,7 @@ def adapt(
     Raises:
         InputError: no bundle, or no folder.
         BundleError: the bundle cannot be taught: it has no replay, or heads of another kind.
-        DatasetError: too few classes or different photos.
+        DatasetError: too few classes or different photos, or too few that it was not taught before.
         TaxonomyError: a folder is called like none of the classes.
         OutputError: `out` exists, or cannot be written.
     """
@@ -104,11 +104,31 @@ def adapt(
         stage=stage,
     )
     stage("Teaching")
-    taught = teach(teachable.heads, teachable.replay, seen.taxonomy, seen.photos, seen.groups)
-    result = _result(Path(out), version or next_version(old.manifest.version), teachable, seen, taught, lesson)
+    teachable, fresh, again = _without_repeats(teachable, seen)
+    if len(np.unique(fresh.groups)) < FEWEST:
+        raise DatasetError(
+            f"{photos}: expected at least {FEWEST} photos that {old.label} was not taught before, got "
+            f"{len(fresh.photos)} beside {len(again.photos)} that it was: what it knows by heart cannot show what it "
+            "has learned; add new ones"
+        )
+    taught = teach(teachable.heads, teachable.replay, fresh.taxonomy, fresh.photos, fresh.groups)
+    result = _result(Path(out), version or next_version(old.manifest.version), teachable, fresh, again, taught, lesson)
     stage("Writing the bundle")
-    write_bundle(out, result.manifest, _files(teachable, result, seen, taught, lesson), overwrite=overwrite)
+    write_bundle(out, result.manifest, _files(teachable, result, fresh, taught, lesson), overwrite=overwrite)
     return result
+
+
+def _without_repeats(source: _Teachable, seen: SeenPhotos) -> tuple[_Teachable, SeenPhotos, SeenPhotos]:
+    """New photos, and those of an earlier lesson: these are remembered as they are labelled now, and judge nothing."""
+    before, keys = source.replay.camera, set(source.record.photos["trained"].tolist())
+    if not len(before):
+        return source, seen, seen.take(np.zeros(len(seen.photos), bool))
+    same = seen.shots_among(before.features)
+    known = np.array([photo_key(digest) in keys for digest in seen.digests]) | np.any(same, axis=0)
+    repeated = np.isin(seen.groups, seen.groups[known])
+    again = seen.take(repeated)
+    memory = _followed_by(before.take(np.logical_not(np.any(same, axis=1))), again)
+    return replace(source, replay=replace(source.replay, camera=memory)), seen.take(~repeated), again
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +155,13 @@ class _Teachable:
 
 
 def _result(
-    out: Path, version: str, source: _Teachable, seen: SeenPhotos, taught: Taught, lesson: Lesson
+    out: Path,
+    version: str,
+    source: _Teachable,
+    seen: SeenPhotos,
+    again: SeenPhotos,
+    taught: Taught,
+    lesson: Lesson,
 ) -> Adaptation:
     targets, old = source.record.targets, source.bundle.manifest
     fitted = fit_decisions(taught.left_out, taught.known, targets)
@@ -145,7 +171,7 @@ def _result(
     accuracy_before, accepted_before, right_before = _shares(seen, seen.right_before, seen.accepted_before)
     known = share_interval(taught.known.correct())
     camera = {"accuracy": accuracy, "accepted_share": accepted, "accepted_accuracy": right}
-    classes = _class_results(seen, taught, judged, len(old.taxonomy))
+    classes = _class_results(seen, again, taught, judged, len(old.taxonomy))
     measured = {lesson.metrics: _metrics(len(seen.photos), camera)}
     measured["known"] = _metrics(len(taught.known.labels), {"accuracy": known})
     return Adaptation(
@@ -233,7 +259,7 @@ def _files(
     shown = {photo_key(digest) for digest in seen.digests if digest}
     keys |= {role: keys[role] | shown for role in ("trained", "calibrated")}
     found = result.fitted.calibration
-    replay = replace(source.replay, camera=_remembered(source.replay, seen))
+    replay = replace(source.replay, camera=_followed_by(source.replay.camera, seen))
     card = files[CARD_NAME].decode("utf-8", "replace")
     return files | {
         MODEL_NAME: write_heads(source.model, taught.heads, result.fitted.scale),
@@ -243,15 +269,18 @@ def _files(
     }
 
 
-def _remembered(replay: Replay, seen: SeenPhotos) -> CameraPhotos:
-    """Photos of cameras for the next time: of copies the first."""
+def _followed_by(before: CameraPhotos, seen: SeenPhotos) -> CameraPhotos:
+    """Photos of cameras to remember: of copies the first."""
     first = np.unique(seen.groups, return_index=True)[1]
     new = CameraPhotos(seen.photos.features[first], seen.photos.labels[first])
-    return replay.camera.followed_by(new) if len(replay.camera) else new
+    return before.followed_by(new) if len(before) else new
 
 
-def _class_results(seen: SeenPhotos, taught: Taught, judged: Judged, known: int) -> tuple[ClassResult, ...]:
+def _class_results(
+    seen: SeenPhotos, again: SeenPhotos, taught: Taught, judged: Judged, known: int
+) -> tuple[ClassResult, ...]:
     labels = seen.photos.labels
+    shown = np.unique(np.concatenate([labels, again.photos.labels])).tolist()
     right = np.where(labels < 0, ~judged.accepted, taught.left_out.correct())
     before = np.where(labels < 0, ~seen.accepted_before, seen.right_before)
     return tuple(
@@ -261,9 +290,10 @@ def _class_results(seen: SeenPhotos, taught: Taught, judged: Judged, known: int)
             distinct=len(np.unique(seen.groups[labels == label])),
             right=int(right[labels == label].sum()),
             right_before=int(before[labels == label].sum()),
+            again=int((again.photos.labels == label).sum()),
             is_new=label >= known,
         )
-        for label in sorted(np.unique(labels).tolist(), key=lambda label: (label < 0, label))
+        for label in sorted(shown, key=lambda label: (label < 0, label))
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -56,11 +56,27 @@ class SeenPhotos:
     accepted_before: NDArray[np.bool_]
     left_out: Mapping[str, str]
 
-    @property
-    def weights(self) -> NDArray[np.float64]:
-        """`(n,)`: a group counts as one photo."""
-        counts = np.bincount(self.groups)
-        return 1 / counts[self.groups]
+    def take(self, rows: NDArray[np.bool_]) -> SeenPhotos:
+        """Some of the photos."""
+        chosen = np.flatnonzero(rows).tolist()
+        return replace(
+            self,
+            paths=tuple(self.paths[i] for i in chosen),
+            digests=tuple(self.digests[i] for i in chosen),
+            photos=self.photos.take(rows),
+            groups=np.unique(self.groups[rows], return_inverse=True)[1].astype(np.intp),
+            right_before=self.right_before[rows],
+            accepted_before=self.accepted_before[rows],
+        )
+
+    def shots_among(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """`(m, n)`: which of m photos, by their `(m, d)` features, are of the same shot or burst as which of these."""
+        near = np.zeros((len(features), len(self.photos)), bool)
+        for label in np.unique(self.photos.labels) if len(features) else ():
+            rows = self.photos.labels == label
+            own = self.photos.features[rows]
+            near[:, rows] = _distances(features, own) < _BURST * _usual_distance(_distances(own, own))
+        return near
 
 
 def extend_taxonomy(taxonomy: Taxonomy, new: Sequence[WasteClass]) -> Taxonomy:
@@ -206,12 +222,22 @@ def _with_bursts(copies: Sequence[int], features: NDArray[np.float32], labels: N
 
 def _bursts(features: NDArray[np.float32]) -> list[tuple[int, int]]:
     """The pairs of photos of one class whose features are much nearer than the class's photos are."""
-    squares = np.square(features).sum(axis=1, dtype=np.float64)
-    distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * (features @ features.T), 0))
+    distances = _distances(features, features)
     first, second = np.triu_indices(len(features), 1)
-    between = distances[first, second]
-    near = between < _BURST * np.median(between) if len(between) else np.zeros(0, bool)
+    near = distances[first, second] < _BURST * _usual_distance(distances)
     return list(zip(first[near].tolist(), second[near].tolist(), strict=True))
+
+
+def _distances(ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+    first, second = (np.square(part).sum(axis=1, dtype=np.float64) for part in (ones, others))
+    result: NDArray[np.float64] = np.sqrt(np.maximum(first[:, None] + second - 2 * (ones @ others.T), 0))
+    return result
+
+
+def _usual_distance(distances: NDArray[np.float64]) -> float:
+    """The median of those `(n, n)` between two photos; 0 of a single one."""
+    between = distances[np.triu_indices(len(distances), 1)]
+    return float(np.median(between)) if len(between) else 0.0
 
 
 def _in_two_classes(found: Dataset, labels: NDArray[np.int64], groups: NDArray[np.intp]) -> dict[str, str]:

@@ -51,10 +51,11 @@ class ClassResult:
 
     Attributes:
         name: its id, or `not-waste`.
-        photos: how many were used.
+        photos: how many were used; those of an earlier lesson are counted by `again` alone.
         distinct: how many shots these are, copies counted once.
         right: how many were told rightly when left out; of `not-waste`, how many were reviewed.
         right_before: likewise, by the model as it was.
+        again: further photos that are of an earlier lesson: they are remembered, and judge nothing.
         is_new: whether the model did not have it before.
     """
 
@@ -63,13 +64,14 @@ class ClassResult:
     distinct: int
     right: int
     right_before: int
+    again: int = 0
     is_new: bool = False
 
     @property
     def wish(self) -> str | None:
         """What it would need more of; None for a class that has enough."""
-        if self.distinct < ENOUGH:
-            return f"{self.name}: {self.distinct} photos, wants about {ENOUGH}"
+        if (shown := self.distinct + self.again) < ENOUGH:
+            return f"{self.name}: {shown} photos, wants about {ENOUGH}"
         if self.right < _GOOD * self.photos:
             verb = "reviewed" if self.name == NOT_WASTE else "right on"
             return f"{self.name}: {verb} {self.right} of {self.photos}, wants more, of other pieces"

@@ -47,6 +47,10 @@ class CameraPhotos:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, rows: NDArray[np.bool_]) -> CameraPhotos:
+        """Some of the photos."""
+        return CameraPhotos(self.features[rows], self.labels[rows])
+
     def followed_by(self, others: CameraPhotos) -> CameraPhotos:
         """These and then the others."""
         return CameraPhotos(

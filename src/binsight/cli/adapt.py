@@ -106,7 +106,8 @@ def _print(result: Adaptation) -> None:
         copies = f", {c.distinct} different" if c.distinct < c.photos else ""
         new = " (new)" if c.is_new else ""
         right = f"{what} when left out: {c.right}, before {c.right_before}"
-        click.echo(f"{plain(c.name):<{width}}  {c.photos} photos{copies}, {right}{new}")
+        again = f"; {c.again} of an earlier lesson, not judged" if c.again else ""
+        click.echo(f"{plain(c.name):<{width}}  {c.photos} photos{copies}, {right}{again}{new}")
     click.echo(f"right on this camera: {as_share(result.accuracy)}, before {as_share(result.accuracy_before)}")
     click.echo(f"accepted: {as_share(result.accepted)}, before {as_share(result.accepted_before)}")
     click.echo(
