@@ -246,6 +246,13 @@ def test_copies_only_are_refused(factory: Path, tmp_path: Path) -> None:
         adapt(factory, photos, tmp_path / "out", workers=1)
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(factory: Path, tmp_path: Path) -> None:
+    """Not after a minute of looking at photos: of these there are none."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        adapt(factory, tmp_path / "nowhere", tmp_path / "file" / "out")
+
+
 def test_a_bundle_that_is_there_stays(factory: Path, taught: Path, tmp_path: Path) -> None:
     """Unless it is to be overwritten, and even then only if it is one."""
     with pytest.raises(OutputError, match="exists"):

@@ -67,6 +67,15 @@ def test_a_new_class_by_flag_and_by_file(factory: Path, tmp_path: Path) -> None:
     assert [(c.id, c.title) for c in added] == [("yellow", "Yellow things")]
 
 
+def test_a_new_class_without_effect_is_said(factory: Path, tmp_path: Path) -> None:
+    """One that the model has, and one without a folder."""
+    photos = camera(tmp_path / "photos", {"red": 6, "green": 6})
+    flags = ["--new-class", "red=recycling", "--new-class", "yellow=recycling"]
+    result = CliRunner().invoke(root, ["adapt", str(factory), str(photos), "--out", str(tmp_path / "out"), *flags])
+    assert result.exit_code == 0
+    assert [f"--new-class {name} had no effect" in result.stderr for name in ("red", "yellow")] == [True, True]
+
+
 @pytest.mark.parametrize("flag", ["yellow", "=x", "yellow="])
 def test_a_new_class_needs_a_stream(factory: Path, tmp_path: Path, flag: str) -> None:
     """In one line, with exit code 2."""

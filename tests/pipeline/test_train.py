@@ -167,7 +167,7 @@ def test_a_zip_a_report_and_unknown_photos(run, tmp_path):
 def test_a_bundle_is_not_replaced_unasked(run, trained, tmp_path):
     """Before any work is done; with overwrite it is."""
     shutil.copytree(trained.result.bundle, tmp_path / "mine")
-    with pytest.raises(OutputError, match="pass --overwrite"):
+    with pytest.raises(OutputError, match="exists; overwrite it or choose another name"):
         run()
     assert not (tmp_path / "mine.work").exists()
     before = (tmp_path / "mine" / "bundle.json").read_bytes()

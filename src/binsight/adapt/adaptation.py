@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from binsight.bundle import (
     Metric,
     Replay,
     SplitMetrics,
+    check_target,
     load_bundle,
     photo_key,
     read_calibration,
@@ -39,7 +39,7 @@ from binsight.bundle import (
 from binsight.bundle.calibration_record import ROLES
 from binsight.bundle.container import CALIBRATION_NAME, CARD_NAME, MODEL_NAME, REPLAY_NAME
 from binsight.dataset.audit.labels import suggest_labels
-from binsight.errors import BundleError, DatasetError, OutputError
+from binsight.errors import BundleError, DatasetError
 from binsight.imaging import ImageLimits
 from binsight.predictor import Predictor, available_cores
 from binsight.probability.calibration import ReviewTargets
@@ -87,8 +87,7 @@ def adapt(
         TaxonomyError: a folder is called like none of the classes.
         OutputError: `out` exists, or cannot be written.
     """
-    if os.path.lexists(out) and not overwrite:  # found out before the work rather than after it
-        raise OutputError(f"{out} exists; overwrite it or choose another name")
+    check_target(Path(out), overwrite=overwrite)
     old = load_bundle(resolve_bundle(bundle))
     teachable = _Teachable.of(old)
     cores = workers or available_cores()
@@ -120,12 +119,11 @@ def adapt(
 
 def _without_repeats(source: _Teachable, seen: SeenPhotos) -> tuple[_Teachable, SeenPhotos, SeenPhotos]:
     """New photos, and those of an earlier lesson: these are remembered as they are labelled now, and judge nothing."""
-    before, keys = source.replay.camera, set(source.record.photos["trained"].tolist())
+    before = source.replay.camera
     if not len(before):
         return source, seen, seen.take(np.zeros(len(seen.photos), bool))
     same = seen.shots_among(before.features)
-    known = np.array([photo_key(digest) in keys for digest in seen.digests]) | np.any(same, axis=0)
-    repeated = np.isin(seen.groups, seen.groups[known])
+    repeated = np.isin(seen.groups, seen.groups[np.any(same, axis=0)])
     again = seen.take(repeated)
     memory = _followed_by(before.take(np.logical_not(np.any(same, axis=1))), again)
     return replace(source, replay=replace(source.replay, camera=memory)), seen.take(~repeated), again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from binsight.bundle.manifest import Manifest
 from binsight.errors import BundleError, InputError, OutputError
 from binsight.files import replace_whole
 
-__all__ = ["pack_bundle", "write_bundle"]
+__all__ = ["check_target", "pack_bundle", "write_bundle"]
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _REGULAR_FILE_644 = 0o100644 << 16
@@ -41,10 +42,7 @@ def write_bundle(out: str | Path, manifest: Manifest, files: Mapping[str, bytes]
             raise BundleError("missing; every bundle has one", file=name)
     manifest = manifest.with_files({name: FileEntry.of(data) for name, data in files.items()})
     contents = {MANIFEST_NAME: manifest.to_bytes(), **dict(sorted(files.items()))}
-    if os.path.lexists(out) and not overwrite:
-        raise OutputError(f"{out} exists; overwrite it or choose another name")
-    if os.path.lexists(out) and not _is_bundle(out):
-        raise OutputError(f"{out} exists and is not a bundle; choose another name")
+    check_target(out, overwrite=overwrite)
     try:
         replace_whole(
             out, lambda draft: (_write_zip if out.suffix.lower() == ".zip" else _write_folder)(draft, contents)
@@ -52,6 +50,23 @@ def write_bundle(out: str | Path, manifest: Manifest, files: Mapping[str, bytes]
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
     return out
+
+
+def check_target(out: Path, *, overwrite: bool) -> None:
+    """Refuse what `write_bundle` would, before the work that leads to the bundle.
+
+    Raises:
+        OutputError: `out` exists, or nothing can be written where it is to be.
+    """
+    if os.path.lexists(out) and not overwrite:
+        raise OutputError(f"{out} exists; overwrite it or choose another name")
+    if os.path.lexists(out) and not _is_bundle(out):
+        raise OutputError(f"{out} exists and is not a bundle; choose another name")
+    place = next(parent for parent in out.absolute().parents if os.path.lexists(parent))
+    try:
+        tempfile.TemporaryDirectory(dir=place, prefix=".binsight-").cleanup()
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
 
 
 def pack_bundle(source: str | Path, out: str | Path, *, overwrite: bool = False) -> Path:

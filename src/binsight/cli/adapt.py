@@ -76,6 +76,12 @@ def adapt(
             workers=workers,
             stage=stage,
         )
+    added = {c.name for c in result.classes if c.is_new}
+    for name in (text.partition("=")[0].strip() for text in new):
+        if name not in added:
+            click.echo(
+                f"note: --new-class {plain(name)} had no effect: no folder of a class of that name is new", err=True
+            )
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))
     else:
@@ -106,8 +112,9 @@ def _print(result: Adaptation) -> None:
         copies = f", {c.distinct} different" if c.distinct < c.photos else ""
         new = " (new)" if c.is_new else ""
         right = f"{what} when left out: {c.right}, before {c.right_before}"
-        again = f"; {c.again} of an earlier lesson, not judged" if c.again else ""
-        click.echo(f"{plain(c.name):<{width}}  {c.photos} photos{copies}, {right}{again}{new}")
+        told = [f"{c.photos} photos{copies}, {right}"] if c.photos else []
+        told += [f"{c.again} photos of an earlier lesson, not judged"] if c.again else []
+        click.echo(f"{plain(c.name):<{width}}  {'; '.join(told)}{new}")
     click.echo(f"right on this camera: {as_share(result.accuracy)}, before {as_share(result.accuracy_before)}")
     click.echo(f"accepted: {as_share(result.accepted)}, before {as_share(result.accepted_before)}")
     click.echo(

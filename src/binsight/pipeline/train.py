@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.bundle import Manifest, load_bundle
+from binsight.bundle import Manifest, check_target, load_bundle
 from binsight.dataset import Dataset
 from binsight.dataset.duplicates import duplicate_groups
-from binsight.errors import OutputError
 from binsight.files import write_whole
 from binsight.pipeline.assemble import TrainedModel, assemble_bundle
 from binsight.pipeline.auxiliary import photos_below, read_labelled
@@ -118,7 +117,7 @@ def train(
     _check_places(config)
     # A run that is resumed may have been interrupted after its bundle was written.
     overwrite_bundle = overwrite or resume
-    _check_target(places.bundle, overwrite=overwrite_bundle)
+    check_target(places.bundle, overwrite=overwrite_bundle)
     work = Work.open(places.work, resume=resume, overwrite=overwrite)
     write_whole(work.root / "config.toml", config.to_toml().encode())
     workers = workers or available_cores()
@@ -186,12 +185,6 @@ def _check_places(config: TrainConfig) -> None:
         photos_below(config.evaluate.unknown, "unknown photos")
     if config.bundle.about is not None:
         read_text(Path(config.bundle.about).expanduser())
-
-
-def _check_target(out: Path, *, overwrite: bool) -> None:
-    """What `write_bundle` would refuse at the end is refused before the work."""
-    if (out.exists() or out.is_symlink()) and not overwrite:
-        raise OutputError(f"{out} exists; pass --overwrite to replace it, or choose another name")
 
 
 def _write_taxonomy(data: PreparedData, path: Path, reporter: Reporter) -> Path | None:

@@ -84,8 +84,9 @@ class StreamCheck:
         )
 
     def _is_surprising(self) -> bool:
-        familiar = self.photos - self.strange
-        return self.photos >= FIRST_LOOK and binomial_cdf(familiar, self.photos, 1 - self._usual) < _SURPRISE
+        if self.photos < FIRST_LOOK or self.strange <= self._usual * self.photos:
+            return False
+        return binomial_cdf(self.photos - self.strange, self.photos, 1 - self._usual) < _SURPRISE
 
     def _looks_strange(self, prediction: Prediction) -> bool:
         if prediction.decision == "review":
