@@ -28,7 +28,6 @@ from binsight.bundle import CameraPhotos, Replay, load_bundle, make_replay, reso
 from binsight.dataset.duplicates import connected_groups
 from binsight.evaluation.bootstrap import draw_weights
 from binsight.evaluation.significance import adjust_holm, mcnemar_exact
-from binsight.predictor import Outputs, Predictor, StreamCheck
 from binsight.probability import softmax
 from binsight.probability.folds import cross_fit_folds
 from binsight.probability.unfamiliarity import energy
@@ -37,7 +36,6 @@ from cached_outputs import Table, load_table
 SEEDS: Final = (0, 1, 2)
 BURST: Final = 0.95  # cosine of features of one source, from which on two photos are one group
 PASSING: Final = 0.91
-STREAMS: Final = (20, 50, 200)  # photos
 FAMILIAR: Final = ("train", "val")
 NONE: Final = -1
 SHIPPED: Final = "shipped"
@@ -173,7 +171,6 @@ def main() -> None:
         load_table(arguments.data, arguments.cache, ["train", "val", "more"], model=arguments.model), arguments.model
     )
     compare_guards(bench)
-    compare_streams(bench, arguments.model)
     compare_heads(bench, arguments.cache / "choose")
 
 
@@ -257,31 +254,6 @@ def compare_guards(bench: Bench) -> None:
         passes = other <= np.quantile(own, PASSING)
         cells = [cell(passes[sources == source], right[sources == source]) for source in names]
         print(f"| {name} | {' | '.join(cells)} | {1 - passes[bench.table.labels[more] == 'not-waste'].mean():.0%} |")
-    print()
-
-
-def compare_streams(bench: Bench, model: str) -> None:
-    """Print how often a stream of photos drawn from one source is told to be strange: 200 streams each."""
-    predictor, table = Predictor.load(model, threads=1), bench.table
-    outputs = Outputs(table.logits, table.biodegradable[:, None], unfamiliarity=table.unfamiliarity[:, None])
-    predictions = predictor.interpret(outputs)
-    print("| stream | right | right among the accepted | " + " | ".join(f"{n} photos" for n in STREAMS) + " |")
-    print("|---" * (3 + len(STREAMS)) + "|")
-    names = ["val", *sorted({str(s) for s in table.sources[table.splits == "more"]})]
-    for name in names:
-        own = (table.splits == name) | ((table.sources == name) & (table.labels != "not-waste"))
-        rows = np.flatnonzero(own)
-        right = table.logits[rows].argmax(axis=1) == bench.labels[rows]
-        accepted = np.array([predictions[row].decision == "accept" for row in rows])
-        rng, told = np.random.default_rng(0), []
-        for count in STREAMS:
-            checks = [StreamCheck(predictor.bundle.manifest) for _ in range(200)]
-            for check in checks:
-                for row in rng.choice(rows, count):
-                    check.add(predictions[row])
-            told.append(f"{np.mean([check.is_strange for check in checks]):.0%}")
-        both = f"{right.mean():.1%} | {right[accepted].mean():.1%}" if accepted.any() else f"{right.mean():.1%} | none"
-        print(f"| {name.removeprefix('more/')} | {both} | {' | '.join(told)} |")
     print()
 
 
