@@ -26,9 +26,8 @@ def describe_camera(store: Store, job: Job, summary: Summary) -> str | None:
         JobError: the job's model is missing or another.
     """
     with opened_model(store, job) as bundle:
-        check = StreamCheck(bundle.manifest)
-    check.photos, check.strange = summary.photos - summary.failed, summary.strange
-    return check.warning if check.is_strange else None
+        check = StreamCheck(bundle.manifest, on_strange="warn")
+    return check.warn_of(summary.photos - summary.failed, summary.strange)
 
 
 def render_report(store: Store, status: Status) -> str:

@@ -22,7 +22,6 @@ _SURPRISE: Final = 0.001
 # Of no class of `val` more look strange than 31 %, of no camera on which what is accepted is wrong fewer than 60 %:
 # docs/results.md.
 _USUAL, _MOST_USUAL = 0.4, 0.9
-_KNOWN_SPLITS: Final = ("val", "camera")
 
 
 class StreamCheck:
@@ -49,13 +48,20 @@ class StreamCheck:
 
     def add(self, prediction: Prediction) -> str | None:
         """Take one more prediction, as the model gave it; gives the warning when it is due, once until it is over."""
-        self._window.append(self._looks_strange(prediction))
+        self._window.append(self.looks_strange(prediction))
         if self.is_strange:
             self.is_strange = self.strange > self._usual * self.photos
-        elif self._is_surprising():
-            self.is_strange, self.said = True, self.warning
-            return self.said
+        elif warning := self.warn_of(self.photos, self.strange):
+            self.is_strange, self.said = True, warning
+            return warning
         return None
+
+    def warn_of(self, photos: int, strange: int) -> str | None:
+        """What to say of a stream of so many photos of which so many look strange; None where it is not strange."""
+        if photos < FIRST_LOOK or strange <= self._usual * photos:
+            return None
+        is_surprising = binomial_cdf(photos - strange, photos, 1 - self._usual) < _SURPRISE
+        return self._describe(photos, strange) if is_surprising else None
 
     def judge(self, prediction: Prediction) -> Prediction:
         """The prediction as it is to be obeyed: while the stream is strange nothing is accepted, unless `warn` is."""
@@ -76,24 +82,23 @@ class StreamCheck:
     @property
     def warning(self) -> str:
         """What to say of a strange stream."""
-        so = "so all go to review" if self._on_strange == "review" else "so expect mistakes among the accepted too"
-        return (
-            f"this camera is strange to {self._name}: {self.strange:,} of {self.photos:,} photos look unlike those it "
-            f"knows, {so}. Teach it this camera with about 20 photos per class: "
-            f"binsight adapt {self._name} PHOTOS --out BUNDLE"
-        )
+        return self._describe(self.photos, self.strange)
 
-    def _is_surprising(self) -> bool:
-        if self.photos < FIRST_LOOK or self.strange <= self._usual * self.photos:
-            return False
-        return binomial_cdf(self.photos - self.strange, self.photos, 1 - self._usual) < _SURPRISE
-
-    def _looks_strange(self, prediction: Prediction) -> bool:
+    def looks_strange(self, prediction: Prediction) -> bool:
+        """Whether one photo does, as the model gave it."""
         if prediction.decision == "review":
             return True
         if self._limit is None or prediction.unfamiliarity is None:
             return False
         return not prediction.unfamiliarity <= self._limit  # not-a-number is strange
+
+    def _describe(self, photos: int, strange: int) -> str:
+        so = "so all go to review" if self._on_strange == "review" else "so expect mistakes among the accepted too"
+        return (
+            f"this camera is strange to {self._name}: {strange:,} of {photos:,} photos look unlike those it knows, "
+            f"{so}. Teach it this camera with about 20 photos per class: "
+            f"binsight adapt {self._name} PHOTOS --out BUNDLE"
+        )
 
 
 def _halfway(manifest: Manifest) -> float | None:
@@ -104,6 +109,6 @@ def _halfway(manifest: Manifest) -> float | None:
 
 
 def _usual_share(manifest: Manifest) -> float:
-    splits = [manifest.metrics[name].values for name in _KNOWN_SPLITS if name in manifest.metrics]
+    splits = [split.values for split in manifest.metrics.values()]
     reviewed = [1 - values["accepted_share"].value for values in splits if "accepted_share" in values]
     return min(_MOST_USUAL, max(_USUAL, 2 * max(reviewed, default=0.0)))
