@@ -15,7 +15,7 @@ from binsight.serving.security import new_key
 from binsight.serving.settings import Settings
 
 # Not part of the API: the page and its files.
-_PAGE = {"/", "/teach", "/label", "/favicon.ico", "/static/<version>/<name>", "/docs", "/openapi.json"}
+_PAGE = {"/", "/sw.js", "/teach", "/label", "/favicon.ico", "/static/<version>/<name>", "/docs", "/openapi.json"}
 
 
 @pytest.mark.parametrize("keeping", [("feedback_dir", "teach_dir"), ("registry_dir", "loop_dir")])

@@ -19,6 +19,7 @@ from binsight.serving.health import health_blueprint
 from binsight.serving.line_metrics import LineCollector
 from binsight.serving.line_port import Line
 from binsight.serving.lines import lines_blueprint
+from binsight.serving.offline import offline_blueprint
 from binsight.serving.problems import ProblemError, image_problem, problem_response
 from binsight.serving.service import Service
 from binsight.serving.settings import Settings
@@ -86,16 +87,18 @@ def _open_lessons(settings: Settings) -> Lessons | None:
 
 
 def _register_blueprints(app: Flask, service: Service, lines: Sequence[Line]) -> None:
-    from binsight.serving.page import page_blueprint  # noqa: PLC0415
+    from binsight.serving.page import has_runtime, page_blueprint  # noqa: PLC0415
 
     blueprints = [
         api_blueprint(),
         health_blueprint(),
-        docs_blueprint(service.settings, has_lines=bool(lines)),
+        docs_blueprint(service.settings, has_lines=bool(lines), has_offline=has_runtime()),
         v2_health_blueprint(),
         v2_blueprint(),
         page_blueprint(),
     ]
+    if has_runtime():
+        blueprints.append(offline_blueprint())
     if lines:
         from binsight.serving.lines_page import lines_page_blueprint  # noqa: PLC0415
 

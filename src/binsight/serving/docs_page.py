@@ -29,10 +29,10 @@ td:first-child{white-space:nowrap}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-def docs_blueprint(settings: Settings, *, has_lines: bool = False) -> Blueprint:
+def docs_blueprint(settings: Settings, *, has_lines: bool = False, has_offline: bool = False) -> Blueprint:
     """`GET /openapi.json` and `GET /docs`, both written once at the start."""
     blueprint = Blueprint("docs", __name__)
-    document = openapi_document(settings, has_lines=has_lines)
+    document = openapi_document(settings, has_lines=has_lines, has_offline=has_offline)
     text, page = json.dumps(document, indent=1), _page(document)
 
     @blueprint.get("/openapi.json")

@@ -14,6 +14,7 @@ from binsight.serving.admin_operations import ADMIN_OPERATIONS, SHADOW_OPERATION
 from binsight.serving.label_operations import FORGET, LABEL_OPERATIONS
 from binsight.serving.lesson_operations import LESSON_OPERATIONS
 from binsight.serving.lesson_schemas import LessonPhotoQuery
+from binsight.serving.offline import OFFLINE_OPERATIONS
 from binsight.serving.operation import Answers, Method, Operation
 from binsight.serving.problems import KINDS, MEDIA_TYPE
 from binsight.serving.sessions import CAMERA_HEADER
@@ -180,7 +181,7 @@ _FRAME_HEADERS = (
 )
 
 
-def openapi_document(settings: Settings, *, has_lines: bool = False) -> dict[str, Any]:
+def openapi_document(settings: Settings, *, has_lines: bool = False, has_offline: bool = False) -> dict[str, Any]:
     """The document for a server with these settings: calls that are off are not in it."""
     operations = _OPERATIONS + _V2_OPERATIONS + (ADMIN_OPERATIONS if settings.admin_keys else ())
     if settings.admin_keys and settings.registry_dir is not None and settings.loop_dir is not None:
@@ -193,6 +194,8 @@ def openapi_document(settings: Settings, *, has_lines: bool = False) -> dict[str
         operations += LESSON_OPERATIONS
     if has_lines:
         operations += _LINE_OPERATIONS
+    if has_offline:
+        operations += OFFLINE_OPERATIONS
     schemes: _Schema = {}
     if settings.api_keys or settings.admin_keys or settings.label_keys:
         schemes["bearer"] = {"type": "http", "scheme": "bearer"}

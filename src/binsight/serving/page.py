@@ -1,15 +1,20 @@
 """The web page at `/`: one HTML file, one style sheet, a few JavaScript modules, all from this package.
 
+Where `binsight-web-offline` is installed, its files are there too, and the page can do without the server.
+
 Static files live below a folder named after the hash of their content, so a browser may keep them for ever and still
 never mixes two versions of the page.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import re
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, current_app, render_template, request
@@ -19,7 +24,7 @@ from binsight.serving.service import current_service
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
-__all__ = ["html_response", "page_blueprint", "page_digest", "protect"]
+__all__ = ["has_runtime", "html_response", "page_blueprint", "page_digest", "protect"]
 
 # Everything comes from this server; nothing is inline, so injected markup can neither run nor load anything.
 # Photos are previewed as blob:, heat maps and thumbnails are data:.
@@ -36,8 +41,15 @@ _POLICY = "; ".join(
         "base-uri 'none'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
+        "trusted-types binsight",
     )
 )
+# The network's own thread compiles WebAssembly; the page may not.
+_WORKER = "device-worker.js"
+_WORKER_POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
+# What that thread is made of; the page refers to all else that it needs.
+_DEVICE_FILES = (_WORKER, "decide.js", "jpeg.js", "prepare.js", "resample.js")
+_RUNTIME = "binsight_web_offline"
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -49,8 +61,10 @@ _HEADERS = {
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
     ".png": "image/png",
     ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
     ".webmanifest": "application/manifest+json",
 }
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -66,20 +80,34 @@ def page_blueprint() -> Blueprint:
     files, digest = _read_files(), page_digest()
     blueprint = Blueprint("page", __name__, template_folder="templates")
 
-    @blueprint.get("/")
-    def index() -> ResponseReturnValue:
-        """The page itself; asked for anew each time, answered with 304 when it is the same."""
+    def render() -> str:
         has_docs = any(rule.rule == "/docs" for rule in current_app.url_map.iter_rules())
-        html = render_template(
+        return render_template(
             "index.html",
             digest=digest,
             has_docs=has_docs,
+            has_device=has_runtime(),
             has_feedback="feedback" in current_app.blueprints,
             has_lessons="lessons" in current_app.blueprints,
             max_bytes=current_service().settings.max_photo_bytes,
             keep_days=current_service().settings.keep_days if "kept" in current_app.blueprints else None,
         )
-        return html_response(html)
+
+    @blueprint.get("/")
+    def index() -> ResponseReturnValue:
+        """The page itself; asked for anew each time, answered with 304 when it is the same."""
+        return html_response(render())
+
+    @blueprint.get("/sw.js")
+    def service_worker() -> ResponseReturnValue:
+        """What keeps the page in a browser; it changes with the page. 404 where the page needs the server."""
+        if not has_runtime():
+            abort(404)
+        html = render()
+        named = (*re.findall(r'static/[^"]+', html), *(f"static/{digest}/{name}" for name in _device_files()))
+        version = hashlib.sha256(html.encode()).hexdigest()[:16]
+        script = render_template("sw.js", version=version, files=sorted(set(named)))
+        return _answer(script, "text/javascript; charset=utf-8")
 
     @blueprint.get("/teach")
     def teach() -> ResponseReturnValue:
@@ -93,7 +121,7 @@ def page_blueprint() -> Blueprint:
     @blueprint.get("/static/<version>/<name>")
     def static(version: str, name: str) -> ResponseReturnValue:
         """A style sheet, module or icon; during an upgrade an older page gets the present one, uncached."""
-        if name not in files:
+        if name.endswith(".gz") or not {name, f"{name}.gz"} & files.keys():
             abort(404)
         return _file_response(files, name, _FOR_EVER if version == digest else _ASK_AGAIN)
 
@@ -109,15 +137,19 @@ def page_blueprint() -> Blueprint:
 def protect(response: Response) -> Response:
     """Add the security headers of a page."""
     response.headers.update(_HEADERS)
+    if request.path.endswith(f"/{_WORKER}"):
+        response.headers["Content-Security-Policy"] = _WORKER_POLICY
     return response
 
 
 def html_response(html: str) -> Response:
     """A page; asked for anew each time, answered with 304 when it is the same."""
-    response = Response(html, content_type="text/html; charset=utf-8", headers={"Cache-Control": _ASK_AGAIN})
-    response.set_etag(hashlib.sha256(html.encode()).hexdigest()[:32])
-    response.make_conditional(request)
-    return response
+    return _answer(html, "text/html; charset=utf-8")
+
+
+def has_runtime() -> bool:
+    """Whether the page can classify in the browser."""
+    return find_spec(_RUNTIME) is not None
 
 
 @cache
@@ -128,10 +160,20 @@ def page_digest() -> str:
 
 @cache
 def _read_files() -> dict[str, bytes]:
-    """Name → content of every static file. They are few and small, and this works from a zip archive, too."""
-    folder: Traversable = resources.files("binsight.serving").joinpath("static")
-    entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    return {entry.name: entry.read_bytes() for entry in entries if "." + entry.name.rpartition(".")[2] in _TYPES}
+    """Name → content of every static file; that of `.gz` is compressed. They are few; a zip will do."""
+    folders: list[Traversable] = [resources.files("binsight.serving").joinpath("static")]
+    if has_runtime():
+        folders.append(resources.files(_RUNTIME))
+    entries = sorted((entry for folder in folders for entry in folder.iterdir()), key=lambda entry: entry.name)
+    return {entry.name: entry.read_bytes() for entry in entries if _suffix(entry.name) in _TYPES}
+
+
+def _device_files() -> list[str]:
+    return [*_DEVICE_FILES, *(name.removesuffix(".gz") for name in _read_files() if name.endswith(".gz"))]
+
+
+def _suffix(name: str) -> str:
+    return "." + name.removesuffix(".gz").rpartition(".")[2]
 
 
 def _digest(files: dict[str, bytes]) -> str:
@@ -142,8 +184,19 @@ def _digest(files: dict[str, bytes]) -> str:
 
 
 def _file_response(files: dict[str, bytes], name: str, cache_control: str) -> Response:
-    content_type = _TYPES["." + name.rpartition(".")[2]]
-    response = Response(files[name], content_type=content_type, headers={"Cache-Control": cache_control})
-    response.set_etag(hashlib.sha256(files[name]).hexdigest()[:32])
+    content, encoding = files.get(name), None
+    if content is None:
+        content, encoding = files[f"{name}.gz"], "gzip"
+        if not request.accept_encodings.quality("gzip"):
+            content, encoding = gzip.decompress(content), None
+    response = _answer(content, _TYPES[_suffix(name)], cache_control)
+    if encoding:
+        response.headers.update({"Content-Encoding": encoding, "Vary": "Accept-Encoding"})
+    return response
+
+
+def _answer(content: str | bytes, content_type: str, cache_control: str = _ASK_AGAIN) -> Response:
+    response = Response(content, content_type=content_type, headers={"Cache-Control": cache_control})
+    response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
     response.make_conditional(request)
     return response

@@ -6,6 +6,7 @@ const LONGEST_WAIT_MS = 8_000;
 const WAITS = { 408: "slow", 429: "busy", 502: "restarting", 503: "restarting", 504: "restarting", 511: "intercepted" };
 const ATTEMPTS = 12; // about 80 s in all: longer than a restart
 const POLL_MS = 1_000;
+const SELDOM_MS = 30_000;
 
 /** Says when waiting requests should try at once: the server is back, the network is back, or a person asks. */
 export const wake = new EventTarget();
@@ -146,6 +147,7 @@ export class Watch {
     this.onChange = onChange;
     this.state = "asking";
     this.timer = undefined;
+    this.isPatient = false; // whether nobody waits for the server
     this.ask();
   }
 
@@ -167,7 +169,7 @@ export class Watch {
       this.onChange(state);
       if (state === "ready" && wasAway) wake.dispatchEvent(new Event("now"));
     }
-    if (state !== "ready") this.timer = setTimeout(() => this.ask(), POLL_MS);
+    if (state !== "ready") this.timer = setTimeout(() => this.ask(), this.isPatient ? SELDOM_MS : POLL_MS);
   }
 }
 
@@ -183,12 +185,12 @@ export async function fetchModels() {
 /** The JSON at an address. */
 export const getJson = async (path) => (await get(path)).json();
 
-/** What is at an address; a `Failure` where the server refuses it, or does not answer. */
-export async function get(path) {
+/** What is at an address; a `Failure` where the server refuses it, or does not answer to the end within `patienceMs`. */
+export async function get(path, patienceMs = STALL_MS) {
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
   let answer;
   try {
-    answer = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(STALL_MS) });
+    answer = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(patienceMs) });
   } catch {
     throw new Failure({ code: "unreachable" });
   }

@@ -3,6 +3,7 @@
 import { Failure, Watch, fetchModels, hasKey, post, wake } from "./api.js";
 import { Camera } from "./camera.js";
 import { Correction } from "./correction.js";
+import { DeviceSwitch } from "./device-switch.js";
 import { takeIn } from "./intake.js";
 import { withKey } from "./key.js";
 import { shrink, thumbnail } from "./photo.js";
@@ -20,6 +21,7 @@ const maxBytes = Number(document.body.dataset.maxBytes) || Infinity;
 const session = new Session();
 const tiles = new Tiles(select);
 const correction = new Correction({ onStored: corrected });
+const deviceSwitch = new DeviceSwitch({ onChange: deviceChanged, tell });
 const camera = new Camera({ onPhoto: (file) => take([file]), onChoose: () => $("files").click(), onUnavailable: () => useCameraApp() });
 let current = session.entries[0] ?? null;
 let models = [];
@@ -62,9 +64,10 @@ async function classify(entry) {
   Object.assign(entry, { state: "waiting", failure: null, wait: null, progress: 0 });
   refresh();
   try {
-    await prepare(entry);
+    const { device } = deviceSwitch;
+    await prepare(entry, device.isOn);
     const served = $("model").value;
-    entry.result = { ...(await send(entry)), served };
+    entry.result = device.isOn ? await look(entry, device) : { ...(await send(entry)), served };
     entry.state = "done";
   } catch (error) {
     entry.failure = error instanceof Failure ? error : new Failure({ code: "unexpected", title: "That did not work", detail: String(error) });
@@ -76,15 +79,21 @@ async function classify(entry) {
   refresh();
 }
 
-async function prepare(entry) {
+async function prepare(entry, isStaying) {
   const { file } = entry;
   if (!file.size) throw new Failure({ code: "empty" });
   if (file.type && !file.type.startsWith("image/")) throw new Failure({ code: "not_an_image" });
-  entry.upload ??= await shrink(file).catch(() => { throw new Failure({ code: "broken" }); });
-  if (entry.upload.size > maxBytes) throw new Failure({ code: "too_large" });
-  entry.thumb ??= await thumbnail(entry.upload);
+  if (!isStaying) entry.upload ??= await shrink(file).catch(() => { throw new Failure({ code: "broken" }); });
+  if (entry.upload?.size > maxBytes) throw new Failure({ code: "too_large" });
+  entry.thumb ??= await thumbnail(entry.upload ?? file);
   entry.isShowable = entry.thumb !== null;
   refresh();
+}
+
+function look(entry, device) {
+  Object.assign(entry, { state: "sending", progress: 1 });
+  refresh();
+  return device.classify(entry.file, entry.abort.signal);
 }
 
 async function send(entry, { heatmap = false, model = chosenModel() } = {}) {
@@ -188,6 +197,15 @@ function corrected(entry, id) {
   session.save();
   refresh();
   say($("thanks").textContent);
+}
+
+function deviceChanged({ device }) {
+  watch.isPatient = device.isOn;
+  drawServer();
+  if (device.manifest && !models.length) {
+    models = [device.model];
+    showModels();
+  }
 }
 
 /* --- choosing, dropping, pasting, the camera ------------------------------------------------------------------ */
@@ -297,10 +315,17 @@ $("clear").addEventListener("click", () => {
 
 const SERVER = { ready: "Ready", starting: "Starting", away: "No connection" };
 const watch = new Watch((state) => {
-  $("server").dataset.state = state;
-  $("server-text").textContent = SERVER[state];
-  if (state === "ready") loadModels();
+  drawServer();
+  if (state !== "ready") return;
+  loadModels();
+  deviceSwitch.device.update();
 });
+
+function drawServer() {
+  const [state, text] = deviceSwitch.status ?? [watch.state, SERVER[watch.state] ?? "Connecting"];
+  $("server").dataset.state = state;
+  $("server-text").textContent = text;
+}
 
 /* Which model was chosen, or null for the default one. */
 function chosenModel() {
@@ -317,11 +342,24 @@ async function loadModels() {
     if (failure.code !== "unauthorized") modelsLater = setTimeout(loadModels, MODELS_AGAIN_MS);
     return;
   }
-  const chosen = $("model").value;
+  showModels();
+}
+
+function showModels() {
+  const chosen = deviceSwitch.device.name ?? $("model").value;
   $("model").replaceChildren(...models.map((m) => new Option(m.name, m.name)));
   if (models.some((m) => m.name === chosen)) $("model").value = chosen;
   $("model-choice").hidden = models.length < 2;
   refresh();
 }
+
+/* --- without the server --------------------------------------------------------------------------------------- */
+
+$("device").addEventListener("change", () => deviceSwitch.turn($("device").checked, async () => {
+  if (!models.length) models = await fetchModels();
+  return $("model").value || models[0].name;
+}));
+$("model").addEventListener("change", () => deviceSwitch.device.isOn && deviceSwitch.turn(true, () => $("model").value));
+deviceSwitch.begin();
 
 refresh();

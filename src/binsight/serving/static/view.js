@@ -49,7 +49,7 @@ function drawPhoto(entry, classOf) {
   $("frame").classList.toggle("looking", !["done", "failed"].includes(entry.state));
   $("source").textContent = isHot ? `Warm: what spoke for ${titleOf(entry.result, classOf)}` : entry.name;
   $("source").title = entry.name;
-  $("heat-toggle").hidden = entry.state !== "done" || !entry.file;
+  $("heat-toggle").hidden = entry.state !== "done" || !entry.file || entry.result.onDevice === true;
   $("heat-toggle").setAttribute("aria-pressed", String(entry.showsHeat));
   $("heat-label").textContent = entry.showsHeat && !isHot ? "Drawing…" : "Heat map";
 }
@@ -77,7 +77,8 @@ function drawFailed({ failure }) {
   write("failed-title", title);
   write("failed-text", advice);
   // Where the page knows the fault, its own words say more to most people.
-  write("failed-detail", failure.detail && !isHopeless(failure) ? `The server says: ${failure.detail}` : "");
+  const speaker = failure.status ? "The server says" : "The browser says";
+  write("failed-detail", failure.detail && !isHopeless(failure) ? `${speaker}: ${failure.detail}` : "");
   $("again").hidden = isHopeless(failure);
   $("another").hidden = !isHopeless(failure);
 }
@@ -89,6 +90,7 @@ function titleOf(result, classOf) {
 function drawAnswer(entry, { classOf, canCorrect, showsAll }) {
   const { result } = entry;
   const isUnsure = result.decision === "review";
+  const onDevice = result.onDevice === true;
   const title = titleOf(result, classOf);
   const stream = streamOf(result.stream);
   setTone(isUnsure ? "unsure" : stream.tone);
@@ -99,13 +101,14 @@ function drawAnswer(entry, { classOf, canCorrect, showsAll }) {
   drawFacts(result, isUnsure);
   write("advice", isUnsure ? RETAKE : result.advice);
   drawBars(entry, classOf, showsAll);
-  $("wrong").hidden = !canCorrect || !entry.file;
+  $("wrong").hidden = !canCorrect || !entry.file || onDevice;
+  $("curl").hidden = onDevice;
   $("wrong-label").textContent = entry.corrected ? "Change your answer" : isUnsure ? "Tell what it is" : "This is wrong";
   const corrected = entry.corrected && (classOf(result, entry.corrected)?.title ?? sentence(entry.corrected));
   write("thanks", corrected && `Thank you. Stored as: ${corrected}.`);
   $("kept-none").hidden = Boolean(entry.file);
   const time = result.timing_ms?.infer;
-  $("made-by").textContent = `${result.model.name} ${result.model.version}` + (time ? ` · ${Math.max(1, Math.round(time))} ms` : "");
+  $("made-by").textContent = `${result.model.name} ${result.model.version}` + (time ? ` · ${Math.max(1, Math.round(time))} ms` : "") + (onDevice ? " · on this device" : "");
 }
 
 function drawFacts(result, isUnsure) {

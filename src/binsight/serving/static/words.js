@@ -62,6 +62,13 @@ const FAILURES = {
   feedback_full: ["The store for corrections is full", "Tell whoever runs this server; your answer was not stored."],
   unauthorized: ["A key is needed", "This server answers only with its API key."],
   cancelled: ["Cancelled", "This photo was not classified."],
+  device_format: ["This browser cannot read this photo", "It may be damaged, or of a format that only the server reads, such as TIFF or HEIC. Turn “On this device” off and try again, or choose a JPEG."],
+  device_transparent: ["This photo is transparent", "Save it without transparency, or turn “On this device” off and try again."],
+  device_memory: ["This device has too little memory", "Close other pages and try again, or turn “On this device” off."],
+  device_broken: ["This browser cannot run the model", "Try again; if it stays, turn “On this device” off: the server still classifies."],
+  device_large: ["This model is too large for a browser", "It has more than 100 MB. Choose another, or let the server classify."],
+  device_full: ["There is no room on this device", "The browser could not keep the model. Free some storage, then turn “On this device” on again."],
+  device_changed: ["The model changed meanwhile", "Turn “On this device” on again."],
 };
 
 const HOPELESS = new Set(["empty", "too_large", "not_an_image", "broken", "truncated"]);
