@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.serving.browser.device_runtime import forget_files, write_runtime
 
+from binsight.serving import page as page_module
 from binsight.serving.app import create_app
+from binsight.serving.security import new_key
 from binsight.serving.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from flask.testing import FlaskClient
@@ -49,6 +55,14 @@ def client(shared_bundle: Path) -> FlaskClient:
 def page(client: FlaskClient) -> Page:
     """Return the page."""
     return Page(client.get("/").text)
+
+
+@pytest.fixture
+def new_files() -> Iterator[None]:
+    """Let the page look again which files there are, before and after."""
+    forget_files()
+    yield
+    forget_files()
 
 
 def static_files(page: Page) -> list[str]:
@@ -145,6 +159,81 @@ def test_headers(client: FlaskClient, address: str) -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Referrer-Policy"] == "no-referrer"
+
+
+class TestWithoutTheServer:
+    """Where the extra is installed: its files, the worker that keeps the page, and the model."""
+
+    @pytest.fixture
+    def client(
+        self, shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_files: None
+    ) -> FlaskClient:
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setattr(page_module, "_RUNTIME", write_runtime(tmp_path))
+        return create_app(Settings(models=(str(shared_bundle),), access_log=False)).test_client()
+
+    def test_service_worker(self, client: FlaskClient) -> None:
+        """It names every file that the page needs without the server, and changes with the page."""
+        answer = client.get("/sw.js")
+        assert (answer.mimetype, answer.headers["Cache-Control"]) == ("text/javascript", "no-cache")
+        files = re.search(r"const FILES = (.*);", answer.text)
+        assert files is not None
+        named = json.loads(files[1])
+        assert {address for address in Page(client.get("/").text).addresses() if address.startswith("static/")} < {
+            *named
+        }
+        for address in named:
+            found = client.get(f"/{address}")
+            assert found.status_code == 200, address
+            for name in re.findall(r'(?:from|import) "\./([\w.-]+)"', found.text if address.endswith("js") else ""):
+                assert f"{address.rpartition('/')[0]}/{name}" in named, name
+        assert 'data-device="on"' in client.get("/").text
+
+    def test_compressed(self, client: FlaskClient) -> None:
+        """The runtime goes out compressed to whoever takes that, and not as the file that it is here."""
+        place = f"/static/{page_module.page_digest()}/ort-wasm-simd-threaded.wasm"
+        packed = client.get(place, headers={"Accept-Encoding": "gzip"})
+        assert (packed.mimetype, packed.headers["Content-Encoding"]) == ("application/wasm", "gzip")
+        assert gzip.decompress(packed.data) == client.get(place).data
+        assert client.get(place + ".gz").status_code == 404
+
+    def test_only_the_worker_compiles(self, client: FlaskClient) -> None:
+        """The page's own policy stays as strict as without."""
+        policy = client.get(f"/static/{page_module.page_digest()}/device-worker.js").headers["Content-Security-Policy"]
+        assert policy == "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
+        assert "wasm" not in client.get("/").headers["Content-Security-Policy"]
+
+    @pytest.mark.parametrize("name", ["bundle.json", "model.onnx"])
+    def test_model(self, client: FlaskClient, shared_bundle: Path, name: str) -> None:
+        """It is given as the bundle has it, and not sent again while it is the same."""
+        answer = client.get(f"/models/tiny/bundle/{name}")
+        assert answer.data == (shared_bundle / name).read_bytes()
+        assert answer.headers["Cache-Control"] == "private, no-cache"
+        again = client.get(f"/models/tiny/bundle/{name}", headers={"If-None-Match": answer.headers["ETag"]})
+        assert (again.status_code, again.data) == (304, b"")
+        assert client.get(f"/models/other/bundle/{name}").json["code"] == "unknown_model"
+        assert client.get("/models/tiny/bundle/card.md").status_code == 404
+
+    def test_needs_a_key(self, client: FlaskClient, shared_bundle: Path) -> None:
+        """The model is for those who may classify; the page's files are for all."""
+        settings = Settings(models=(str(shared_bundle),), access_log=False, api_keys=(new_key("a")[1],))
+        guarded = create_app(settings, load=False).test_client()
+        assert guarded.get("/models/tiny/bundle/model.onnx").status_code == 401
+        assert guarded.get("/sw.js").status_code == 200
+
+    def test_documented(self, client: FlaskClient) -> None:
+        """Both calls are in the API's document."""
+        assert "/models/{name}/bundle/model.onnx" in client.get("/openapi.json").json["paths"]
+
+
+def test_not_installed(shared_bundle: Path, monkeypatch: pytest.MonkeyPatch, new_files: None) -> None:
+    """Without the extra there is no switch, no worker that keeps the page, and no model to fetch."""
+    monkeypatch.setattr(page_module, "_RUNTIME", "no_such_package")
+    client = create_app(Settings(models=(str(shared_bundle),), access_log=False), load=False).test_client()
+    assert 'data-device="off"' in client.get("/").text
+    for address in ("/sw.js", "/models/tiny/bundle/bundle.json", "/static/x/ort.wasm.bundle.min.mjs"):
+        assert client.get(address).status_code == 404
+    assert not any("bundle" in path for path in client.get("/openapi.json").json["paths"])
 
 
 def test_loading(client: FlaskClient) -> None:

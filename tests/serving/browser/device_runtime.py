@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 from typing import TYPE_CHECKING
 
+from binsight.serving import page
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["write_runtime"]
+__all__ = ["forget_files", "write_runtime"]
 
 # Where the real one has 14 MB of WebAssembly; nine all over is a photo that takes all memory.
 _MODULE = """
@@ -46,3 +48,9 @@ def write_runtime(folder: Path) -> str:
         (package / f"{name}.gz").write_bytes(gzip.compress(content))
     (package / "__init__.py").touch()
     return package.name
+
+
+def forget_files() -> None:
+    """Let the page look again which files there are."""
+    page._read_files.cache_clear()
+    page.page_digest.cache_clear()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
-from tests.serving.browser.device_runtime import write_runtime
+from tests.serving.browser.device_runtime import forget_files, write_runtime
 from tests.serving.browser.steps import BLUE, GREEN, PATIENCE_MS, RED, WHITE, WIDTHS, expect, photo, send, serve, shows
 from tests.serving.browser.test_looks import fits, serious
 from tests.tiny_bundle import tiny_bundle, tiny_manifest
@@ -35,15 +35,9 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         patch.setattr(page_module, "_RUNTIME", write_runtime(folder))
-        forget()
+        forget_files()
         yield
-    forget()
-
-
-def forget() -> None:
-    """Let the page look again which files there are."""
-    page_module._read_files.cache_clear()
-    page_module.page_digest.cache_clear()
+    forget_files()
 
 
 @pytest.fixture
