@@ -13,6 +13,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
+COPY web-offline web-offline
 # The wheel, as it would be published.
 RUN python -m pip install "build>=1.2,<2" && python -m build --wheel --outdir /dist
 # An environment with the wheel and nothing to install more with: no tests, no tools to make ONNX files. Its byte code is
