@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import threading
 
@@ -92,6 +93,29 @@ def test_each_of_several_photos_has_its_receipt(looped):
     assert ["kept" in each for each in answers] == [True, False, True]
     queue = kept_by(looped)
     assert len({queue.find(each["kept"]["receipt"]) for each in answers if "kept" in each}) == 2
+
+
+def infer(app, tensor, **headers):
+    """Return the answer of `/v2` for an input tensor."""
+    return app.test_client().post("/v2/models/tiny/infer", json={"inputs": [tensor]}, headers=headers)
+
+
+def test_photos_at_v2_are_kept_and_counted_too(looped):
+    """Files and pixels; receipts are in the answer's parameters; who says no is counted and not kept."""
+    files = [base64.b64encode(noise(n)).decode() for n in (1, 2)]
+    pixels = np.random.default_rng(3).integers(0, 255, (1, 16, 16, 3)).astype(np.uint8)
+    photos = {"name": "photos", "datatype": "BYTES", "shape": [2], "data": files}
+    images = {"name": "images", "datatype": "UINT8", "shape": [1, 16, 16, 3], "data": pixels.tolist()}
+    receipts = ",".join(infer(looped, tensor).json["parameters"]["kept"] for tensor in (photos, images)).split(",")
+    silent = infer(looped, images | {"data": (255 - pixels).tolist()}, **{"X-Binsight-Keep": "no"})
+    assert (silent.status_code, "parameters" in silent.json) == (200, False)
+    assert infer(looped, images, **{"X-Binsight-Keep": "perhaps"}).status_code == 400
+    queue = kept_by(looped)
+    items = [queue.find(receipt) for receipt in receipts]
+    assert len(set(items)) == 3
+    assert sum(Counts(queue.directory).of_model("tiny 1.0.0").values()) == 4
+    with Image.open(queue.photo(items[2])) as stored:
+        assert np.abs(np.asarray(stored, int) - pixels[0]).mean() < 20
 
 
 def test_the_same_photo_again_is_kept_once(looped):
