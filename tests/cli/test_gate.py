@@ -120,11 +120,12 @@ def test_live_photos_give_the_proof_where_there_was_a_shadow(binsight, world, tm
     manifest = (world / "manifest.csv").read_text().replace("photos/", f"{world}/photos/")
     (folder / "datasets" / "v.csv").write_text(manifest)
     queue = Queue(folder, create=True)
+    run = ("gate", "challenger", "--against", "champion", "--data", folder, "--registry", models, "-q")
+    assert "data freeze" in binsight(*run).err
     with queue.ledger.writing():
         queue.ledger.append("freeze", version="v")
     comparison = Comparison(queue, begin_challenge(Registry(models), by="ada"))
     comparison.add([Compared(str(n)) for n in range(300)])
-    run = ("gate", "challenger", "--against", "champion", "--data", folder, "--registry", models, "-q")
     assert binsight(*run).out.splitlines()[-1].startswith("not proven: ")
     comparison.add([Compared(str(n)) for n in range(1500)])
     found = binsight(*run)

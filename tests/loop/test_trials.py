@@ -7,7 +7,7 @@ from tests.loop.filling import Clock
 from tests.tiny_bundle import tiny_bundle, tiny_manifest
 
 from binsight.loop.registry import NotProvenError, Registry, RegistryError
-from binsight.loop.trials import begin_challenge, due_trials, end_trial, find_challenge
+from binsight.loop.trials import begin_challenge, due_trials, end_trial, find_challenge, find_trial, why_ended
 
 
 @pytest.fixture
@@ -68,6 +68,24 @@ def test_a_new_champion_is_watched_for_14_days(registry):
     registry.ledger.now.move(days=-10)
     end_trial(registry, watch, by="ada")
     assert due(registry) == []
+
+
+def test_why_a_comparison_is_over(registry, tmp_path):
+    """As the ledger has it, also for one that began before the server did."""
+    first = begin_challenge(registry, by="server")
+    registry.add(tiny_bundle(tmp_path / "3", manifest=tiny_manifest(version="3.0.0")), by="ada")
+    assert why_ended(registry.ledger.read(), first) == "another challenger"
+    second = begin_challenge(registry, by="server")
+    end_trial(registry, second, by="ada", reason="enough")
+    assert why_ended(registry.ledger.read(), second) == "enough"
+    registry.promote("2.0.0", by="ada", override="x")
+    entries = registry.ledger.read()
+    assert (why_ended(entries, first), find_trial(entries, first.id)) == ("promoted", first)
+    (watch,) = [t for t in due_trials(entries, registry.ledger.now()) if t.kind == "watch"]
+    assert (find_trial(entries, watch.id), find_trial(entries, "0")) == (watch, None)
+    assert why_ended(entries, watch) == "14 days are over"
+    registry.rollback(by="ada", reason="caps")
+    assert why_ended(registry.ledger.read(), watch) == "caps"
 
 
 def test_a_rollback_refutes_what_was_found_before(registry):

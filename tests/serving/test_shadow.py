@@ -361,6 +361,9 @@ def test_a_model_that_is_equal_stays(start):
     found = seen(again, 8)
     assert (found["kind"], found["photos"], served(again)) == ("watch", 8, "2.0.0-same")
     assert service_of(again).shadow.results["again"] == 5
+    service_of(again).drain(20)
+    service_of(again).shadow.registry.rollback(by="ada", reason="no reason")  # while no server runs
+    assert call(start("same"), "evidence")[1]["comparisons"][0]["outcome"] == "no reason"
 
 
 def test_live_evidence_promotes_without_a_failed_request(start):

@@ -25,6 +25,7 @@ from binsight.cli.options import (
 from binsight.cli.progress import stages
 from binsight.cli.registry import registered
 from binsight.cli.text import plain
+from binsight.errors import InputError
 
 if TYPE_CHECKING:
     from binsight.loop.contest import Contest
@@ -135,6 +136,8 @@ def _contest(
     ledger = Ledger((data if data.is_dir() else data.parent) / "ledger.jsonl")
     if data.is_dir() and (version := newest_version(data)) is not None:
         data = version
+    elif (data / "queue.sqlite3").is_file():
+        raise InputError(f"{data}: a loop in which nothing is frozen yet; `binsight data freeze {data}` first")
 
     def look(where: str, digest: str) -> None:
         if where == LOCKED:

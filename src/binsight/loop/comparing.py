@@ -169,6 +169,12 @@ class Comparison:
                 (utc_text(self._queue.now()), outcome, self.trial.id),
             )
 
+    @staticmethod
+    def going_on(queue: Queue) -> list[str]:
+        """The ids of the comparisons of a queue that are not over."""
+        with queue.reading() as tables:
+            return [row["id"] for row in tables.execute("SELECT id FROM trials WHERE ended IS NULL")]
+
     def has(self, photo: str) -> bool:
         """Whether a photo counts already."""
         query = "SELECT 1 FROM compared WHERE trial = ? AND photo = ?"

@@ -14,7 +14,17 @@ from typing import Any, Final, Literal
 from binsight.loop.ledger import Entry
 from binsight.loop.registry import Registry, RegistryError, aliases_of, since_rejected
 
-__all__ = ["WATCH_DAYS", "Kind", "Trial", "begin_challenge", "due_trials", "end_trial", "find_challenge"]
+__all__ = [
+    "WATCH_DAYS",
+    "Kind",
+    "Trial",
+    "begin_challenge",
+    "due_trials",
+    "end_trial",
+    "find_challenge",
+    "find_trial",
+    "why_ended",
+]
 
 Kind = Literal["challenge", "watch"]
 WATCH_DAYS: Final = 14
@@ -112,6 +122,32 @@ def end_trial(registry: Registry, trial: Trial, *, by: str, reason: str = "") ->
     with registry.ledger.writing():
         if trial.id in {due.id for due in due_trials(registry.ledger.read(), registry.ledger.now())}:
             _record(registry, trial.kind, trial.old, trial.new, state="off", by=by, reason=reason[:_SHOWN])
+
+
+def find_trial(entries: Sequence[Entry], number: str) -> Trial | None:
+    """The comparison that began with the line of this hash; None: there is no such line."""
+    for e in entries:
+        if e.sha256 == number and e.event == "promote":
+            return Trial(number, "watch", e.details["aliases"]["previous"], e.details["model"], e.at)
+        if e.sha256 == number and e.event == "shadow":
+            return Trial(number, "challenge", e.details["against"], e.details["model"], e.at)
+    return None
+
+
+def why_ended(entries: Sequence[Entry], trial: Trial) -> str:
+    """Why a comparison is due no longer, in words."""
+    lines = _lines(entries, trial.kind, trial.old, trial.new)
+    if lines and lines[-1].details["state"] == "off":
+        return str(lines[-1].details["reason"])
+    aliases = aliases_of(entries)
+    if trial.kind == "challenge":
+        if aliases.champion == trial.new:
+            return "promoted"
+        return "another challenger" if aliases.champion == trial.old else "another champion"
+    if aliases.champion == trial.new:
+        return f"{WATCH_DAYS} days are over"
+    last = [entry for entry in entries if entry.event in {"promote", "rollback"}][-1]
+    return "another champion" if last.event == "promote" else str(last.details["reason"] or "rolled back")
 
 
 def _record(registry: Registry, kind: Kind, old: str, new: str, **details: Any) -> None:

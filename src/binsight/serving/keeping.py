@@ -166,6 +166,7 @@ class Keeper:
         self.observer: Observer | None = None
         self.dropped = 0
         self._quotas, self._limits, self._is_busy, self._clock = quotas, limits, is_busy, clock
+        self.counts.add([])  # whoever reads them finds a file
         seen, begin = self.counts.last_week(clock())
         self._tally = _Tally(dict(seen), (begin or clock()).timestamp(), self.counts.reviews_on(clock()))
         self._tally.day = clock().date().isoformat()

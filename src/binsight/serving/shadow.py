@@ -23,7 +23,7 @@ from binsight.imaging import ImageLimits
 from binsight.loop.comparing import Comparison, find_reason
 from binsight.loop.ledger import Entry
 from binsight.loop.registry import Registry, aliases_of
-from binsight.loop.trials import Trial, begin_challenge, due_trials, end_trial, find_challenge
+from binsight.loop.trials import Trial, begin_challenge, due_trials, end_trial, find_challenge, find_trial, why_ended
 from binsight.serving.keeping import Keeper, Kept
 from binsight.serving.memory import release_memory
 from binsight.serving.models import LoadedModel, ReloadBusyError
@@ -202,10 +202,11 @@ class Shadow:
                 self._read = None
             except BinsightError as error:
                 self.refused[str(champion)] = str(error)
-        due = {}
-        if champion == self._controls.served().bundle.path.stem:
-            due = {trial.id: trial for trial in due_trials(self._entries, self.registry.ledger.now())}
-        self._exchange(due)
+        due = {trial.id: trial for trial in due_trials(self._entries, self.registry.ledger.now())}
+        self._exchange(due if champion == self._controls.served().bundle.path.stem else {})
+        for number in Comparison.going_on(self.keeper.queue):  # also what ended while no server ran
+            if number not in due and (trial := find_trial(self._entries, number)) is not None:
+                Comparison(self.keeper.queue, trial).end(why_ended(self._entries, trial))
 
     def _read_ledger(self) -> list[Entry]:
         entries = self.registry.ledger.read()
@@ -221,15 +222,12 @@ class Shadow:
 
     def _exchange(self, due: dict[str, Trial]) -> None:
         runs = {run.trial.id: run for run in self.runs if run.trial == due.get(run.trial.id)}
-        ended = [run for run in self.runs if run.trial.id not in due]
+        is_less = len(runs) < len(self.runs)
         for trial in due.values():
             if trial.id not in runs and trial.id not in self.refused and (run := self._begin(trial)):
                 runs[trial.id] = run
         self.runs = tuple(runs.values())
-        if ended:
-            last = self._entries[-1]
-            for run in ended:
-                run.comparison.end(str(last.details.get("reason") or last.event))
+        if is_less:
             release_memory()
 
     def _begin(self, trial: Trial) -> ShadowRun | None:
