@@ -8,10 +8,12 @@ import pytest
 from tests.adapt.world import factory_bundle
 from tests.loop.filling import CLASSES, MODEL, Clock, put
 
+from binsight.loop.comparing import GONE, Compared, Comparison
 from binsight.loop.counts import Counts, Seen
 from binsight.loop.labelling import Labelling
 from binsight.loop.queue import Queue
 from binsight.loop.sampling import Stratum
+from binsight.loop.trials import Trial
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,24 @@ def test_status(binsight, made):
     assert (found["kept"], found["labelled"], found["open"], found["labellers"]) == (11, 10, 1, {"ada": 10})
     assert found["agreement"]["share"]["value"] is None
     assert "11 photos kept, 10 labelled, 1 open" in binsight("loop", "status", made.directory).out
+
+
+def test_status_tells_how_models_compare(binsight, tmp_path):
+    """What goes on comes first; also after it is over, with the reason."""
+    queue = Queue(tmp_path, create=True, now=Clock())
+    trials = [Trial(kind[0] * 64, kind, "0" * 64, "1" * 64, "2026-11-27T12:00:00Z") for kind in ("challenge", "watch")]
+    for trial in trials:
+        Comparison(queue, trial).begin("old 1", "new 2")
+    Comparison(queue, trials[0]).add([Compared(str(n), GONE if n == 0 else None, "red", "blue") for n in range(300)])
+    Comparison(queue, trials[0]).end("promoted")
+    found = json.loads(binsight("loop", "status", tmp_path, "--json").out)["comparisons"]
+    assert [(c["kind"], c["photos"], c["outcome"], c["needed"]) for c in found] == [
+        ("watch", 0, "", 100.0), ("challenge", 300, "promoted", 20.0)
+    ]  # fmt: skip
+    lines = binsight("loop", "status", tmp_path).out.splitlines()
+    assert lines[-4].startswith("new 2 against old 1, challenge since 2026-11-27T12:00:00Z until ")
+    assert lines[-4].endswith(": promoted")
+    assert lines[-3] == "  300 live photos; they differ on 1, 0 of them to be labelled"
 
 
 def test_accuracy(binsight, made):

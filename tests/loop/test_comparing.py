@@ -122,7 +122,7 @@ def test_agreement_is_of_the_last_200(queue):
 def test_reasons():
     """Each of the rule; a challenger may be slow, which the gate looks at."""
     lost = stand(1000, [Difference(n, -1) for n in range(11)], 0.95)
-    assert find_reason("watch", lost).startswith("worse: evidence 1")
+    assert find_reason("watch", lost).startswith("is worse, evidence 1")
     assert find_reason("challenge", lost) is None
     slow = [(1.0, 1.6)] * WINDOW
     fine = stand(1000, [], 0.85)

@@ -309,9 +309,9 @@ def test_a_new_champion_that_is_worse_goes_back(start, make_app):
     wait(lambda: served(app) == "1.0.0" == served(other))
     ledger = service_of(app).shadow.registry.ledger.read()
     (line,) = [e for e in ledger if e.event == "rollback"]
-    assert (line.details["by"], line.details["reason"][:16]) == ("server", "worse: evidence ")
+    assert (line.details["by"], line.details["reason"][:18]) == ("server", "is worse, evidence")
     found = call(app, "evidence")[1]
-    assert found["comparisons"][0]["outcome"].startswith("worse")
+    assert found["comparisons"][0]["outcome"].startswith("is worse")
     assert found["shadow"] == []
     text = "".join(server.test_client().get("/metrics").text for server in (app, other))
     assert text.count('binsight_model_changes_total{model="tiny",result="rolled_back"} 1.0') == 1
@@ -326,12 +326,12 @@ def test_a_new_champion_that_fails_goes_back_at_once(start):
     assert send(app, bright(0))[0].json["predicted_category"] == "red"
 
 
-@pytest.mark.parametrize("fault", ["slow", "agrees"])
+@pytest.mark.parametrize("fault", ["is slow", "agrees"])
 def test_a_new_champion_that_is_slow_or_another_goes_back(start, fault):
     """By 200 photos."""
     app = watched(start, "same")
     (run,) = service_of(app).shadow.runs
-    if fault == "slow":
+    if fault == "is slow":
         run.times_s.extend([(0.01, 0.02)] * WINDOW)
     else:
         run.comparison.add([Compared(str(n), GONE if n % 4 else None, "red", "green") for n in range(WINDOW)])

@@ -232,7 +232,7 @@ def _tell_comparison(found: ComparisonStatus) -> None:
     )
     click.echo(f"  only the new one is right on {found.only_new_right:,}, only the old on {found.only_old_right:,}")
     more = f"; about {found.photos_more:,} photos, {found.labels_more:,} labels more" if found.photos_more else ""
-    click.echo(f"  evidence {aim}: {found.evidence:,.1f} of {found.needed:g}{more if found.ended is None else ''}")
+    click.echo(f"  evidence {aim}: {found.evidence:.3g} of {found.needed:g}{more if found.ended is None else ''}")
 
 
 def _share(found: Interval) -> str:

@@ -89,7 +89,7 @@ def show(directory: Path, reference: str | None, as_json: bool) -> None:
         click.echo(json.dumps([entry.to_dict() for entry in entries], indent=2))
         return
     for entry in entries:
-        words = [entry.details.get(key) for key in ("verdict", "by", "override", "reason")]
+        words = [entry.details.get(key) for key in ("kind", "state", "verdict", "by", "override", "reason")]
         about = " · ".join(plain(str(word)) for word in words if word)
         model_hash = str(entry.details.get("model", entry.details.get("challenger", "")))[:12]
         click.echo(f"{entry.at}  {entry.event:<9} {model_hash}  {about}")

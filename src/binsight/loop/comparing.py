@@ -120,15 +120,15 @@ def find_reason(kind: Kind, standing: Standing, times_s: Sequence[tuple[float, f
     """
     if kind == "watch" and standing.harm >= ROLL_BACK:
         b, c, _ = standing.counts
-        return f"worse: evidence {standing.harm:.0f}; only the model before is right on {b:,} photos, only it on {c:,}"
+        return (
+            f"is worse, evidence {standing.harm:.3g}: {b:,} photos only the model before has right, {c:,} only this one"
+        )
     if standing.agreement is not None and standing.agreement < _LEAST_AGREEMENT:
         return f"agrees with the other model on {standing.agreement:.0%} of {WINDOW} photos"
     if kind == "watch" and len(times_s) >= WINDOW:
         old, new = np.percentile(np.array(times_s), 95, axis=0)
         if new > _MOST_TIME * old:
-            return (
-                f"slow: the 95th percentile of its time for a photo is {new / old:.1f} times that of the model before"
-            )
+            return f"is slow: {new / old:.1f} times the time of the model before, 95th percentile of {WINDOW} photos"
     return None
 
 

@@ -121,7 +121,7 @@ class TopEntry(Answer):
 
 
 class KeptAnswer(Answer):
-    """Says that the photo is kept for people to label: `DELETE /photos/{receipt}` has it deleted."""
+    """Says that the photo is kept for people to label, or may be: `DELETE /photos/{receipt}` has it deleted."""
 
     receipt: str
     until: str = Field(description="The day on which it is deleted if nobody has labelled it.")
