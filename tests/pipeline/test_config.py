@@ -68,7 +68,7 @@ def test_all_faults_are_reported_together(tmp_path):
         "no section [dat]; did you mean data?",
         "no setting data.vall; did you mean val?",
         "data.val: expected a number from 0 to 1, got 2.0",
-        "heads.kind: expected one of logistic, inner, original, got 'linear'",
+        "heads.kind: expected one of logistic, inner, original, bundle, got 'linear'",
         "--trials: expected a whole number, got 'many'",
         "--seed: expected a whole number from 0 to 2,147,483,647, got -1",
     ):

@@ -11,8 +11,8 @@ from tests.dataset.duplicates.pictures import picture
 from tests.pipeline.tiny import make_photos
 
 from binsight.dataset import scan
-from binsight.errors import DatasetError, InputError, LeakageError, TaxonomyError
-from binsight.pipeline.config import DataConfig
+from binsight.errors import DatasetError, InputError, LeakageError, SettingsError, TaxonomyError
+from binsight.pipeline.config import DataConfig, TrainConfig
 from binsight.pipeline.data import open_taxonomy, prepare_data
 from binsight.pipeline.work import Work
 from binsight.taxonomy import Taxonomy, WasteClass
@@ -297,7 +297,7 @@ def test_outliers_are_kept_apart(tmp_path, photos, prepare, reporter):
     root = make_photos(tmp_path / "strange", each=2, start=900)
     (root / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     data, before = prepare(photos, outliers=(str(root),)), prepare(photos)
-    assert len(data.outliers) == 6
+    assert len(data.strangers.learnt) == 6
     assert {name: len(split) for name, split in data.splits.items()} == {
         name: len(split) for name, split in before.splits.items()
     }
@@ -314,3 +314,52 @@ def test_a_class_without_a_photo_under_the_wanted_licences_is_not_learnt(sources
     data = prepare(sources, licences=("cc-by",))
     assert data.taxonomy.ids == ("blue", "green")
     assert any("no photos of red: the model will not know them" in line for line in reporter.lines)
+
+
+def test_a_part_of_an_added_source_is_held_out(tmp_path, photos, prepare):
+    """Half of it, always the same half; all of it without a share; a share that is none is refused."""
+    more = make_photos(tmp_path / "more", each=10, start=500)
+    data = prepare(photos, also=(str(more),), hold_out=("more:0.5",))
+    held, train = (set(data.splits[name].paths) for name in ("held out: more", "train"))
+    added = {path for path in train if more in path.parents}
+    assert len(held) + len(added) == 30
+    assert 5 <= len(held) <= 25
+    assert not held & added
+    again = prepare(photos, also=(f"red={more / 'red'}",), hold_out=("red:0.5",))
+    assert set(again.splits["held out: red"].paths) == {path for path in held if path.parent.name == "red"}
+    assert len(prepare(photos, also=(str(more),), hold_out=("more",)).splits["held out: more"]) == 30
+    with pytest.raises(SettingsError, match="expected a share above 0, at most 1, of gd, got 2"):
+        TrainConfig(data=DataConfig(hold_out=("gd:2",)))
+
+
+def test_an_added_photo_that_is_held_out_yields_to_its_copy_in_val(tmp_path, prepare):
+    """Val keeps its photos; the copy is not measured as somebody else's."""
+    for i, (split, each) in enumerate((("train", 6), ("val", 5))):
+        make_photos(tmp_path / "photos", each=each, split=split, start=100 * i)
+    copy = min((tmp_path / "photos" / "val" / "red").iterdir())
+    more = make_photos(tmp_path / "more", each=2, start=900)
+    shutil.copy(copy, more / "red" / "copy.png")
+    data = prepare(tmp_path / "photos", also=(str(more),), hold_out=("more",), leave_out_copies=True)
+    assert len(data.splits["val"]) == 15
+    assert len(data.splits["held out: more"]) == 6
+
+
+def test_outliers_are_held_out_and_corners_added(tmp_path, photos, prepare):
+    """What is held out judges; corners of photos of the classes asked for are learnt from, the same ones each time."""
+    strange = make_photos(tmp_path / "glass", each=10, start=700)
+    options = {"outliers": (str(strange),), "hold_out": ("glass:0.5",), "corners": 5, "corners_of": ("red",)}
+    data = prepare(photos, backdrops=(str(strange),), **options)
+    held = data.strangers.held["glass"]
+    assert set(data.strangers.sources) == {"glass", "corners"}
+    assert len(held) + data.strangers.sources.count("glass") == 30
+    assert not set(held) & {*data.strangers.learnt, *data.strangers.places}
+    corners = [path for path in data.strangers.learnt if path.parent != strange and strange not in path.parents]
+    assert len(corners) == 5
+    pixels = [path.read_bytes() for path in corners]
+    for path in corners:
+        with Image.open(path) as corner:
+            red, green, _ = np.asarray(corner).reshape(-1, 3).mean(axis=0)
+        assert red > green
+    again = prepare(photos, backdrops=(str(strange),), **options)
+    assert [path.read_bytes() for path in again.strangers.learnt if path.name in {p.name for p in corners}] == pixels
+    assert again.sha256 == data.sha256 != prepare(photos, **options | {"corners": 6}).sha256

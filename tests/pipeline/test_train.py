@@ -155,13 +155,15 @@ def test_a_taxonomy_that_was_filled_in_is_left_alone(run, tmp_path, reporter):
 def test_a_zip_a_report_and_unknown_photos(run, tmp_path):
     """All lie beside the zip; the unknown photos are a split of their own in the manifest."""
     make_photos(tmp_path / "strange", each=3, start=50)
-    result = run(out="mine.zip", flags={"report": "yes", "unknown": str(tmp_path / "strange")})
+    places = f"{tmp_path / 'strange'},odd={tmp_path / 'strange' / 'red'}"
+    result = run(out="mine.zip", flags={"report": "yes", "unknown": places})
     assert result.bundle.is_file()
     assert verify_bundle(result.bundle) == []
     assert (tmp_path / "mine.work").is_dir()
     assert result.report == tmp_path / "mine.report.html"
     assert "<html" in result.report.read_text()[:500]
     assert result.manifest.metrics["unknown"].photos == 9
+    assert result.manifest.metrics["odd"].photos == 3
 
 
 def test_a_bundle_is_not_replaced_unasked(run, trained, tmp_path):

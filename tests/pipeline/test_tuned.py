@@ -12,12 +12,14 @@ from tests.pipeline.tiny import COLOURS, FAST, CollectingReporter, make_photos, 
 
 from binsight.bundle import load_bundle, verify_bundle
 from binsight.dataset import scan
+from binsight.errors import BundleError, SettingsError
 from binsight.imaging import prepare_photo
 from binsight.pipeline import tuned
 from binsight.pipeline.backbone import choose_backbone
 from binsight.pipeline.presets import resolve_config
 from binsight.pipeline.tail import find_cut
 from binsight.pipeline.train import places_beside, train
+from binsight.taxonomy import Taxonomy
 from binsight.training.backbones import BACKBONE_FILE
 from binsight.training.fine_tune import loop, tail
 from binsight.training.fine_tune.activations import cut_graph
@@ -249,3 +251,51 @@ def test_several_seeds_are_trained_from_one_start_and_averaged(run, tmp_path):
     (head,) = (i for i in range(len(starts)) if first[f"start.{i}"].shape == constants["logits.weight"].shape == (3, 3))
     mean = (2 * first[f"start.{head}"] + first[f"tuned.{head}"] + second[f"tuned.{head}"]) / 4
     np.testing.assert_allclose(constants["logits.weight"], mean, rtol=1e-5, atol=1e-7)
+
+
+def _constants(bundle):
+    """Of a bundle's network, by name."""
+    return {c.name: to_array(c) for c in load_from_string(load_bundle(bundle).read_model()).graph.initializer}
+
+
+def test_training_goes_on_from_a_bundle(run, finished, photos, tmp_path, reporter, monkeypatch):
+    """Its heads, in the order of these photos' classes; a class that it does not know is refused."""
+    shutil.copytree(finished[0] / "mine.work", tmp_path / "start.work")
+    start = run(out="start", resume=True, flags={"fine-tune-average": "1"}).bundle
+    assert BACKBONE_FILE in load_bundle(start).manifest.files
+    flags = {"backbone": f"bundle:{start}", "head": "bundle", "fine-tune": "no"}
+    monkeypatch.setattr("binsight.pipeline.frozen.fit_heads", lambda *_a, **_o: pytest.fail("fitted"))
+    result = run(flags=flags)
+    before, after = _constants(start), _constants(result.bundle)
+    for name in ("logits.weight", "logits.bias", "biodegradable_logit.weight"):
+        np.testing.assert_array_equal(after[name], before[name])
+    assert result.manifest.training["heads"] == "those of colours 0.1.0"
+    turned = Taxonomy("colours", COLOURS.classes[::-1])
+    config = resolve_config(flags={**FLAGS, **flags})
+    other = train(scan(photos, taxonomy=turned), config, places_beside(tmp_path / "turned"), reporter=reporter)
+    np.testing.assert_array_equal(_constants(other.bundle)["logits.weight"], before["logits.weight"][:, ::-1])
+    strange = make_photos(tmp_path / "strange", names=("red", "glass", "blue"))
+    with pytest.raises(BundleError, match=r"colours 0.1.0 has no heads for glass; it knows red, green, blue"):
+        train(scan(strange), config, places_beside(tmp_path / "strange-out"), reporter=reporter)
+
+
+def test_heads_of_a_bundle_need_its_backbone():
+    """Found before anything is done."""
+    with pytest.raises(SettingsError, match="heads of a bundle need its backbone, bundle:PATH, got the backbone eff"):
+        resolve_config(flags={"head": "bundle"})
+
+
+def test_sources_are_balanced_and_held_out_strangers_measured(run, tmp_path, monkeypatch):
+    """The levers together: sources reach the draws, empty places the views; what is held out has a figure."""
+    strange = make_photos(tmp_path / "strange", each=5, start=900)
+    calls = _spy(monkeypatch, loop, "TrainingBatches")
+    flags = {"epochs": "1", "augment-above": "0.5", "data-backdrops": str(strange), "fine-tune-source-balance": "0.5",
+             "outliers": str(strange), "hold-out": "strange:0.4", "data-corners": "4"}  # fmt: skip
+    result = run(flags=flags)
+    ((known, _, settings, *_, backdrops),) = calls
+    assert set(known.sources) == {"", "strange", "corners"}
+    assert settings.source_balance == 0.5
+    held = result.manifest.metrics["held out: strange"].photos
+    assert 0 < held < 15
+    assert len(backdrops) == 15 - held
+    assert result.manifest.training["photos"]["outliers"] == 15 - held + 4

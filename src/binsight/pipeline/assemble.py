@@ -29,9 +29,10 @@ from binsight.bundle.container import CALIBRATION_NAME, CARD_NAME, MODEL_NAME, R
 from binsight.dataset.licences import NOT_STATED
 from binsight.errors import BundleError
 from binsight.export.onnx_graph import attach_heads
-from binsight.pipeline.auxiliary import photos_below, write_noise
+from binsight.pipeline.auxiliary import list_unknown, write_noise
 from binsight.pipeline.calibrate import ReviewTargets, ScaledCalibration, Scores, calibrate
 from binsight.pipeline.card import Confusion, render_card
+from binsight.pipeline.data import HELD_OUT
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.measure import measure, measure_unknown
 from binsight.pipeline.run import Run
@@ -148,7 +149,8 @@ def _judge(run: Run, fitted: FittedHeads, *, test: bool = True) -> _Judged:
 def _strangers(run: Run) -> dict[str, list[Path]]:
     """Photos of none of the classes, by what they are called among the metrics."""
     config = run.config.evaluate
-    found = {} if config.unknown is None else {"unknown": photos_below(config.unknown, "unknown photos")}
+    found = list_unknown(config.unknown)
+    found |= {HELD_OUT + source: list(paths) for source, paths in run.data.strangers.held.items()}
     return found | ({"noise": write_noise(run.work.folder("noise"))} if config.noise else {})
 
 

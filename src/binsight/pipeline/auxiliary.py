@@ -18,7 +18,7 @@ from binsight.errors import InputError, TaxonomyError
 from binsight.predictor import available_cores, run_in_order
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["photos_below", "read_labelled", "read_unlabelled", "write_noise"]
+__all__ = ["list_unknown", "photos_below", "read_labelled", "read_unlabelled", "write_noise"]
 
 _NONE = "none"
 _NOISE_SIDE, _NOISE_EACH = 256, 10
@@ -111,6 +111,22 @@ def photos_below(folder: str, what: str) -> list[Path]:
     if found := sorted(root.joinpath(*parts) for parts in find_photos(root)[0]):
         return found
     raise InputError(f"{root}: expected photos, found none")
+
+
+def list_unknown(places: Sequence[str]) -> dict[str, list[Path]]:
+    """What is measured → photos of none of the classes, of places `NAME=FOLDER`; of a bare `FOLDER`, as `unknown`.
+
+    Raises:
+        InputError: there is no such folder, or no photo in it.
+    """
+    found: dict[str, list[Path]] = {}
+    for place in places:
+        name, is_named, folder = place.partition("=")
+        named = bool(is_named) and not Path(place).exists()
+        found.setdefault(name if named else "unknown", []).extend(
+            photos_below(folder if named else place, "unknown photos")
+        )
+    return found
 
 
 def write_noise(folder: Path) -> list[Path]:

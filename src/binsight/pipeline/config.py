@@ -15,9 +15,10 @@ from binsight.dataset.licences import licence_faults
 from binsight.errors import SettingsError
 from binsight.imaging import PreprocessSpec
 from binsight.pipeline.calibrate import ReviewTargets
+from binsight.pipeline.held_out import held_out_faults
 from binsight.settings import Option, section_faults, section_options, setting
 from binsight.training.augment.settings import STRENGTHS, AugmentSettings, augment_strength
-from binsight.training.backbones import backbone_names
+from binsight.training.backbones import BUNDLE_PREFIX, backbone_names
 from binsight.training.fine_tune.settings import FineTuneSettings
 from binsight.training.heads.original import AUGMENTATIONS, OriginalGrid
 
@@ -64,7 +65,7 @@ class DataConfig:
     hold_out: tuple[str, ...] = setting(
         (),
         "Sources, as the manifest's column source names them, that are not trained or calibrated on: each is measured "
-        "by itself.",
+        "by itself. SOURCE:0.5 holds out half of it, by the photos' names.",
         flag="hold-out",
     )
     also: tuple[str, ...] = setting(
@@ -76,6 +77,13 @@ class DataConfig:
         (),
         "Folders of photos of none of the classes: where the backbone is trained, it learns not to be sure of them.",
         flag="outliers",
+    )
+    corners: int = setting(
+        0, "So many corners of training photos, as places with nothing in them, are outliers too.", low=0, high=100_000
+    )
+    corners_of: tuple[str, ...] = setting((), "Classes whose photos have no waste in their corners.  [default: all]")
+    backdrops: tuple[str, ...] = setting(
+        (), "Folders of empty places, such as belts and floors: what augment.above pastes objects on."
     )
 
 
@@ -107,8 +115,8 @@ class HeadConfig:
     kind: str = setting(
         "logistic",
         "logistic: regression, its penalty chosen by cross-validation; inner: a small network, tuned; original: the "
-        "steps of the course project.",
-        choices=("logistic", "inner", "original"),
+        "steps of the course project; bundle: those of the bundle that the backbone is of, to go on from.",
+        choices=("logistic", "inner", "original", "bundle"),
         flag="head",
     )
     mirrored: bool = setting(True, "Learn from the photos' mirror images too.")
@@ -182,7 +190,11 @@ class EvaluateConfig:
     chosen_on_val: bool = setting(
         False, "You chose settings by what val showed: bundle and card say that its figures lean to the good side."
     )
-    unknown: str | None = setting(None, "A folder of photos that are none of the classes.", flag="unknown")
+    unknown: tuple[str, ...] = setting(
+        (),
+        "Folders of photos that are none of the classes; NAME=FOLDER gives what is measured on it a name of its own.",
+        flag="unknown",
+    )
     noise: bool = setting(False, "Also measure on pictures of noise, as a broken camera gives them.")
     elsewhere: tuple[str, ...] = setting(
         (),
@@ -322,10 +334,15 @@ def _combined_faults(config: TrainConfig) -> Iterator[str]:
     """What is wrong with values that are each allowed by themselves."""
     data, tuned = config.data, config.fine_tune
     yield from licence_faults(data.licences)
+    yield from held_out_faults(data.hold_out)
     if data.val <= 0 or data.val + data.test >= 1:
         yield (f"data: expected a share for val, and some left for train, got val {data.val:g} and test {data.test:g}")
     if tuned.enabled and not any(tuned.average):
         yield "fine_tune.average: expected a share above 0 among them; --no-fine-tune leaves the backbone as it is"
+    if config.heads.kind == "bundle" and not config.backbone.name.startswith(BUNDLE_PREFIX):
+        yield f"heads.kind: heads of a bundle need its backbone, bundle:PATH, got the backbone {config.backbone.name}"
+    if config.heads.kind == "bundle" and tuned.head_views:
+        yield f"fine_tune.head_views: heads of a bundle are not fitted anew, got {tuned.head_views}"
     if tuned.head_views > tuned.views:
         yield f"fine_tune.head_views: expected no more than there are views, {tuned.views}, got {tuned.head_views}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from binsight.dataset.licences import keep_licensed, licence_of
 from binsight.dataset.samples import SPLITS, Sample
 from binsight.dataset.split import split
 from binsight.errors import DatasetError, LeakageError
-from binsight.pipeline.auxiliary import read_labelled, read_unlabelled
+from binsight.pipeline.auxiliary import read_labelled
 from binsight.pipeline.config import DataConfig
+from binsight.pipeline.held_out import held_out_shares, is_held_out
 from binsight.pipeline.reporting import Reporter
+from binsight.pipeline.strangers import CORNERS, Strangers, read_strangers, strangers_digest, write_corners
 from binsight.pipeline.work import Work, key_of
 from binsight.settings import suggest
 from binsight.taxonomy import Taxonomy, WasteClass
@@ -47,12 +49,14 @@ class Split:
         labels: `(n,)`, positions in the taxonomy.
         groups: `(n,)`; photos of one number are copies of each other.
         digests: of each the SHA-256 of its file, hexadecimal.
+        sources: of each where it comes from, as its manifest says; empty where that is not asked for.
     """
 
     paths: tuple[Path, ...]
     labels: NDArray[np.intp]
     groups: NDArray[np.intp]
     digests: tuple[str, ...]
+    sources: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -67,7 +71,7 @@ class PreparedData:
         is_open: whether it was made here, because the data set had none.
         root: where the photos lie.
         splits: `train` and `val`, `test` where there is one, and one for each source that is held out.
-        outliers: photos of none of the classes, to train on.
+        strangers: photos of none of the classes.
         sha256: over path, class, split and content of every photo used.
         record: what the audit found and what was done about it, for the bundle.
     """
@@ -78,7 +82,7 @@ class PreparedData:
     splits: Mapping[str, Split]
     sha256: str
     record: Mapping[str, Any]
-    outliers: tuple[Path, ...] = ()
+    strangers: Strangers = field(default_factory=Strangers)
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -91,7 +95,9 @@ class PreparedData:
 
     def labelled(self, name: str) -> LabelledPhotos:
         """The photos of a split, for training."""
-        return LabelledPhotos(self.splits[name].paths, self.splits[name].labels, self.truth(name))
+        split = self.splits[name]
+        sources = np.array(split.sources) if split.sources else None
+        return LabelledPhotos(split.paths, split.labels, self.truth(name), sources)
 
 
 def prepare_data(
@@ -123,6 +129,7 @@ def prepare_data(
     is_open = dataset.taxonomy is None
     dataset, notes = keep_licensed(dataset, config.licences)
     taxonomy = _present(dataset, dataset.taxonomy or open_taxonomy(dataset), reporter)
+    strangers, strange = read_strangers(config, workers=workers, say=reporter.say)
     more = read_labelled(config.also, taxonomy, workers=workers)
     more, others = keep_licensed(more, config.licences) if len(more) else (more, ())
     for note in (*notes, *more.notes, *others):
@@ -130,35 +137,40 @@ def prepare_data(
     added = frozenset(s.path for s in more)
     dataset = replace(dataset, samples=(*dataset.samples, *more.samples))
     rows = [[s.path, s.class_id, s.split, s.sha256, s.error] for s in dataset]
-    key = key_of("data", rows, asdict(replace(config, allow_leakage=False, outliers=())), seed)
+    plain = replace(config, allow_leakage=False, outliers=(), corners=0, corners_of=(), backdrops=())
+    key = key_of("data", rows, asdict(plain), sorted(strangers.held), seed)
     plan = work.recall("data", key)
     if plan is None:
         sound = dataset.sound()
         if not len(sound):
             raise DatasetError(f"{dataset.root}: no photo that can be read")
         found = audit(sound, cache=content_cache, workers=workers, progress=reporter.stage)
-        plan = _plan(dataset, found, config, seed, added)
+        plan = _plan(dataset, found, config, seed, added, strangers.held)
         work.remember("data", key, plan)
     _speak_of(plan["record"], reporter)
     _check_leakage(plan["record"], config)
     data = _assemble(dataset, taxonomy, is_open, plan)
-    if config.outliers:
-        data = _with_outliers(data, config, reporter, workers)
+    if strange or config.corners:
+        data = _with_strangers(data, strangers, strange, config, work, seed)
     if thin := list(thin_classes(data)):
         reporter.say(f"few photos to learn from or to judge by: {'; '.join(thin)}")
     return data
 
 
-def _with_outliers(data: PreparedData, config: DataConfig, reporter: Reporter, workers: int | None) -> PreparedData:
-    """The data with photos of none of the classes to train on."""
-    found, notes = keep_licensed(read_unlabelled(config.outliers, workers=workers), config.licences)
-    for note in (*found.notes, *notes):
-        reporter.say(note)
-    digest = hashlib.sha256("\n".join([data.sha256, *(str(s.sha256) for s in found)]).encode()).hexdigest()
-    photos = {**data.record["photos"], "outliers": len(found)}
-    sources = [*data.record["sources"], *_describe_sources(found)]
-    record = {**data.record, "photos": photos, "sources": sources}
-    return replace(data, outliers=tuple(found.file(s) for s in found), sha256=digest, record=record)
+def _with_strangers(
+    data: PreparedData, found: Strangers, rows: Sequence[Sample], config: DataConfig, work: Work, seed: int
+) -> PreparedData:
+    """The data with photos of none of the classes, and corners of those of the classes."""
+    digest = strangers_digest(data.sha256, rows, (config.corners, config.corners_of) if config.corners else ())
+    if config.corners:
+        train, named = data.splits["train"], [data.taxonomy.match(name) for name in config.corners_of]
+        fit = np.isin(train.labels, [data.taxonomy.index(name) for name in named or data.taxonomy.ids])
+        paths = [train.paths[i] for i in np.flatnonzero(fit)]
+        folder = work.folder(f"{CORNERS}-{digest[:16]}")
+        found = found.with_corners(write_corners(paths, config.corners, folder, seed=seed))
+    photos = {**data.record["photos"], "outliers": len(found.learnt)}
+    sources = [*data.record["sources"], *_describe_sources(rows)]
+    return replace(data, strangers=found, sha256=digest, record={**data.record, "photos": photos, "sources": sources})
 
 
 def thin_classes(data: PreparedData) -> Iterator[str]:
@@ -194,13 +206,15 @@ def _present(dataset: Dataset, taxonomy: Taxonomy, reporter: Reporter) -> Taxono
     return Taxonomy(taxonomy.name, tuple(c for c in taxonomy.classes if c.id in present))
 
 
-def _plan(dataset: Dataset, found: Audit, config: DataConfig, seed: int, added: Container[str]) -> dict[str, Any]:
+def _plan(
+    dataset: Dataset, found: Audit, config: DataConfig, seed: int, added: Container[str], strange: Container[str]
+) -> dict[str, Any]:
     """For each photo used its path, split and group, and what is to be said about the data."""
     unusable = {i: f.message for f in found.of_kind(*_UNUSABLE) for i in f.files}
     left_out = [{"path": s.path, "message": s.error} for s in dataset if s.error is not None]
     left_out += [{"path": found.dataset.samples[i].path, "message": text} for i, text in sorted(unusable.items())]
     kept = [i for i in range(len(found.dataset)) if i not in unusable]
-    split_of, how = _choose_splits(found, kept, config, seed, added)
+    split_of, how = _choose_splits(found, kept, config, seed, added, strange)
     unused = Counter(name for name in split_of.values() if not _is_used(name))
     split_of = {i: name for i, name in split_of.items() if _is_used(name)}
     copies = _copies_of_judging(found, split_of, added, all_of_them=config.leave_out_copies)
@@ -218,16 +232,23 @@ def _plan(dataset: Dataset, found: Audit, config: DataConfig, seed: int, added: 
 
 
 def _choose_splits(
-    found: Audit, kept: Sequence[int], config: DataConfig, seed: int, added: Container[str]
+    found: Audit,
+    kept: Sequence[int],
+    config: DataConfig,
+    seed: int,
+    added: Container[str],
+    strange: Container[str],
 ) -> tuple[dict[int, str | None], str]:
     """The split of each photo that is kept, by its position, and where the splits come from."""
     samples = found.dataset.samples
-    held = {i: HELD_OUT + samples[i].extra["source"] for i in kept if _is_held_out(samples[i], config.hold_out)}
-    _check_sources(config.hold_out, samples, set(held.values()))
+    shares = held_out_shares(config.hold_out)
+    judging = [i for i in kept if samples[i].split in (None, "train", "val") and is_held_out(samples[i], shares)]
+    held = {i: HELD_OUT + samples[i].extra["source"] for i in judging}
+    _check_sources([name for name in shares if name not in strange], samples, set(held.values()))
     own = [i for i in kept if i not in held and samples[i].path not in added]
     divided, how = _divide(found.dataset.take(own), [found.groups[i] for i in own], config, seed)
     split_of: dict[int, str | None] = {i: sample.split for i, sample in zip(own, divided, strict=True)}
-    return split_of | held | {i: "train" for i in kept if samples[i].path in added}, how
+    return split_of | {i: "train" for i in kept if samples[i].path in added} | held, how
 
 
 def _check_sources(wanted: Sequence[str], samples: Sequence[Sample], found: Container[str]) -> None:
@@ -242,10 +263,6 @@ def _check_sources(wanted: Sequence[str], samples: Sequence[Sample], found: Cont
         raise DatasetError("; ".join(faults))
 
 
-def _is_held_out(sample: Sample, sources: Container[str]) -> bool:
-    return sample.extra.get("source") in sources and sample.split in (None, "train", "val")
-
-
 def _is_used(name: str | None) -> bool:
     return name is not None and (name in SPLITS or name.startswith(HELD_OUT))
 
@@ -255,14 +272,13 @@ def _copies_of_judging(
 ) -> set[int]:
     """Photos to leave out since a copy judges what is learnt from them: those that were added, or all.
 
-    Test goes before the held-out sources, these before val, and val before train.
+    Test goes before the held-out sources, these before val, val before held-out photos that were added; train is last.
     """
-    ranks = {"train": 0, "val": 1, "test": 3}
-    rank_of = {i: ranks.get(name or "", 2) for i, name in split_of.items()}
+    samples, ranks = found.dataset.samples, {"train": 0, "val": 2, "test": 4}
+    rank_of = {i: ranks.get(name or "", 1 if samples[i].path in added else 3) for i, name in split_of.items()}
     strictest: dict[int, int] = {}
     for i, rank in rank_of.items():
         strictest[found.groups[i]] = max(rank, strictest.get(found.groups[i], 0))
-    samples = found.dataset.samples
     return {
         i
         for i, rank in rank_of.items()
@@ -323,7 +339,8 @@ def _assemble(dataset: Dataset, taxonomy: Taxonomy, is_open: bool, plan: Mapping
         labels = np.array([taxonomy.index(sample.class_id) for sample, _ in rows], np.intp)
         groups = np.array([group for _, group in rows], np.intp)
         paths = tuple(dataset.file(sample) for sample, _ in rows)
-        splits[name] = Split(paths, labels, groups, tuple(sample.sha256 or "" for sample, _ in rows))
+        digests = tuple(sample.sha256 or "" for sample, _ in rows)
+        splits[name] = Split(paths, labels, groups, digests, tuple(s.extra.get("source", "") for s, _ in rows))
         for sample, _ in sorted(rows, key=lambda row: row[0].path):
             digest.update(f"{name} {sample.class_id} {sample.sha256}  {sample.path}\n".encode())
     _check_splits(splits, taxonomy, dataset.root)

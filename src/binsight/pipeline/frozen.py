@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from binsight.bundle import load_bundle
+from binsight.errors import BundleError
 from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.work import key_of
 from binsight.probability.folds import spread_folds
 from binsight.training.features import View
-from binsight.training.heads.linear import Heads, choose_penalty, fit_heads
+from binsight.training.heads.linear import Heads, LinearModel, choose_penalty, fit_heads
 from binsight.training.heads.search import SearchSpace, open_study, search_small_network, trial_records
 from binsight.training.heads.small_fit import FeatureSet, fit_small_network, one_blas_thread
 from binsight.training.heads.small_network import SmallNetworkSettings
 
-__all__ = ["FittedHeads", "fit_inner", "fit_logistic", "search_inner"]
+__all__ = ["FittedHeads", "fit_inner", "fit_logistic", "search_inner", "take_from_bundle"]
 
+_LAYERS = {"categories": "logits", "biodegradable": "biodegradable_logit", "inner": "inner"}
 _JUDGED = 5  # one part in so many of train judges the trials of a search
 
 
@@ -72,6 +75,31 @@ def fit_logistic(run: Run, source: FeatureSource) -> FittedHeads:
     record = {"kind": "logistic", "inverse_penalty": penalty, "cross_validation": tried, "mirrored": config.mirrored}
     also = ", photos and their mirror images" if config.mirrored else ""
     return FittedHeads(heads, source, record, f"logistic regression, C = {penalty:g}, classes weighted equally{also}")
+
+
+def take_from_bundle(run: Run, source: FeatureSource) -> FittedHeads:
+    """The heads of the bundle that the backbone is of, for the classes of the photos.
+
+    Raises:
+        BundleError: it has none, or none for one of the classes.
+    """
+    from onnx import load_from_string  # noqa: PLC0415 - takes a while
+
+    bundle = load_bundle(source.chosen.backbone.bundle or "")
+    there, wanted = bundle.manifest.taxonomy.ids, run.data.taxonomy.ids
+    if missing := [name for name in wanted if name not in there]:
+        raise BundleError(f"{bundle.label} has no heads for {', '.join(missing)}; it knows {', '.join(there)}")
+    constants = {c.name: c for c in load_from_string(bundle.read_model()).graph.initializer}
+    parts = {
+        name: LinearModel(*(_constant(constants[f"{layer}.{part}"]) for part in ("weight", "bias")))
+        for name, layer in _LAYERS.items()
+        if f"{layer}.weight" in constants and (name != "biodegradable" or run.data.mask is not None)
+    }
+    if "categories" not in parts or ("biodegradable" in parts) != (run.data.mask is not None):
+        raise BundleError(f"{bundle.label} has not the heads that these photos need; fit some with --head logistic")
+    chosen, own = [there.index(name) for name in wanted], parts["categories"]
+    parts["categories"] = LinearModel(own.weight[:, chosen], own.bias[chosen])
+    return FittedHeads(Heads(**parts), source, {"kind": "bundle", "bundle": bundle.label}, f"those of {bundle.label}")
 
 
 def fit_inner(run: Run, source: FeatureSource) -> FittedHeads:
@@ -147,3 +175,9 @@ def _folds(run: Run, number: int) -> NDArray[np.int64]:
 def _take(photos: FeatureSet, chosen: NDArray[np.bool_]) -> FeatureSet:
     truth = None if photos.biodegradable is None else photos.biodegradable[chosen]
     return FeatureSet([view[chosen] for view in photos.views], photos.labels[chosen], truth)
+
+
+def _constant(tensor: Any) -> NDArray[np.float64]:
+    from onnx import numpy_helper  # noqa: PLC0415 - as above
+
+    return numpy_helper.to_array(tensor).astype(np.float64)

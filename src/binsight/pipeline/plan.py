@@ -80,6 +80,8 @@ def _steps(config: TrainConfig) -> list[str]:
 def _head_step(config: TrainConfig) -> str:
     if config.heads.kind == "inner":
         return f"heads: the best of {config.tuning.trials} small networks, judged inside train"
+    if config.heads.kind == "bundle":
+        return f"heads: those of {config.backbone.name}"
     penalties = ", ".join(f"{penalty:g}" for penalty in config.heads.inverse_penalties)
     return f"heads: logistic regression, C of {penalties} by {config.heads.folds}-fold cross-validation inside train"
 

@@ -64,6 +64,7 @@ def compute_views(
         folder=run.work.folder("activations"),
         seed=run.config.seed,
         workers=run.workers,
+        backdrops=run.data.strangers.places,
     )
 
     def view(what: str, paths: Sequence[Path], number: int) -> Activations:

@@ -15,11 +15,11 @@ from binsight.dataset import Dataset
 from binsight.dataset.duplicates import duplicate_groups
 from binsight.files import write_whole
 from binsight.pipeline.assemble import TrainedModel, assemble_bundle
-from binsight.pipeline.auxiliary import photos_below, read_labelled
+from binsight.pipeline.auxiliary import list_unknown, read_labelled
 from binsight.pipeline.backbone import ChosenBackbone, choose_backbone
 from binsight.pipeline.config import TrainConfig
 from binsight.pipeline.data import PreparedData, Split, prepare_data
-from binsight.pipeline.frozen import fit_inner, fit_logistic
+from binsight.pipeline.frozen import fit_inner, fit_logistic, take_from_bundle
 from binsight.pipeline.reporting import Reporter, SilentReporter
 from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.work import Work
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Places", "TrainResult", "places_beside", "train"]
 
+_FITS: Final = {"logistic": fit_logistic, "inner": fit_inner, "bundle": take_from_bundle}
 _TWIN_COSINE: Final = 0.9  # of features; photos elsewhere that are as near as this to a training photo do not count
 
 
@@ -150,7 +151,7 @@ def _train_model(run: Run, chosen: ChosenBackbone) -> TrainedModel:
         return train_original(run, chosen)
     source = run.frozen_source(chosen)
     with study_faults(run.study_url):
-        fitted = fit_inner(run, source) if kind == "inner" else fit_logistic(run, source)
+        fitted = _FITS[kind](run, source)
     if not run.config.fine_tune.enabled:
         return TrainedModel(fitted)
     from binsight.pipeline.tuned import fine_tune_backbone  # noqa: PLC0415 - needs Keras
@@ -181,8 +182,7 @@ def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _check_places(config: TrainConfig) -> None:
     """A file or folder that is not there shows now, not at the end."""
-    if config.evaluate.unknown is not None:
-        photos_below(config.evaluate.unknown, "unknown photos")
+    list_unknown(config.evaluate.unknown)
     if config.bundle.about is not None:
         read_text(Path(config.bundle.about).expanduser())
 
@@ -222,7 +222,7 @@ def _evaluate(run: Run, bundle: Path) -> Evaluation:
     return evaluate_bundle(
         bundle,
         LabelledSet(split.paths, split.labels, run.data.root, copies=split.groups),
-        unknown=photos_below(unknown, "unknown photos") if unknown else [],
+        unknown=[path for paths in list_unknown(unknown).values() for path in paths],
         robustness=run.config.evaluate.robustness,
         split=name,
         settings=EvaluationSettings(target_precision=run.config.review.precision, seed=run.config.seed),

@@ -75,12 +75,15 @@ class Photos:
     @classmethod
     def of(cls, run: Run, network: Network) -> Photos:
         """Those of the run; those of none of the classes come last."""
-        train, strangers = run.data.labelled("train"), run.data.outliers
-        if strangers:
-            labels = np.concatenate([train.labels, np.full(len(strangers), -1)])
-            truth = train.biodegradable
-            padded = None if truth is None else np.concatenate([truth, np.zeros(len(strangers), bool)])
-            train = LabelledPhotos([*train.paths, *strangers], labels, padded)
+        train, strangers = run.data.labelled("train"), run.data.strangers
+        if count := len(strangers.learnt):
+            truth, sources = train.biodegradable, train.sources
+            train = LabelledPhotos(
+                [*train.paths, *strangers.learnt],
+                np.concatenate([train.labels, np.full(count, -1)]),
+                None if truth is None else np.concatenate([truth, np.zeros(count, bool)]),
+                None if sources is None else np.concatenate([sources, np.array(strangers.sources)]),
+            )
         if network.cut is None:
             return cls(train)
         return cls(train, *compute_views(run, network.chosen, network.cut, train.paths))

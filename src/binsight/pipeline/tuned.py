@@ -64,7 +64,8 @@ def fine_tune_backbone(run: Run, chosen: ChosenBackbone, frozen: FittedHeads) ->
     for name in ("average", "log_to", "seeds"):  # they change what comes after, or nothing
         choices.pop(name)
     heads = {name: array.tolist() for name, array in frozen.heads.to_arrays().items()}
-    key = key_of("tuned", frozen.source.key, heads, choices, config.seed)
+    sources = run.data.splits["train"].sources if config.fine_tune.source_balance else ()
+    key = key_of("tuned", frozen.source.key, heads, choices, config.seed, *sources)
     shares = tuple(dict.fromkeys(config.fine_tune.average))
     seeds = tuple(dict.fromkeys(config.fine_tune.seeds)) or (config.seed,)
     about = _train_and_average(run, chosen, frozen, seeds, tuple(filter(None, shares)), key)
@@ -188,6 +189,7 @@ def _train_on_photos(run: Run, network: Network, photos: Photos, seed: int, fold
         on_epoch_end=_on_epoch_end(run, folder),
         progress=run.reporter.stage(f"Fine-tuning, seed {seed}"),
         workers=run.workers,
+        backdrops=run.data.strangers.places,
     )
 
 

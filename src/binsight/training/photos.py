@@ -15,7 +15,7 @@ from PIL import Image
 from binsight.errors import DatasetError, ImageError
 from binsight.imaging import decode_image, read_photo
 
-__all__ = ["LabelledPhotos", "PhotoStore", "decode_for_augmentation", "open_photo"]
+__all__ = ["LabelledPhotos", "PhotoStore", "decode_for_augmentation", "draw_photo", "open_photo"]
 
 _ROOM: Final = 1.5
 
@@ -28,6 +28,7 @@ class LabelledPhotos:
         paths: n files.
         labels: `(n,)`, positions in the taxonomy, 0 to C - 1; -1 for a photo of none of the classes.
         biodegradable: `(n,)`, or None where the taxonomy leaves it open.
+        sources: `(n,)`, a name for each, or None where nothing is known of where they come from.
 
     Raises:
         DatasetError: listing every fault.
@@ -36,6 +37,7 @@ class LabelledPhotos:
     paths: Sequence[Path]
     labels: NDArray[np.intp]
     biodegradable: NDArray[np.bool_] | None = None
+    sources: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         faults, count = [], len(self.paths)
@@ -47,6 +49,8 @@ class LabelledPhotos:
             faults.append(f"labels must be 0 or more, or -1 for none of the classes, got {self.labels.min()}")
         if self.biodegradable is not None and self.biodegradable.shape != (count,):
             faults.append(f"biodegradable must have {count} values, got {self.biodegradable.shape}")
+        if self.sources is not None and self.sources.shape != (count,):
+            faults.append(f"sources must have {count} values, got {self.sources.shape}")
         if faults:
             raise DatasetError("labelled photos: " + "; ".join(faults))
 
@@ -105,6 +109,13 @@ def open_photo(path: Path, decode: Callable[[bytes], NDArray[np.uint8]]) -> NDAr
         return decode(data)
     except ImageError as error:
         raise type(error)(f"{path}: {error}") from error
+
+
+def draw_photo(
+    paths: Sequence[Path], decode: Callable[[bytes], NDArray[np.uint8]], rng: np.random.Generator
+) -> Callable[[], NDArray[np.uint8]] | None:
+    """What gives the pixels of one of these files, another each time; None where there are none."""
+    return (lambda: open_photo(paths[int(rng.integers(len(paths)))], decode)) if paths else None
 
 
 def decode_for_augmentation(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:

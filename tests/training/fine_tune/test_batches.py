@@ -120,3 +120,23 @@ def test_a_batch_is_no_larger_than_the_data(batches):
     """One step per epoch then; else what is left over waits for another epoch."""
     assert (batches(batch_size=100).batch_size, batches(batch_size=100).steps) == (24, 1)
     assert (batches(batch_size=10).batch_size, batches(batch_size=10).steps) == (10, 2)
+
+
+def test_sources_of_a_class_are_drawn_by_the_root_of_their_photos():
+    """Class 0 has eight photos of one source and two of another: two to one, not four to one; class 1 as before."""
+    labels = np.array([0] * 10 + [1] * 5 + [-1] * 3)
+    sources = np.array(["a"] * 8 + ["b"] * 2 + ["a"] * 5 + ["c"] * 3)
+    order = draw_order(labels, 0, np.random.default_rng(0), total=18, sources=sources, source_balance=0.5)
+    times = np.bincount(order, minlength=18)
+    assert (times[:8].sum(), times[8:10].sum(), times[10:15].sum(), times[15:].sum()) == (7, 3, 5, 3)
+    assert class_quotas([8, 2], 0.5, total=30).tolist() == [20, 10]
+
+
+def test_sources_matter_only_where_they_are_to_be_balanced(batches):
+    """The same photos are drawn as without any; with a balance, others."""
+    known = batches().photos
+    for balance, is_same in ((0.0, True), (1.0, False)):
+        plain = batches(source_balance=balance)
+        named = replace(plain, photos=replace(known, sources=np.array(["a"] * 21 + ["b"] * 3)))
+        orders = [maker.order(np.random.default_rng(3)).tolist() for maker in (plain, named)]
+        assert (orders[0] == orders[1]) is is_same

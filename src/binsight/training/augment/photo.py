@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.imaging import PreprocessSpec
+from binsight.training.augment.above import see_from_above
 from binsight.training.augment.backgrounds import find_foreground, make_backdrop, put_before
 from binsight.training.augment.degrade import change_colour, degrade, erase
 from binsight.training.augment.settings import AugmentSettings
@@ -23,6 +24,7 @@ def augment_photo(
     rng: np.random.Generator,
     *,
     other: Callable[[], NDArray[np.uint8]] | None = None,
+    place: Callable[[], NDArray[np.uint8]] | None = None,
 ) -> NDArray[np.uint8]:
     """Alter a photo at random and bring it to the size of the network's input.
 
@@ -35,10 +37,13 @@ def augment_photo(
         settings: what may be altered, and how far.
         rng: draws it.
         other: gives another photo to take a new background from, `(h, w, 3)` uint8; called when one is needed.
+        place: likewise a photo of an empty place, to paste an object on.
 
     Returns:
         `(*spec.size, 3)` uint8 RGB.
     """
+    if settings.above and rng.random() < settings.above:
+        image, settings = see_from_above(image, settings, rng, other=other, place=place)
     if settings.background and rng.random() < settings.background:
         image = _replace_background(image, rng, other)
     image = pad_to_proportions(image, spec)

@@ -71,6 +71,13 @@ class AugmentSettings:
     background: float = setting(
         0.0, "Share of photos on a plain background that are put before another one.", low=0, high=1
     )
+    above: float = setting(
+        0.0,
+        "Share of photos seen as if from above: turned any way, moving, in hard light; what stands on a plain "
+        "background is pasted on another, half of the time on one of data.backdrops.",
+        low=0,
+        high=1,
+    )
 
     def __post_init__(self) -> None:
         check_section(self, "augment")

@@ -5,11 +5,12 @@ package loads no framework; building a backbone does.
 """
 
 from binsight.training.backbones.backbone import Backbone, check_size
-from binsight.training.backbones.registry import backbone_names, find_backbone
+from binsight.training.backbones.registry import BUNDLE_PREFIX, backbone_names, find_backbone
 from binsight.training.backbones.safetensors_file import BACKBONE_FILE, find_safetensors, write_backbone_safetensors
 
 __all__ = [
     "BACKBONE_FILE",
+    "BUNDLE_PREFIX",
     "Backbone",
     "backbone_names",
     "check_size",

@@ -17,9 +17,9 @@ from binsight.training.backbones.safetensors_file import BACKBONE_FILE, bundled_
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["backbone_names", "find_backbone"]
+__all__ = ["BUNDLE_PREFIX", "backbone_names", "find_backbone"]
 
-_BUNDLE_PREFIX: Final = "bundle:"
+BUNDLE_PREFIX: Final = "bundle:"
 _Channels = tuple[float, float, float]
 # Mean and standard deviation of ImageNet's pixels, as in torchvision and as `mode="torch"` of Keras Applications.
 _IMAGENET_MEAN: Final[_Channels] = (0.485 * 255, 0.456 * 255, 0.406 * 255)
@@ -90,8 +90,8 @@ def find_backbone(name: str, *, weights_dir: Path | None = None) -> Backbone:
         InputError: there is no such bundle.
         BundleError: the bundle is malformed or was altered.
     """
-    if name.startswith(_BUNDLE_PREFIX):
-        return _from_bundle(resolve_bundle(name.removeprefix(_BUNDLE_PREFIX)))
+    if name.startswith(BUNDLE_PREFIX):
+        return _from_bundle(resolve_bundle(name.removeprefix(BUNDLE_PREFIX)))
     if name not in _BACKBONES:
         close = difflib.get_close_matches(name, _BACKBONES, n=1)
         advice = f"did you mean {close[0]}?" if close else f"there are {', '.join(_BACKBONES)} and bundle:PATH"

@@ -25,7 +25,7 @@ from binsight.imaging import PreprocessSpec, prepare_photo
 from binsight.predictor import run_in_order
 from binsight.training.augment.photo import augment_photo
 from binsight.training.augment.settings import AugmentSettings
-from binsight.training.photos import decode_for_augmentation, open_photo
+from binsight.training.photos import decode_for_augmentation, draw_photo, open_photo
 
 __all__ = ["ActivationCache", "cut_graph"]
 
@@ -46,6 +46,7 @@ class ActivationCache:
         front: from `cut_graph`; its output is `(n, d, gh, gw)`.
         spec: how photos are prepared for the backbone.
         augment: how they are altered; view 0 never is.
+        backdrops: photos of empty places, which objects may be pasted on.
         folder: where the files are; one of `n * gh * gw * d * 2` bytes per view.
         seed: of the alterations.
         workers: photos in work at a time; one per core is best.
@@ -60,6 +61,7 @@ class ActivationCache:
         folder: Path,
         seed: int,
         workers: int,
+        backdrops: Sequence[Path] = (),
     ) -> None:
         self._session = open_graph(front)
         self._spec = spec
@@ -68,7 +70,9 @@ class ActivationCache:
         self._seed = seed
         self._workers = workers
         about = {"spec": spec.to_dict(), "augment": asdict(augment), "seed": seed}
-        self._key = hashlib.sha256(front + json.dumps(about, sort_keys=True).encode()).digest()
+        places = b"".join(hashlib.sha256(photo.read_bytes()).digest() for photo in backdrops)
+        self._key = hashlib.sha256(front + json.dumps(about, sort_keys=True).encode() + places).digest()
+        self._backdrops = backdrops
 
     def view(
         self,
@@ -128,5 +132,10 @@ class ActivationCache:
         rng = np.random.default_rng([self._seed, number, index])
         other = photos[int(rng.integers(len(photos)))]
         return augment_photo(
-            open_photo(photos[index], decode), self._spec, self._augment, rng, other=partial(open_photo, other, decode)
+            open_photo(photos[index], decode),
+            self._spec,
+            self._augment,
+            rng,
+            other=partial(open_photo, other, decode),
+            place=draw_photo(self._backdrops, decode, rng),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from binsight.imaging import PreprocessSpec
 from binsight.predictor import run_in_order
 from binsight.training.augment.photo import augment_photo
 from binsight.training.fine_tune.settings import FineTuneSettings
-from binsight.training.photos import LabelledPhotos, PhotoStore
+from binsight.training.photos import LabelledPhotos, PhotoStore, decode_for_augmentation, draw_photo
 
 __all__ = ["Batch", "EpochBatches", "TrainingBatches", "class_quotas", "draw_order", "make_targets"]
 
@@ -65,7 +66,16 @@ class EpochBatches:
 
     def order(self, rng: np.random.Generator) -> NDArray[np.intp]:
         """The positions of the photos of one epoch, `(drawn,)`."""
-        return draw_order(self.photos.labels, self.settings.class_balance, rng, total=self.drawn)
+        balance = self.settings.source_balance
+        sources = self.photos.sources if balance else None
+        return draw_order(
+            self.photos.labels,
+            self.settings.class_balance,
+            rng,
+            total=self.drawn,
+            sources=sources,
+            source_balance=balance,
+        )
 
     def parts(self, order: NDArray[np.intp]) -> Iterator[tuple[slice, dict[str, NDArray[np.float32]]]]:
         """Where in the order each batch is, and its targets."""
@@ -82,11 +92,13 @@ class TrainingBatches(EpochBatches):
         store: the photos' pixels.
         spec: how photos are prepared for the network.
         workers: threads.
+        backdrops: photos of empty places, which objects may be pasted on.
     """
 
     store: PhotoStore
     spec: PreprocessSpec
     workers: int
+    backdrops: Sequence[Path] = ()
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of an epoch, prepared ahead of time."""
@@ -105,6 +117,7 @@ class TrainingBatches(EpochBatches):
             self.settings.augment,
             rng,
             other=partial(self.store.pixels, other),
+            place=draw_photo(self.backdrops, partial(decode_for_augmentation, size=self.spec.size), rng),
         )
 
 
@@ -125,32 +138,42 @@ def make_targets(
     return {name: target.astype(np.float32) for name, target in targets.items()}
 
 
-def class_quotas(counts: Sequence[int], balance: float) -> NDArray[np.intp]:
-    """How many photos of each class an epoch draws: as many as there are in all, in proportion to `n ** (1 - balance)`.
+def class_quotas(counts: Sequence[int], balance: float, *, total: int | None = None) -> NDArray[np.intp]:
+    """How many photos of each class an epoch draws, in proportion to `n ** (1 - balance)`.
 
-    Fractions are rounded by the largest remainder, so the sum is exact; a class without photos gets none.
+    They add up to `total`; by default to as many as there are in all. Fractions are rounded by the largest remainder,
+    so the sum is exact; a class without photos gets none.
     """
     sizes = np.asarray(counts, np.float64)
     weights = np.where(sizes > 0, np.maximum(sizes, 1) ** (1 - balance), 0)
-    exact = sizes.sum() * weights / weights.sum()
+    total = int(sizes.sum()) if total is None else total
+    exact = total * weights / weights.sum()
     quotas: NDArray[np.intp] = np.floor(exact + 1e-9).astype(np.intp)
-    missing = int(sizes.sum()) - quotas.sum()
+    missing = total - quotas.sum()
     quotas[np.argsort(quotas - exact, kind="stable")[:missing]] += 1
     return quotas
 
 
 def draw_order(
-    labels: NDArray[np.intp], balance: float, rng: np.random.Generator, *, total: int = 0
+    labels: NDArray[np.intp],
+    balance: float,
+    rng: np.random.Generator,
+    *,
+    total: int = 0,
+    sources: NDArray[np.str_] | None = None,
+    source_balance: float = 0.0,
 ) -> NDArray[np.intp]:
     """The positions of the photos of one epoch in random order.
 
-    Within a class no photo is drawn a second time before all were drawn once.
+    Within a class, or a source of it, no photo is drawn a second time before all were drawn once.
 
     Args:
         labels: `(n,)`; -1 for photos of none of the classes.
         balance: see `class_quotas`.
         rng: draws them.
         total: how many there are to be, those of none of the classes among them.
+        sources: `(n,)`; None takes all photos of a class for those of one source.
+        source_balance: likewise for the sources of a class.
     """
     counts = np.bincount(labels[labels >= 0])
     quotas = dict(enumerate(class_quotas(counts.tolist(), balance).tolist()))
@@ -158,8 +181,13 @@ def draw_order(
     drawn = []
     for label, quota in quotas.items():
         members = np.flatnonzero(labels == label)
-        rounds = -(-quota // max(1, len(members)))
-        drawn += [np.concatenate([rng.permutation(members) for _ in range(rounds)])[:quota]] if rounds else []
+        parts = [members] if sources is None else [members[sources[members] == s] for s in np.unique(sources[members])]
+        if not quota:
+            continue
+        shares = class_quotas([len(part) for part in parts], source_balance, total=quota).tolist()
+        for part, share in zip(parts, shares, strict=True):
+            rounds = -(-share // len(part))
+            drawn += [np.concatenate([rng.permutation(part) for _ in range(rounds)])[:share]] if rounds else []
     order: NDArray[np.intp] = rng.permutation(np.concatenate(drawn))
     return order
 

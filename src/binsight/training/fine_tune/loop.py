@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -87,6 +87,7 @@ def fine_tune(
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
     memory: int = 1_000_000_000,
+    backdrops: Sequence[Path] = (),
 ) -> FineTuneResult:
     """Fine-tune a network, and leave in it the weights that settings ask to keep.
 
@@ -105,6 +106,7 @@ def fine_tune(
         progress: called after each step with the steps done and the steps of the whole run.
         workers: threads that prepare photos; by default one per core.
         memory: bytes of pixels to keep decoded; the rest is decoded again every epoch.
+        backdrops: photos of empty places, which objects may be pasted on.
 
     Raises:
         DatasetError: the photos do not fit the network.
@@ -126,7 +128,7 @@ def fine_tune(
         validated = PhotoStore(val.paths, for_validation, budget=round(_VALIDATION_SHARE * memory))
         run = FineTuneRun(
             trainer=Trainer(network, settings),
-            batches=TrainingBatches(train, classes, settings, seed, trained, spec, workers),
+            batches=TrainingBatches(train, classes, settings, seed, trained, spec, workers, backdrops),
             validate=partial(
                 validate,
                 network,

@@ -30,7 +30,7 @@ def describe_run(
         "settings": settings.to_dict(),
         "preprocess": spec.to_dict(),
         "seed": seed,
-        "training photos": _digest(train),
+        "training photos": _digest(train, with_sources=bool(settings.source_balance)),
         "validation photos": _digest(val),
         "network": hashlib.sha256(repr(shapes).encode()).hexdigest(),
     }
@@ -49,10 +49,11 @@ def find_differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: 
     return found
 
 
-def _digest(photos: LabelledPhotos) -> str:
-    answers = photos.biodegradable
+def _digest(photos: LabelledPhotos, *, with_sources: bool = False) -> str:
+    answers, sources = photos.biodegradable, photos.sources if with_sources else None
     rows = [
         (path.parent.name, path.name, int(label), None if answers is None else bool(answers[i]))
         for i, (path, label) in enumerate(zip(photos.paths, photos.labels, strict=True))
     ]
-    return hashlib.sha256(repr(rows).encode()).hexdigest()
+    known = rows if sources is None else [rows, sources.tolist()]
+    return hashlib.sha256(repr(known).encode()).hexdigest()

@@ -51,6 +51,13 @@ class FineTuneSettings:
         low=0,
         high=1,
     )
+    source_balance: float = setting(
+        0.0,
+        "Likewise for the sources within a class, as the manifest's column source names them: 0 draws photos as they "
+        "are, 1 all sources equally often.",
+        low=0,
+        high=1,
+    )
     outlier_share: float = setting(
         0.1,
         "So many photos of none of the classes, for each other one, teach the network not to be sure.",
