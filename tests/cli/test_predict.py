@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import Run, RunBinsight, run_on_terminal, run_process, save_photo
+from tests.predictor.test_precision import half_as_sure
 from tests.tiny_bundle import OUTPUTS, tiny_bundle, tiny_manifest, tiny_model, tiny_taxonomy
 
 from binsight.cli.predict import _judged
 from binsight.cli.results import Result
 from binsight.errors import ImageError
-from binsight.predictor import Prediction, Predictor, StreamCheck
+from binsight.predictor import Precision, Prediction, Predictor, StreamCheck
 from binsight.probability import Decision, ReviewThresholds
 
 KEYS = [
@@ -54,7 +55,7 @@ class TestJson:
         assert answer["biodegradable_probability"] == 0.01798621
         assert (answer["decision"], answer["reason"]) == ("accept", None)
         assert (answer["stream"], answer["advice"]) == ("recycling", "Rinse it.")
-        assert answer["model"] == {"name": "tiny", "version": "1.0.0"}
+        assert answer["model"] == {"name": "tiny", "version": "1.0.0", "precision": "float"}
         assert answer["timing_ms"].keys() == {"decode", "infer"}
         assert (run.code, run.err) == (0, "")
 
@@ -457,9 +458,9 @@ class TestOptions:
         asked: list[object] = []
         load = Predictor.load
 
-        def spy(model: str, *, threads: int) -> Predictor:
+        def spy(model: str, *, threads: int, precision: Precision) -> Predictor:
             asked.append(threads)
-            return load(model, threads=threads)
+            return load(model, threads=threads, precision=precision)
 
         monkeypatch.setattr(Predictor, "load", spy)
         run = binsight("predict", *[red] * photo_count, "--json", "--workers", threads)
@@ -601,3 +602,14 @@ def test_the_first_results_wait_for_the_camera_to_be_known(familiar: int, strang
     assert decisions[:accepted] == ["accept"] * accepted
     assert decisions[-1] == ("accept" if accepted == familiar + strange else "review")
     assert accepted > 0 or set(decisions) == {"review"}
+
+
+def test_the_precision_that_ran_is_named(binsight: RunBinsight, red: Path, shared_bundle: Path, tmp_path: Path) -> None:
+    """`predict` in its JSON, `model show` with the times; a bundle without integers is refused in one line."""
+    both = half_as_sure(tmp_path / "both")
+    run = binsight("predict", red, "--json", "--model", both, "--precision", "int8")
+    assert run.objects()[0]["model"] == {"name": "tiny", "version": "1.0.0", "precision": "int8"}
+    refused = binsight("predict", red, "--model", shared_bundle, "--precision", "int8")
+    assert (refused.code, refused.out) == (2, "")
+    assert "tiny 1.0.0 has no model.int8.onnx; `binsight export" in refused.err
+    assert "model.int8.onnx needs" in binsight("model", "show", both).out

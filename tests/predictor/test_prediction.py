@@ -39,7 +39,7 @@ def test_json_form() -> None:
         ("reason", "low_confidence"),
         ("stream", "compost"),
         ("advice", "Let it rot."),
-        ("model", {"name": "tiny", "version": "1.0.0"}),
+        ("model", {"name": "tiny", "version": "1.0.0", "precision": "float"}),
         ("timing_ms", {"decode": 3.14, "infer": 6.0}),
     ]
 

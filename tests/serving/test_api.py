@@ -32,7 +32,7 @@ def test_the_scores_are_the_model_s(client):
     expected = math.exp(4) / (math.exp(4) + 2)
     assert answer["confidence"] == pytest.approx(expected, abs=1e-6)
     assert sum(answer["confidence_scores"].values()) == pytest.approx(1, abs=1e-5)
-    assert answer["model"] == {"name": "tiny", "version": "1.0.0"}
+    assert answer["model"] == {"name": "tiny", "version": "1.0.0", "precision": "float"}
     assert set(answer["timing_ms"]) == {"decode", "infer"}
 
 

@@ -17,6 +17,7 @@ from binsight.errors import BundleError, InputError
 __all__ = [
     "CALIBRATION_NAME",
     "CARD_NAME",
+    "INT8_NAME",
     "MANIFEST_NAME",
     "MAX_FILES",
     "MAX_FILE_BYTES",
@@ -32,6 +33,7 @@ __all__ = [
 
 MANIFEST_NAME = "bundle.json"
 MODEL_NAME = "model.onnx"
+INT8_NAME = "model.int8.onnx"
 CARD_NAME = "card.md"
 CALIBRATION_NAME = "calibration.json"
 REPLAY_NAME = "replay.safetensors"

@@ -143,6 +143,8 @@ def pack(bundle: str, out: Path, overwrite: bool) -> None:
 
 
 def _print_bundle(bundle: Bundle) -> None:
+    from binsight.bundle.container import INT8_NAME
+
     manifest = bundle.manifest
     console = open_console()
     console.print(f"[bold]{markup(bundle.label)}[/]  ({markup(str(bundle.path))})")
@@ -159,8 +161,21 @@ def _print_bundle(bundle: Bundle) -> None:
         **{key: _one_line(value) for key, value in manifest.training.items() if key != _LESSONS},
         "files": ", ".join(f"{name} ({entry.size / 1e6:.1f} MB)" for name, entry in manifest.files.items()),
     }
+    if INT8_NAME in manifest.files:
+        facts["runs here"] = _measured(bundle)
     for key, text in [*facts.items(), *((_LESSONS, text) for text in _lessons(manifest.training.get(_LESSONS)))]:
         console.print(f"[dim]{markup(key):>20}[/]  {markup(text)}", soft_wrap=True)
+
+
+def _measured(bundle: Bundle) -> str:
+    """What `--precision auto` takes on this machine, and why."""
+    from binsight.predictor import choose_precision
+
+    runs, times = choose_precision(bundle, "auto")
+    ratio = times["int8"] / times["float"]
+    return (
+        f"{runs}: model.int8.onnx needs {ratio:.2f} times as long as model.onnx on one core ({times['float']:.1f} ms)"
+    )
 
 
 def _lessons(lessons: Any) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from binsight.cli.app import EXIT_USAGE
-from binsight.cli.options import FOLDER, Command, model_option, option, quiet_option, workers_option
+from binsight.cli.options import FOLDER, Command, model_option, option, precision_option, quiet_option, workers_option
 from binsight.cli.progress import progress_bar
 from binsight.cli.sources import STDIN, Source, find_sources
 from binsight.cli.text import plain
@@ -64,6 +64,7 @@ def millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
     help="Where the photos as a whole look unlike those that the model knows: send all to review, or only warn.",
 )
 @model_option("A model bundle (folder or .zip), or the name of one in the package.")
+@precision_option()
 @workers_option()
 @option("--max-mb", type=float, callback=millions, default=20, show_default=True, help="Refuse larger files.")
 @option("--max-megapixels", type=float, callback=millions, default=65, show_default=True, help="Refuse larger photos.")
@@ -75,6 +76,7 @@ def predict(
     heatmap: Path | None,
     strange: OnStrange,
     model: str,
+    precision: str,
     workers: int | None,
     max_mb: int,
     max_megapixels: int,
@@ -95,8 +97,9 @@ def predict(
       curl -s https://example.org/can.jpg | binsight predict - --json --top 3
       binsight predict bag.jpg --heatmap seen/
     """
+    from binsight.bundle import load_bundle, resolve_bundle
     from binsight.imaging import ImageLimits
-    from binsight.predictor import FIRST_LOOK, Predictor, StreamCheck, available_cores
+    from binsight.predictor import FIRST_LOOK, Predictor, StreamCheck, available_cores, choose_precision
 
     passed_over: list[Ignored] = []
     sources = find_sources(photos, on_passed_over=passed_over.append)
@@ -104,7 +107,8 @@ def predict(
     cores = workers or available_cores()
     # One photo: all cores share it. Several: one core each, which classifies more of them a second.
     at_a_time = min(cores, len(sources))
-    predictor = Predictor.load(model, threads=max(1, cores // at_a_time))
+    runs, _ = choose_precision(load_bundle(resolve_bundle(model)), precision)
+    predictor = Predictor.load(model, threads=max(1, cores // at_a_time), precision=runs)
     if heatmap:
         results = _with_heatmaps(predictor, sources, limits, _heatmap_names(sources, heatmap), at_a_time)
     else:

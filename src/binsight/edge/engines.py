@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,26 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.bundle import Bundle
-from binsight.bundle.container import MICRO_NAME, MODEL_NAME
-from binsight.bundle.session import INPUT_NAME, open_session
+from binsight.bundle.container import INT8_NAME, MICRO_NAME, MODEL_NAME
+from binsight.bundle.session import INPUT_NAME
 from binsight.errors import InputError, MissingExtraError
 from binsight.export.engines import Engine, open_engine
-from binsight.predictor import Predictor
+from binsight.predictor import Precision, Predictor, time_in_turns
 
 __all__ = ["FILES", "choose_engine", "open_predictor"]
 
 FILES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "onnx": MODEL_NAME,
-        "onnx-int8": "model.int8.onnx",
+        "onnx-int8": INT8_NAME,
         "litert": "model.tflite",
         "litert-int8": "model.int8.tflite",
         "micro": MICRO_NAME,
     }
 )
 """Engine → its file in a bundle. ONNX Runtime runs the first two, LiteRT the others."""
-
-_WARM_UP, _ROUNDS = 3, 15
 
 
 def open_predictor(bundle: Bundle, engine: str, *, threads: int) -> Predictor:
@@ -55,17 +51,15 @@ def open_predictor(bundle: Bundle, engine: str, *, threads: int) -> Predictor:
             f"expected an engine that {bundle.manifest.name} has a file for ({found}), got {engine}; "
             f"`binsight export` makes one"
         )
+    precision: Precision = "float" if engine in {"onnx", "litert"} else "int8"
     if file.endswith(".onnx"):
-        return Predictor(bundle, threads=threads, session=open_session(bundle, threads=threads, model=file))
-    return Predictor(
-        bundle, threads=threads, session=_LiteRtSession(open_engine("litert", bundle.read(file), threads=threads))
-    )
+        return Predictor(bundle, threads=threads, precision=precision)
+    session = _LiteRtSession(open_engine("litert", bundle.read(file), threads=threads))
+    return Predictor(bundle, threads=threads, precision=precision, session=session)
 
 
 def choose_engine(bundle: Bundle, *, threads: int) -> tuple[Predictor, dict[str, float]]:
     """The fastest of the bundle's networks on this machine.
-
-    All take turns on one grey picture, so that a machine that is busy for a moment slows all of them down alike.
 
     Returns:
         The predictor, and for each engine that could be tried the median of its milliseconds for one picture.
@@ -77,15 +71,7 @@ def choose_engine(bundle: Bundle, *, threads: int) -> tuple[Predictor, dict[str,
                 candidates[engine] = open_predictor(bundle, engine, threads=threads)
             except MissingExtraError:
                 continue
-    picture = np.full((1, *bundle.manifest.preprocess.size, 3), 127, np.uint8)
-    times: dict[str, list[float]] = {engine: [] for engine in candidates}
-    for number in range(_WARM_UP + _ROUNDS):
-        for engine, predictor in candidates.items():
-            started = time.perf_counter()
-            predictor.run(picture)
-            if number >= _WARM_UP:
-                times[engine].append(1000 * (time.perf_counter() - started))
-    medians = {engine: statistics.median(values) for engine, values in times.items()}
+    medians = time_in_turns(candidates)
     return candidates[min(medians, key=medians.__getitem__)], medians
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.bundle import Bundle, write_bundle
-from binsight.bundle.container import MODEL_NAME
+from binsight.bundle.container import INT8_NAME, MODEL_NAME
 from binsight.bundle.session import open_session
 from binsight.errors import MissingExtraError
 from binsight.export.engines import Runtime
@@ -52,7 +52,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
         found.name: found
         for found in (
             Format("onnx", MODEL_NAME, ".onnx", "onnx", _FLOAT),
-            Format("onnx-int8", "model.int8.onnx", ".int8.onnx", "onnx", _INT8),
+            Format("onnx-int8", INT8_NAME, ".int8.onnx", "onnx", _INT8),
             Format("litert", "model.tflite", ".tflite", "litert", _FLOAT),
             Format("litert-int8", "model.int8.tflite", ".int8.tflite", "litert", _INT8),
         )

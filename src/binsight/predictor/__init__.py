@@ -1,7 +1,8 @@
 """From a bundle and photos to predictions, on ONNX Runtime."""
 
 from binsight.predictor.cores import available_cores
-from binsight.predictor.prediction import Prediction
+from binsight.predictor.precision import choose_precision, time_in_turns
+from binsight.predictor.prediction import Precision, Prediction
 from binsight.predictor.predictor import Outputs, Predictor
 from binsight.predictor.stream import predict_files, predict_many, run_in_order
 from binsight.predictor.stream_check import FIRST_LOOK, OnStrange, StreamCheck
@@ -10,11 +11,14 @@ __all__ = [
     "FIRST_LOOK",
     "OnStrange",
     "Outputs",
+    "Precision",
     "Prediction",
     "Predictor",
     "StreamCheck",
     "available_cores",
+    "choose_precision",
     "predict_files",
     "predict_many",
     "run_in_order",
+    "time_in_turns",
 ]

@@ -10,9 +10,10 @@ import numpy as np
 
 from binsight.probability import Decision, Reason, top_k
 
-__all__ = ["Biodegradability", "Prediction"]
+__all__ = ["Biodegradability", "Precision", "Prediction"]
 
 Biodegradability = Literal["biodegradable", "non_biodegradable", "unknown"]
+Precision = Literal["float", "int8"]
 
 # Rounded so that the scores of up to 1,000 classes still sum to 1 within 1e-5.
 _DECIMALS = 8
@@ -36,6 +37,7 @@ class Prediction:
         timing_ms: milliseconds spent per stage: `decode` and `infer`.
         unfamiliarity: how unlike the training photos it looks, in the model's own scale; None for a network that does
             not say.
+        precision: of the arithmetic of the network that said it.
     """
 
     category: str
@@ -49,6 +51,7 @@ class Prediction:
     model_version: str
     timing_ms: Mapping[str, float] = field(default_factory=dict)
     unfamiliarity: float | None = None
+    precision: Precision = "float"
 
     @property
     def confidence(self) -> float:
@@ -87,6 +90,6 @@ class Prediction:
             "reason": self.reason,
             "stream": self.stream,
             "advice": self.advice,
-            "model": {"name": self.model_name, "version": self.model_version},
+            "model": {"name": self.model_name, "version": self.model_version, "precision": self.precision},
             "timing_ms": {stage: round(value, 2) for stage, value in self.timing_ms.items()},
         }

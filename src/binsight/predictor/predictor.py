@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.bundle import Bundle, load_bundle, resolve_bundle
+from binsight.bundle.container import INT8_NAME, MODEL_NAME
 from binsight.bundle.session import open_session, run_session
 from binsight.imaging import (
     ImageLimits,
@@ -24,11 +25,11 @@ from binsight.imaging import (
 )
 from binsight.imaging.heatmap import class_evidence
 from binsight.predictor.cores import available_cores
-from binsight.predictor.prediction import Biodegradability, Prediction
+from binsight.predictor.prediction import Biodegradability, Precision, Prediction
 from binsight.probability import decide, sigmoid, softmax
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["Outputs", "Predictor"]
+__all__ = ["Outputs", "Precision", "Predictor"]
 
 _BIODEGRADABILITY: dict[bool | None, Biodegradability] = {
     True: "biodegradable",
@@ -67,32 +68,39 @@ class Predictor:
         bundle: the model.
         threads: how many threads share the work of one call. All cores give one photo the shortest wait; for the
             most photos per second use 1 and call from as many threads as there are cores (`run_in_order` does).
-        session: runs another of the bundle's networks, or the same by other means; by default ONNX Runtime runs
-            `model.onnx`. It has the methods `get_outputs` and `run` of an `onnxruntime.InferenceSession`.
+        precision: `int8` runs `model.int8.onnx` in place of `model.onnx`.
+        session: runs another of the bundle's networks, or the same by other means, in that precision. It has the
+            methods `get_outputs` and `run` of an `onnxruntime.InferenceSession`.
 
     Raises:
         BundleError: the bundle's network is missing, altered, or does not fit its manifest.
         ValueError: `threads` is below 1.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None, session: Any = None) -> None:
+    def __init__(
+        self, bundle: Bundle, *, threads: int | None = None, precision: Precision = "float", session: Any = None
+    ) -> None:
         if threads is not None and threads < 1:
             raise ValueError(f"expected at least 1 thread, got {threads}")
         self.bundle = bundle
         self.threads = available_cores() if threads is None else threads
-        self._session = open_session(bundle, threads=self.threads) if session is None else session
+        self.precision: Precision = precision
+        model = INT8_NAME if precision == "int8" else MODEL_NAME
+        self._session = open_session(bundle, threads=self.threads, model=model) if session is None else session
         self._outputs = frozenset(output.name for output in self._session.get_outputs())
         self._decisive = tuple(name for name in _DECISIVE if name in self._outputs)
 
     @classmethod
-    def load(cls, model: str | Path = "waste8", *, threads: int | None = None) -> Predictor:
+    def load(
+        cls, model: str | Path = "waste8", *, threads: int | None = None, precision: Precision = "float"
+    ) -> Predictor:
         """Load a bundle by path, or by name from the package.
 
         Raises:
             InputError: there is no such bundle.
             BundleError: the bundle is malformed or was altered.
         """
-        return cls(load_bundle(resolve_bundle(model)), threads=threads)
+        return cls(load_bundle(resolve_bundle(model)), threads=threads, precision=precision)
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -244,6 +252,7 @@ class Predictor:
             advice=best.advice,
             model_name=manifest.name,
             model_version=manifest.version,
+            precision=self.precision,
             timing_ms=timing_ms,
             unfamiliarity=unfamiliarity,
         )

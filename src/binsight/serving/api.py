@@ -156,7 +156,7 @@ def _summary(service: Service, name: str) -> ModelSummary:
     manifest = model.bundle.manifest
     return ModelSummary(
         name=name,
-        bundle=ModelRef(name=manifest.name, version=manifest.version),
+        bundle=ModelRef(name=manifest.name, version=manifest.version, precision=model.narrow.precision),
         default=service.store.names[0] == name,
         loaded_at=model.loaded_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
         previous_version=service.store.previous_version(name),

@@ -15,7 +15,7 @@ import numpy as np
 from binsight.bundle import Bundle, Manifest, load_bundle, resolve_bundle, verify_bundle
 from binsight.errors import BinsightError, BundleError
 from binsight.loop.registry import Registry, RegistryError
-from binsight.predictor import Predictor
+from binsight.predictor import Predictor, choose_precision
 from binsight.serving.memory import release_memory
 from binsight.serving.placements import Placements
 from binsight.serving.settings import split_model
@@ -80,18 +80,19 @@ class LoadedModel:
         return self.bundle.manifest.version
 
     @classmethod
-    def load(cls, path: Path, *, name: str | None, threads: int) -> LoadedModel:
-        """Verify every file of the bundle at `path`, open it and run it once.
+    def load(cls, path: Path, *, name: str | None, threads: int, precision: str = "auto") -> LoadedModel:
+        """Verify every file of the bundle at `path`, open it and run it once; `precision` as `choose_precision` has it.
 
         Raises:
-            InputError: there is nothing there.
+            InputError: there is nothing there, or no network of that precision.
             BundleError: something is wrong with it.
         """
         if faults := verify_bundle(path):
             raise BundleError("; ".join(f"{f.file or 'bundle'}: {f.message}" for f in faults[:_MAX_FAULTS]))
         bundle = load_bundle(path)
-        narrow = Predictor(bundle, threads=1)
-        wide = narrow if threads == 1 else Predictor(bundle, threads=threads)
+        runs, _ = choose_precision(bundle, precision)
+        narrow = Predictor(bundle, threads=1, precision=runs)
+        wide = narrow if threads == 1 else Predictor(bundle, threads=threads, precision=runs)
         outputs = _warm(narrow)
         _warm(wide)
         return cls(name or bundle.manifest.name, narrow, wide, outputs)
@@ -121,6 +122,7 @@ class ModelStore:
     Args:
         specs: `PATH`, the name of a bundle in the package, or `NAME=PATH`; the first is the default model.
         threads: of the wide engine.
+        precision: of all models, as `choose_precision` has it.
         on_change: called with name, version and what happened after a model was put in place.
         placements: what is served instead of `specs`, and is kept up.
         registry: its champion is served too, before the others; what is done to it is written there, so that it stays.
@@ -131,11 +133,12 @@ class ModelStore:
         specs: Sequence[str],
         *,
         threads: int,
+        precision: str = "auto",
         on_change: Callable[[str, str, Change], None] | None = None,
         placements: Placements | None = None,
         registry: Registry | None = None,
     ) -> None:
-        self._specs, self._threads = tuple(specs), threads
+        self._specs, self._threads, self._precision = tuple(specs), threads, precision
         self._placements = placements or Placements()
         self.registry, self._registered = registry, ""
         self._on_change = on_change or (lambda _name, _version, _change: None)
@@ -171,7 +174,7 @@ class ModelStore:
             for alias, source in sources:
                 path = self._placements.existing(alias or load_bundle(source).manifest.name) or source
                 try:
-                    model = LoadedModel.load(path, name=alias, threads=self._threads)
+                    model = LoadedModel.load(path, name=alias, threads=self._threads, precision=self._precision)
                 except BundleError as error:
                     raise BundleError(f"{path}: {error}") from error  # clients are told of faults, but of no paths
                 if model.name in models:
@@ -237,7 +240,7 @@ class ModelStore:
                     f"version {found.version} was rolled back and version {old.version} stays; put another bundle in "
                     "its place, or reload with force=1"
                 )
-            new = LoadedModel.load(path, name=name, threads=self._threads)
+            new = LoadedModel.load(path, name=name, threads=self._threads, precision=self._precision)
             self._put(name, new, instead_of=old)
         release_memory()
         self._on_change(name, new.version, "loaded")
@@ -309,7 +312,7 @@ class ModelStore:
         """Load a model of the registry, then let the registry say that it is the champion, then serve it."""
         with _Exclusively(self._changing):
             old = self.get(name)
-            new = LoadedModel.load(self._place(reference), name=name, threads=self._threads)
+            new = LoadedModel.load(self._place(reference), name=name, threads=self._threads, precision=self._precision)
             write()
             self._put(name, new, instead_of=old)
         release_memory()

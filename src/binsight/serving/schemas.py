@@ -104,6 +104,7 @@ class ModelRef(Answer):
 
     name: str
     version: str
+    precision: Literal["float", "int8"] = Field(description="Of the arithmetic of the network that runs.")
 
 
 class Timing(Answer):

@@ -68,6 +68,7 @@ class Service:
         store = ModelStore(
             settings.unregistered,
             threads=threads,
+            precision=settings.precision,
             on_change=telemetry.model_change,
             placements=placements,
             registry=None if settings.registry_dir is None else Registry(settings.registry_dir),

@@ -46,6 +46,10 @@ class Settings:
         None, "Serve the champion of this registry, whose promotions and rollbacks stay.", flag="registry",
         group=_MODELS, metavar="DIR",
     )  # fmt: skip
+    precision: str = setting(
+        "auto", "float, int8, or the faster of both by a test at the start, where a model has model.int8.onnx.",
+        choices=("auto", "float", "int8"), group=_MODELS,
+    )  # fmt: skip
     strange: OnStrange = setting(
         "review", "Where a client's photos as a whole are unlike what a model knows: all to review, or only warn.",
         group=_MODELS,
