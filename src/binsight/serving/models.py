@@ -80,7 +80,7 @@ class LoadedModel:
         return self.bundle.manifest.version
 
     @classmethod
-    def load(cls, path: Path, *, name: str | None, threads: int, precision: str = "auto") -> LoadedModel:
+    def load(cls, path: Path, *, name: str | None, threads: int, precision: str = "float") -> LoadedModel:
         """Verify every file of the bundle at `path`, open it and run it once; `precision` as `choose_precision` has it.
 
         Raises:
