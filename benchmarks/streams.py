@@ -1,7 +1,7 @@
 r"""What becomes of a strange camera's photos where its stream is noticed, and how often a familiar one seems strange.
 
-    python recipes/waste8/second_stage.py … --leave-out SOURCE…      # writes .cache/second/….decisions.npz
-    python benchmarks/streams.py --decisions .cache/second/*.decisions.npz
+    binsight train … --config recipes/waste8/waste8-1.3.toml --hold-out SOURCE,… --out held-out --no-evaluate-test
+    python benchmarks/streams.py --decisions held-out.work/decisions.npz
     python benchmarks/streams.py --data ../shared/data --cache .cache/outputs
 
 Decisions are of a network that has not seen the sources left out. Each of those is a camera: its photos, empty places

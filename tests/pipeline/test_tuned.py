@@ -299,3 +299,13 @@ def test_sources_are_balanced_and_held_out_strangers_measured(run, tmp_path, mon
     assert 0 < held < 15
     assert len(backdrops) == 15 - held
     assert result.manifest.training["photos"]["outliers"] == 15 - held + 4
+    with np.load(tmp_path / "mine.work" / "decisions.npz") as kept:
+        decisions = dict(kept)
+    of_held = decisions["sources"] == "strange"
+    assert of_held.sum() == held
+    assert (decisions["classes"][of_held] == -1).all()
+    assert not decisions["right"][of_held].any()
+    reviewed = result.manifest.metrics["held out: strange"].values["reviewed_share"].value
+    assert 1 - decisions["accepted"][of_held].mean() == pytest.approx(reviewed)
+    of_val = decisions["sources"] == "val"
+    assert decisions["right"][of_val].mean() == result.manifest.metrics["val"].values["accuracy"].value

@@ -33,6 +33,7 @@ from binsight.pipeline.auxiliary import list_unknown, write_noise
 from binsight.pipeline.calibrate import ReviewTargets, ScaledCalibration, Scores, calibrate
 from binsight.pipeline.card import Confusion, render_card
 from binsight.pipeline.data import HELD_OUT
+from binsight.pipeline.decisions import write_decisions
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.measure import measure, measure_unknown
 from binsight.pipeline.run import Run
@@ -135,9 +136,12 @@ def _judge(run: Run, fitted: FittedHeads, *, test: bool = True) -> _Judged:
     targets = run.config.review.targets()
     calibration = calibrate(seen["val"], val.labels, targets, groups=val.groups)
     metrics = {name: _measure(run, scores, calibration, name, targets) for name, scores in seen.items()}
-    for name, paths in _strangers(run).items():
-        strange = _scores_of(run, fitted, known, source.of_photos(paths, what=name))
-        metrics[name] = measure_unknown(strange, calibration)
+    strange = {
+        name: _scores_of(run, fitted, known, source.of_photos(paths, what=name))
+        for name, paths in _strangers(run).items()
+    }
+    metrics |= {name: measure_unknown(scores, calibration) for name, scores in strange.items()}
+    write_decisions(run.work, seen | strange, {name: run.data.splits[name].labels for name in seen}, calibration)
     strangeness = seen["val"].exported(calibration.scale).unfamiliarity
     familiar = {} if strangeness is None else {"unfamiliarity_median": float(np.median(strangeness))}
     shown = "test" if "test" in seen else "val"
