@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from tests.batch.jobs import InlineEngine, classify_or_die, dies_on, make_job, rows_of, save_photos
+from tests.tiny_bundle import OUTPUTS, tiny_bundle, tiny_model
 
 from binsight.batch import run
 from binsight.batch.engines.local import LocalEngine
 from binsight.batch.run import run_job
 from binsight.batch.shard import Task
 from binsight.batch.status import read_status, verify_job
-from binsight.errors import BinsightError, StoreError, WorkerDiedError
+from binsight.errors import BinsightError, JobError, StoreError, WorkerDiedError
 from binsight.predictor import Predictor, predict_files
 
 if TYPE_CHECKING:
@@ -231,3 +233,38 @@ def test_workers_end_with_their_driver() -> None:
             except ProcessLookupError:
                 break
             time.sleep(0.01)
+
+
+class TestFeatures:
+    def test_are_those_of_the_network(self, job: tuple[Store, Job], out: Path) -> None:
+        """On the same plan: a row for each photo with what the network gives; rows of the result are not touched."""
+        run_job(*job, InlineEngine(), kind="features")
+        assert not rows_of(out)
+        found = verify_job(*job, "features")
+        assert (found.is_verified, (out / "_features" / "_SUCCESS").exists(), (out / "_SUCCESS").exists()) == (
+            True,
+            True,
+            False,
+        )
+        for row in rows_of(out / "_features"):
+            colour = np.asarray(Image.open(row["source"]))[0, 0] / 255
+            np.testing.assert_allclose(row["features"], colour, atol=1e-5)
+            assert row["sha256"] == hashlib.sha256(Path(row["source"]).read_bytes()).hexdigest()
+
+    def test_photo_that_kills_has_none(self, job: tuple[Store, Job], out: Path) -> None:
+        """It becomes an error row, as in classifying."""
+        run_job(*job, InlineEngine(dies_on(2, 1)), retries=0, kind="features")
+        assert verify_job(*job, "features").exit_code == 2
+        (bad,) = [row for row in rows_of(out / "_features") if row["features"] is None]
+        assert bad["error_code"] == "worker_died"
+
+    def test_network_without_features_is_refused(self, photos: Path, out: Path, tmp_path: Path) -> None:
+        """Before anything is written."""
+        model = tiny_bundle(
+            tmp_path / "none",
+            tiny_model(outputs=[name for name in OUTPUTS if name != "features"]),
+        )
+        planned = make_job(photos, out, model)
+        with pytest.raises(JobError, match="has no output features"):
+            run_job(*planned, InlineEngine(), kind="features", retries=0)
+        assert not (out / "_features").exists()

@@ -103,6 +103,14 @@ def test_index_of_the_scheduler(binsight: RunBinsight, tmp_path: Path, monkeypat
     assert [path.name for path in out.glob("*.parquet")] == ["part-0000001.parquet"]
 
 
+def test_features_of_a_job(binsight: RunBinsight, tmp_path: Path, photos: Path) -> None:
+    """They lie below the job, and the command ends as run does."""
+    binsight("batch", "plan", photos, "--out", tmp_path / "job")
+    run = binsight("features", tmp_path / "job")
+    assert (run.code, "3 of 3 photos" in run.out) == (0, True)
+    assert [len(row["features"]) for row in rows_of(tmp_path / "job" / "_features")] == [3, 3, 3]
+
+
 def test_resume_takes_the_plan_that_is_there(binsight: RunBinsight, tmp_path: Path, photos: Path, bundle: Path) -> None:
     """Without listing again; another model is refused all the same."""
     out = tmp_path / "job"

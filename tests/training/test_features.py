@@ -10,7 +10,7 @@ from PIL import Image
 from binsight.errors import ImageError, InputError
 from binsight.imaging import PreprocessSpec
 from binsight.notes import Note
-from binsight.training import features
+from binsight.training import feature_cache
 from binsight.training.augment.settings import AugmentSettings
 from binsight.training.features import AugmentedView, FeatureExtractor
 
@@ -87,7 +87,7 @@ def test_a_damaged_cache_is_made_anew(backbone, photo, tmp_path):
     """The features are computed again, and kept."""
     cache = tmp_path / "cache"
     whole = FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract([photo])
-    (file,) = cache.iterdir()
+    (file,) = cache.glob("*/*")
     size = file.stat().st_size
     file.write_bytes(file.read_bytes()[:50])
     np.testing.assert_array_equal(FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract([photo]), whole)
@@ -161,8 +161,7 @@ def test_an_interrupted_pass_is_continued(backbone, photo, tmp_path, monkeypatch
 
 def test_the_cache_is_written_now_and_then(backbone, photo, tmp_path, monkeypatch):
     """So that a killed process loses half a minute, not all."""
-    monkeypatch.setattr(features, "_SAVED_AFTER_S", 0.0)
-    monkeypatch.setattr(features, "_SAVING_SHARE", float("inf"))
+    monkeypatch.setattr(feature_cache, "_SAVED_AFTER_S", 0.0)
     cache = tmp_path / "cache"
     seen = []
     FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,10 +21,13 @@ from binsight.errors import InputError, JobError
 from binsight.imaging import ImageLimits
 
 __all__ = [
+    "FOLDERS",
     "JOB",
     "MODEL",
+    "PIECES",
     "SUCCESS",
     "Job",
+    "Kind",
     "Model",
     "Photo",
     "open_job",
@@ -36,7 +39,13 @@ __all__ = [
 ]
 
 JOB, MODEL, SUCCESS = "_binsight/job.json", "_binsight/model.zip", "_SUCCESS"
+PIECES = "_binsight/pieces"  # where pieces of shards wait for the others
 _FORMAT = 1
+
+Kind = Literal["rows", "features"]
+"""What is made of the photos: rows of the result, or their features."""
+FOLDERS: dict[Kind, str] = {"rows": "", "features": "_features/"}
+"""Where the files of each lie; readers of Parquet pass over what begins with an underscore."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +141,9 @@ class Job:
         return job
 
 
-def part_name(shard: int) -> str:
-    """The file whose presence means that a shard is done."""
-    return f"part-{shard:07d}.parquet"
+def part_name(shard: int, kind: Kind = "rows") -> str:
+    """The file whose presence means that a shard is done: its rows, or its features."""
+    return f"{FOLDERS[kind]}part-{shard:07d}.parquet"
 
 
 def plan_name(shard: int) -> str:

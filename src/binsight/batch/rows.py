@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from binsight import __version__
 from binsight.batch.job import Job
@@ -18,7 +20,16 @@ from binsight.batch.summary import Summary, plain_text
 from binsight.errors import BinsightError, InputError, JobError
 from binsight.predictor.prediction import Prediction
 
-__all__ = ["SCHEMA_VERSION", "Row", "decode_rows", "encode_rows", "make_table", "read_summary", "schema_of"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Row",
+    "decode_rows",
+    "encode_rows",
+    "make_feature_table",
+    "make_table",
+    "read_summary",
+    "schema_of",
+]
 
 SCHEMA_VERSION = 1
 _WORD = pa.dictionary(pa.int32(), pa.string())
@@ -36,12 +47,14 @@ class Row:
         sha256: of its bytes, in hexadecimal; None where they could not be read.
         bytes: how many; None likewise.
         outcome: the prediction, or why there is none.
+        features: `(d,)` float32, where they were asked for.
     """
 
     source: str
     sha256: str | None = None
     bytes: int | None = None
     outcome: Prediction | BinsightError | None = None
+    features: NDArray[np.float32] | None = None
 
 
 def schema_of(classes: int) -> pa.Schema:
@@ -90,6 +103,21 @@ def _values(row: Row, model: str) -> dict[str, Any]:
         "decode_ms": found.timing_ms.get("decode"),
         "infer_ms": found.timing_ms.get("infer"),
     }
+
+
+def make_feature_table(rows: Sequence[Row], size: int) -> pa.Table:
+    """Photos with their features, `size` float32 each, and with an error where there are none."""
+    known = [row.features if row.features is not None else np.zeros(size, np.float32) for row in rows]
+    missing = pa.array([row.features is None for row in rows])
+    errors = [row.outcome if isinstance(row.outcome, BinsightError) else None for row in rows]
+    columns = {
+        "source": pa.array([row.source for row in rows], pa.string()),
+        "sha256": pa.array([row.sha256 for row in rows], pa.string()),
+        "features": pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(known)), size, mask=missing),
+        "error_code": pa.array([error and error.code for error in errors], pa.string()).dictionary_encode(),
+        "error_message": pa.array([error and plain_text(str(error)) for error in errors], pa.string()),
+    }
+    return pa.table(columns)
 
 
 def encode_rows(table: pa.Table, job: Job, summary: Summary) -> bytes:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Container, Iterable, Iterator
 import pyarrow as pa
 
 from binsight.batch.engines import Engine
-from binsight.batch.job import Job, part_name
+from binsight.batch.job import FOLDERS, PIECES, Job, Kind, part_name
 from binsight.batch.rows import decode_rows, encode_rows, read_summary
-from binsight.batch.shard import Task, classify_shard, convict_photo, piece_name
+from binsight.batch.shard import Task, classify_shard, convict_photo, extract_shard
 from binsight.batch.stores import Store
 from binsight.batch.summary import Summary
 from binsight.errors import AccessError, BinsightError, JobError, WorkerDiedError
@@ -30,6 +30,7 @@ def run_job(
     *,
     shards: Container[int] | None = None,
     retries: int = 3,
+    kind: Kind = "rows",
     on_done: OnDone = lambda _summary: None,
     on_failure: OnFailure = lambda _task, _error: None,
 ) -> None:
@@ -43,6 +44,7 @@ def run_job(
         job: the job.
         engine: does the work.
         shards: which of them; None: all.
+        kind: what to make of the photos.
         retries: of a shard and of a single photo, not of the pieces between.
         on_done: called with what came of each shard.
         on_failure: called whenever something is to be tried again.
@@ -50,26 +52,28 @@ def run_job(
     Raises:
         BinsightError: a store or a worker failed again and again; what was done stays done.
     """
-    _Run(store, job, engine, retries, on_done, on_failure).finish(_missing(store, job, shards))
+    _Run(store, job, engine, kind, retries, on_done, on_failure).finish(_missing(store, job, shards, kind))
 
 
-def _missing(store: Store, job: Job, shards: Container[int] | None) -> list[int]:
-    done = {entry.name for entry in store.list()}
-    return [s for s in range(job.shards) if (shards is None or s in shards) and part_name(s) not in done]
+def _missing(store: Store, job: Job, shards: Container[int] | None, kind: Kind) -> list[int]:
+    done = {f"{FOLDERS[kind]}{entry.name}" for entry in store.list(FOLDERS[kind])}
+    return [s for s in range(job.shards) if (shards is None or s in shards) and part_name(s, kind) not in done]
 
 
 class _Run:
     def __init__(
-        self, store: Store, job: Job, engine: Engine, retries: int, on_done: OnDone, on_failure: OnFailure
+        self, store: Store, job: Job, engine: Engine, kind: Kind, retries: int, on_done: OnDone, on_failure: OnFailure
     ) -> None:
         self._store, self._job, self._engine, self._retries = store, job, engine, retries
+        self._kind: Kind = kind
+        self._function = classify_shard if kind == "rows" else extract_shard
         self._on_done, self._on_failure = on_done, on_failure
         self._failures: Counter[Task] = Counter()
         self._divided: set[int] = set()
 
     def finish(self, shards: Iterable[int]) -> None:
         """Rounds, each of what failed in the one before."""
-        tasks: Iterable[Task] = (Task(self._store.place, s, 0, self._job.size_of(s)) for s in shards)
+        tasks: Iterable[Task] = (Task(self._store.place, s, 0, self._job.size_of(s), kind=self._kind) for s in shards)
         while failed := self._work(tasks):
             tasks = [task for pair in failed for task in self._next(*pair)]
         for shard in sorted(self._divided):
@@ -77,7 +81,7 @@ class _Run:
 
     def _work(self, tasks: Iterable[Task]) -> list[tuple[Task, BinsightError]]:
         failed, in_a_row = [], 0
-        for task, outcome in self._engine.map(classify_shard, tasks):
+        for task, outcome in self._engine.map(self._function, tasks):
             if isinstance(outcome, Summary):
                 in_a_row = 0
                 if task.is_whole:
@@ -113,11 +117,11 @@ class _Run:
     def _has(self, task: Task) -> bool:
         """Whether a piece was done before, by a run that ended too early."""
         name = task.name.rpartition("/")[2]
-        return any(entry.name == name for entry in self._store.list("_binsight/pieces"))
+        return any(entry.name == name for entry in self._store.list(PIECES))
 
     def _convict(self, task: Task, error: WorkerDiedError) -> None:
-        nothing = Task(task.job, task.shard, 0, 0)
-        for _, outcome in self._engine.map(classify_shard, [nothing]):
+        nothing = Task(task.job, task.shard, 0, 0, kind=self._kind)
+        for _, outcome in self._engine.map(self._function, [nothing]):
             if isinstance(outcome, BinsightError):
                 raise outcome  # a worker cannot even begin: the photos are innocent
         summary = convict_photo(task, error)
@@ -126,26 +130,26 @@ class _Run:
 
     def _join(self, shard: int) -> None:
         """Make a shard's file of its pieces."""
-        names = [e.name for e in self._store.list("_binsight/pieces") if e.name.startswith(f"{shard:07d}-")]
+        names = [e.name for e in self._store.list(PIECES) if e.name.startswith(f"{self._kind}-{shard:07d}-")]
         pieces = sorted((_range(name) for name in names), key=lambda r: (r[0], -r[1]))
         whole, tables, at = Summary(), [], 0
         for start, stop in pieces:
             if start != at:  # left by an older run, within a piece that was done as a whole since
                 continue
-            place = piece_name(shard, start, stop)
+            place = Task("", shard, start, stop, is_whole=False, kind=self._kind).name
             whole.add(read_summary(self._store, place, self._job)[1])
             tables.append(decode_rows(self._store.read(place), place))
             at = stop
         if at != self._job.size_of(shard):
             raise JobError(f"{self._store.address}: pieces of shard {shard} are missing; run the job again")
         self._store.write(
-            part_name(shard), encode_rows(pa.concat_tables(tables).unify_dictionaries(), self._job, whole)
+            part_name(shard, self._kind), encode_rows(pa.concat_tables(tables).unify_dictionaries(), self._job, whole)
         )
         for name in names:
-            self._store.delete(f"_binsight/pieces/{name}")
+            self._store.delete(f"{PIECES}/{name}")
         self._on_done(whole)
 
 
 def _range(name: str) -> tuple[int, int]:
-    _, start, stop = name.removesuffix(".parquet").split("-")
+    _, _, start, stop = name.removesuffix(".parquet").split("-")
     return int(start), int(stop)

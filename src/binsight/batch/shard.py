@@ -6,20 +6,25 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
-from binsight.batch.job import Job, Photo, open_job, opened_model, part_name, read_photos
+import numpy as np
+
+from binsight.batch.job import PIECES, Job, Kind, Photo, open_job, opened_model, part_name, read_photos
 from binsight.batch.reading import PhotoReader
-from binsight.batch.rows import Row, encode_rows, make_table
+from binsight.batch.rows import Row, encode_rows, make_feature_table, make_table
 from binsight.batch.stores import Store
 from binsight.batch.summary import Summary
-from binsight.errors import BinsightError, StoreError, WorkerDiedError
+from binsight.errors import BinsightError, JobError, StoreError, WorkerDiedError
+from binsight.imaging import prepare_photo
 from binsight.predictor import Prediction, Predictor, StreamCheck, predict_many
 
-__all__ = ["Task", "classify_shard", "convict_photo", "piece_name"]
+__all__ = ["Task", "classify_shard", "convict_photo", "extract_shard", "feature_size"]
 
 _BATCH = 4  # photos per run of the network, as `binsight predict` has it
+
+Outcomes = Callable[[Sequence[Photo], PhotoReader, Predictor], Iterator[Row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Task:
         start: the first photo of it.
         stop: the one after the last.
         is_whole: whether these are all.
+        kind: what is made of them.
     """
 
     job: str
@@ -39,11 +45,14 @@ class Task:
     start: int
     stop: int
     is_whole: bool = True
+    kind: Kind = "rows"
 
     @property
     def name(self) -> str:
         """The file that it makes."""
-        return part_name(self.shard) if self.is_whole else piece_name(self.shard, self.start, self.stop)
+        if self.is_whole:
+            return part_name(self.shard, self.kind)
+        return f"{PIECES}/{self.kind}-{self.shard:07d}-{self.start:07d}-{self.stop:07d}.parquet"
 
     @property
     def photos(self) -> int:
@@ -53,15 +62,7 @@ class Task:
     def halves(self) -> tuple[Task, Task]:
         """The same in two pieces; always the same two."""
         middle = (self.start + self.stop) // 2
-        return (
-            Task(self.job, self.shard, self.start, middle, is_whole=False),
-            Task(self.job, self.shard, middle, self.stop, is_whole=False),
-        )
-
-
-def piece_name(shard: int, start: int, stop: int) -> str:
-    """Where a piece of a shard waits for the others."""
-    return f"_binsight/pieces/{shard:07d}-{start:07d}-{stop:07d}.parquet"
+        return replace(self, stop=middle, is_whole=False), replace(self, start=middle, is_whole=False)
 
 
 def classify_shard(task: Task) -> Summary:
@@ -74,6 +75,20 @@ def classify_shard(task: Task) -> Summary:
         StoreError: a store refuses, so that nothing can be said of the photos; nothing was written.
         OutputError: the file cannot be written.
     """
+    return _work(task, _classify)
+
+
+def extract_shard(task: Task) -> Summary:
+    """Compute the features of the photos of a task, as `classify_shard` classifies them.
+
+    Raises:
+        JobError: the job is damaged, or its network has no output `features`.
+        StoreError, OutputError: as `classify_shard`.
+    """
+    return _work(task, _extract)
+
+
+def _work(task: Task, outcomes: Outcomes) -> Summary:
     store, job, predictor = _open(task.job)
     if not task.photos:
         return Summary()
@@ -81,31 +96,36 @@ def classify_shard(task: Task) -> Summary:
     reader, check = PhotoReader(job), StreamCheck(predictor.bundle.manifest)
     photos = read_photos(store, task.shard)[task.start : task.stop]
     rows = []
-    for row, outcome in _classify(photos, reader, predictor):
-        if isinstance(outcome, StoreError):
-            raise outcome
-        row.outcome = outcome
+    for row in outcomes(photos, reader, predictor):
+        if isinstance(row.outcome, StoreError):
+            raise row.outcome
         rows.append(row)
         summary.bytes += row.bytes or 0
-        summary.count(row.source, outcome)
-        if isinstance(outcome, Prediction):
-            summary.strange += check.looks_strange(outcome)
+        summary.count(row.source, row.outcome)
+        if isinstance(row.outcome, Prediction):
+            summary.strange += check.looks_strange(row.outcome)
     reader.check()
     summary.ended = time.time()
     summary.busy_s = summary.ended - summary.began
-    store.write(task.name, encode_rows(make_table(rows, job), job, summary))
+    _write(store, job, task, rows, summary, predictor)
     return summary
 
 
 def convict_photo(task: Task, reason: WorkerDiedError) -> Summary:
     """Put an error row in the place of the one photo of a task on which workers die."""
-    store, job = open_job(task.job)
+    store, job, predictor = _open(task.job)
     now = time.time()
     photo = read_photos(store, task.shard)[task.start]
     summary = Summary(began=now, ended=now)
     summary.count(photo.source, reason)
-    store.write(task.name, encode_rows(make_table([Row(photo.source, outcome=reason)], job), job, summary))
+    _write(store, job, task, [Row(photo.source, outcome=reason)], summary, predictor)
     return summary
+
+
+def _write(store: Store, job: Job, task: Task, rows: Sequence[Row], summary: Summary, predictor: Predictor) -> None:
+    is_rows = task.kind == "rows"
+    table = make_table(rows, job) if is_rows else make_feature_table(rows, feature_size(predictor))
+    store.write(task.name, encode_rows(table, job, summary))
 
 
 @cache
@@ -116,9 +136,7 @@ def _open(address: str) -> tuple[Store, Job, Predictor]:
         return store, job, Predictor(bundle, threads=1)
 
 
-def _classify(
-    photos: Sequence[Photo], reader: PhotoReader, predictor: Predictor
-) -> Iterator[tuple[Row, Prediction | BinsightError]]:
+def _classify(photos: Sequence[Photo], reader: PhotoReader, predictor: Predictor) -> Iterator[Row]:
     begun: deque[Row] = deque()
 
     def items() -> Iterator[tuple[Row, Callable[[], bytes]]]:
@@ -127,10 +145,41 @@ def _classify(
             yield begun[-1], read
 
     def load(item: tuple[Row, Callable[[], bytes]]) -> bytes:
-        row, read = item
-        data = read()
-        row.sha256, row.bytes = hashlib.sha256(data).hexdigest(), len(data)
-        return data
+        return _load(*item)
 
     for outcome in predict_many(predictor, items(), load, workers=1, batch=_BATCH, limits=reader.limits):
-        yield begun.popleft(), outcome
+        row = begun.popleft()
+        row.outcome = outcome
+        yield row
+
+
+def _extract(photos: Sequence[Photo], reader: PhotoReader, predictor: Predictor) -> Iterator[Row]:
+    feature_size(predictor)  # or say that there are none, before the first photo
+    for photo, read in reader.ahead(photos):
+        row = Row(photo.source)
+        try:
+            prepared = prepare_photo(_load(row, read), predictor.spec, limits=reader.limits)
+            found = predictor.run(prepared[None], ["features"]).features
+            row.features = None if found is None else found[0]
+        except BinsightError as error:
+            row.outcome = error
+        yield row
+
+
+def _load(row: Row, read: Callable[[], bytes]) -> bytes:
+    data = read()
+    row.sha256, row.bytes = hashlib.sha256(data).hexdigest(), len(data)
+    return data
+
+
+@cache
+def feature_size(predictor: Predictor) -> int:
+    """How many features the network gives for a photo.
+
+    Raises:
+        JobError: none.
+    """
+    found = predictor.run(np.zeros((1, *predictor.spec.size, 3), np.uint8), ["features"]).features
+    if found is None:
+        raise JobError(f"the model {predictor.bundle.label} has no output features; plan a job with another")
+    return int(found.shape[1])

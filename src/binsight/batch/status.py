@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from binsight.batch.job import SUCCESS, Job, part_name, read_photos
+from binsight.batch.job import FOLDERS, PIECES, SUCCESS, Job, Kind, part_name, read_photos
 from binsight.batch.rows import read_sources, read_summary
 from binsight.batch.stores import Store
 from binsight.batch.summary import Summary
@@ -93,7 +93,7 @@ class Status:
         }
 
 
-def read_status(store: Store, job: Job, shards: Container[int] | None = None) -> Status:
+def read_status(store: Store, job: Job, shards: Container[int] | None = None, kind: Kind = "rows") -> Status:
     """Read the footers of all files, or of those of some shards.
 
     Raises:
@@ -102,23 +102,23 @@ def read_status(store: Store, job: Job, shards: Container[int] | None = None) ->
 
     def read(shard: int) -> tuple[int, Summary] | JobError:
         try:
-            return read_summary(store, part_name(shard), job)
+            return read_summary(store, part_name(shard, kind), job)
         except (JobError, InputError) as error:
             return JobError(str(error))
 
-    names = {entry.name for entry in store.list()}
+    names = {entry.name for entry in store.list(FOLDERS[kind])}
     wanted = [s for s in range(job.shards) if shards is None or s in shards]
     there = sorted(int(match[1]) for name in names if (match := _PART.fullmatch(name)))
     there = [s for s in there if shards is None or s in shards]
     summary, spans, faults = Summary(), [], []
     for shard, found in zip(there, run_in_order(read, there, workers=_AT_ONCE), strict=True):
         if shard >= job.shards:
-            faults.append(f"{part_name(shard)}: the job has no such shard; delete it")
+            faults.append(f"{part_name(shard, kind)}: the job has no such shard; delete it")
         elif isinstance(found, JobError):
             faults.append(str(found))
         elif not found[0] == found[1].photos == job.size_of(shard):
             faults.append(
-                f"{part_name(shard)}: {found[0]:,} rows for {job.size_of(shard):,} photos; delete it and run again"
+                f"{part_name(shard, kind)}: {found[0]:,} rows for {job.size_of(shard):,} photos; delete it, run again"
             )
         else:
             summary.add(found[1])
@@ -127,7 +127,9 @@ def read_status(store: Store, job: Job, shards: Container[int] | None = None) ->
     return Status(job, len(wanted), photos, done, summary, spans, faults[:_FAULTS_KEPT], is_verified=SUCCESS in names)
 
 
-def verify_job(store: Store, job: Job, *, progress: Progress = lambda _done, _total: None) -> Status:
+def verify_job(
+    store: Store, job: Job, kind: Kind = "rows", *, progress: Progress = lambda _done, _total: None
+) -> Status:
     """Compare every row with the plan: each photo has one, in its place; then write `_SUCCESS`, or take it away.
 
     What other runs have left behind is deleted where the job is complete.
@@ -135,30 +137,31 @@ def verify_job(store: Store, job: Job, *, progress: Progress = lambda _done, _to
     Raises:
         StoreError: the store refuses.
     """
-    status = read_status(store, job)
+    status = read_status(store, job, kind=kind)
     faults = list(status.faults)
     if not faults and status.done == job.shards:
-        faults = list(_differences(store, job, progress))
+        faults = list(_differences(store, job, kind, progress))
     status = replace(status, faults=faults[:_FAULTS_KEPT])
     if not status.is_complete:
-        store.delete(SUCCESS)
+        store.delete(f"{FOLDERS[kind]}{SUCCESS}")
         return replace(status, is_verified=False)
-    for entry in store.list("_binsight/pieces"):
-        store.delete(f"_binsight/pieces/{entry.name}")
-    store.write(SUCCESS, b"")
+    for entry in store.list(PIECES):
+        if entry.name.startswith(kind):
+            store.delete(f"{PIECES}/{entry.name}")
+    store.write(f"{FOLDERS[kind]}{SUCCESS}", b"")
     return replace(status, is_verified=True)
 
 
-def _differences(store: Store, job: Job, progress: Progress) -> Iterator[str]:
+def _differences(store: Store, job: Job, kind: Kind, progress: Progress) -> Iterator[str]:
     def compare(shard: int) -> str | None:
         try:
             planned = [photo.source for photo in read_photos(store, shard)]
-            rows = read_sources(store, part_name(shard))
+            rows = read_sources(store, part_name(shard, kind))
         except JobError as error:
             return str(error)
         if rows == planned and len(rows) == job.size_of(shard):
             return None
-        return f"{part_name(shard)}: its rows are not the photos of the plan; delete it and run again"
+        return f"{part_name(shard, kind)}: its rows are not the photos of the plan; delete it and run again"
 
     for done, fault in enumerate(run_in_order(compare, range(job.shards), workers=4), start=1):
         progress(done, job.shards)

@@ -57,12 +57,14 @@ class Summary:
         """Photos sent to a person."""
         return self.reviewed.total()
 
-    def count(self, source: str, outcome: Prediction | BinsightError) -> None:
-        """Add one photo."""
+    def count(self, source: str, outcome: Prediction | BinsightError | None) -> None:
+        """Add one photo: what it is, why that is not known, or nothing where it was not asked."""
         self.photos += 1
         if isinstance(outcome, BinsightError):
             self.errors[outcome.code] += 1
             self._keep(outcome.code, [f"{source}: {plain_text(str(outcome))}"])
+            return
+        if outcome is None:
             return
         self.categories[outcome.category] += 1
         if outcome.reason is not None:

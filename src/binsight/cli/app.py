@@ -30,6 +30,7 @@ _GROUPS = {
     "Use": {
         "predict": ("binsight.cli.predict:predict", "Say what the waste on photos is."),
         "batch": ("binsight.cli.batch:batch", "Classify millions of photos, on as many machines as there are."),
+        "features": ("binsight.cli.features:features", "Compute features of a batch job's photos."),
         "serve": ("binsight.cli.serve:serve", "Serve the HTTP API and the web page."),
         "feedback": ("binsight.cli.feedback:feedback", "List and export the corrections sent from the web page."),
     },

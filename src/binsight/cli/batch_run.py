@@ -23,16 +23,18 @@ from binsight.errors import BinsightError
 if TYPE_CHECKING:
     from binsight.batch.engines import Engine
     from binsight.batch.engines.part import Part
+    from binsight.batch.job import Kind
     from binsight.batch.shard import Task
     from binsight.batch.summary import Summary
 
-__all__ = ["everything", "run"]
+__all__ = ["everything", "run", "run_here", "run_options"]
 
 _LINE_EVERY_S = 10.0
 Function = Callable[..., Any]
 
 
-def _run_options(function: Function) -> Function:
+def run_options(function: Function) -> Function:
+    """What all commands that work on a job are told."""
     options = (
         option(
             "--engine",
@@ -65,7 +67,7 @@ def _run_options(function: Function) -> Function:
 
 @click.command(cls=Command, short_help="Classify what is not done yet, on one machine or many.")
 @click.argument("uri", metavar="URI")
-@_run_options
+@run_options
 def run(uri: str, **options: Any) -> None:
     """Classify the photos of the job at URI that have no row yet.
 
@@ -80,13 +82,13 @@ def run(uri: str, **options: Any) -> None:
       binsight batch run /shared/job1 --part 3/16
       binsight batch run s3://out/job1 --engine index
     """
-    sys.exit(_run(uri, **options))
+    sys.exit(run_here(uri, **options))
 
 
 @click.command(cls=Command, hidden=True)
 @plan_options
 @option("--resume", is_flag=True, help="Go on with the plan that is there, without listing SOURCE again.")
-@_run_options
+@run_options
 def everything(source: str | None, listed: str | None, out: str, resume: bool, quiet: bool, **options: Any) -> None:
     """Plan the photos of SOURCE, run, verify, and report; or go on with that.
 
@@ -100,7 +102,7 @@ def everything(source: str | None, listed: str | None, out: str, resume: bool, q
     _check_options(running["engine"], running["address"], running["part"])
     if not (resume and _has_plan(out, options["model"])):
         planned_job(source, listed, out, quiet=quiet, **options)
-    code = _run(out, quiet=quiet, **running)
+    code = run_here(out, quiet=quiet, **running)
     if running["part"] is None and running["engine"] != "index":
         click.echo(f"report: {plain(write_report(out, None))}")
     sys.exit(code)
@@ -129,9 +131,10 @@ def _check_options(engine: str | None, address: str | None, part: str | None) ->
         raise click.UsageError(f"--part goes with --engine index, not {engine}")
 
 
-def _run(
+def run_here(
     uri: str,
     *,
+    kind: Kind = "rows",
     engine: str | None,
     workers: int | None,
     address: str | None,
@@ -139,7 +142,7 @@ def _run(
     retries: int,
     quiet: bool,
 ) -> int:
-    """The exit code."""
+    """Run a job, say what came of it, and give the exit code."""
     from binsight.batch.engines.part import find_part
     from binsight.batch.job import open_job
     from binsight.batch.run import run_job
@@ -148,16 +151,18 @@ def _run(
     _check_options(engine, address, part)
     chosen: Part | None = find_part(part, os.environ) if part is not None or engine == "index" else None
     store, job = open_job(uri)
-    before = read_status(store, job, chosen)
+    before = read_status(store, job, chosen, kind)
     try:
         with reporter(quiet=quiet) as shown, _open_engine(engine, workers, address, before.shards) as opened:
             watch = _Watch(shown, before.summary.photos, before.photos, quiet=quiet)
-            run_job(store, job, opened, shards=chosen, retries=retries, on_done=watch.add, on_failure=watch.tell)
+            run_job(
+                store, job, opened, shards=chosen, retries=retries, kind=kind, on_done=watch.add, on_failure=watch.tell
+            )
     except BinsightError as error:
         click.echo(f"binsight: {plain(str(error))}", err=True)
         click.echo(f"what is done stays done; to go on: binsight batch run {plain(uri)}", err=True)
         return EXIT_FAULTS
-    after = read_status(store, job, chosen) if chosen is not None else verify_job(store, job)
+    after = read_status(store, job, chosen, kind) if chosen is not None else verify_job(store, job, kind)
     print_status(store, after)
     if chosen is not None:
         click.echo(f"part {chosen} is done; when all are: binsight batch verify {plain(uri)}")

@@ -1,39 +1,32 @@
 """Features of photos from a frozen backbone, computed once and kept.
 
-The cache is one `.npz` file per backbone, preprocessing and view; in it, a photo is known by the SHA-256 of its bytes.
-So renaming or moving photos costs nothing, and a changed photo is computed again. It is written now and then while the
-photos are looked at, so an interrupted pass is continued.
+The cache is a folder for each backbone, preprocessing and view (`feature_cache`); in it, a photo is known by the
+SHA-256 of its bytes. So renaming or moving photos costs nothing, and a changed photo is computed again. It is added to
+now and then while the photos are looked at, so an interrupted pass is continued.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
-import warnings
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from binsight.bundle.runtime import open_graph
-from binsight.errors import ImageError, OutputError
-from binsight.files import replacing
+from binsight.errors import ImageError
 from binsight.imaging import PreprocessSpec, decode_image, prepare_photo, read_photo
-from binsight.notes import Note
 from binsight.predictor import run_in_order
 from binsight.training.augment.photo import augment_photo
 from binsight.training.augment.settings import AugmentSettings
+from binsight.training.feature_cache import FeatureCache
 
 __all__ = ["AugmentedView", "FeatureExtractor", "View"]
 
-_SAVED_AFTER_S = 30.0
-# Writing the cache anew takes longer the larger it is: it may cost this share of the time.
-_SAVING_SHARE = 0.05
 _DECODED = 2  # times the network's input; more pixels only cost time
 
 
@@ -94,12 +87,12 @@ class FeatureExtractor:
             ImageError: a photo is refused; its path is in the message.
         """
         name = view.name if isinstance(view, AugmentedView) else view
-        cache = _Cache(self._cache / f"features-{self._key[:16]}-{name}.npz" if self._cache else None)
+        cache = FeatureCache(self._cache / f"features-{self._key[:16]}-{name}" if self._cache else None)
 
-        def one(photo: Path) -> tuple[str, NDArray[np.float32]]:
+        def one(photo: Path) -> tuple[bytes, NDArray[np.float32]]:
             data = read_photo(photo)
-            digest = hashlib.sha256(data).hexdigest()
-            found = cache.known.get(digest)
+            digest = hashlib.sha256(data).digest()
+            found = cache.get(digest)
             return digest, self._run(photo, data, view) if found is None else found
 
         rows = []
@@ -130,48 +123,3 @@ class FeatureExtractor:
         height, width = (_DECODED * side for side in self._spec.size)
         generator = np.random.default_rng([int(hashlib.sha256(data).hexdigest(), 16), view.draw])
         return augment_photo(decode_image(data, min_size=(height, width)), self._spec, view.settings, generator)
-
-
-class _Cache:
-    """What is known by content, and the file that keeps it."""
-
-    def __init__(self, path: Path | None) -> None:
-        self.known = _load(path) if path else {}
-        self._path = path
-        self._is_saved = True
-        self._due = time.monotonic() + _SAVED_AFTER_S
-
-    def put(self, digest: str, row: NDArray[np.float32]) -> None:
-        if digest in self.known:
-            return
-        self.known[digest] = row
-        self._is_saved = False
-        if time.monotonic() >= self._due:
-            self.save()
-
-    def save(self) -> None:
-        if self._path is None or self._is_saved:
-            return
-        begin = time.monotonic()
-        self._is_saved = True
-        try:
-            _save(self._path, self.known)
-        except OutputError as error:  # such as a full disk
-            warnings.warn(Note(f"going on without the cache: {error}"), stacklevel=2)
-            self._path = None
-            return
-        self._due = time.monotonic() + max(_SAVED_AFTER_S, (time.monotonic() - begin) / _SAVING_SHARE)
-
-
-def _load(path: Path) -> dict[str, NDArray[np.float32]]:
-    """What the file keeps; nothing where there is none, or a damaged one, which is made anew."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return dict(zip(stored["digests"].tolist(), stored["features"], strict=True))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return {}
-
-
-def _save(path: Path, known: dict[str, Any]) -> None:
-    with replacing(path) as file:
-        np.savez(file, digests=np.array(list(known)), features=np.stack(list(known.values())))
