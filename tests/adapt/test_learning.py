@@ -33,7 +33,7 @@ def test_the_least_loss_is_found() -> None:
             logits = features @ weight + bias
             log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
             total -= share * log_p[np.arange(len(labels)), labels].sum()
-        change = [weight - 0.8 * start.weight, (bias - 0.8 * start.bias) / 0.3]
+        change = [weight - 0.9 * start.weight, (bias - 0.9 * start.bias) / 0.3]
         return float(total + 0.2 * sum(np.square(part).sum() for part in change))
 
     least = loss(found.weight, found.bias)

@@ -81,7 +81,7 @@ def test_thresholds_travel_into_the_bundle_that_carries_an_export(
     assert verify_bundle(tmp_path / "edge.zip") == []
     for part in ("taxonomy", "temperature", "biodegradable_temperature", "review"):
         assert getattr(edge.manifest, part) == getattr(bundle.manifest, part)
-    again = adapt(edge.path, camera(tmp_path / "more", {"red": 4, "yellow": 4}, seed=6), tmp_path / "again", workers=1)
+    again = adapt(edge.path, camera(tmp_path / "more", {"red": 8, "yellow": 8}, seed=16), tmp_path / "again", workers=1)
     assert again.dropped == ("model.tflite",)
     old, new = (Predictor.load(path, threads=1).predict_images(list(photos)) for path in (taught, edge.path))
     assert [(p.category, p.decision) for p in old] == [(p.category, p.decision) for p in new]

@@ -18,7 +18,7 @@ from binsight.probability import softmax
 __all__ = ["LinearHead", "Memory", "learn"]
 
 # Chosen by benchmarks/choose.py on the sources of `more`, by what `val` loses: docs/results.md.
-_TRUST: Final = 0.8
+_TRUST: Final = 0.9
 _PENALTY_SHARE: Final = 0.1  # of what a photo of the camera counts
 _STEPS: Final = 40
 _BIAS_FEATURE: Final = 0.3  # instead of 1: the bias is held back like a weight
@@ -88,7 +88,7 @@ def learn(
 ) -> LinearHead:
     """The head that tells the camera's photos and, as well as may be, the old ones.
 
-    It is `0.8 * start + change`, and the change is that of the least cross-entropy plus `camera_weight / 20` times
+    It is `0.9 * start + change`, and the change is that of the least cross-entropy plus `camera_weight / 20` times
     its squared length. A photo of none of the classes should give each class the same
     probability (outlier exposure). The change lies in the span of the old photos' directions and the camera's photos.
     It is found by steps with the fixed bound of the second derivative, each begun from where the last two point.
