@@ -19,9 +19,11 @@ from binsight.loop.queue import Queue, UnknownPhotoError
 from binsight.loop.sampling import draw
 from binsight.loop.votes import OTHERS, PERSON, Photo, read_photo, read_photos
 
-__all__ = ["AlreadyLabelledError", "AnswerError", "Item", "Labelling"]
+__all__ = ["LEASE_S", "AlreadyLabelledError", "AnswerError", "Item", "Labelling", "place_of"]
 
-_LEASE_S = 300
+LEASE_S = 300
+"""A photo is one labeller's for so long."""
+
 _UNDO = 20
 _GOLD_SHARE = 0.05
 _CLIENT_SHARE = 0.1
@@ -52,6 +54,11 @@ class Item:
     until: str
 
 
+def place_of(queue: Queue, labeller: str, item: str) -> float:
+    """Where a photo stands in a labeller's own random order, in [0, 1)."""
+    return sum(2.0 ** -(i + 1) for i in range(24) if draw(queue.key, f"order:{labeller}:{i}", item, 0.5))
+
+
 class Labelling:
     """The labelling of a queue.
 
@@ -72,7 +79,7 @@ class Labelling:
             skip: ids not to give now.
         """
         now = self._queue.now()
-        until = utc_text(now + timedelta(seconds=_LEASE_S))
+        until = utc_text(now + timedelta(seconds=LEASE_S))
         with self._queue.changing() as queue:
             photos = read_photos(queue)
             queue.execute("DELETE FROM leases WHERE until <= ?", (utc_text(now),))
@@ -89,7 +96,7 @@ class Labelling:
                 for p in photos
                 if p.id not in skip and labeller not in p.votes and p.needed > held[p.id] and p.id not in crowded
             ]
-            free.sort(key=lambda p: (p.id in skipped, self._place(labeller, p.id)))
+            free.sort(key=lambda p: (p.id in skipped, place_of(self._queue, labeller, p.id)))
             chosen = [p.id for p in free[:count]]
             self._hide_gold(queue, labeller, photos, chosen, skip)
             for item in chosen:
@@ -163,7 +170,7 @@ class Labelling:
 
     def undo(self, labeller: str) -> Item | None:
         """Take back the labeller's last label, of the last 20, and lease the photo again; None: there is none."""
-        until = utc_text(self._queue.now() + timedelta(seconds=_LEASE_S))
+        until = utc_text(self._queue.now() + timedelta(seconds=LEASE_S))
         with self._queue.changing() as queue:
             row = queue.execute(
                 "SELECT id, item FROM (SELECT * FROM events WHERE labeller = ? AND kind = 'label' ORDER BY id DESC "
@@ -191,9 +198,6 @@ class Labelling:
         if row is None:
             raise UnknownPhotoError("no such photo")
         return row["category"], row["confidence"]
-
-    def _place(self, labeller: str, item: str) -> float:
-        return sum(2.0 ** -(i + 1) for i in range(24) if draw(self._queue.key, f"order:{labeller}:{i}", item, 0.5))
 
     def _crowded(self, queue: sqlite3.Connection, photos: Iterable[Photo]) -> set[str]:
         """Photos that are there only for claims of clients that have had their tenth of the labels."""
@@ -226,7 +230,7 @@ class Labelling:
         own = [row["item"] for row in queue.execute("SELECT item FROM events WHERE labeller = ?", (labeller,))]
         passed = {*own, *skip}
         gold = [p.id for p in photos if p.truth is not None and len(p.votes) > 1 and p.id not in passed]
-        gold.sort(key=lambda item: self._place(labeller, item))
+        gold.sort(key=lambda item: place_of(self._queue, labeller, item))
         for place in range(len(chosen)):
             if gold and draw(self._queue.key, f"gold:{labeller}", str(len(own) + place), _GOLD_SHARE):
                 chosen[place] = gold.pop(0)

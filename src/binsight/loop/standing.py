@@ -12,6 +12,7 @@ from binsight.loop.comparing import MARGIN, Comparison
 from binsight.loop.counts import Counts
 from binsight.loop.evidence import PROVEN, ROLL_BACK
 from binsight.loop.gate import missing_live
+from binsight.loop.grid import shown_in_grids
 from binsight.loop.queue import Queue
 from binsight.loop.trials import Trial
 from binsight.loop.votes import LABELS, OTHERS, UNCLEAR, read_photos
@@ -156,7 +157,8 @@ def _compare(queue: Queue, row: sqlite3.Row) -> ComparisonStatus:
 def live_accuracy(queue: Queue, counts: Counts, model: str) -> LiveAccuracy:
     """How good a model is on live photos, by the labels of those drawn at random or to review; claims do not count.
 
-    A photo of no class, or of several things, is right where it was sent to review; unclear ones do not count.
+    A photo of no class, or of several things, is right where it was sent to review; unclear ones do not count, nor does
+    what was in a grid.
 
     Args:
         queue: with the labels.
@@ -164,10 +166,11 @@ def live_accuracy(queue: Queue, counts: Counts, model: str) -> LiveAccuracy:
         model: name and version.
     """
     with queue.reading() as rows:
-        photos = read_photos(rows)
+        photos, in_grids = read_photos(rows), shown_in_grids(rows)
     found = []
     for p in photos:
-        if p.model == model and p.chance > 0 and p.truth is not None and p.truth != UNCLEAR:
+        counts_for_it = p.model == model and p.chance > 0 and p.id not in in_grids
+        if counts_for_it and p.truth is not None and p.truth != UNCLEAR:
             is_other = p.truth in OTHERS
             right = p.stratum.decision == "review" if is_other else p.truth == p.stratum.category
             found.append(LabelledPhoto(p.stratum, p.chance, right, p.truth))

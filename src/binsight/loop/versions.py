@@ -20,7 +20,7 @@ from binsight.errors import BinsightError, InputError
 from binsight.files import write_whole
 from binsight.loop.ledger import Ledger
 from binsight.loop.queue import Queue
-from binsight.loop.votes import NOT_WASTE, OTHERS, Photo, read_photos
+from binsight.loop.votes import LABELS, NOT_WASTE, OTHERS, Photo, read_photos
 
 __all__ = [
     "Difference",
@@ -87,6 +87,7 @@ def freeze(queue: Queue, *, workers: int | None = None) -> Version:
     with queue.reading() as rows:
         settled = [p for p in read_photos(rows) if p.truth is not None and p.truth not in set(OTHERS) - {NOT_WASTE}]
         captured = {row["id"]: row["at"] for row in rows.execute("SELECT id, at FROM items")}
+        modes = {row["item"]: row["mode"] for row in rows.execute(LABELS) if not row["is_gold"]}
         clients: dict[str, str] = {}
         for row in rows.execute("SELECT item, client FROM claims WHERE NOT withdrawn ORDER BY id"):
             clients.setdefault(row["item"], row["client"])
@@ -95,7 +96,7 @@ def freeze(queue: Queue, *, workers: int | None = None) -> Version:
     kept = _capped(settled, known, clients)
     if not kept:
         raise NothingLabelledError(f"{queue.directory}: no photo has a settled label yet")
-    text = _manifest(queue, kept, captured, workers)
+    text = _manifest(queue, kept, captured, modes, workers)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     splits = dict(Counter(row["split"] for row in csv.DictReader(io.StringIO(text))))
     path = queue.directory / "datasets" / f"{sha256}.csv"
@@ -183,7 +184,9 @@ def _room(others: int, claimed: Sequence[int]) -> int:
     return 0
 
 
-def _manifest(queue: Queue, kept: Sequence[Photo], captured: dict[str, str], workers: int | None) -> str:
+def _manifest(
+    queue: Queue, kept: Sequence[Photo], captured: dict[str, str], modes: dict[str, str], workers: int | None
+) -> str:
     paths = [f"../photos/{p.id[:2]}/{p.id}.jpg" for p in kept]
     names = tuple(sorted({_class(p) for p in kept}))
     samples = tuple(Sample(path, _class(p)) for path, p in zip(paths, kept, strict=True))
@@ -194,7 +197,7 @@ def _manifest(queue: Queue, kept: Sequence[Photo], captured: dict[str, str], wor
     table.writerow(_COLUMNS)
     for path, p, group in sorted(zip(paths, kept, groups, strict=True), key=lambda row: row[1].id):
         who, reasons = " ".join(sorted(p.votes)), " ".join(p.reasons)
-        own = (path, _class(p), first[group].split, who, "single", reasons, f"{p.chance:.6g}", captured[p.id])
+        own = (path, _class(p), first[group].split, who, modes[p.id], reasons, f"{p.chance:.6g}", captured[p.id])
         table.writerow((*own, first[group].id[:16]))
     return text.getvalue()
 

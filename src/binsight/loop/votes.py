@@ -24,7 +24,7 @@ OTHERS: Final = (NOT_WASTE, SEVERAL, UNCLEAR, PERSON)
 """Answers beside the classes."""
 
 _LABELS: Final = """
-SELECT item, labeller, answer, is_gold FROM events e
+SELECT item, labeller, answer, is_gold, mode FROM events e
 WHERE kind = 'label' AND NOT EXISTS (SELECT 1 FROM events u WHERE u.undoes = e.id)"""
 
 LABELS: Final = f"{_LABELS} ORDER BY id"

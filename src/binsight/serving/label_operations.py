@@ -31,6 +31,22 @@ _LABELS: tuple[tuple[Method, str, str, Answers | str, tuple[str, ...], type[Base
         _LABEL_BODY,
         label_schemas.LabelQuestion,
     ),
+    (
+        "post",
+        "/grid",
+        "Photos that may all be of one class.",
+        (label_schemas.LabelGridOffer,),
+        ("length_required",),
+        None,
+    ),
+    (
+        "post",
+        "/grid/answer",
+        "Say which of them are something else.",
+        (label_schemas.LabelGridTaken,),
+        _LABEL_BODY,
+        label_schemas.GridBody,
+    ),
     ("post", "/undo", "Take back the last label.", (label_schemas.LabelUndone,), ("length_required",), None),
     (
         "post",

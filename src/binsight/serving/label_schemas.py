@@ -9,7 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from binsight.serving.schemas import Answer
 
 __all__ = [
+    "GridBody",
     "LabelBody",
+    "LabelGrid",
+    "LabelGridOffer",
+    "LabelGridTaken",
     "LabelItem",
     "LabelItems",
     "LabelQuestion",
@@ -39,8 +43,41 @@ class LabelBody(BaseModel):
     answer: str = Field(min_length=1, max_length=64)
     event: str = Field(min_length=8, max_length=64, description="Names this answer; sent twice, it counts once.")
     ms: int | None = Field(default=None, ge=0, le=86_400_000, description="How long it took.")
-    mode: Literal["single", "grid"] = "single"
+    mode: Literal["single"] = "single"
     revealed: bool = Field(default=False, description="Whether the labeller has seen what the model said.")
+
+
+class GridBody(BaseModel):
+    """What a labeller says of a grid: all but those named are of its class."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    category: str = Field(min_length=1, max_length=64)
+    items: list[PhotoId] = Field(min_length=1, max_length=20)
+    ticket: str = Field(pattern=r"^[0-9a-f]{64}$", description="As it was given with the grid.")
+    wrong: list[PhotoId] = Field(max_length=20, description="Those that are something else.")
+    event: str = Field(min_length=8, max_length=64, description="Names this answer; sent twice, it counts once.")
+
+
+class LabelGrid(Answer):
+    """Photos that may all be of one class."""
+
+    category: str
+    items: list[str]
+    ticket: str
+
+
+class LabelGridOffer(Answer):
+    """A grid; null: there are too few photos alike, or tiles were missed and single photos come first."""
+
+    grid: LabelGrid | None
+
+
+class LabelGridTaken(Answer):
+    """Whether the planted tiles were found; if not, nothing counts as labelled."""
+
+    found: bool
+    labelled: int = Field(description="Photos that have a label now.")
 
 
 class LabelItem(Answer):

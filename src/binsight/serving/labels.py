@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, g, render_template
 
 from binsight.errors import BinsightError, OutputError
+from binsight.loop.grid import Grid, answer_grid, offer_grid
 from binsight.loop.labelling import Labelling
 from binsight.loop.queue import Queue
 from binsight.loop.standing import read_status
@@ -51,6 +52,8 @@ def labels_blueprint(queue: Queue) -> Blueprint:
 
     route("/status", "status", lambda: _status(queue), "GET")
     route("/next", "next", lambda: _next(queue))
+    route("/grid", "grid", lambda: _grid(queue))
+    route("/grid/answer", "grid_answer", lambda: _answer_grid(queue))
     route("/undo", "undo", lambda: _undo(queue))
     route("/items/<item>", "label", lambda item: _label(queue, item))
     route("/items/<item>/photo", "photo", lambda item: _photo(queue, item), "GET")
@@ -133,6 +136,21 @@ def _reveal(queue: Queue, item: str) -> Answer:
 def _skip(queue: Queue, item: str) -> Answer:
     _desk(queue).skip(_who(), item)
     return schemas.LabelTaken(id=item)
+
+
+def _grid(queue: Queue) -> Answer:
+    grid = offer_grid(queue, _who(), current_service().model(None).bundle.manifest.taxonomy.ids)
+    if grid is None:
+        return schemas.LabelGridOffer(grid=None)
+    return schemas.LabelGridOffer(grid=schemas.LabelGrid(**asdict(grid) | {"items": list(grid.items)}))
+
+
+def _answer_grid(queue: Queue) -> Answer:
+    body = parse_body(schemas.GridBody)
+    grid = Grid(body.category, tuple(body.items), body.ticket)
+    is_found = answer_grid(queue, _who(), grid, set(body.wrong), event=f"{_who()}:{body.event}")
+    labelled = len(set(body.items) - set(body.wrong)) if is_found else 0
+    return schemas.LabelGridTaken(found=is_found, labelled=labelled)
 
 
 def _undo(queue: Queue) -> Answer:

@@ -12,6 +12,7 @@ from tests.serving.browser.steps import PATIENCE_MS, WIDTHS, expect
 from tests.serving.browser.steps import serve as serve_model
 from tests.serving.browser.test_looks import fits, serious
 
+from binsight.loop.labelling import Labelling
 from binsight.loop.standing import read_status
 from binsight.serving.security import new_key
 
@@ -175,3 +176,58 @@ def test_looks(open_label: Callable[..., Page], tmp_path: Path, width: str) -> N
     assert min(heights) >= 44
     page.click("#answers button:has-text('Red')")
     expect(page.locator("#desk")).to_be_visible()
+
+
+def fill_grid(server: RunningServer) -> set[str]:
+    """Let all photos be for training, and two people know two of them to be blue; return these."""
+    queue = queue_of(server)
+    items = [put(queue, number) for number in range(PHOTOS, PHOTOS + 2)]
+    with queue.changing() as rows:
+        rows.execute("UPDATE items SET split = 'train', is_double = 0")
+        rows.executemany("UPDATE items SET is_double = 1 WHERE id = ?", [(item,) for item in items])
+    desk = Labelling(queue, ("red", "green", "blue"))
+    for item in items:
+        for who in ("bob", "eve"):
+            desk.answer(who, item, "blue", event=f"{who}-{item}")
+    return set(items)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_many_at_once_by_keyboard(
+    open_label: Callable[..., Page], looped: RunningServer, width: str, tmp_path: Path
+) -> None:
+    """Keys mark what is something else; the others are labelled; single photos come when there are no more."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    planted = fill_grid(looped)
+    size = {"width": WIDTHS[width][0], "height": WIDTHS[width][1]}
+    page = open_label(viewport=size, is_mobile=width == "phone", has_touch=width == "phone")
+    page.keyboard.press("g")
+    expect(page.locator("#grid-title")).to_have_text("Tap those that are not: Red things")
+    expect(page.locator("#desk")).to_be_hidden()
+    folder = Path(os.environ.get("BINSIGHT_SCREENSHOTS", tmp_path))
+    page.screenshot(path=folder / f"label-grid-{width}.png", full_page=True)
+    assert fits(page)
+    assert serious(axe, page) == []
+    tiles = page.locator(".tile")
+    names = [tiles.nth(n).get_attribute("data-item") for n in range(tiles.count())]
+    for place, name in enumerate(names):
+        if name in planted:
+            page.keyboard.press("123456789abc"[place])
+    expect(page.locator("#grid-count")).to_have_text(f"The other {len(names) - 2} are")
+    page.keyboard.press("Enter")
+    expect(page.locator("#desk")).to_be_visible()
+    assert [one for one in labels(looped) if one[0] == "ada"] == [("ada", "red")] * (len(names) - 2)
+
+
+def test_a_missed_tile_brings_single_photos_back(open_label: Callable[..., Page], looped: RunningServer) -> None:
+    """And says so; nothing is labelled."""
+    fill_grid(looped)
+    page = open_label()
+    page.click("#open-grid")
+    expect(page.locator("#grid")).to_be_visible()
+    page.click("#grid-send")
+    expect(page.locator("#said")).to_contain_text("was missed")
+    expect(page.locator("#desk")).to_be_visible()
+    page.keyboard.press("g")
+    expect(page.locator("#said")).to_contain_text("single ones come first")
+    assert [one for one in labels(looped) if one[0] == "ada"] == []

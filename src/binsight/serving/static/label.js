@@ -1,6 +1,7 @@
 /* Labelling kept photos: blind, one tap or key each. The next five are there already; answers go out by themselves. */
 
 import { answerButtons, answerKeys, patiently } from "./answering.js";
+import { openGrid } from "./label-grid.js";
 import { json, picture, showServer } from "./lines-api.js";
 import * as words from "./lines-words.js";
 
@@ -22,6 +23,7 @@ let filling = null;
 let current = null; // { id, url, since, revealed }
 let labelled = 0;
 let open = 0;
+let titles = new Map(); // class → title
 
 const gone = () => [...ready.map((each) => each.id), ...skipped, ...outbox.map((each) => each.id), ...(current ? [current.id] : [])];
 
@@ -33,12 +35,14 @@ $("look-again").addEventListener("click", () => {
   skipped.length = 0;
   advance();
 });
-answerKeys($("answers"), { s: skip, z: undo, h: reveal }, () => !$("desk").hidden || !$("done").hidden);
+$("open-grid").addEventListener("click", showGrid);
+answerKeys($("answers"), { s: skip, z: undo, h: reveal, g: showGrid }, () => !$("desk").hidden || !$("done").hidden);
 begin();
 
 async function begin() {
   const { classes } = await patiently(() => json("label/status"));
   showServer("ready", "Ready");
+  titles = new Map(classes.map(({ id, title }) => [id, title]));
   const answers = classes.map(({ id, title }, place) => ({ id, title, key: place < 9 ? String(place + 1) : "" }));
   answerButtons($("answers"), [...answers, ...OTHERS], answer);
   send();
@@ -148,6 +152,21 @@ async function undo() {
   labelled = Math.max(0, labelled - 1);
   open += 1;
   show({ id: item.id, url: await patiently(() => picture(`label/items/${item.id}/photo`)) });
+}
+
+/* The photo on show waits while there are grids. */
+async function showGrid() {
+  const wasDone = $("desk").hidden;
+  await send();
+  const isThere = await openGrid(titles, (why) => {
+    $("desk").hidden = wasDone;
+    $("done").hidden = !wasDone;
+    $("announce").textContent = why;
+    $("said").textContent = why;
+    if (wasDone) advance();
+  });
+  if (isThere) $("desk").hidden = $("done").hidden = true;
+  else $("said").textContent = $("announce").textContent = "There are too few photos that are alike, or single ones come first.";
 }
 
 async function reveal() {
