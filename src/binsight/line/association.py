@@ -10,14 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Association", "Boxes", "agreement", "associate", "fit_shift"]
+__all__ = ["Association", "Boxes", "associate", "common_widths"]
 
 Boxes = NDArray[np.float64]  # (n, 4)
 
 _GATE = 0.3  # of the smaller of two boxes lies in the other: they may be the same piece
 _INSIDE = 0.6  # of a box lies in another: it may be a part of it
-_POOR = 0.5  # mean overlap below which the travel itself is doubted
-_SAME_LENGTH = 0.7  # least ratio of two lengths by which a shift is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +64,12 @@ def associate(known: Boxes, seen: Boxes) -> Association:
     return result
 
 
-def fit_shift(known: Boxes, seen: Boxes, low: float, high: float) -> float:
-    """How much further than expected the belt has come, in millimetres within `[low, high]`.
-
-    0 while the boxes overlap well where they are expected. Otherwise the shift, out of those that bring a piece onto a
-    sight of its length on the same strip, at which all overlap best: belts slip, and a belt without encoder may stop.
-    """
-    if not len(known) or not len(seen):
-        return 0.0
-    best, score = 0.0, agreement(known, seen)
-    if score >= _POOR * min(len(known), len(seen)):
-        return 0.0
-    lengths, others = known[:, 1] - known[:, 0], seen[:, 1] - seen[:, 0]
-    alike = np.minimum(lengths[:, None], others) >= _SAME_LENGTH * np.maximum(lengths[:, None], others)
-    alike &= _across(known, seen) > 0
-    shifts = (seen[None, :, :2].mean(axis=2) - known[:, None, :2].mean(axis=2))[alike]
-    for shift in sorted(set(shifts[(shifts >= low) & (shifts <= high)].tolist()), key=abs):
-        moved = known + np.array([shift, shift, 0.0, 0.0])
-        if agreement(moved, seen) > score + 0.1:
-            best, score = shift, agreement(moved, seen)
-    return best
+def common_widths(known: Boxes, seen: Boxes) -> NDArray[np.float64]:
+    """`(known, seen)`: how far each two overlap across the belt, in millimetres; below 0 the distance between them."""
+    result: NDArray[np.float64] = np.minimum(known[:, None, 3], seen[None, :, 3]) - np.maximum(
+        known[:, None, 2], seen[None, :, 2]
+    )
+    return result
 
 
 def _overtakes(k: int, s: int, so_far: Association, known: Boxes, seen: Boxes) -> bool:
@@ -98,25 +82,9 @@ def _overtakes(k: int, s: int, so_far: Association, known: Boxes, seen: Boxes) -
     return False
 
 
-def agreement(known: Boxes, seen: Boxes) -> float:
-    """Sum over the known of the best intersection over union with a sight; 0 where there are none."""
-    if not len(known) or not len(seen):
-        return 0.0
-    overlap = _intersections(known, seen)
-    union = _areas(known)[:, None] + _areas(seen)[None, :] - overlap
-    return float((overlap / union).max(axis=1).sum())
-
-
 def _intersections(known: Boxes, seen: Boxes) -> NDArray[np.float64]:
     along = np.minimum(known[:, None, 1], seen[None, :, 1]) - np.maximum(known[:, None, 0], seen[None, :, 0])
-    result: NDArray[np.float64] = np.maximum(along, 0) * np.maximum(_across(known, seen), 0)
-    return result
-
-
-def _across(known: Boxes, seen: Boxes) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = np.minimum(known[:, None, 3], seen[None, :, 3]) - np.maximum(
-        known[:, None, 2], seen[None, :, 2]
-    )
+    result: NDArray[np.float64] = np.maximum(along, 0) * np.maximum(common_widths(known, seen), 0)
     return result
 
 

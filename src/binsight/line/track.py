@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from binsight.errors import SettingsError
-from binsight.line.association import Association, Boxes, agreement, associate, fit_shift
+from binsight.line.association import Association, Boxes, associate
 from binsight.line.field import Field, Span
+from binsight.line.odometry import fit_shift
 from binsight.line.records import Blob
 
 __all__ = ["Track", "Tracker", "Tracking"]
@@ -133,7 +134,9 @@ class Tracker:
     Args:
         line: where pieces are counted, as a share of the field along the belt, in (0, 1).
         slip: by which share the true travel may differ from the given one: 0.1 with an encoder; 1 for a belt without,
-            which may stand still while its speed says that it moves.
+            which may stand still, or run twice as fast, while its speed says that it moves. How far it came is then
+            read off the pieces; those that are alike and follow each other closer than that on their strip of the
+            belt, with nothing else in view, cannot be told from their neighbours.
         hysteresis_mm: how far beyond the line a piece counts.
         confirm_mm: how far a track must be seen to move.
         external: something outside says when a piece is at the line (`nearest`); the camera counts none.
@@ -161,6 +164,7 @@ class Tracker:
         self._length_mm: float | None = None
         self._unseen_mm = 0.0  # by which the belt moved since the last frame, as far as `leave` knows
         self._last_number = 0
+        self._doubt_mm = 0.0  # by how much the belt's travel may be off since pieces were last recognised
 
     def update(self, blobs: Sequence[Blob], view: Field, *, travel_mm: float, at_s: float) -> Tracking:
         """Follow the pieces into one more frame.
@@ -202,6 +206,7 @@ class Tracker:
             return Tracking([], [], [], [])
         step, self._travel_mm = travel_mm - self._travel_mm, travel_mm
         self._unseen_mm += step
+        self._doubt_mm += self.slip * abs(step)
         for track in self._tracks:
             track.shift(step)
             track.measured, track.blob = False, None
@@ -239,14 +244,16 @@ class Tracker:
         return boxes
 
     def _true_step(self, step: float, seen: Boxes, length_mm: float) -> float:
-        """How far the belt really came, by what is seen."""
-        expected, standing = self._expected(step, length_mm), self._expected(0.0, length_mm)
-        # After a gap as long as the field nothing is expected in it, also on a belt that did stand meanwhile.
-        stood = agreement(standing, seen) if self.slip >= 1 else 0.0
-        if stood > max(len(standing) / 2, 2 * agreement(expected, seen)):
-            return 0.0
-        reach = self.slip * abs(step) + _SLACK_MM
-        return step + fit_shift(expected, seen, -reach, reach)
+        """How far the belt really came, by what is seen; in doubt the longer, the longer no piece was recognised."""
+        self._doubt_mm += self.slip * abs(step)
+        reach = self._doubt_mm + _SLACK_MM
+        sure = [track for track in self._tracks if track.sightings > 1 or self.slip >= 1]
+        places = [(np.nan if t.tail_open else t.along[0] + step, t.along[1] + step, *t.across) for t in sure]
+        known = np.array(places).reshape(-1, 4)
+        shift, met = fit_shift(known, seen, -reach, reach, step_mm=step, length_mm=length_mm)
+        if met >= 1 or not sure:
+            self._doubt_mm = 0.0
+        return step + shift
 
     def _absorb(self, found: Association) -> list[Track]:
         """Where one sight shows several tracks, keep those that were seen apart as whole pieces; the others go."""
