@@ -65,6 +65,7 @@ def test_a_line_that_can_be_in_time_is_drawn_and_accounted_for(binsight, tmp_pat
     assert "trigger" in run.out
     assert "12000 mm" in run.out
     assert "the line can be in time" in run.out
+    assert "more than 40 mm apart" in run.out  # without an encoder, at 400 mm/s and 20 frames a second
 
 
 def test_a_line_that_cannot_be_in_time_is_refused_with_all_reasons(binsight, tmp_path, shared_bundle) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import ssl
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 from click.testing import CliRunner
 from tests.line.patience import PATIENCE_S
 from tests.line.watched import WatchedLine, watched_config
@@ -21,7 +25,7 @@ from binsight.serving.server import RunningServer
 from binsight.serving.settings import Settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 
 def write_line(folder: Path, model: Path, **tables: str) -> Path:
@@ -118,6 +122,72 @@ def test_a_dashboard_asks_for_a_key_and_runs_the_lines_own_network(
     assert codes == [401, 200]
     assert len(set(networks)) == 1
     assert f"line1 at {asked[0].url}/lines" in result.stderr
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[list[str], ssl.SSLContext]:
+    """Return options with a certificate for this machine and its key, and what trusts it."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "line.crt")
+    issued.private_key_pem.write_to_path(tmp_path / "line.key")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return ["--tls-certificate", str(tmp_path / "line.crt"), "--tls-key", str(tmp_path / "line.key")], context
+
+
+def test_a_dashboard_over_tls(
+    tmp_path: Path,
+    shared_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    certificate: tuple[list[str], ssl.SSLContext],
+) -> None:
+    """`line run --http PORT --tls-certificate FILE --tls-key FILE`: who trusts the certificate sees the line."""
+    options, trusting = certificate
+    asked: list[RunningServer] = []
+    answers: list[Any] = []
+
+    def run_line(_runner: LineRunner) -> None:
+        url = asked[0].url
+        with urllib.request.urlopen(f"{url}/lines.json", timeout=PATIENCE_S, context=trusting) as answer:  # noqa: S310
+            answers.append(json.load(answer))
+        with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            urllib.request.urlopen(url, timeout=PATIENCE_S, context=ssl.create_default_context())  # noqa: S310
+
+    load = RunningServer.load
+    monkeypatch.setattr(RunningServer, "load", lambda server: (asked.append(server), load(server))[1])
+    monkeypatch.setattr(LineRunner, "run", run_line)
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    file = write_line(tmp_path, shared_bundle)
+    result = CliRunner().invoke(run, [str(file), "--source", "push", "--http", "0", *options])
+    assert result.exit_code == 0, result.output
+    assert f"line1 at https://{asked[0].url.removeprefix('https://')}/lines" in result.stderr
+    assert [line["name"] for line in answers[0]["lines"]] == ["line1"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (trustme.CA().issue_cert("127.0.0.1").private_key_pem.write_to_path, "does not belong to"),
+        (lambda key: key.write_text("no key"), "expected a PEM file"),
+        (Path.unlink, "no such file"),
+    ],
+)
+def test_a_dashboard_with_a_wrong_key(
+    tmp_path: Path,
+    shared_bundle: Path,
+    certificate: tuple[list[str], ssl.SSLContext],
+    spoil: Callable[[Path], None],
+    words: str,
+    binsight: Any,
+) -> None:
+    """Of another certificate, no key at all, or not there: one line, exit code 2, and no line runs."""
+    file = write_line(tmp_path, shared_bundle)
+    spoil(tmp_path / "line.key")
+    refused = binsight("line", "run", file, "--source", "push", "--http", "0", *certificate[0])
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1), refused.err
+    assert words in refused.err
+    assert str(tmp_path / "line.key") in refused.err
 
 
 def test_keys_without_a_dashboard_are_refused(tmp_path: Path, shared_bundle: Path) -> None:

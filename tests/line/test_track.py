@@ -127,7 +127,7 @@ def test_every_piece_once_over_the_encoders_wrap(pieces, steps, start):
     assert_each_once(counted, pieces)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(pieces=belts(), steps=profiles(), seed=st.integers(0, 999))
 def test_every_piece_once_on_a_belt_without_encoder_that_stops(pieces, steps, seed):
     """The tracker is told 20 mm a frame, always; the belt runs at 0 to 40, and the boxes jitter."""

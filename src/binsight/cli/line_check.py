@@ -63,11 +63,16 @@ def check(file: Path, as_json: bool) -> None:
 
 
 def _print(config: LineConfig, budgets: list[LaneBudget], looks: float) -> None:
+    from binsight.line.budget import least_distance_mm
+
     console = open_console()
     belt, camera = config.belt, config.camera
     how = f"encoder by {belt.encoder}, {belt.counts_per_mm:g} counts/mm" if belt.encoder else "no encoder: even speed"
     console.print(f"{config.line.site}/{config.line.name}: {belt.speed_mm_s:g} mm/s, {how}", markup=False)
     console.print(f"camera: {camera.field_mm:g} mm of belt, {looks:.1f} frames of a piece before the trigger line")
+    if not belt.encoder:
+        apart = f"{least_distance_mm(config):.0f} mm"
+        console.print(f"pieces must follow each other more than {apart} apart, head to head and tail to tail")
     for row in draw_belt(config):
         console.print(row, markup=False)
     if not budgets:

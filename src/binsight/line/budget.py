@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from binsight.line.config import LineConfig
 from binsight.line.settings import Lane
 
-__all__ = ["LaneBudget", "lane_budgets", "looks_before_line", "seconds_to_fire", "start_faults"]
+__all__ = ["LaneBudget", "lane_budgets", "least_distance_mm", "looks_before_line", "seconds_to_fire", "start_faults"]
 
 _LEAST_LOOKS = 3.5  # a piece counts once it was seen in three frames, wherever between two of them it came in
 
@@ -79,6 +79,14 @@ def looks_before_line(config: LineConfig) -> float:
     """In how many frames a piece is seen before its middle is on the trigger line, at the belt's full speed."""
     camera = config.camera
     return camera.trigger_at * camera.field_mm / (config.belt.speed_mm_s / camera.frames_per_second)
+
+
+def least_distance_mm(config: LineConfig) -> float:
+    """How far pieces on one strip of a belt without encoder must follow each other, from edge to edge of one kind.
+
+    The belt may run at up to twice its speed from one frame to the next: what is nearer could be its neighbour.
+    """
+    return 2 * config.belt.speed_mm_s / config.camera.frames_per_second
 
 
 def start_faults(config: LineConfig, budgets: list[LaneBudget]) -> list[str]:

@@ -17,13 +17,17 @@ from binsight.line.ports import Clock, Ledger, Sorter
 from binsight.line.records import (
     ENDS,
     Ack,
+    AckResult,
     Command,
     Confirm,
+    ConfirmResult,
+    EndReason,
     Piece,
     Status,
     encoder_difference,
 )
 from binsight.line.settings import Lane
+from binsight.line.vote import VoteReason
 
 __all__ = ["Dispatcher"]
 
@@ -106,7 +110,13 @@ class Dispatcher:
         self._open[piece.seq] = _Outstanding(piece, command, captured_s)
         self._ledger.put(piece, after=lambda written: self._send(command, written=written))
 
-    def end(self, piece: Piece, status: Status, reason: str | None, **values: Any) -> None:
+    def end(
+        self,
+        piece: Piece,
+        status: Status,
+        reason: EndReason | VoteReason | AckResult | ConfirmResult | None,
+        **values: Any,
+    ) -> None:
         """Give a piece its end; what did not reach a lane stays on the belt, in lane 0."""
         lane = piece.lane if status in {"confirmed", "acknowledged", "unknown"} else 0
         piece = self._changed(piece, status=status, reason=reason, lane=lane, **values)
@@ -189,14 +199,14 @@ class Dispatcher:
         # On the ledger's thread. What is not on disk must not leave: nobody would know of it after a crash.
         now = self._clock.now()
         if not written:
-            outcome: tuple[Status, str] | None = ("dropped", "ledger")
+            outcome: tuple[Status, EndReason] | None = ("dropped", "ledger")
         elif now > command.deadline_s:
             outcome = ("late", "deadline")
         else:
             outcome = None if self._sorter.send(command) else ("dropped", "no_link")
         self._post(lambda: self._sent(command.seq, now, outcome))
 
-    def _sent(self, seq: int, at_s: float, outcome: tuple[Status, str] | None) -> None:
+    def _sent(self, seq: int, at_s: float, outcome: tuple[Status, EndReason] | None) -> None:
         found = self._open.get(seq)
         if found is None:
             return

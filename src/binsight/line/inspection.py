@@ -6,6 +6,7 @@ import datetime as dt
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from binsight.line.belt import Belt
 from binsight.line.commands import Dispatcher
@@ -14,7 +15,7 @@ from binsight.line.film import make_film
 from binsight.line.messages import utc_text
 from binsight.line.packml import StateMachine
 from binsight.line.ports import Classify, Clock, Ledger
-from binsight.line.records import Frame, Piece, View, new_ulid
+from binsight.line.records import EndReason, Frame, Piece, View, new_ulid
 from binsight.line.track import Track, Tracking
 from binsight.line.views import cut_view
 from binsight.line.vote import Vote, vote
@@ -238,24 +239,24 @@ class Inspection:
         if missed:
             self._dispatcher.end(piece, "fail_safe", "passed_unseen")
         else:
-            self._route(piece, candidate)
+            self._route(piece, candidate, found)
         if keeps_picture:  # when the command is on its way
             voted = {view.frame for view in found.views}
             self._ledger.keep(piece, make_film(candidate.judged, voted, at=lambda s: utc_text(self._utc(s))))
 
-    def _route(self, piece: Piece, candidate: _Candidate) -> None:
+    def _route(self, piece: Piece, candidate: _Candidate, found: Vote) -> None:
         lane = None
         if piece.category is not None:
             taxonomy = self._predictor.taxonomy
             lane = self._config.lane_of(piece.category, taxonomy.classes[taxonomy.index(piece.category)].stream)
         if piece.decision == "review":
-            self._dispatcher.end(piece, "fail_safe", piece.reason)
+            self._dispatcher.end(piece, "fail_safe", found.reason)
         elif self._config.sorter.kind == "none":
             self._dispatcher.end(piece, "fail_safe", "look_only")
         elif lane is None:
             self._dispatcher.end(piece, "fail_safe", "no_lane")
         elif not self._machine.sorts:
-            self._dispatcher.end(piece, "fail_safe", self._machine.state.name.lower())
+            self._dispatcher.end(piece, "fail_safe", cast(EndReason, self._machine.state.name.lower()))
         else:
             self._dispatcher.command(piece, lane, crossed_mm=candidate.crossed_mm, captured_s=candidate.crossed_s)
 

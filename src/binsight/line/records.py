@@ -33,6 +33,7 @@ __all__ = [
     "Confirm",
     "ConfirmResult",
     "EncoderReading",
+    "EndReason",
     "Frame",
     "Piece",
     "Status",
@@ -78,6 +79,26 @@ AckResult = Literal["accepted", "late", "blocked", "unknown_lane", "full"]
 ACK_RESULTS: tuple[AckResult, ...] = ("accepted", "late", "blocked", "unknown_lane", "full")
 ConfirmResult = Literal["ejected", "missed", "double"]
 CONFIRM_RESULTS: tuple[ConfirmResult, ...] = ("ejected", "missed", "double")
+
+# Why a piece ended, besides a reason to review (`vote.VoteReason`) and what the sorter said; worded in lines-words.js.
+EndReason = Literal[
+    "deadline",
+    "ledger",
+    "look_only",
+    "no_answer",
+    "no_confirmation",
+    "no_encoder",
+    "no_lane",
+    "no_link",
+    "passed_unseen",
+    "restart",
+    # the state of a line that does not sort
+    "idle",
+    "stopped",
+    "suspended",
+    "held",
+    "aborted",
+]
 
 
 @dataclass(frozen=True, slots=True)
