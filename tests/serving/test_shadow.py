@@ -326,6 +326,21 @@ def test_a_new_champion_that_fails_goes_back_at_once(start):
     assert send(app, bright(0))[0].json["predicted_category"] == "red"
 
 
+def test_going_back_to_a_damaged_model_is_tried_again(start, monkeypatch):
+    """The champion stays meanwhile, however bad; the shadow goes on."""
+    app = watched(start, "failing")
+    shadow = service_of(app).shadow
+    previous = shadow.registry.path(shadow.registry.aliases.previous)
+    whole = previous.read_bytes()
+    previous.write_bytes(whole[:-1])
+    assert send(app, bright(0))[0].status_code == 500
+    wait(lambda: shadow._retry_at > 0)
+    assert (call(app, "evidence")[0], served(app)) == (200, "2.0.0-failing")
+    previous.write_bytes(whole)
+    monkeypatch.setattr(shadow, "_retry_at", 0.0)
+    wait(lambda: served(app) == "1.0.0")
+
+
 @pytest.mark.parametrize("fault", ["is slow", "agrees"])
 def test_a_new_champion_that_is_slow_or_another_goes_back(start, fault):
     """By 200 photos."""

@@ -105,6 +105,7 @@ def serve(lines: tuple[Path, ...], **values: Any) -> None:
       binsight serve --model waste8 --model lab=my.zip
       binsight serve --new-key phone-app >> keys      a key, and its line for --api-keys
       binsight serve --config server.toml --api-keys keys
+      binsight serve --registry models --loop loop    a challenger in the shadow; a champion that is worse goes back
       binsight serve --teach lessons --admin-keys keys   operators teach it their camera at /teach
       binsight serve --lines line.toml                the dashboard of a line that runs already
       curl -F file=@can.jpg http://localhost:9696/predict

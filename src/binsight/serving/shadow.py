@@ -34,6 +34,7 @@ __all__ = ["Controls", "Shadow"]
 
 _log = logging.getLogger("binsight.serving")
 _LOOK_EVERY_S: Final = 2.0
+_RETRY_S: Final = 60.0
 _MOST_WAITING, _MOST_WAITING_BYTES = 64, 32_000_000
 _LOWEST: Final = 19
 _BY: Final = "server"
@@ -77,7 +78,7 @@ class Shadow:
         self._entries: list[Entry] = []
         self._read: object = None
         self._fault: tuple[str, str] | None = None
-        self._said = ""
+        self._said, self._retry_at = "", 0.0
         self._looking, self._counting = threading.RLock(), threading.Lock()
         self._offered, self._asked = threading.Event(), threading.Event()
         self._closing = False
@@ -249,10 +250,20 @@ class Shadow:
         for trial in due_trials(self._entries, self.registry.ledger.now()):
             if fault is not None and trial.kind == "watch" and trial.new == fault[0]:
                 self._roll_back(trial, f"fails: {fault[1]}")
+                if trial in due_trials(self._entries, self.registry.ledger.now()):
+                    self._fault = fault  # it is not forgotten when going back has to wait
 
     def _roll_back(self, trial: Trial, reason: str) -> None:
+        if time.monotonic() < self._retry_at:
+            return
         _log.warning("rolling back from %s: it %s", self.registry.find(trial.new).label, reason)
-        self._controls.roll_back(reason, trial.new)
+        try:
+            self._controls.roll_back(reason, trial.new)
+        except ReloadBusyError:
+            return
+        except BinsightError as error:
+            self._retry_at = time.monotonic() + _RETRY_S
+            _log.error("it cannot be rolled back: %s; tried again in %.0f s", error, _RETRY_S)
         self._follow()
 
 
