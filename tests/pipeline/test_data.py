@@ -351,7 +351,9 @@ def test_outliers_are_held_out_and_corners_added(tmp_path, photos, prepare):
     data = prepare(photos, backdrops=(str(strange),), **options)
     held = data.strangers.held["glass"]
     assert set(data.strangers.sources) == {"glass", "corners"}
-    assert len(held) + data.strangers.sources.count("glass") == 30
+    learnt = data.strangers.sources.count("glass")
+    assert len(held) + learnt == 30
+    assert [row["photos"] for row in data.record["sources"] if row["source"] == "glass"] == [learnt]
     assert not set(held) & {*data.strangers.learnt, *data.strangers.places}
     corners = [path for path in data.strangers.learnt if path.parent != strange and strange not in path.parents]
     assert len(corners) == 5
@@ -362,4 +364,14 @@ def test_outliers_are_held_out_and_corners_added(tmp_path, photos, prepare):
         assert red > green
     again = prepare(photos, backdrops=(str(strange),), **options)
     assert [path.read_bytes() for path in again.strangers.learnt if path.name in {p.name for p in corners}] == pixels
-    assert again.sha256 == data.sha256 != prepare(photos, **options | {"corners": 6}).sha256
+    assert again.sha256 == data.sha256
+    others = [prepare(photos, backdrops=(str(strange),), **options | {"corners": 6}), prepare(photos, **options)]
+    assert len({data.sha256, *(other.sha256 for other in others)}) == 3
+
+
+def test_outliers_may_all_be_held_out(tmp_path, photos, prepare):
+    """Nothing of them is trained on, and they are measured."""
+    strange = make_photos(tmp_path / "glass", each=2, start=700)
+    data = prepare(photos, outliers=(str(strange),), hold_out=("glass",))
+    assert data.strangers.learnt == ()
+    assert len(data.strangers.held["glass"]) == 6

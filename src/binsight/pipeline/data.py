@@ -150,7 +150,7 @@ def prepare_data(
     _speak_of(plan["record"], reporter)
     _check_leakage(plan["record"], config)
     data = _assemble(dataset, taxonomy, is_open, plan)
-    if strange or config.corners:
+    if config.outliers or config.backdrops or config.corners:
         data = _with_strangers(data, strangers, strange, config, work, seed)
     if thin := list(thin_classes(data)):
         reporter.say(f"few photos to learn from or to judge by: {'; '.join(thin)}")
@@ -161,7 +161,8 @@ def _with_strangers(
     data: PreparedData, found: Strangers, rows: Sequence[Sample], config: DataConfig, work: Work, seed: int
 ) -> PreparedData:
     """The data with photos of none of the classes, and corners of those of the classes."""
-    digest = strangers_digest(data.sha256, rows, (config.corners, config.corners_of) if config.corners else ())
+    corners = (config.corners, config.corners_of) if config.corners else ()
+    digest = strangers_digest(data.sha256, rows, corners, [path.name for path in found.places])
     if config.corners:
         train, named = data.splits["train"], [data.taxonomy.match(name) for name in config.corners_of]
         fit = np.isin(train.labels, [data.taxonomy.index(name) for name in named or data.taxonomy.ids])

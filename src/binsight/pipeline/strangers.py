@@ -27,7 +27,7 @@ from binsight.training.photos import open_photo
 if TYPE_CHECKING:
     from binsight.pipeline.config import DataConfig
 
-__all__ = ["CORNERS", "Strangers", "read_strangers", "write_corners"]
+__all__ = ["CORNERS", "Strangers", "read_strangers", "strangers_digest", "write_corners"]
 
 CORNERS: Final = "corners"
 """The source of what `write_corners` makes."""
@@ -59,7 +59,7 @@ class Strangers:
 def read_strangers(
     config: DataConfig, *, workers: int | None, say: Callable[[str], None]
 ) -> tuple[Strangers, tuple[Sample, ...]]:
-    """The photos that the settings name, under the licences that may be used, and all their rows.
+    """The photos that the settings name, under the licences that may be used; and the rows of those to train with.
 
     Raises:
         InputError: there is no such place, or no photo in it.
@@ -73,9 +73,14 @@ def read_strangers(
             source = sample.extra["source"]
             held[source] = (*held.get(source, ()), outliers.file(sample))
     learnt = [s for s in outliers if not is_held_out(s, shares)]
-    usable = tuple(places.file(s) for s in places if not is_held_out(s, shares))
-    found = Strangers(tuple(map(outliers.file, learnt)), tuple(s.extra["source"] for s in learnt), held, usable)
-    return found, (*outliers.samples, *places.samples)
+    usable = [s for s in places if not is_held_out(s, shares)]
+    found = Strangers(
+        tuple(map(outliers.file, learnt)),
+        tuple(s.extra["source"] for s in learnt),
+        held,
+        tuple(map(places.file, usable)),
+    )
+    return found, tuple({s.path: s for s in (*learnt, *usable)}.values())
 
 
 def _read(where: Sequence[str], config: DataConfig, workers: int | None, say: Callable[[str], None]) -> Dataset:
