@@ -24,7 +24,7 @@ from binsight.bundle.container import MICRO_NAME
 from binsight.export.engines import import_runtime
 from binsight.export.esp32 import write_project
 from binsight.export.esp32.micro_file import read_micro_file
-from binsight.export.micro import run_micro
+from binsight.export.micro import as_input, run_micro
 from binsight.imaging import decode_image, resize_image
 from binsight.probability import softmax
 
@@ -48,7 +48,8 @@ def main() -> None:
     paths = sorted(path for path in given.photos.rglob("*") if path.suffix.lower() in _SUFFIXES)
     random.Random(0).shuffle(paths)  # noqa: S311 - spreads the photos over the classes
     photos = [decode_image(path.read_bytes()) for path in paths[: given.limit]]
-    inputs = np.stack([(resize_image(photo, spec) ^ 128).view(np.int8) for photo in photos])
+    channels = read_micro_file(network).channels
+    inputs = np.stack([as_input(resize_image(photo, spec), channels) for photo in photos])
     with tempfile.TemporaryDirectory() as folder:
         project = write_project(bundle, Path(folder, "d")).out
         subprocess.run(["make", "-s", "-C", project / "host", "classify"], check=True)  # noqa: S607

@@ -13,12 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
-from micro_network import LUMA, SCALE, Layer, compute
+from micro_network import SCALE, Layer, compute
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 from tensorflow.lite.python import schema_py_generated as schema
 
 from binsight.errors import ExportError
+from binsight.export.micro import LUMA
 from binsight.export.quiet import quiet
 from binsight.training.backbones.efficientnet_lite import same_padding
 
@@ -160,7 +161,8 @@ class _Graph:
         if first.shape[3] == 1:
             colour = self._add("Cast", [planes], "colour", to=TensorProto.FLOAT)
             weights = self._constant("luma", np.array(LUMA, np.float32).reshape(1, 3, 1, 1))
-            grey = self._add("Conv", [colour, weights], "grey", kernel_shape=[1, 1])
+            sums = self._add("Conv", [colour, weights], "luma.sum", kernel_shape=[1, 1])
+            grey = self._add("Div", [sums, self._constant("luma.whole", np.float32(1000))], "grey")
             planes = self._add("Cast", [self._add("Round", [grey], "whole")], "grey_bytes", to=TensorProto.UINT8)
         scale = self._constant("input.scale", np.float32(first.scale[0]))
         zero = self._constant("input.zero", np.uint8(first.zero + 128))

@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from binsight.export.micro import as_input
 from binsight.training.backbones import find_backbone
 from binsight.training.backbones.efficientnet_lite import (
     EFFICIENTNET_LITE,
@@ -39,7 +40,6 @@ _MOMENTUM: Final = 0.98
 _CEILING: Final = 6.0  # of ReLU6
 _RIDGE: Final = 1e-3  # of the mean variance of the channels
 _MOST_PLACES: Final = 60_000
-LUMA: Final = (0.299, 0.587, 0.114)  # Rec. ITU-R BT.601, as Pillow's mode L
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def normalise(pictures: NDArray[np.uint8], channels: int) -> NDArray[np.float32]
     """Pixels `(n, h, w, 3)` as the network wants them, `(n, h, w, channels)`."""
     values = pictures.astype(np.float32)
     if channels == 1:
-        values = np.round(values @ np.array(LUMA, np.float32))[..., None]
+        values = as_input(pictures, 1).astype(np.float32) + 128
     return (values - np.float32(MEAN)) * np.float32(SCALE)
 
 

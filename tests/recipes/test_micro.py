@@ -12,7 +12,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from binsight.export.micro import run_micro
+from binsight.export.engines import open_engine
+from binsight.export.micro import as_input, run_micro
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,9 @@ def test_integers_are_what_was_trained(recipe: dict[str, Any], pictures: np.ndar
     assert np.asarray(network.compute(layers, values)) == pytest.approx(trained, abs=1e-4)
     micro = files.to_micro(layers, values)
     output = files.read_operations(micro)[-1].output
-    integers = run_micro(micro, np.round(values * 128 - 1).astype(np.int8)).astype(np.float32)
+    given = as_input(pictures, channels)
+    assert (given == np.round(values * 128 - 1)).all()
+    integers = run_micro(micro, given).astype(np.float32)
     logits = (integers - output.zero) * output.scale[0]
     spread = trained.max() - trained.min()
     assert np.abs(logits - trained).max() < 0.1 * spread
@@ -76,6 +79,8 @@ def test_integers_are_what_was_trained(recipe: dict[str, Any], pictures: np.ndar
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     found = dict(zip(names, session.run(names, {"images": pictures}), strict=True))
     assert np.abs(found["logits"] - logits).max() <= 8.1 * output.scale[0]  # of 255
+    (by_litert,) = open_engine("litert", micro, threads=1)(pictures).values()  # as an edge device runs it
+    assert np.abs(by_litert - logits).max() <= 8.1 * output.scale[0]
     exponentials = np.exp(found["logits"] / 0.5)
     odds = exponentials[:, [0, 2]].sum(axis=1) / exponentials[:, 1]
     assert found["biodegradable_logit"][:, 0] == pytest.approx(np.log(odds), abs=1e-3)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from binsight.bundle.runtime import import_onnxruntime
 from binsight.bundle.session import INPUT_NAME
 from binsight.errors import ExportError, MissingExtraError
+from binsight.export.micro import as_input
 from binsight.export.quiet import quiet
 
 __all__ = ["Engine", "Network", "Runtime", "import_runtime", "open_engine"]
@@ -87,7 +88,7 @@ class _OnnxEngine:
 
 
 class _LiteRTEngine:
-    """A LiteRT file; one in integers throughout, as microcontrollers need it, takes pixels less 128."""
+    """A LiteRT file; one in integers throughout, as microcontrollers need it, takes pixels less 128, or grey ones."""
 
     def __init__(self, network: bytes, threads: int) -> None:
         litert = import_runtime("litert")
@@ -98,10 +99,10 @@ class _LiteRTEngine:
         self._outputs: dict[str, Any] = self._run.get_output_details()
         self.names = frozenset(self._outputs)
         ((self._input, details),) = self._run.get_input_details().items()
-        self._is_signed = details["dtype"] == np.int8
+        self._channels = int(details["shape"][3]) if details["dtype"] == np.int8 else None
 
     def __call__(self, images: NDArray[np.uint8], /) -> Mapping[str, NDArray[np.floating]]:
-        given = (images ^ 0x80).view(np.int8) if self._is_signed else images
+        given = images if self._channels is None else as_input(images, self._channels)
         # The files are made for one photo at a time.
         rows = [self._run(**{self._input: image[None]}) for image in given]
         return {name: self._real(name, np.concatenate([row[name] for row in rows])) for name in sorted(self.names)}

@@ -20,11 +20,24 @@ from numpy.typing import NDArray
 
 from binsight.errors import ExportError, MissingExtraError
 
-__all__ = ["arena_bytes", "run_micro"]
+__all__ = ["LUMA", "arena_bytes", "as_input", "run_micro"]
+
+LUMA = (299, 587, 114)  # of red, green and blue in a thousand of grey: Rec. ITU-R BT.601, as Pillow's mode L
 
 _ROOM: Final = 1 << 23  # bytes; it reports what it takes of them
 _STANDARD_ERROR: Final = 2
 _TOTAL: Final = re.compile(rb"Arena allocation total (\d+) bytes")
+
+
+def as_input(pictures: NDArray[np.uint8], channels: int) -> NDArray[np.int8]:
+    """What a micro network is given of pictures `(..., 3)` uint8 RGB: `(..., channels)`, each value minus 128.
+
+    With one channel it is grey, rounded to the nearest, halves to the even one.
+    """
+    if channels == 1:
+        grey = np.round((pictures.astype(np.int64) @ np.array(LUMA)) / 1000)
+        pictures = grey.astype(np.uint8)[..., None]
+    return (pictures ^ 128).view(np.int8)  # the bits of `byte - 128`
 
 
 def arena_bytes(network: bytes) -> int:

@@ -39,6 +39,7 @@ class Device:
     folder: Path
     size: tuple[int, int] = SPEC.size
     classes: int = 3
+    channels: int = 3
 
     def classify(self, pictures: Sequence[NDArray[np.uint8]], *options: str) -> subprocess.CompletedProcess[bytes]:
         """Run its program on pictures `(h, w, 3)` uint8."""
@@ -47,11 +48,11 @@ class Device:
         return subprocess.run(command, input=data, capture_output=True, check=False)
 
     def run(self, pictures: Sequence[NDArray[np.uint8]], *options: str) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-        """The network's inputs `(n, h, w, 3)` int8 for them, and its answers `(n, C)` int8."""
+        """The network's inputs `(n, h, w, channels)` int8 for them, and its answers `(n, C)` int8."""
         done = self.classify(pictures, *options, "--bytes")
         assert (done.returncode, done.stderr) == (0, b"")
         rows = np.frombuffer(done.stdout, np.int8).reshape(len(pictures), -1)
-        inputs = rows[:, : -self.classes].reshape(-1, *self.size, 3)
+        inputs = rows[:, : -self.classes].reshape(-1, *self.size, self.channels)
         return inputs, rows[:, -self.classes :]
 
 
@@ -68,13 +69,13 @@ def build(folder: Path, *targets: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
 
 
-def export(folder: Path, data: bytes, spec: PreprocessSpec) -> Device:
+def export(folder: Path, data: bytes, spec: PreprocessSpec, channels: int = 3) -> Device:
     """Export a micro network with that preprocessing, and compile it."""
     needs_compiler()
     write_project(load_bundle(micro_bundle(folder / "bundle", data, spec=spec)), folder / "project")
     built = build(folder / "project", "classify")
     assert built.returncode == 0, built.stderr
-    return Device(folder / "project")
+    return Device(folder / "project", channels=channels)
 
 
 @pytest.fixture(scope="session")

@@ -28,13 +28,14 @@ def micro_bundle(path: Path, data: bytes, *, spec: PreprocessSpec = SPEC, **chan
     return tiny_bundle(path, None, tiny_manifest(preprocess=spec, **(facts | changes)), micro__tflite=data)
 
 
-def micro_file(end: Callable[[Any], Any] = lambda logits: logits) -> bytes:
+def micro_file(end: Callable[[Any], Any] = lambda logits: logits, *, channels: int = 3) -> bytes:
     """The network: convolutions of each kind, stride and padding, pooling; weights drawn from a seed.
 
     Each class is about as likely as the others.
 
     Args:
         end: what is done with the logits `(1, C)` at the end, nothing by default.
+        channels: of its input: 3 for RGB, 1 for grey.
     """
     import tensorflow as tf  # noqa: PLC0415 - takes seconds
 
@@ -44,9 +45,10 @@ def micro_file(end: Callable[[Any], Any] = lambda logits: logits) -> bytes:
         return tf.constant(draw(0, 0.4, shape), tf.float32)
 
     stem, spread, point, near, last = (
-        weights(*shape) for shape in ((3, 3, 3, 8), (5, 5, 8, 1), (1, 1, 8, 12), (3, 3, 12, 1), (1, 1, 12, _CLASSES))
+        weights(*shape)
+        for shape in ((3, 3, channels, 8), (5, 5, 8, 1), (1, 1, 8, 12), (3, 3, 12, 1), (1, 1, 12, _CLASSES))
     )
-    biases = [weights(channels) for channels in (8, 8, 12, 12)]
+    biases = [weights(outputs) for outputs in (8, 8, 12, 12)]
 
     def logits(images: Any) -> Any:
         x = tf.nn.relu6(tf.nn.conv2d(images, stem, 2, "SAME") + biases[0])
@@ -55,15 +57,15 @@ def micro_file(end: Callable[[Any], Any] = lambda logits: logits) -> bytes:
         x = tf.nn.relu(tf.nn.depthwise_conv2d(x, near, (1, 1, 1, 1), "SAME") + biases[3])
         return tf.nn.conv2d(tf.nn.avg_pool2d(x, (6, 10), 1, "VALID"), last, 1, "SAME")
 
-    middle = tf.reduce_mean([logits(tf.constant(values)) for (values,) in _pictures()], axis=(0, 1, 2, 3))
+    middle = tf.reduce_mean([logits(tf.constant(values)) for (values,) in _pictures(channels)], axis=(0, 1, 2, 3))
 
-    @tf.function(input_signature=[tf.TensorSpec((1, *SPEC.size, 3), tf.float32)], autograph=False)
+    @tf.function(input_signature=[tf.TensorSpec((1, *SPEC.size, channels), tf.float32)], autograph=False)
     def network(images: Any) -> Any:
         return end(tf.reshape(logits(images) - middle, (1, _CLASSES)))
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = _pictures
+    converter.representative_dataset = lambda: _pictures(channels)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     with quiet():
@@ -71,9 +73,9 @@ def micro_file(end: Callable[[Any], Any] = lambda logits: logits) -> bytes:
     return data
 
 
-def _pictures() -> Any:
+def _pictures(channels: int) -> Any:
     generator = np.random.default_rng(1)
     for _ in range(20):
-        values = generator.uniform(-1, 1, (1, 1, 1, 3)) + generator.normal(0, 0.3, (1, *SPEC.size, 3))
+        values = generator.uniform(-1, 1, (1, 1, 1, channels)) + generator.normal(0, 0.3, (1, *SPEC.size, channels))
         values[0, 0, 0], values[0, -1, -1] = -1, 127 / 128  # then an integer is a pixel minus 128
         yield [np.clip(values, -1, 127 / 128).astype(np.float32)]

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.export.esp32.conftest import build, export
-from tests.export.esp32.micro_network import SPEC, THRESHOLDS
+from tests.export.esp32.micro_network import SPEC, THRESHOLDS, micro_file
 from tests.tiny_bundle import tiny_taxonomy
 
 from binsight.export.engines import import_runtime
 from binsight.export.esp32.micro_file import read_micro_file
 from binsight.export.esp32.pattern import make_pattern
+from binsight.export.micro import as_input, run_micro
 from binsight.imaging import PreprocessSpec, resize_image
 from binsight.probability import softmax
 
@@ -71,6 +73,44 @@ class TestPrepare:
         np.testing.assert_array_equal(device.run(pictures(), "--rgb565")[0], inputs(reduced))
 
 
+@pytest.fixture(scope="module")
+def grey_network() -> bytes:
+    """Return a micro network that sees one channel."""
+    return micro_file(channels=1)
+
+
+@pytest.fixture(scope="module")
+def grey(grey_network: bytes, tmp_path_factory: pytest.TempPathFactory) -> Device:
+    """Return its project, compiled."""
+    return export(tmp_path_factory.mktemp("grey"), grey_network, SPEC, channels=1)
+
+
+class TestGrey:
+    """A micro model that sees one channel."""
+
+    def test_frames_become_grey(self, grey: Device) -> None:
+        """To the last bit what `imaging` resizes, in grey: near Pillow's, halves to the even one."""
+        halves = np.full((24, 40, 3), (0, 0, 250), np.uint8), np.full((24, 40, 3), (0, 250, 250), np.uint8)
+        photos = [*pictures(), *halves]
+        resized = np.stack([resize_image(photo, SPEC) for photo in photos])
+        found = grey.run(photos)[0]
+        np.testing.assert_array_equal(found, as_input(resized, 1))
+        assert found[-2:, 0, 0, 0].tolist() == [28 - 128, 175 - 128]  # of 28.5 and 175.25
+        pillow = np.stack([Image.fromarray(picture).convert("L") for picture in resized])
+        assert np.abs(found[..., 0] + 128.0 - pillow).max() <= 1
+
+    def test_it_answers_like_the_micro_kernels(self, grey: Device, grey_network: bytes) -> None:
+        """Byte for byte."""
+        pytest.importorskip("tflite_micro", reason="the micro interpreter exists for Python 3.11 on Linux only")
+        given, answers = grey.run(pictures(((48, 80),) * 20))
+        np.testing.assert_array_equal(answers, run_micro(grey_network, given))
+
+    def test_its_own_checks_pass(self, grey: Device) -> None:
+        """Compiled as strictly as gcc can: golden pictures, sizes, formats, damaged frames."""
+        done = build(grey.folder, "test")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 class TestNetwork:
     @pytest.mark.parametrize(("resolver", "most"), [("BUILTIN_REF", 0), ("BUILTIN_WITHOUT_DEFAULT_DELEGATES", 4)])
     def test_it_answers_like_litert(self, device: Device, micro: bytes, resolver: str, most: int) -> None:
@@ -95,8 +135,6 @@ class TestNetwork:
     def test_it_answers_like_the_micro_kernels(self, device: Device, micro: bytes) -> None:
         """Byte for byte."""
         pytest.importorskip("tflite_micro", reason="the micro interpreter is there for some versions of Python only")
-        from binsight.export.micro import run_micro  # noqa: PLC0415
-
         photos = pictures(((48, 80),) * 40)
         np.testing.assert_array_equal(device.run(photos)[1], run_micro(micro, inputs(photos)))
 

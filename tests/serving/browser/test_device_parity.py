@@ -70,9 +70,10 @@ def test_resizes_as_pillow_does(page: Page, picture: Image.Image) -> None:
     filters = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
     sizes = itertools.cycle(((96, 96), (203, 301), (160, 224), (340, 300)))
     specs = [PreprocessSpec(size=next(sizes), filter=name, **fit) for fit in fits for name in (*filters, "bilinear")]
-    photo = encoded(picture, "PNG")
-    for spec, found in zip(specs, prepared(page, photo, *specs), strict=True):
-        assert np.array_equal(found, prepare_photo(photo, spec)), spec
+    tall = picture.resize((70, 700))  # which shrinks along its height first
+    for photo in (encoded(picture, "PNG"), encoded(tall, "PNG"), encoded(tall.resize((70, 180)), "PNG")):
+        for spec, found in zip(specs, prepared(page, photo, *specs), strict=True):
+            assert np.array_equal(found, prepare_photo(photo, spec)), spec
 
 
 def test_reads_as_the_server_does(page: Page, picture: Image.Image) -> None:

@@ -14,6 +14,7 @@ from binsight.bundle import Manifest
 from binsight.errors import ExportError
 from binsight.export.esp32.micro_file import Layer, MicroFile
 from binsight.export.esp32.pattern import make_pattern
+from binsight.export.micro import as_input
 from binsight.imaging import PreprocessSpec, resize_image
 
 __all__ = ["expected_header", "model_header", "model_source", "plan_header", "plan_source"]
@@ -49,7 +50,8 @@ def model_header(manifest: Manifest, network: MicroFile, golden: NDArray[np.int8
         "ARENA_BYTES": arena_bytes,
         "INPUT_WIDTH": width,
         "INPUT_HEIGHT": height,
-        "INPUT_BYTES": width * height * 3,
+        "INPUT_CHANNELS": network.channels,
+        "INPUT_BYTES": width * height * network.channels,
         "SMALLER_SIDE": min(width, height),
         "CROPS": int(spec.fit == "crop"),
         "CROP_FRACTION": repr(float(spec.crop_fraction)),
@@ -144,10 +146,10 @@ def _row(layer: Layer, multipliers: str, shifts: str) -> str:
     return f"    {{{layer.kind}, {shapes}, {', '.join(map(str, numbers))}, {multipliers}, {shifts}}},\n"
 
 
-def expected_header(spec: PreprocessSpec) -> str:
-    """`expected.h`: what pictures of several sizes become in `imaging`, as digests."""
+def expected_header(spec: PreprocessSpec, channels: int) -> str:
+    """`expected.h`: what pictures of several sizes become in `imaging`, as digests; grey where there is one channel."""
     rows = "".join(
-        f"    {{{width}, {height}, {_digest(make_pattern(which, height, width), spec)}u}},\n"
+        f"    {{{width}, {height}, {_digest(make_pattern(which, height, width), spec, channels)}u}},\n"
         for which, (height, width) in enumerate(_SIZES)
     )
     return f"""{_MADE}#include <stdint.h>
@@ -162,9 +164,9 @@ static const expected_input expected_inputs[] = {{
 """
 
 
-def _digest(picture: NDArray[np.uint8], spec: PreprocessSpec) -> int:
+def _digest(picture: NDArray[np.uint8], spec: PreprocessSpec, channels: int) -> int:
     value = 2166136261
-    for byte in (resize_image(picture, spec) ^ 128).tobytes():  # the bits of `byte - 128`
+    for byte in as_input(resize_image(picture, spec), channels).tobytes():
         value = (value ^ byte) * 16777619 & 0xFFFFFFFF
     return value
 

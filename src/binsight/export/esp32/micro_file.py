@@ -63,7 +63,8 @@ class MicroFile:
 
     Attributes:
         data: the `.tflite` file.
-        size: `(height, width)` of its input, int8 RGB: each value minus 128.
+        size: `(height, width)` of its input, int8: each value minus 128.
+        channels: of its input: 3 for RGB, 1 for grey.
         layers: in order; each takes what the one before gives.
         logit_scale: of one step of the output.
         classes: how many logits.
@@ -71,6 +72,7 @@ class MicroFile:
 
     data: bytes
     size: tuple[int, int]
+    channels: int
     layers: tuple[Layer, ...]
     logit_scale: float
     classes: int
@@ -80,8 +82,8 @@ def read_micro_file(data: bytes) -> MicroFile:
     """Read the network of a micro model.
 
     Args:
-        data: a `.tflite` file: int8 RGB `(1, h, w, 3)` in, int8 logits `(1, C)` out; a chain of convolutions, average
-            pooling and reshaping.
+        data: a `.tflite` file: int8 RGB `(1, h, w, 3)` or grey `(1, h, w, 1)` in, int8 logits `(1, C)` out; a chain of
+            convolutions, average pooling and reshaping.
 
     Raises:
         ExportError: it is no such file.
@@ -114,8 +116,11 @@ class _Reader:
             raise ExportError("expected a micro network with one input and one output")
         first, last = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
         shape, classes = _shape(first), _shape(last)[-1]
-        if first.type != _INT8 or last.type != _INT8 or len(shape) != 4 or shape[3] != 3 or shape[0] != 1:
-            raise ExportError(f"expected a micro network with an int8 input (1, h, w, 3) and int8 logits, got {shape}")
+        is_picture = len(shape) == 4 and shape[0] == 1 and shape[3] in {1, 3}
+        if first.type != _INT8 or last.type != _INT8 or not is_picture:
+            raise ExportError(
+                f"expected a micro network with an int8 input (1, h, w, 3 or 1) and int8 logits, got {shape}"
+            )
         layers, at = [], graph.inputs[0]
         for operator in graph.operators:
             if operator.inputs[0] != at:
@@ -125,7 +130,8 @@ class _Reader:
                 layers.append(self._layer(code, operator))
         if at != graph.outputs[0] or not layers or math.prod(_shape(last)) != math.prod(layers[-1].outputs):
             raise ExportError("expected a micro network whose last operator gives the logits")
-        return MicroFile(self._data, (shape[1], shape[2]), tuple(layers), float(last.quantization.scale[0]), classes)
+        scale = float(last.quantization.scale[0])
+        return MicroFile(self._data, (shape[1], shape[2]), shape[3], tuple(layers), scale, classes)
 
     def _code(self, operator: Any) -> int:
         stated = self._model.operatorCodes[operator.opcodeIndex]

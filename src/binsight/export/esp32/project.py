@@ -20,6 +20,7 @@ from binsight.export.engines import import_runtime
 from binsight.export.esp32.c_sources import expected_header, model_header, model_source, plan_header, plan_source
 from binsight.export.esp32.micro_file import MicroFile, read_micro_file
 from binsight.export.esp32.pattern import make_pattern
+from binsight.export.micro import as_input
 from binsight.export.quiet import quiet
 from binsight.files import replace_whole
 from binsight.system_errors import describe_os_error
@@ -123,7 +124,7 @@ def _files(bundle: Bundle, network: MicroFile, project: MicroProject) -> dict[st
         "core/model.c": model_source(manifest, network, golden),
         "host/plan.h": plan_header(network),
         "host/plan.c": plan_source(network),
-        "host/expected.h": expected_header(manifest.preprocess),
+        "host/expected.h": expected_header(manifest.preprocess, network.channels),
     }
     return templates | {name: text.encode() for name, text in made.items()}
 
@@ -162,7 +163,7 @@ def _golden_answers(network: MicroFile) -> NDArray[np.int8]:
         source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
         for which in range(_GOLDEN_PICTURES):
             picture = make_pattern(which, *network.size)
-            interpreter.set_tensor(source, (picture ^ 128).view(np.int8)[None])
+            interpreter.set_tensor(source, as_input(picture, network.channels)[None])
             interpreter.invoke()
             answers.append(interpreter.get_tensor(target).reshape(-1).copy())
     return np.stack(answers)

@@ -45,27 +45,40 @@ function roundHalfEven(value) {
 /**
  * Resizes row by row: `push` the rows of a photo in order, then take the `result()`, RGB.
  *
- * Rows are held at the width of the result only; so a photo of any size takes little memory.
+ * Rows are held at the width of the result where they can be; so a large photo takes little memory.
  */
 export class Resampler {
   constructor(width, height, { box, inner }, filter) {
     const [left, top, right, bottom] = box.map(Math.fround); // Pillow takes the box in single precision
     this.across = weights(width, left, right, inner[0], filter);
     this.down = weights(height, top, bottom, inner[1], filter);
-    this.stride = 3 * inner[0];
+    // Rounding between the passes makes their order matter: tall, narrow photos shrink along their height first.
+    const excess = height - inner[1];
+    this.isTall = excess > 0 && excess > 2 * (width - inner[0]);
+    this.inner = inner;
+    this.stride = 4 * (this.isTall ? width : inner[0]);
     this.rows = new Uint8ClampedArray(height * this.stride);
     this.filled = 0;
   }
 
-  /** Take rows of RGBA of the photo's width; alpha does not count. */
+  /** Take rows of RGBA of the photo's width. */
   push(rgba, width) {
-    for (let at = 0; at < rgba.length; at += 4 * width, this.filled += this.stride) narrow(rgba, at, this.across, this.rows, this.filled);
+    if (this.isTall) this.rows.set(rgba, this.filled);
+    for (let at = 0; at < rgba.length; at += 4 * width, this.filled += this.stride) {
+      if (!this.isTall) narrow(rgba, at, this.across, this.rows, this.filled);
+    }
   }
 
   result() {
-    const result = new Uint8ClampedArray(this.down.first.length * this.stride);
-    for (let y = 0; y < this.down.first.length; y += 1) flatten(this.rows, this.stride, this.down, y, result);
-    return result;
+    const [wide, high] = this.inner;
+    let result = new Uint8ClampedArray(high * this.stride);
+    for (let y = 0; y < high; y += 1) flatten(this.rows, this.stride, this.down, y, result);
+    if (this.isTall) {
+      const tall = result;
+      result = new Uint8ClampedArray(4 * wide * high);
+      for (let y = 0; y < high; y += 1) narrow(tall, y * this.stride, this.across, result, 4 * y * wide);
+    }
+    return result.filter((_, at) => at % 4 !== 3);
   }
 }
 
@@ -104,7 +117,7 @@ function pick(count, begin, scale) {
   return { first, count: new Int32Array(count).fill(1), values: new Int32Array(count).fill(1), most: 1, shift: 0 };
 }
 
-/* One row of RGBA that begins at `start` → one of RGB, narrower, at `place`. */
+/* One row of RGBA that begins at `start` → a narrower one at `place`; alpha is left out. */
 function narrow(rgba, start, { first, count, values, most, shift }, target, place) {
   const half = (1 << shift) >> 1;
   for (let i = 0; i < first.length; i += 1) {
@@ -114,9 +127,9 @@ function narrow(rgba, start, { first, count, values, most, shift }, target, plac
       g += rgba[at + 1] * values[k];
       b += rgba[at + 2] * values[k];
     }
-    target[place + 3 * i] = r >> shift;
-    target[place + 3 * i + 1] = g >> shift;
-    target[place + 3 * i + 2] = b >> shift;
+    target[place + 4 * i] = r >> shift;
+    target[place + 4 * i + 1] = g >> shift;
+    target[place + 4 * i + 2] = b >> shift;
   }
 }
 

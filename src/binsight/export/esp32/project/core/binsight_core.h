@@ -60,7 +60,10 @@ const char *binsight_status_text(binsight_status status);
 binsight_status binsight_region(const binsight_frame *frame, int left, int top, int right, int bottom,
                                 binsight_frame *part);
 
-/* Crop and resize `frame` as the model's bundle says, to `input`: RGB, each value minus 128. Bit for bit what
+/* One pixel of the network's input: RGB, or where the model sees one channel grey; each value minus 128. */
+void binsight_input_pixel(const uint8_t rgb[3], int8_t input[BINSIGHT_INPUT_CHANNELS]);
+
+/* Crop and resize `frame` as the model's bundle says, to `input`. Bit for bit what
  * binsight does on a computer with the same pixels. `work` need not be initialised. */
 binsight_status binsight_prepare(const binsight_frame *frame, binsight_workspace *work,
                                  int8_t input[BINSIGHT_INPUT_BYTES]);

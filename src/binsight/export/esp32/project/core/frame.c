@@ -154,6 +154,19 @@ static void read_pixel(const uint8_t *pixel, binsight_format format, uint8_t rgb
     rgb[2] = (uint8_t)(blue << 3 | 4);
 }
 
+void binsight_input_pixel(const uint8_t rgb[3], int8_t input[BINSIGHT_INPUT_CHANNELS])
+{
+#if BINSIGHT_INPUT_CHANNELS == 1
+    /* Rec. ITU-R BT.601 in thousandths, to the nearest, halves to the even one. */
+    unsigned sum = 299u * rgb[0] + 587u * rgb[1] + 114u * rgb[2], grey = sum / 1000, rest = sum % 1000;
+    input[0] = (int8_t)((int)(grey + (rest > 500 || (rest == 500 && grey % 2 == 1))) - 128);
+#else
+    for (int c = 0; c < 3; c++) {
+        input[c] = (int8_t)(rgb[c] - 128);
+    }
+#endif
+}
+
 /* Pixel `x` of a row that is resized. */
 static void resize_row(const uint8_t *row, binsight_format format, int x, const binsight_workspace *work,
                        uint8_t out[3])
@@ -186,9 +199,9 @@ static void columns_first(const uint8_t *rows, size_t stride, int count, binsigh
                 sums[c] += rgb[c] * work->row_weights[i];
             }
         }
-        for (int c = 0; c < 3; c++) {
-            *input++ = (int8_t)(rounded(sums[c]) - 128);
-        }
+        uint8_t rgb[3] = {rounded(sums[0]), rounded(sums[1]), rounded(sums[2])};
+        binsight_input_pixel(rgb, input);
+        input += BINSIGHT_INPUT_CHANNELS;
     }
 }
 
@@ -213,9 +226,8 @@ static void rows_first(const uint8_t *rows, size_t stride, int count, const bins
     for (int x = 0; x < BINSIGHT_INPUT_WIDTH; x++) {
         uint8_t rgb[3];
         resize_row(work->narrow, BINSIGHT_RGB888, x, work, rgb);
-        for (int c = 0; c < 3; c++) {
-            *input++ = (int8_t)(rgb[c] - 128);
-        }
+        binsight_input_pixel(rgb, input);
+        input += BINSIGHT_INPUT_CHANNELS;
     }
 }
 
@@ -235,7 +247,7 @@ binsight_status binsight_prepare(const binsight_frame *frame, binsight_workspace
     /* Rounding between the passes makes their order matter: tall, narrow frames shrink along their height first. */
     int excess = (int)frame->height - BINSIGHT_INPUT_HEIGHT;
     bool is_narrow = excess > 0 && excess > 2 * ((int)frame->width - BINSIGHT_INPUT_WIDTH);
-    for (int y = 0; y < BINSIGHT_INPUT_HEIGHT; y++, input += BINSIGHT_INPUT_WIDTH * 3) {
+    for (int y = 0; y < BINSIGHT_INPUT_HEIGHT; y++, input += BINSIGHT_INPUT_WIDTH * BINSIGHT_INPUT_CHANNELS) {
         uint16_t first, count = weigh(down, frame->height, BINSIGHT_INPUT_HEIGHT, y, work->row_weights, &first);
         const uint8_t *rows = frame->pixels + first * stride;
         if (is_narrow) {

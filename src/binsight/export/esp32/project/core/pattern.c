@@ -9,28 +9,49 @@ static uint32_t next(uint32_t *state)
     return *state >> 16;
 }
 
+typedef struct {
+    uint32_t state;
+    uint8_t colours[CELLS][CELLS][3];
+} pattern;
+
+static void start(pattern *made, uint32_t which)
+{
+    made->state = which;
+    for (int i = 0; i < CELLS * CELLS * 3; i++) {
+        made->colours[i / (CELLS * 3)][i / 3 % CELLS][i % 3] = (uint8_t)(next(&made->state) >> 8);
+    }
+}
+
+/* The next pixel, of the patch at `row` and `column`. */
+static void draw(pattern *made, int row, int column, uint8_t rgb[3])
+{
+    for (int c = 0; c < 3; c++) {
+        int noise = (int)(next(&made->state) & 63) - 32;
+        int value = made->colours[row][column][c] + noise;
+        rgb[c] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+    }
+}
+
 void binsight_pattern(uint32_t which, int width, int height, uint8_t *rgb)
 {
-    uint32_t state = which;
-    uint8_t colours[CELLS][CELLS][3];
-    for (int i = 0; i < CELLS * CELLS * 3; i++) {
-        colours[i / (CELLS * 3)][i / 3 % CELLS][i % 3] = (uint8_t)(next(&state) >> 8);
-    }
+    pattern made;
+    start(&made, which);
     for (int y = 0; y < height; y++) {
-        for (int x = 0; x < width; x++) {
-            for (int c = 0; c < 3; c++) {
-                int noise = (int)(next(&state) & 63) - 32;
-                int value = colours[y * CELLS / height][x * CELLS / width][c] + noise;
-                *rgb++ = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
-            }
+        for (int x = 0; x < width; x++, rgb += 3) {
+            draw(&made, y * CELLS / height, x * CELLS / width, rgb);
         }
     }
 }
 
 void binsight_golden_input(uint32_t which, int8_t input[BINSIGHT_INPUT_BYTES])
 {
-    binsight_pattern(which, BINSIGHT_INPUT_WIDTH, BINSIGHT_INPUT_HEIGHT, (uint8_t *)input);
-    for (int i = 0; i < BINSIGHT_INPUT_BYTES; i++) {
-        input[i] = (int8_t)(((uint8_t *)input)[i] - 128);
+    pattern made;
+    start(&made, which);
+    for (int y = 0; y < BINSIGHT_INPUT_HEIGHT; y++) {
+        for (int x = 0; x < BINSIGHT_INPUT_WIDTH; x++, input += BINSIGHT_INPUT_CHANNELS) {
+            uint8_t rgb[3];
+            draw(&made, y * CELLS / BINSIGHT_INPUT_HEIGHT, x * CELLS / BINSIGHT_INPUT_WIDTH, rgb);
+            binsight_input_pixel(rgb, input);
+        }
     }
 }
