@@ -143,8 +143,7 @@ def evaluate(
 
     if html is not None:
         require_libraries()
-    path = resolve_bundle(bundle)
-    loaded = load_bundle(path)
+    loaded = load_bundle(resolve_bundle(bundle))
     taxonomy = loaded.manifest.taxonomy
     requirements = _requirements(required, taxonomy)
     settings = EvaluationSettings(
@@ -163,19 +162,10 @@ def evaluate(
         requirements = judged_requirements(requirements, overlap)
     with stages(quiet=options["quiet"]) as stage:
         found = evaluate_bundle(
-            path,
-            photos,
-            unknown=strange,
-            robustness=not no_robustness,
-            split=labelled.split,
-            settings=settings,
-            workers=options["workers"],
-            stage=stage,
-        )
-    if found.overlap is not None and (seen := found.overlap.describe()):
-        click.echo(f"warning: {plain(found.model.name)} has seen these photos: {seen}", err=True)
-        if any(name.startswith("accepted_share_") for name in found.values):
-            click.echo("note: judge by the figures named …_cross_fitted; --require does", err=True)
+            loaded.path, photos, unknown=strange, robustness=not no_robustness, split=labelled.split, settings=settings,
+            workers=options["workers"], stage=stage,
+        )  # fmt: skip
+    _warn_of_seen(found)
     verdicts = check_requirements(requirements, found.values)
     if html is not None:
         write_report(found, html, verdicts=verdicts, group_by=by or "group")
@@ -183,11 +173,7 @@ def evaluate(
         click.echo(json.dumps({**found.to_dict(), "requirements": [_verdict(v) for v in verdicts]}, indent=2))
     else:
         _print(found, verdicts, html)
-    missed = [v for v in verdicts if not v.met]
-    for verdict in missed:
-        click.echo(f"binsight: requirement missed: {plain(str(verdict))}", err=True)
-    if missed:
-        sys.exit(EXIT_FAULTS)
+    _exit_if_missed(verdicts)
 
 
 def photos_below(folder: Path) -> list[Path]:
@@ -213,6 +199,21 @@ def _costs(path: Path | None, taxonomy: Taxonomy) -> Any:
     from binsight.evaluation.costs import read_costs
 
     return None if path is None else read_costs(path, streams=list(dict.fromkeys(c.stream for c in taxonomy.classes)))
+
+
+def _warn_of_seen(found: Evaluation) -> None:
+    if found.overlap is not None and (seen := found.overlap.describe()):
+        click.echo(f"warning: {plain(found.model.name)} has seen these photos: {seen}", err=True)
+        if any(name.startswith("accepted_share_") for name in found.values):
+            click.echo("note: judge by the figures named …_cross_fitted; --require does", err=True)
+
+
+def _exit_if_missed(verdicts: Sequence[Verdict]) -> None:
+    missed = [v for v in verdicts if not v.met]
+    for verdict in missed:
+        click.echo(f"binsight: requirement missed: {plain(str(verdict))}", err=True)
+    if missed:
+        sys.exit(EXIT_FAULTS)
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from binsight.evaluation.overlap import Overlap, find_overlap
 from binsight.evaluation.reliability import equal_width_bins, expected_error_if_calibrated, reliability_bins
 from binsight.evaluation.results import Calibration, Evaluation, Group, Model, Review, Streams, TwoHeads
 from binsight.evaluation.robustness import Robustness, measure_robustness
-from binsight.evaluation.scoring import Progress, Scores, cross_fit, score_photos
+from binsight.evaluation.scoring import Progress, Scores, Unreadable, cross_fit, score_photos
 from binsight.evaluation.selective import operating_point, risk_coverage, target_thresholds
 from binsight.evaluation.significance import mcnemar_exact
 from binsight.evaluation.speed import Speed, measure_speed
@@ -33,7 +33,7 @@ from binsight.probability.calibration import calibrate, fit_temperature
 from binsight.probability.intervals import Interval, share_interval
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["EvaluationSettings", "Stage", "check_labels", "evaluate_bundle"]
+__all__ = ["EvaluationSettings", "Stage", "check_labels", "evaluate_bundle", "score_bundle"]
 
 Stage = Callable[[str], Progress]
 """Called with the name of what begins; gives the function to report its progress to."""
@@ -112,28 +112,21 @@ def evaluate_bundle(
     settings = settings or EvaluationSettings()
     stage = stage or (lambda _name: lambda _done, _total: None)
     workers = workers or available_cores()
-    loaded = load_bundle(bundle)
-    check_labels(photos, loaded.manifest.taxonomy)
-    predictor = Predictor(loaded, threads=1)
-    scores, kept, unreadable = score_photos(
-        predictor, photos.paths, names=photos.name, workers=workers, progress=stage("Classifying")
-    )
-    seen = photos.take(kept)
+    predictor, scores, kept, unreadable = score_bundle(bundle, photos, workers=workers, progress=stage("Classifying"))
+    loaded, seen = predictor.bundle, photos.take(kept)
     values = _values(scores, seen, predictor.taxonomy, settings) | _class_values(scores, seen, predictor.taxonomy)
     overlap = find_overlap(loaded, seen, workers=workers)
     values |= _cross_fitted(scores, seen, overlap, predictor.taxonomy, settings)
-    strange = None
+    strange, found = None, {}
     if unknown:
         strange, found = measure_unknown(
-            predictor, unknown, scores, copies=seen.copies,
-            resamples=settings.resamples, seed=settings.seed, workers=workers,
-            name=_below_common_folder(unknown), progress=stage("Unknown photos"),
+            predictor, unknown, scores, copies=seen.copies, resamples=settings.resamples, seed=settings.seed,
+            workers=workers, name=_below_common_folder(unknown), progress=stage("Unknown photos"),
         )  # fmt: skip
-        values |= found
     table = _robustness(predictor, seen, settings, workers, stage("Degraded photos")) if robustness else None
     stage("Timing")
     speed = measure_speed(loaded, [seen.paths[i] for i in seen.spread(settings.timed_photos)])
-    values |= _robustness_values(table) | _speed_values(speed)
+    values |= found | _robustness_values(table) | _speed_values(speed)
     mistakes = find_mistakes(scores, photos, kept, predictor.taxonomy)
     return Evaluation(
         model=_model(loaded),
@@ -155,6 +148,24 @@ def evaluate_bundle(
         mistakes=_pictured(mistakes, predictor, photos, settings, workers, stage("Heat maps")),
         settings={k: v for k, v in asdict(settings).items() if k != "costs"},
     )
+
+
+def score_bundle(
+    bundle: str | Path, photos: LabelledSet, *, workers: int, progress: Progress
+) -> tuple[Predictor, Scores, NDArray[np.intp], tuple[Unreadable, ...]]:
+    """Classify labelled photos with a bundle.
+
+    Returns:
+        The loaded bundle with one thread, and what `score_photos` returns.
+
+    Raises:
+        InputError: there is no such bundle.
+        BundleError: the bundle is malformed, or its network fails.
+        DatasetError: a label is no class of the bundle, or none of the photos can be read.
+    """
+    predictor = Predictor(load_bundle(bundle), threads=1)
+    check_labels(photos, predictor.taxonomy)
+    return predictor, *score_photos(predictor, photos.paths, names=photos.name, workers=workers, progress=progress)
 
 
 def check_labels(photos: LabelledSet, taxonomy: Taxonomy) -> None:

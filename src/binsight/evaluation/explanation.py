@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.bundle import load_bundle
 from binsight.errors import BinsightError, DatasetError
-from binsight.evaluation.evaluate import Stage, check_labels
+from binsight.evaluation.evaluate import Stage, score_bundle
 from binsight.evaluation.labelled import LabelledSet
 from binsight.evaluation.mistakes import Confusion, Mistake, add_pictures, confusions, find_mistakes
 from binsight.evaluation.pictures import thumbnail
 from binsight.evaluation.results import Model, json_ready
-from binsight.evaluation.scoring import Progress, Unreadable, score_photos
+from binsight.evaluation.scoring import Progress, Unreadable
 from binsight.imaging import decode_image, prepare_photo, read_photo
 from binsight.predictor import Predictor, available_cores, run_in_order
 from binsight.taxonomy import Taxonomy
@@ -118,12 +117,7 @@ def explain_mistakes(
     """
     stage = stage or (lambda _name: lambda _done, _total: None)
     workers = workers or available_cores()
-    loaded = load_bundle(bundle)
-    check_labels(photos, loaded.manifest.taxonomy)
-    predictor = Predictor(loaded, threads=1)
-    scores, kept, unreadable = score_photos(
-        predictor, photos.paths, names=photos.name, workers=workers, progress=stage("Classifying")
-    )
+    predictor, scores, kept, unreadable = score_bundle(bundle, photos, workers=workers, progress=stage("Classifying"))
     every = find_mistakes(scores, photos, kept, predictor.taxonomy)
     shown = add_pictures(every[:limit], predictor, photos, workers=workers, progress=stage("Heat maps"))
     files = tuple(photos.paths[m.position] for m in shown)
@@ -131,9 +125,9 @@ def explain_mistakes(
     if reference and shown:
         near, faults = _neighbours(predictor, files, reference, workers, stage("Reference photos"))
         unreadable += faults
-    manifest = loaded.manifest
+    manifest = predictor.bundle.manifest
     return Explanation(
-        model=Model(manifest.name, manifest.version, manifest.created, str(loaded.path)),
+        model=Model(manifest.name, manifest.version, manifest.created, str(predictor.bundle.path)),
         taxonomy=predictor.taxonomy,
         split=split,
         photos=len(scores),

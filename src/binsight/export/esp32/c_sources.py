@@ -25,6 +25,33 @@ _MADE = "/* Written by `binsight export --to esp32`; export again instead of cha
 _SIZES = ((240, 320), (480, 640), (211, 317), (48, 64), (96, 96), (7, 1200), (601, 5), (1, 1))
 
 
+_HEADER_START = """#ifndef BINSIGHT_MODEL_H
+#define BINSIGHT_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+"""
+_HEADER_END = """
+typedef struct {
+    const char *id, *stream; /* as they may stand in JSON */
+    bool biodegradable;
+    double threshold; /* the least confidence at which it is accepted */
+} binsight_class;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern const binsight_class binsight_classes[BINSIGHT_CLASSES];
+extern const unsigned char binsight_model[BINSIGHT_MODEL_BYTES]; /* a .tflite file, at an address divisible by 16 */
+extern const int8_t binsight_golden_output[BINSIGHT_GOLDEN_COUNT][BINSIGHT_CLASSES];
+#ifdef __cplusplus
+}
+#endif
+#endif
+"""
+
+
 def model_header(manifest: Manifest, network: MicroFile, golden: NDArray[np.int8], arena_bytes: int) -> str:
     """`model.h`: sizes, preprocessing, temperature.
 
@@ -64,30 +91,7 @@ def model_header(manifest: Manifest, network: MicroFile, golden: NDArray[np.int8
         "GOLDEN_COUNT": len(golden),
     }
     defines = "".join(f"#define BINSIGHT_{name} {value}\n" for name, value in values.items())
-    return f"""{_MADE}#ifndef BINSIGHT_MODEL_H
-#define BINSIGHT_MODEL_H
-
-#include <stdbool.h>
-#include <stdint.h>
-
-{defines}
-typedef struct {{
-    const char *id, *stream; /* as they may stand in JSON */
-    bool biodegradable;
-    double threshold; /* the least confidence at which it is accepted */
-}} binsight_class;
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-extern const binsight_class binsight_classes[BINSIGHT_CLASSES];
-extern const unsigned char binsight_model[BINSIGHT_MODEL_BYTES]; /* a .tflite file, at an address divisible by 16 */
-extern const int8_t binsight_golden_output[BINSIGHT_GOLDEN_COUNT][BINSIGHT_CLASSES];
-#ifdef __cplusplus
-}}
-#endif
-#endif
-"""
+    return f"{_MADE}{_HEADER_START}{defines}{_HEADER_END}"
 
 
 def model_source(manifest: Manifest, network: MicroFile, golden: NDArray[np.int8]) -> str:
