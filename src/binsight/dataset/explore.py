@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import base64
 import csv
-import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +20,7 @@ from binsight.errors import BinsightError, DatasetError, MissingExtraError, Outp
 from binsight.files import write_whole
 from binsight.fonts import legible
 from binsight.imaging import PreprocessSpec, prepare_photo, read_photo
+from binsight.pages import render_template
 from binsight.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -257,19 +255,17 @@ def _write_places(out: Path, dataset: Dataset, positions: NDArray[np.int64], pla
 def _page(
     dataset: Dataset, pictures: Sequence[Picture], files: Sequence[Path], faults: Sequence[tuple[str, str]]
 ) -> str:
-    template = Template(resources.files("binsight.dataset").joinpath("explore.html").read_text("utf-8"))
     unsound = [(s.path, s.error or "") for s in dataset if s.error]
-    sections = "".join(
-        f'<section id="{p.name}"><h2>{html.escape(p.title)}</h2><img src="{_data_url(f)}" alt="{html.escape(p.title)}">'
-        f"<p>{html.escape(p.caption)}</p></section>\n"
-        for p, f in zip(pictures, files, strict=True)
-    )
-    return template.substitute(
-        name=html.escape(dataset.root.name or str(dataset.root)),
-        facts="".join(f"<li>{html.escape(fact)}</li>" for fact in _facts(dataset)),
-        links=" ".join(f'<a href="#{p.name}">{html.escape(p.title)}</a>' for p in pictures),
-        sections=sections,
-        faults=_fault_list([*unsound, *faults]),
+    return render_template(
+        "explore.html.j2",
+        "dataset",
+        extra="data",
+        filters={},
+        name=dataset.root.name or str(dataset.root),
+        facts=_facts(dataset),
+        pictures=[(p, _data_url(f)) for p, f in zip(pictures, files, strict=True)],
+        # Bytes of a file name that are no text become question marks.
+        faults=[[text.encode("utf-8", "replace").decode("utf-8") for text in fault] for fault in [*unsound, *faults]],
     )
 
 
@@ -298,15 +294,3 @@ def _in_split(dataset: Dataset, split: str) -> str:
 
 def _data_url(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
-
-
-def _fault_list(faults: Sequence[tuple[str, Any]]) -> str:
-    if not faults:
-        return ""
-    rows = "".join(f"<tr><td>{_text(path)}</td><td>{_text(reason)}</td></tr>" for path, reason in faults)
-    return f'<section id="faults"><h2>Photos that cannot be read</h2><table>{rows}</table></section>'
-
-
-def _text(text: str) -> str:
-    """For HTML; bytes of a file name that are no text become question marks."""
-    return html.escape(text.encode("utf-8", "replace").decode("utf-8"))

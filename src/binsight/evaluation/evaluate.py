@@ -117,7 +117,8 @@ def evaluate_bundle(
     values = _values(scores, seen, predictor.taxonomy, settings) | _class_values(scores, seen, predictor.taxonomy)
     overlap = find_overlap(loaded, seen, workers=workers)
     values |= _cross_fitted(scores, seen, overlap, predictor.taxonomy, settings)
-    strange, found = None, {}
+    strange = None
+    found: dict[str, Interval] = {}
     if unknown:
         strange, found = measure_unknown(
             predictor, unknown, scores, copies=seen.copies, resamples=settings.resamples, seed=settings.seed,

@@ -6,19 +6,18 @@ import base64
 import io
 from collections import Counter
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from binsight import __version__
 from binsight.dataset.audit.charts import class_counts_svg, shortcut_svg, told_table
 from binsight.dataset.audit.findings import KINDS, SEVERITIES, Audit, Finding
 from binsight.dataset.samples import Progress, Sample
-from binsight.errors import BinsightError, MissingExtraError
+from binsight.errors import BinsightError
 from binsight.files import write_whole
 from binsight.imaging import decode_image, read_photo
+from binsight.pages import render_template
 
 __all__ = ["render_report", "write_report"]
 
@@ -44,16 +43,14 @@ def render_report(audit: Audit, *, progress: Progress | None = None) -> str:
         audit: what is reported.
         progress: called as photos are made small.
     """
-    try:
-        from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only the report needs it
-    except ImportError as error:
-        raise MissingExtraError("the HTML report", "data") from error
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = resources.files("binsight.dataset.audit").joinpath("report.html.j2").read_text(encoding="utf-8")
     sections = [(kind, audit.of_kind(kind)) for kind in audit.counts()]
     shown = {i for _, findings in sections for f in findings[:_SHOWN] for i in f.files[:_PHOTOS_SHOWN]}
     thumbnails = _thumbnails(audit, sorted(shown), progress)
-    return environment.from_string(source).render(
+    return render_template(
+        "audit.html.j2",
+        "dataset",
+        extra="data",
+        filters={},
         name=audit.dataset.root.name or str(audit.dataset.root),
         photos=len(audit.dataset),
         total=len(audit.findings),
@@ -64,7 +61,6 @@ def render_report(audit: Audit, *, progress: Progress | None = None) -> str:
         told=told_table(audit.shortcuts) if audit.shortcuts else None,
         skipped=audit.skipped,
         settings=audit.settings,
-        version=__version__,
     )
 
 
