@@ -35,7 +35,7 @@ export function interpret(outputs, manifest) {
     reason,
     stream: classes[best].stream,
     advice: classes[best].advice,
-    model: { name: manifest.name, version: manifest.version },
+    model: { name: manifest.name, version: manifest.version, precision: "float" },
   };
 }
 

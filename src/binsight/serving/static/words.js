@@ -32,6 +32,8 @@ export function reasonFor(result, title) {
   switch (result.reason) {
     case "unfamiliar":
       return `This does not look like anything the model has learned. The closest is ${title}, but do not rely on it.`;
+    case "strange_camera":
+      return `This camera's photos as a whole look unlike those that the model learned from, so none is relied on. The closest is ${title}.`;
     case "heads_disagree":
       return `The shape suggests ${title}, but a second check, whether it rots, says the opposite.`;
     case "strange_camera":
