@@ -5,16 +5,21 @@ from __future__ import annotations
 import configparser
 import json
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import click
 import pytest
 import yaml
 from tests.line.services import mosquitto
 from tests.line.watched import WatchedLine
 
+from binsight import __version__
+from binsight.batch.engines.part import Part, find_part
+from binsight.cli.batch_run import run
 from binsight.cli.serve import serve
 from binsight.edge.settings import read_settings
 from binsight.line.config import load_line_config
@@ -139,6 +144,43 @@ def test_variables_exist() -> None:
     asked = {name for path in files for name in re.findall(r"BINSIGHT_[A-Z_]+", path.read_text(encoding="utf-8"))}
     assert asked - known == set()
     assert "BINSIGHT_HOST" in asked
+
+
+def test_replicas_run_a_version() -> None:
+    """Not `latest`, which may be another for each of them."""
+    (image,) = manifest("kustomization")["images"]
+    assert image["newTag"] == __version__
+
+
+def test_batch_job() -> None:
+    """Its command exists with these options, and it tells binsight as many parts as it has."""
+    spec = manifest("batch/job")["spec"]
+    (only,) = spec["template"]["spec"]["containers"]
+    variables = {entry["name"]: entry.get("value") for entry in only["env"]}
+    assert variables["JOB_COMPLETIONS"] == str(spec["completions"])
+    assert find_part(None, {"JOB_COMPLETION_INDEX": "3", **variables}) == Part(3, spec["completions"])
+    ray = manifest("batch/rayjob")["spec"]["entrypoint"]
+    for text in (only["command"][-1].partition(" || ")[0], ray):
+        words = shlex.split(text)
+        assert words[:3] == ["binsight", "batch", "run"]
+        run.make_parser(click.Context(run)).parse_args(args=words[3:])
+
+
+def test_replicas_that_differ_are_noticed(metrics: str) -> None:
+    """The alert counts digests, which the server shows."""
+    text = (DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8")
+    assert "count by (job, model, digest) (binsight_model_info)" in text
+    assert re.search(r'binsight_model_info\{digest="[0-9a-f]{12}",model="tiny",version="1\.0\.0"\} 1\.0', metrics)
+
+
+def test_model_by_digest() -> None:
+    """The overlay's containers are those of the deployment, and the model is where the server looks for it."""
+    patch = manifest("overlays/model-by-digest/deployment")["spec"]["template"]["spec"]
+    (first,), (served,) = patch["initContainers"], patch["containers"]
+    assert served["name"] == container()["name"]
+    (model,) = (entry["value"] for entry in served["env"])
+    assert model in first["command"][-1]
+    assert all(option["volumeMounts"][0]["name"] == patch["volumes"][0]["name"] for option in (first, served))
 
 
 def test_probes(shared_bundle: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 from tests.tiny_bundle import tiny_bundle, tiny_files, tiny_manifest, tiny_model
 
-from binsight.bundle import write_bundle
+from binsight.bundle import pack_bundle, write_bundle
 from binsight.errors import BinsightError, BundleError, InputError
 from binsight.serving.models import (
     LoadedModel,
@@ -186,14 +187,21 @@ def test_a_missing_bundle_at_the_start_is_an_error(tmp_path):
 
 
 def test_changes_are_reported(bundle):
-    """Name, version and what happened, once it is in place."""
+    """Name, version, digest and what happened, once it is in place."""
+    first = hashlib.sha256(pack_bundle(bundle, bundle.with_name("first.zip")).read_bytes()).hexdigest()
     seen = []
     store = ModelStore([str(bundle)], threads=1, on_change=lambda *change: seen.append(change))
     store.load_all()
     replace(bundle, "2.0.0")
     store.reload("tiny")
     store.rollback("tiny")
-    assert seen == [("tiny", "1.0.0", "loaded"), ("tiny", "2.0.0", "loaded"), ("tiny", "1.0.0", "rolled_back")]
+    second = seen[1][2]
+    assert seen == [
+        ("tiny", "1.0.0", first, "loaded"),
+        ("tiny", "2.0.0", second, "loaded"),
+        ("tiny", "1.0.0", first, "rolled_back"),
+    ]
+    assert second != first
 
 
 def test_a_bundle_may_be_a_zip(tmp_path):

@@ -11,12 +11,12 @@ from binsight.serving.telemetry import AccessLog, Telemetry
 def test_only_the_version_in_place_is_shown():
     """After a swap the old version's series is gone."""
     telemetry = Telemetry()
-    telemetry.model_change("a", "1", "loaded")
-    telemetry.model_change("a", "2", "loaded")
-    telemetry.model_change("b", "1", "loaded")
+    telemetry.model_change("a", "1", "0123456789abcdef", "loaded")
+    telemetry.model_change("a", "2", "fedcba9876543210", "loaded")
+    telemetry.model_change("b", "1", "0123456789abcdef", "loaded")
     text = telemetry.render().decode()
-    assert 'binsight_model_info{model="a",version="2"} 1.0' in text
-    assert 'binsight_model_info{model="a",version="1"}' not in text
+    assert 'binsight_model_info{digest="fedcba987654",model="a",version="2"} 1.0' in text
+    assert 'model="a",version="1"}' not in text
     assert 'binsight_model_changes_total{model="a",result="loaded"} 2.0' in text
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from binsight.batch.stores import Store, open_store
-from binsight.bundle import Bundle, load_bundle, pack_bundle, resolve_bundle
+from binsight.bundle import Bundle, load_bundle, resolve_bundle, zip_bundle
 from binsight.errors import InputError, JobError
 from binsight.imaging import ImageLimits
 
@@ -188,9 +188,8 @@ def pack_model(model: str | Path) -> tuple[Bundle, bytes]:
         InputError: there is no such bundle.
         BundleError: it is malformed or was altered.
     """
-    path = resolve_bundle(model)
-    with tempfile.TemporaryDirectory(prefix="binsight-") as folder:
-        return load_bundle(path), pack_bundle(path, Path(folder, "model.zip")).read_bytes()
+    bundle = load_bundle(resolve_bundle(model))
+    return bundle, zip_bundle(bundle)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from binsight.bundle.container import FileEntry
 from binsight.bundle.manifest import Manifest, Metric, SplitMetrics
 from binsight.bundle.replay import CameraPhotos, Replay, make_replay, read_replay
 from binsight.bundle.verify import Fault, verify_bundle
-from binsight.bundle.write import check_target, pack_bundle, write_bundle
+from binsight.bundle.write import check_target, pack_bundle, write_bundle, zip_bundle
 
 __all__ = [
     "Bundle",
@@ -29,4 +29,5 @@ __all__ = [
     "resolve_bundle",
     "verify_bundle",
     "write_bundle",
+    "zip_bundle",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
-from binsight.bundle.bundle import load_bundle
+from binsight.bundle.bundle import Bundle, load_bundle
 from binsight.bundle.container import CARD_NAME, MANIFEST_NAME, MODEL_NAME, FileEntry, open_container
 from binsight.bundle.manifest import Manifest
 from binsight.errors import BundleError, InputError, OutputError
@@ -82,6 +84,22 @@ def pack_bundle(source: str | Path, out: str | Path, *, overwrite: bool = False)
     return write_bundle(out, bundle.manifest, files, overwrite=overwrite)
 
 
+def zip_bundle(bundle: Bundle) -> bytes:
+    """A bundle as one zip; the same content gives the same bytes, so that their SHA-256 names it.
+
+    Raises:
+        BundleError: a file of it was altered.
+    """
+    file = io.BytesIO()
+    _pack(file, _contents(bundle.manifest, {name: bundle.read(name) for name in bundle.manifest.files}))
+    return file.getvalue()
+
+
+def _contents(manifest: Manifest, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    manifest = manifest.with_files({name: FileEntry.of(data) for name, data in files.items()})
+    return {MANIFEST_NAME: manifest.to_bytes(), **dict(sorted(files.items()))}
+
+
 def _is_bundle(path: Path) -> bool:
     try:
         return open_container(path).size(MANIFEST_NAME) > 0
@@ -100,11 +118,15 @@ def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 def _write_zip(path: Path, contents: Mapping[str, bytes]) -> None:
     with path.open("wb") as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for name, data in contents.items():
-                info = zipfile.ZipInfo(name, _ZIP_EPOCH)
-                info.create_system = 3  # Unix, whatever this machine is: the same content gives the same bytes
-                info.external_attr = _REGULAR_FILE_644
-                archive.writestr(info, data)
+        _pack(file, contents)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _pack(file: IO[bytes], contents: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in contents.items():
+            info = zipfile.ZipInfo(name, _ZIP_EPOCH)
+            info.create_system = 3  # Unix, whatever this machine is: the same content gives the same bytes
+            info.external_attr = _REGULAR_FILE_644
+            archive.writestr(info, data)

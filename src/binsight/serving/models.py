@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from binsight.bundle import Bundle, Manifest, load_bundle, resolve_bundle, verify_bundle
+from binsight.bundle import Bundle, Manifest, load_bundle, resolve_bundle, verify_bundle, zip_bundle
 from binsight.errors import BinsightError, BundleError
 from binsight.loop.registry import Registry, RegistryError
 from binsight.predictor import Predictor, choose_precision
@@ -60,6 +61,7 @@ class LoadedModel:
         narrow: runs each call on one thread; as many calls at a time as there are cores give the most photos a second.
         wide: shares one call among all cores that may be used; gives a lone photo the shortest wait.
         outputs: what the network gives, the names of `predictor.Outputs`.
+        digest: the SHA-256 of the bundle as one zip, in hexadecimal, as a registry knows it.
         loaded_at: when.
     """
 
@@ -67,6 +69,7 @@ class LoadedModel:
     narrow: Predictor
     wide: Predictor
     outputs: tuple[str, ...]
+    digest: str
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -95,7 +98,8 @@ class LoadedModel:
         wide = narrow if threads == 1 else Predictor(bundle, threads=threads, precision=runs)
         outputs = _warm(narrow)
         _warm(wide)
-        return cls(name or bundle.manifest.name, narrow, wide, outputs)
+        digest = hashlib.sha256(zip_bundle(bundle)).hexdigest()
+        return cls(name or bundle.manifest.name, narrow, wide, outputs, digest)
 
 
 def _warm(engine: Predictor) -> tuple[str, ...]:
@@ -123,7 +127,7 @@ class ModelStore:
         specs: `PATH`, the name of a bundle in the package, or `NAME=PATH`; the first is the default model.
         threads: of the wide engine.
         precision: of all models, as `choose_precision` has it.
-        on_change: called with name, version and what happened after a model was put in place.
+        on_change: called with name, version, digest and what happened after a model was put in place.
         placements: what is served instead of `specs`, and is kept up.
         registry: its champion is served too, before the others; what is done to it is written there, so that it stays.
     """
@@ -134,14 +138,14 @@ class ModelStore:
         *,
         threads: int,
         precision: str = "auto",
-        on_change: Callable[[str, str, Change], None] | None = None,
+        on_change: Callable[[str, str, str, Change], None] | None = None,
         placements: Placements | None = None,
         registry: Registry | None = None,
     ) -> None:
         self._specs, self._threads, self._precision = tuple(specs), threads, precision
         self._placements = placements or Placements()
         self.registry, self._registered = registry, ""
-        self._on_change = on_change or (lambda _name, _version, _change: None)
+        self._on_change = on_change or (lambda _name, _version, _digest, _change: None)
         self._current: dict[str, LoadedModel] = {}
         self._previous: dict[str, LoadedModel] = {}
         self._rolled_back: dict[str, list[Manifest]] = {}
@@ -184,7 +188,7 @@ class ModelStore:
             self._current = {name: model for name, (model, _) in models.items()}
         release_memory()
         for name, (model, _) in models.items():
-            self._on_change(name, model.version, "loaded")
+            self._on_change(name, model.version, model.digest, "loaded")
 
     def get(self, name: str | None = None) -> LoadedModel:
         """The model of that name, or the default one.
@@ -243,7 +247,7 @@ class ModelStore:
             new = LoadedModel.load(path, name=name, threads=self._threads, precision=self._precision)
             self._put(name, new, instead_of=old)
         release_memory()
-        self._on_change(name, new.version, "loaded")
+        self._on_change(name, new.version, new.digest, "loaded")
         return "loaded"
 
     def promote(self, name: str, reference: str, *, by: str, override: str | None = None) -> Change:
@@ -300,7 +304,7 @@ class ModelStore:
                 raise NoRollbackError(f"model {name!r} was not reloaded since the start: nothing to roll back to")
             self._rolled_back.setdefault(name, []).append(current.bundle.manifest)
             self._put(name, earlier, instead_of=current)
-        self._on_change(name, earlier.version, "rolled_back")
+        self._on_change(name, earlier.version, earlier.digest, "rolled_back")
         return "rolled_back"
 
     def _place(self, reference: str) -> Path:
@@ -316,7 +320,7 @@ class ModelStore:
             write()
             self._put(name, new, instead_of=old)
         release_memory()
-        self._on_change(name, new.version, change)
+        self._on_change(name, new.version, new.digest, change)
         return change
 
     def _put(self, name: str, model: LoadedModel, *, instead_of: LoadedModel) -> None:

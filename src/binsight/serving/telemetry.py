@@ -28,6 +28,7 @@ from binsight.predictor import Prediction
 __all__ = ["CONTENT_TYPE", "AccessLog", "Telemetry"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_DIGITS = 12  # of a digest: enough to tell bundles apart, short enough for a label
 _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 _REQUEST_BUCKETS = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _STAGE_BUCKETS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -67,8 +68,8 @@ class Telemetry:
         self._reloads = Counter(
             "model_changes", "Models put in place, or why one was not.", ("model", "result"), **options
         )
-        self._model_info = Gauge("model_info", "1 for the version in place.", ("model", "version"), **options)
-        self._versions: dict[str, str] = {}
+        self._model_info = Gauge("model_info", "1 for the version in place.", ("model", "version", "digest"), **options)
+        self._in_place: dict[str, tuple[str, str]] = {}
         self._options = options
         ProcessCollector(registry=self.registry)
         self._count_request = cache(self._requests.labels)
@@ -102,13 +103,13 @@ class Telemetry:
         """A client's photos have become strange to a model as a whole."""
         self._strange.labels(model).inc()
 
-    def model_change(self, model: str, version: str, result: str) -> None:
-        """Another version of a model is in place."""
+    def model_change(self, model: str, version: str, digest: str, result: str) -> None:
+        """Another bundle is in place as a model; `digest` proves equal bytes, which a version does not."""
         self._reloads.labels(model, result).inc()
-        if (old := self._versions.get(model)) is not None:
-            self._model_info.remove(model, old)
-        self._versions[model] = version
-        self._model_info.labels(model, version).set(1)
+        if (old := self._in_place.get(model)) is not None:
+            self._model_info.remove(model, *old)
+        self._in_place[model] = (version, digest[:_DIGITS])
+        self._model_info.labels(model, version, digest[:_DIGITS]).set(1)
 
     def model_kept(self, model: str, result: str) -> None:
         """A reload left the model in place: its bundle was `refused`, or `kept` out by a rollback, or `busy`."""
