@@ -184,6 +184,18 @@ class TestDeath:
         with pytest.raises(WorkerDiedError):
             run_job(*job, engine, retries=1)
         assert not rows_of(out)
+        assert len(engine.tasks) == job[1].shards + 1  # all once, and one that has no photo
+
+    def test_many_shards_are_not_all_tried_where_no_worker_lives(
+        self, photos: Path, out: Path, shared_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After so many deaths in a row the run ends."""
+        monkeypatch.setattr(run, "_DEATHS_IN_A_ROW", 5)
+        planned = make_job(photos, out, shared_bundle, shard_size=1)
+        engine = InlineEngine(lambda _task: WorkerDiedError("the worker ended: exit code 1"))
+        with pytest.raises(WorkerDiedError):
+            run_job(*planned, engine)
+        assert len(engine.tasks) == 5
 
     def test_store_that_is_away_ends_the_run(self, job: tuple[Store, Job], out: Path) -> None:
         """What fails for its store is tried again so often, then the run ends; nothing is written."""

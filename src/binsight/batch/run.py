@@ -18,6 +18,7 @@ from binsight.errors import AccessError, BinsightError, JobError, WorkerDiedErro
 __all__ = ["run_job"]
 
 _FAILURES_IN_A_ROW = 8  # of a store: then it is not a shard's fault, and the others are not tried
+_DEATHS_IN_A_ROW = 32  # of workers: then it is nobody's photo
 
 OnDone = Callable[[Summary], None]
 OnFailure = Callable[[Task, BinsightError], None]
@@ -70,30 +71,40 @@ class _Run:
         self._on_done, self._on_failure = on_done, on_failure
         self._failures: Counter[Task] = Counter()
         self._divided: set[int] = set()
+        self._has_succeeded = False
 
     def finish(self, shards: Iterable[int]) -> None:
         """Rounds, each of what failed in the one before."""
         tasks: Iterable[Task] = (Task(self._store.place, s, 0, self._job.size_of(s), kind=self._kind) for s in shards)
         while failed := self._work(tasks):
+            if not self._has_succeeded:
+                self._try_workers()
             tasks = [task for pair in failed for task in self._next(*pair)]
         for shard in sorted(self._divided):
             self._join(shard)
 
     def _work(self, tasks: Iterable[Task]) -> list[tuple[Task, BinsightError]]:
-        failed, in_a_row = [], 0
+        failed, in_a_row, self._has_succeeded = [], 0, False
         for task, outcome in self._engine.map(self._function, tasks):
             if isinstance(outcome, Summary):
-                in_a_row = 0
+                in_a_row, self._has_succeeded = 0, True
                 if task.is_whole:
                     self._on_done(outcome)
                 continue
             if isinstance(outcome, AccessError):
                 raise outcome  # the same keys would be refused again
             failed.append((task, outcome))
-            in_a_row += not isinstance(outcome, WorkerDiedError)
-            if in_a_row >= _FAILURES_IN_A_ROW:
+            in_a_row += 1
+            if in_a_row >= (_DEATHS_IN_A_ROW if isinstance(outcome, WorkerDiedError) else _FAILURES_IN_A_ROW):
                 raise outcome
         return failed
+
+    def _try_workers(self) -> None:
+        """Make sure that a worker can open job and model, before photos are blamed and shards divided."""
+        nothing = Task(self._store.place, 0, 0, 0, kind=self._kind)
+        for _, outcome in self._engine.map(self._function, [nothing]):
+            if isinstance(outcome, BinsightError):
+                raise outcome
 
     def _next(self, task: Task, error: BinsightError) -> Iterator[Task]:
         """What is to be done about a task that failed."""
@@ -120,10 +131,6 @@ class _Run:
         return any(entry.name == name for entry in self._store.list(PIECES))
 
     def _convict(self, task: Task, error: WorkerDiedError) -> None:
-        nothing = Task(task.job, task.shard, 0, 0, kind=self._kind)
-        for _, outcome in self._engine.map(self._function, [nothing]):
-            if isinstance(outcome, BinsightError):
-                raise outcome  # a worker cannot even begin: the photos are innocent
         summary = convict_photo(task, error)
         if task.is_whole:
             self._on_done(summary)
