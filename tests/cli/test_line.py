@@ -168,6 +168,7 @@ def test_ones_own_video_in_one_command(binsight, tmp_path, monkeypatch, video, s
     [
         (["--source", "nothing.mp4"], "no such file"),
         (["--source", "{video}", "--out", "seen.gif"], "expected --out with"),
+        (["--source", "{video}", "--out", "seen"], "expected --out with"),
         ([], "expected a LINE.TOML, or --source"),
     ],
 )

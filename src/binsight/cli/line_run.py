@@ -117,6 +117,7 @@ def run(
         return
     if http is not None:
         raise click.UsageError("--http is for a line; a look at a recording ends with what --out shows")
+    _check_out(out)  # before the work, not after it
     predictor = _load(config, file)
     if file is None:
         config = _measured(config, direction=direction, speed=speed, quiet=quiet or as_json)
@@ -204,6 +205,13 @@ def _recording(config: LineConfig) -> Any:
     return open_source(camera.source, SystemClock(), frames_per_second=camera.frames_per_second, every_frame=True)
 
 
+def _check_out(out: Path | None) -> None:
+    from binsight.line.recorder import VIDEO_SUFFIXES
+
+    if out is not None and out.suffix.lower() not in {".html", *VIDEO_SUFFIXES}:
+        raise InputError(f"expected --out with {', '.join(sorted(VIDEO_SUFFIXES))} or .html, got {out}")
+
+
 def _look(
     config: LineConfig, predictor: Predictor, url: str, out: Path | None, printer: _Printer, *, quiet: bool
 ) -> None:
@@ -217,8 +225,6 @@ def _look(
     from binsight.line.sources.survey import learn_belt
 
     suffix = "" if out is None else out.suffix.lower()
-    if suffix not in {"", ".html", *VIDEO_SUFFIXES}:
-        raise InputError(f"expected --out with {', '.join(sorted(VIDEO_SUFFIXES))} or .html, got {out}")
     camera = config.camera
     detector = Detector(region=camera.region, direction=camera.direction, field_mm=camera.field_mm)
     belt = learn_belt(_recording(config), detector)
