@@ -49,6 +49,9 @@ def main() -> None:
     folder.mkdir(parents=True)
     storage = Buildah(folder)
     base = make_base(folder / "base")
+    if base is None:
+        print("no image was built: debootstrap could not make a base")
+        sys.exit("--may-skip" not in sys.argv)
     weight = size(base)
     storage.tag(base, BASE)
     shutil.rmtree(base)
@@ -103,12 +106,14 @@ class Buildah:
         return Path(self("mount", self("from", "--pull-never", image)))
 
 
-def make_base(base: Path) -> Path:
-    """Return a small Debian in which `python -m pip` works as it does here."""
+def make_base(base: Path) -> Path | None:
+    """Return a small Debian in which `python -m pip` works as it does here; None if its packages are out of reach."""
     packages = "--include=python3,python3-venv,python3-pip,ca-certificates"
-    subprocess.run(
-        ["debootstrap", "--variant=minbase", packages, "bookworm", base], check=True, stdout=subprocess.DEVNULL
+    made = subprocess.run(
+        ["debootstrap", "--variant=minbase", packages, "bookworm", base], check=False, stdout=subprocess.DEVNULL
     )
+    if made.returncode:
+        return None
     (base / "usr" / "bin" / "python").symlink_to("python3")
     for mark in base.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
         mark.unlink()
