@@ -322,3 +322,17 @@ def test_kill_9_loses_and_doubles_no_label(here) -> None:
         assert len(lost) <= turn + 1
         assert len(forgotten) == len(gone) + len(lost)
         assert scan(newest_version(queue.directory)).classes
+
+
+def test_improbable_labels_do_not_teach(here) -> None:
+    """They are told; a model taught with them would trust itself less than it may."""
+    queue, registry = here
+    with queue.changing() as rows:
+        wrong = [row["id"] for row in rows.execute("SELECT id FROM items WHERE split = 'train' ORDER BY id LIMIT 2")]
+        for item in wrong:
+            truth = rows.execute("SELECT answer FROM events WHERE item = ?", (item,)).fetchone()["answer"]
+            lie = {"red": "green", "green": "red", "blue": "green"}[truth]
+            rows.execute("UPDATE events SET answer = ? WHERE item = ?", (lie, item))
+    taught = retrain(queue, registry, by="ada", workers=1).taught
+    assert {Path(s.path).stem for s in taught.suspects} >= set(wrong)
+    assert sum(c.photos for c in taught.classes) <= len(read_split(newest_version(queue.directory), "train")) - 2

@@ -111,7 +111,13 @@ def adapt(
             "has learned; add new ones"
         )
     taught = teach(teachable.heads, teachable.replay, fresh.taxonomy, fresh.photos, fresh.groups)
+    suspects: tuple[Suspect, ...] = ()
+    if lesson.drops_suspects:
+        suspects = _suspects(fresh, decide_cross_fitted(taught.left_out, taught.known, teachable.record.targets))
+        fresh = fresh.take(~np.isin(fresh.paths, [s.path for s in suspects]))
+        taught = teach(teachable.heads, teachable.replay, fresh.taxonomy, fresh.photos, fresh.groups)
     result = _result(Path(out), version or next_version(old.manifest.version), teachable, fresh, again, taught, lesson)
+    result = replace(result, suspects=suspects or result.suspects)
     stage("Writing the bundle")
     write_bundle(out, result.manifest, _files(teachable, result, fresh, taught, lesson), overwrite=overwrite)
     return result

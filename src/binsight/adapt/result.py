@@ -30,6 +30,7 @@ class Lesson:
         split: of the photos; None: all.
         fewest: different photos that a class needs.
         most: photos of a class.
+        drops_suspects: photos whose label is improbable by what the others taught are left out, and are told.
         told: what the card says was taught, and by which command.
         photos: what the card calls the photos.
         metrics: what the manifest calls what was measured on them.
@@ -39,6 +40,7 @@ class Lesson:
     split: str | None = None
     fewest: int = FEWEST
     most: int = MOST
+    drops_suspects: bool = False
     told: str = "one camera by `binsight adapt`"
     photos: str = "this camera"
     metrics: str = "camera"

@@ -150,6 +150,7 @@ def _lesson(version: Version) -> Lesson:
         split=_TRAIN,
         fewest=1,
         most=_MOST,
+        drops_suspects=True,
         told="what people labelled of its own photos by `binsight retrain`",
         photos="these photos",
         metrics="labelled",
