@@ -102,7 +102,7 @@ def read_video(path: str) -> Iterator[Shot]:
     try:
         container = open_video(path)
     except (OSError, module.FFmpegError) as error:
-        raise InputError(f"cannot read the video {path}: {error}") from error
+        raise InputError(_cannot_read(path, error)) from error
     with container:
         rate = float(container.streams.video[0].average_rate or 25)
         first_s: float | None = None
@@ -116,7 +116,11 @@ def read_video(path: str) -> Iterator[Shot]:
                 yield Shot(at_s, _Decoding(frame))
         except module.FFmpegError as error:
             if at_s < 0:
-                raise InputError(f"cannot read the video {path}: {error}") from error
+                raise InputError(_cannot_read(path, error)) from error
+
+
+def _cannot_read(path: str, error: Exception) -> str:
+    return f"cannot read the video {path}: {error}; expected a whole file that ffprobe can read: copy it again"
 
 
 def _import_av() -> Any:

@@ -1,6 +1,6 @@
 /* Draws what is known: the photo on the stage, and the tiles of the session. */
 
-import { failureWords, isHopeless, percent, reasonFor, RETAKE, sentence, streamOf, waitWords } from "./words.js";
+import { failureWords, isHopeless, percent, reasonFor, retakeFor, sentence, streamOf, waitWords } from "./words.js";
 
 const SHOWN_BARS = 10;
 const ROTS = {
@@ -99,7 +99,7 @@ function drawAnswer(entry, { classOf, canCorrect, showsAll }) {
   $("category").textContent = isUnsure ? "Not sure" : title;
   write("reason", isUnsure && reasonFor(result, title));
   drawFacts(result, isUnsure);
-  write("advice", isUnsure ? RETAKE : result.advice);
+  write("advice", isUnsure ? retakeFor(result) : result.advice);
   drawBars(entry, classOf, showsAll);
   $("wrong").hidden = !canCorrect || !entry.file || onDevice;
   $("curl").hidden = onDevice;

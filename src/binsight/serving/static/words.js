@@ -32,8 +32,6 @@ export function reasonFor(result, title) {
   switch (result.reason) {
     case "unfamiliar":
       return `This does not look like anything the model has learned. The closest is ${title}, but do not rely on it.`;
-    case "strange_camera":
-      return `This camera's photos as a whole look unlike those that the model learned from, so none is relied on. The closest is ${title}.`;
     case "heads_disagree":
       return `The shape suggests ${title}, but a second check, whether it rots, says the opposite.`;
     case "strange_camera":
@@ -47,7 +45,10 @@ export function reasonFor(result, title) {
 }
 
 /** What to do for a better result. */
-export const RETAKE = "Another photo may help: one item, close up, on a plain background, in good light.";
+export function retakeFor(result) {
+  if (result.reason === "strange_camera") return "Another photo will not help before the model has learned this camera: whoever runs this server can teach it.";
+  return "Another photo may help: one item, close up, on a plain background, in good light.";
+}
 
 const FAILURES = {
   no_file: ["No photo arrived", "Choose the photo again."],
