@@ -257,7 +257,8 @@ def _operation(operation: Operation, settings: Settings) -> _Schema:
 
 def _ok(operation: Operation) -> _Schema:
     if isinstance(operation.answer, str):
-        return {"description": operation.summary, "content": {operation.answer: {"schema": {"type": "string"}}}}
+        kind = "object" if operation.answer == "application/json" else "string"
+        return {"description": operation.summary, "content": {operation.answer: {"schema": {"type": kind}}}}
     options = [_ref(answer.__name__) for answer in operation.answer]
     schema = options[0] if len(options) == 1 else {"oneOf": options}
     answer: _Schema = {"description": operation.summary, "content": {"application/json": {"schema": schema}}}
