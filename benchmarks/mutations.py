@@ -189,8 +189,8 @@ MUTATIONS = (
     Mutation(
         "held-out photos are trained on, and made backgrounds of",
         "src/binsight/pipeline/data.py",
-        "return split_of | held |",
-        'return dict.fromkeys(held, "train") | split_of |',
+        "in added} | held, how",
+        'in added} | dict.fromkeys(held, "train"), how',
         ("tests/pipeline/test_data.py::test_a_source_is_held_out_of_train_and_val",),
     ),
     Mutation(
