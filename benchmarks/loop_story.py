@@ -24,6 +24,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from http.client import HTTPConnection
@@ -40,6 +41,11 @@ from binsight.imaging import stored_jpeg
 from binsight.loop.counts import Counts
 
 MISTAKES = 0.02
+CLIENTS = 4
+ALARM = 8
+IDLE_S = 2.0
+STEP = 100  # photos in the shadow between two looks
+SWAP = 150  # photos that are sent while the model is exchanged
 LABELLERS = ("ada", "bob", "eve")
 OTHERS = {"not-waste": "not_waste"}
 
@@ -59,11 +65,14 @@ class Story:
     folder: Path
     port: int
     keys: dict[str, str]
+    keep_random: str
     truths: dict[str, str] = field(default_factory=dict)
     statuses: Counter[int] = field(default_factory=Counter)
     sent: int = 0
     series: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     begin: float = field(default_factory=time.monotonic)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    mine: threading.local = field(default_factory=threading.local)
 
     @property
     def loop(self) -> Path:
@@ -79,9 +88,20 @@ class Story:
         """Print what happened, and when."""
         print(f"[{time.monotonic() - self.begin:6.0f} s, {self.sent:,} photos] {text}", flush=True)
 
+    def connection(self) -> HTTPConnection:
+        """This thread's connection; it stays open while it is used, and the server closes those that are not."""
+        mine = self.mine
+        if not hasattr(mine, "connection"):
+            mine.connection = HTTPConnection("127.0.0.1", self.port, timeout=120)
+        elif time.monotonic() - mine.used > IDLE_S:
+            mine.connection.close()
+        mine.used = time.monotonic()
+        found: HTTPConnection = mine.connection
+        return found
+
     def call(self, method: str, path: str, key: str, body: Any = None) -> Any:
         """Ask the server; the JSON of its answer."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection = self.connection()
         data = None if body is None else json.dumps(body).encode()
         headers = {
             "X-API-Key": self.keys[key],
@@ -91,7 +111,6 @@ class Story:
         connection.request(method, path, data, headers)
         answer = connection.getresponse()
         text = answer.read()
-        connection.close()
         if answer.status >= 300 and answer.status != 409:
             raise SystemExit(f"{method} {path}: {answer.status} {text[:300]!r}")
         return json.loads(text)
@@ -126,6 +145,7 @@ def main() -> None:
     parser.add_argument("--later", action="append", default=[], help="further photos, for the shadow")
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--first", type=int, default=1000, help="usual photos before")
+    parser.add_argument("--keep-random", default="2000/week", help="as of binsight serve")
     parser.add_argument("--leave-out", default="glass,textiles", help="classes the model does not have")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
@@ -133,9 +153,8 @@ def main() -> None:
     without = set(options.leave_out.split(","))
     usual, new = read_photos(options.usual, without), read_photos(options.new, without)
     later = new[options.photos :] + read_photos(options.later, without)
-    random.shuffle(later)
     with tempfile.TemporaryDirectory() as folder:
-        story = prepare(Path(folder), options.old, {id(p): p for p in (*usual, *new, *later)}.values())
+        story = prepare(Path(folder), options, {id(p): p for p in (*usual, *new, *later)}.values())
         server = serve(story)
         try:
             tell(story, list(itertools.islice(itertools.cycle(usual), options.first)), new[: options.photos], later)
@@ -166,7 +185,7 @@ def read_photos(places: list[str], without: set[str]) -> list[Photo]:
     return photos
 
 
-def prepare(folder: Path, old: str, photos: Any) -> Story:
+def prepare(folder: Path, options: argparse.Namespace, photos: Any) -> Story:
     """Registry, keys, and what each photo is by the name that it will have in the queue."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -177,10 +196,10 @@ def prepare(folder: Path, old: str, photos: Any) -> Story:
         lines.append(f"{name}:{hashlib.sha256(keys[name].encode()).hexdigest()}\n")
     (folder / "labellers").write_text("".join(lines[:-1]))
     (folder / "admins").write_text(lines[-1])
-    story = Story(folder, port, keys)
+    story = Story(folder, port, keys, options.keep_random)
     for photo in photos:
         story.truths[hashlib.sha256(stored_jpeg(photo.data)).hexdigest()] = OTHERS.get(photo.truth, photo.truth)
-    story.run("registry", "add", story.models, old)
+    story.run("registry", "add", story.models, options.old)
     return story
 
 
@@ -188,7 +207,7 @@ def serve(story: Story) -> subprocess.Popen[bytes]:
     """Start the server, and wait until it answers."""
     arguments = ["serve", "--port", story.port, "--registry", story.models, "--loop", story.loop,
                  "--label-keys", story.folder / "labellers", "--admin-keys", story.folder / "admins",
-                 "--keep-random", "18000/week", "--keep-review", "1000/day", "--no-access-log"]  # fmt: skip
+                 "--keep-random", story.keep_random, "--keep-review", "1000/day", "--no-access-log"]  # fmt: skip
     process = subprocess.Popen([*command(), *map(str, arguments)], stderr=(story.folder / "log").open("wb"))
     while process.poll() is None:
         try:
@@ -226,7 +245,7 @@ def tell(story: Story, usual: list[Photo], new: list[Photo], later: list[Photo])
         "-q",
         codes=(0, 1),
     )
-    rest = later[len(later) * 3 // 4 :]
+    rest = later[-SWAP:]
     during(story, rest, lambda: story.tell(f"promoted: {story.call('POST', '/admin/models/waste8/promote', 'boss')}"))
     story.run("registry", "add", story.models, break_model(story))
     during(
@@ -237,54 +256,68 @@ def tell(story: Story, usual: list[Photo], new: list[Photo], later: list[Photo])
 
 
 def send(story: Story, photos: list[Photo], *, until: Any = lambda: False) -> None:
-    """Send photos one after the other; every 25 the watch over the review rate is noted."""
-    connection = HTTPConnection("127.0.0.1", story.port, timeout=120)
-    told = False
-    for number, photo in enumerate(photos):
+    """Send photos over several connections; every 25 the watch over the review rate is noted."""
+
+    def post(photo: Photo) -> None:
+        if until():
+            return
+        connection = story.connection()
         connection.request("POST", "/predict", photo.data, {"Content-Type": "image/jpeg"})
         answer = connection.getresponse()
         answer.read()
-        if number % 500 == 499:
-            story.tell("are sent")
-        story.statuses[answer.status] += 1
-        story.sent += 1
-        if number % 25 == 24:
-            drifts = Counts(story.loop).drift() if (story.loop / "counts.sqlite3").is_file() else []
-            if drifts and len(drifts) == 1:
-                story.note("CUSUM", drifts[0].sum)
-                if drifts[0].drifted and not told:
-                    told = True
-                    story.tell(f"drift is noticed: usual at most {drifts[0].p0:.1%} to review")
-            if until():
-                break
-    connection.close()
+        with story.lock:
+            story.statuses[answer.status] += 1
+            story.sent += 1
+            if story.sent % 25 == 0:
+                note_drift(story)
+            if story.sent % 500 == 0:
+                story.tell("are sent")
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        for _ in clients.map(post, photos):
+            pass
+
+
+def note_drift(story: Story) -> None:
+    """Keep where the watch over the first model stands, and say when it speaks."""
+    drifts = Counts(story.loop).drift() if (story.loop / "counts.sqlite3").is_file() else []
+    if len(drifts) != 1:
+        return
+    if drifts[0].drifted and all(value < ALARM for _, value in story.series.get("CUSUM", [])):
+        story.tell(f"drift is noticed: usual at most {drifts[0].p0:.1%} to review")
+    story.note("CUSUM", drifts[0].sum)
 
 
 def label_all(story: Story) -> int:
-    """Let the labellers answer until nothing is open; the number of labels."""
-    labels, chance = 0, random.Random(1)  # noqa: S311 - no secret
+    """Let the labellers answer, all at the same time, until nothing is open; the number of labels."""
     classes = [entry["id"] for entry in story.call("GET", "/label/status", "ada")["classes"]]
-    idle = 0
-    while idle < len(LABELLERS):
-        idle = 0
-        for who in LABELLERS:
-            items = story.call("POST", "/label/next", who, {"count": 20})["items"]
-            idle += not items
-            for item in items:
-                truth = story.truths[item["id"]]
-                answer = chance.choice([c for c in classes if c != truth]) if chance.random() < MISTAKES else truth
-                body = {"answer": answer, "event": os.urandom(8).hex(), "ms": 800}
-                story.call("POST", f"/label/items/{item['id']}", who, body)
-                labels += 1
-    story.tell(f"{labels:,} labels were given")
+    begin, labels = time.monotonic(), 0
+    with ThreadPoolExecutor(len(LABELLERS)) as people:
+        while given := sum(people.map(lambda who: label(story, who, classes), LABELLERS)):
+            labels += given
+    story.tell(f"{labels:,} labels were given in {time.monotonic() - begin:.0f} s")
+    return labels
+
+
+def label(story: Story, who: str, classes: list[str]) -> int:
+    """Let one labeller answer until there is nothing more for them; the number of labels."""
+    labels = 0
+    while items := story.call("POST", "/label/next", who, {"count": 20})["items"]:
+        for item in items:
+            truth = story.truths[item["id"]]
+            chance = random.Random(who + item["id"])  # noqa: S311 - no secret
+            answer = chance.choice([c for c in classes if c != truth]) if chance.random() < MISTAKES else truth
+            body = {"answer": answer, "event": os.urandom(8).hex(), "ms": 800}
+            story.call("POST", f"/label/items/{item['id']}", who, body)
+            labels += 1
     return labels
 
 
 def shadow(story: Story, later: list[Photo]) -> Any:
     """Send photos that both models see, and label those on which they differ, until it is proven or none is left."""
     evidence: Any = None
-    for first in range(0, len(later) * 3 // 4, 50):
-        send(story, later[first : first + 50])
+    for first in range(0, len(later) - SWAP, STEP):
+        send(story, later[first : min(first + STEP, len(later) - SWAP)])
         await_shadow(story)
         label_all(story)
         evidence = story.call("GET", "/admin/models/waste8/evidence", "boss")["comparisons"][-1]
@@ -298,12 +331,12 @@ def await_shadow(story: Story) -> None:
     """Wait until the shadow has looked at what it was offered."""
     while story.call("GET", "/admin/models/waste8/evidence", "boss")["waiting"]:
         time.sleep(0.5)
-    time.sleep(3)  # what it kept is being written
+    time.sleep(1)  # what it kept is being written
 
 
 def during(story: Story, photos: list[Photo], change: Any) -> None:
     """Change something while photos are sent; no answer may be anything but 200."""
-    worker = threading.Thread(target=send, args=(story, photos[:200]))
+    worker = threading.Thread(target=send, args=(story, photos))
     worker.start()
     change()
     worker.join()
@@ -347,7 +380,7 @@ def draw(story: Story, path: Path) -> None:
     import matplotlib.pyplot as plt  # noqa: PLC0415
 
     figure, axes = plt.subplots(1, len(story.series), figsize=(11, 3.2))
-    limits = {"CUSUM": 8, "evidence": 20}
+    limits = {"CUSUM": ALARM, "evidence": 20}
     for axis, (name, points) in zip(np.atleast_1d(axes), story.series.items(), strict=True):
         axis.plot(*zip(*points, strict=True), color="#1f6f50")
         axis.axhline(limits[name], color="#b3261e", linestyle="--")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from tests.adapt.world import factory_bundle
 from tests.loop.filling import CLASSES, MODEL, Clock, put
 
 from binsight.loop.comparing import GONE, Compared, Comparison
-from binsight.loop.counts import Counts, Seen
+from binsight.loop.counts import Counts, FeatureDrift, Seen
 from binsight.loop.labelling import Labelling
 from binsight.loop.queue import Queue
 from binsight.loop.sampling import Stratum
 from binsight.loop.trials import Trial
+from binsight.probability.mmd import Shift
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,25 @@ def test_drift_of_looks(binsight, made, tmp_path):
     found = json.loads(binsight("loop", "drift", made.directory, "--model", model, "--json").out)
     assert (found["features"]["before"], found["features"]["noticed"]) == (0, False)
     assert found["review"][0]["drifted"] is False
+
+
+def test_status_tells_how_photos_look(binsight, tmp_path):
+    """As the last `loop drift` found it; a file of an earlier version has nothing of it, and is brought up to date."""
+    queue, counts = Queue(tmp_path, create=True, now=Clock()), Counts(tmp_path)
+    counts.add([Seen(MODEL, Stratum("accept", "red"), queue.now())])
+    with closing(sqlite3.connect(tmp_path / "counts.sqlite3")) as older:
+        older.executescript("DROP TABLE looks; PRAGMA user_version = 2;")
+    assert json.loads(binsight("loop", "status", tmp_path, "--json").out)["looks"] == []
+    binsight("loop", "drift", tmp_path, "--model", factory_bundle(tmp_path / "bundle"))
+    (found,) = json.loads(binsight("loop", "status", tmp_path, "--json").out)["looks"]
+    assert (found["model"], found["weeks"]) == (MODEL, [[0, None], [0, None]])
+    for p, noticed in ((0.02, False), (0.001, True)):
+        week = (40, Shift(0.5, p))
+        counts.keep_looks(FeatureDrift(MODEL, "2026-11-27T12:00:00Z", 90, (week, (30, Shift(0.4, 0.001)))))
+        text = binsight("loop", "status", tmp_path).out
+        assert f"{MODEL}, looked at 2026-11-27T12:00:00Z:\n" in text
+        assert f"photos of the last week (40) against 90 from before: p {p:.3f}" in text
+        assert ("photos look unlike" in text) is noticed
 
 
 def test_forget_and_withdraw(binsight, tmp_path):

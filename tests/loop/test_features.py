@@ -7,6 +7,7 @@ from tests.adapt.world import COLOURS, PLANT_LIGHT, factory_bundle, features_of,
 from tests.loop.filling import Clock
 from tests.loop.plant import stored
 
+from binsight.loop.counts import Counts
 from binsight.loop.features import measure_drift, see_photos
 from binsight.loop.queue import Queue
 from binsight.loop.sampling import Chances, Stratum
@@ -75,4 +76,9 @@ def test_one_strange_week_is_none_two_are(queue, clock, bundle):
     assert usual > 0.01
     clock.move(days=7)
     keep(queue, 15, seed=4, light=PLANT_LIGHT)
-    assert measure_drift(queue, predictor).noticed
+    found = measure_drift(queue, predictor)
+    assert (found.noticed, found.model) == (True, "tiny 1.0.0")
+    counts = Counts(queue.directory)
+    assert counts.looks() == []
+    counts.keep_looks(found)
+    assert counts.looks() == [found]

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from tests.loop.filling import Clock
 from tests.serving.conftest import photo, service_of, upload
+from tests.serving.test_shadow import wait
 
 from binsight.errors import SettingsError
 from binsight.imaging import ImageLimits
@@ -215,6 +216,25 @@ def test_drift_is_seen(tmp_path):
         keeper.consider(b"", "x", said(decision=decision), may_keep=False)
     keeper.close(20)
     assert counts.drift()[0].drifted
+
+
+def test_photos_count_while_others_wait_to_be_written(tmp_path):
+    """However many are to be kept: drift is seen at once."""
+    counted, go = [], threading.Event()
+
+    def is_busy():
+        counted.append(sum(Counts(tmp_path).of_model("tiny 1.0.0").values()))
+        go.wait(60)
+        return False
+
+    keeper = make_keeper(tmp_path, Clock(), Quotas(10**6, 0), is_busy=is_busy)
+    keeper.consider(noise(1), "1", said(), may_keep=True)
+    wait(lambda: counted)
+    keeper.consider(noise(2), "2", said(), may_keep=True)
+    keeper.consider(noise(3), "3", said(), may_keep=True)
+    go.set()
+    keeper.close(60)
+    assert counted == [1, 3, 3]
 
 
 def test_photos_are_written_when_no_other_waits(tmp_path):

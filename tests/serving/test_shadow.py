@@ -15,11 +15,13 @@ from tests.serving.conftest import service_of, upload
 from tests.tiny_bundle import tiny_bundle, tiny_manifest, tiny_model
 
 from binsight.loop.comparing import GONE, WINDOW, Compared
+from binsight.loop.counts import FeatureDrift
 from binsight.loop.labelling import Labelling
 from binsight.loop.registry import Registry
 from binsight.loop.sampling import Chances
 from binsight.predictor import Prediction
 from binsight.probability import Decision
+from binsight.probability.mmd import Shift
 from binsight.serving.keeping import Kept
 from binsight.serving.security import new_key
 
@@ -416,6 +418,9 @@ def test_metrics_of_the_loop(start):
     service_of(app).keeper.close(20)
     label(app, "red")
     call(app, "evidence")
+    manifest, weeks = service_of(app).store.get().bundle.manifest, ((40, Shift(0.5, 0.001)), (35, None))
+    for model in ("elsewhere 1.0.0", f"{manifest.name} {manifest.version}"):
+        service_of(app).keeper.counts.keep_looks(FeatureDrift(model, "2026-11-27T12:00:00Z", 90, weeks))
     text = app.test_client().get("/metrics").text
     for line in (
         'binsight_shadow_total{result="differ"} 4.0',
@@ -423,5 +428,8 @@ def test_metrics_of_the_loop(start):
         'binsight_live_accuracy{bound="value"} 1.0',
         "binsight_shadow_evidence 0.",
         "binsight_review_cusum 0.0",
+        'binsight_feature_drift_p{week="last"} 0.001',
+        "binsight_feature_drift 0.0",
+        "binsight_feature_drift_at_seconds 1.7957808e+09",
     ):
         assert line in text

@@ -14,7 +14,7 @@ from binsight.cli.options import BUNDLE, FOLDER, PLACE, Group, json_option, opti
 from binsight.cli.text import markup, new_table, open_console, plain
 
 if TYPE_CHECKING:
-    from binsight.loop.features import FeatureDrift
+    from binsight.loop.counts import FeatureDrift
     from binsight.loop.standing import ComparisonStatus
     from binsight.probability.intervals import Interval
 
@@ -44,7 +44,10 @@ def loop() -> None:
 @_FOLDER
 @json_option()
 def status(directory: Path, as_json: bool) -> None:
-    """Say how many photos are kept, labelled, open and why, who labelled, how far people agree, how models compare."""
+    """Say how many photos are kept, labelled, open and why, who labelled, how far people agree, how models compare.
+
+    How photos look is told as the last `binsight loop drift DIR --model NAME` found it.
+    """
     from binsight.loop.queue import Queue
     from binsight.loop.standing import read_status
 
@@ -67,6 +70,9 @@ def status(directory: Path, as_json: bool) -> None:
                    f"Krippendorff's alpha {_number(a.alpha)}")  # fmt: skip
     for comparison in found.comparisons:
         _tell_comparison(comparison)
+    for looks in found.looks:
+        click.echo(f"{plain(looks.model)}, looked at {looks.at}:")
+        _print_looks(looks)
 
 
 @loop.command()
@@ -115,7 +121,7 @@ def drift(ctx: click.Context, directory: Path, model: str | None, workers: int |
     """Say whether the share sent to review has doubled; exit with 1 when it has, for the latest model.
 
     With --model it is also said whether photos drawn at random look as they used to: a notice, which changes no exit
-    code.
+    code. It is kept, for `binsight loop status` and the server's metrics.
     """
     from binsight.cli.app import EXIT_FAULTS
     from binsight.loop.counts import Counts
@@ -133,6 +139,8 @@ def drift(ctx: click.Context, directory: Path, model: str | None, workers: int |
             click.echo(f"{plain(w.model)}: {usual}; sum {w.sum:.2f} of 8{', more than usual now' if w.drifted else ''}")
         if looks is not None:
             _print_looks(looks)
+    if looks is not None:
+        counts.keep_looks(looks)
     if any(w.drifted for w in watches if [w.model] == latest):
         ctx.exit(EXIT_FAULTS)
 

@@ -1,18 +1,23 @@
-"""`counts.sqlite3`: how many photos each stratum had in each hour, kept or not, and the watch over the review rate."""
+"""`counts.sqlite3`: how many photos each stratum had in each hour, kept or not, and whether anything has drifted."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from binsight.loop.database import read_only, transaction
 from binsight.loop.sampling import WEEK_S, Stratum
 from binsight.probability.cusum import BernoulliCusum
+from binsight.probability.mmd import Shift
 
-__all__ = ["Counts", "Drift", "Seen", "hour_of"]
+__all__ = ["ALPHA", "Counts", "Drift", "FeatureDrift", "Seen", "hour_of"]
+
+ALPHA: Final = 0.01
+"""A week is strange below this p; two weeks one after the other are a notice: by chance once in about 190 years."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS counts (
@@ -20,6 +25,7 @@ CREATE TABLE IF NOT EXISTS counts (
     PRIMARY KEY (model, decision, category, hour)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS drift (model TEXT PRIMARY KEY, watch TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS looks (model TEXT PRIMARY KEY, at TEXT NOT NULL, found TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS taken (source TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 """
 
@@ -54,6 +60,28 @@ class Drift:
     p0: float | None
     sum: float
     drifted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureDrift:
+    """Whether live photos look to a model as they used to.
+
+    Attributes:
+        model: name and version.
+        at: when they were compared, UTC.
+        before: photos of the time before the two last weeks.
+        weeks: of the last week and of the one before it: the photos, and the shift; None: too few photos.
+    """
+
+    model: str
+    at: str
+    before: int
+    weeks: tuple[tuple[int, Shift | None], ...]
+
+    @property
+    def noticed(self) -> bool:
+        """Both weeks are strange."""
+        return all(shift is not None and shift.p < ALPHA for _, shift in self.weeks)
 
 
 def hour_of(moment: datetime) -> str:
@@ -139,3 +167,28 @@ class Counts:
             rows = found.execute("SELECT model, watch FROM drift ORDER BY 1").fetchall()
         states = [(row["model"], json.loads(row["watch"])) for row in rows]
         return [Drift(model, s["p0"], s["sum"], s["drifted"]) for model, s in states]
+
+    def keep_looks(self, found: FeatureDrift) -> None:
+        """Keep the last comparison of how photos look, one for each model.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        with transaction(self._path, _SCHEMA) as rows:
+            text = json.dumps([found.before, [(n, shift and asdict(shift)) for n, shift in found.weeks]])
+            rows.execute("INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", (found.model, found.at, text))
+
+    def looks(self) -> list[FeatureDrift]:
+        """How photos looked to each model when it was asked last, the latest first; empty where nobody has asked."""
+        if not self._path.is_file():
+            return []
+        with read_only(self._path) as rows:
+            if not rows.execute("SELECT 1 FROM sqlite_schema WHERE name = 'looks'").fetchone():
+                return []  # a file of an earlier version
+            kept = rows.execute("SELECT * FROM looks ORDER BY at DESC, model").fetchall()
+        found = []
+        for row in kept:
+            before, weeks = json.loads(row["found"])
+            shifts = tuple((n, shift and Shift(**shift)) for n, shift in weeks)
+            found.append(FeatureDrift(row["model"], row["at"], before, shifts))
+        return found

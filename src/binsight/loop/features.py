@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -13,37 +12,17 @@ from numpy.typing import NDArray
 
 from binsight.errors import BinsightError
 from binsight.imaging import prepare_photo, read_photo
+from binsight.loop.counts import FeatureDrift
 from binsight.loop.ledger import utc_text
 from binsight.loop.queue import Queue
 from binsight.predictor import Predictor, available_cores, run_in_order
-from binsight.probability.mmd import Shift, compare_samples
+from binsight.probability.mmd import compare_samples
 
-__all__ = ["ALPHA", "FeatureDrift", "measure_drift", "see_photos"]
-
-ALPHA: Final = 0.01
-"""A week is strange below this p; two weeks one after the other are a notice: by chance once in about 190 years."""
+__all__ = ["measure_drift", "see_photos"]
 
 _WEEKS: Final = 2
 _LEAST, _MOST = 30, 300  # photos of a week, and of the time before
 _BATCH = 4
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureDrift:
-    """Whether live photos look as they used to.
-
-    Attributes:
-        before: photos of the time before the two last weeks.
-        weeks: of the last week and of the one before it: the photos, and the shift; None: too few photos.
-    """
-
-    before: int
-    weeks: tuple[tuple[int, Shift | None], ...]
-
-    @property
-    def noticed(self) -> bool:
-        """Both weeks are strange."""
-        return all(shift is not None and shift.p < ALPHA for _, shift in self.weeks)
 
 
 def see_photos(
@@ -111,14 +90,15 @@ def measure_drift(
         workers: photos in work at a time.
         progress: told how far it is.
     """
-    now = queue.now()
+    now, manifest = queue.now(), predictor.bundle.manifest
+    about = f"{manifest.name} {manifest.version}", utc_text(now)
     ends = [utc_text(now - timedelta(weeks=week)) for week in range(_WEEKS + 1)]
     with queue.reading() as rows:
         items = rows.execute("SELECT id, at FROM items WHERE is_random ORDER BY at, id").fetchall()
     spans = [("", ends[-1]), *((ends[week + 1], ends[week]) for week in range(_WEEKS))]
     chosen = [[row["id"] for row in items if since <= row["at"] <= until][:_MOST] for since, until in spans]
     if len(chosen[0]) < _LEAST:
-        return FeatureDrift(len(chosen[0]), tuple((len(ids), None) for ids in chosen[1:]))
+        return FeatureDrift(*about, len(chosen[0]), tuple((len(ids), None) for ids in chosen[1:]))
     paths = [queue.photo(item) for ids in chosen for item in ids]
     features, classes, readable = see_photos(predictor, paths, workers=workers, progress=progress)
     part = np.repeat(np.arange(len(chosen)), [len(ids) for ids in chosen])[readable]
@@ -129,4 +109,4 @@ def measure_drift(
         if own.sum() >= _LEAST:
             shift = compare_samples(features[part == 0], features[own], classes[part == 0], classes[own])
         weeks.append((int(own.sum()), shift))
-    return FeatureDrift(int((part == 0).sum()), tuple(weeks))
+    return FeatureDrift(*about, int((part == 0).sum()), tuple(weeks))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from binsight.loop.accuracy import LabelledPhoto, LiveAccuracy, estimate_accuracy
 from binsight.loop.agreement import Agreement, measure_agreement
 from binsight.loop.comparing import MARGIN, Comparison
-from binsight.loop.counts import Counts
+from binsight.loop.counts import Counts, FeatureDrift
 from binsight.loop.evidence import PROVEN, ROLL_BACK
 from binsight.loop.gate import missing_live
 from binsight.loop.grid import shown_in_grids
@@ -88,6 +88,7 @@ class Status:
         gold: who → right ones of the hidden checks, and how many there were.
         agreement: between two people.
         comparisons: of models on live photos: first those that go on, then the newest.
+        looks: whether photos look as they used to, when it was asked last; one for each model, the latest first.
     """
 
     kept: int
@@ -100,6 +101,7 @@ class Status:
     gold: dict[str, tuple[int, int]]
     agreement: Agreement
     comparisons: list[ComparisonStatus]
+    looks: list[FeatureDrift]
 
 
 def read_status(queue: Queue) -> Status:
@@ -126,6 +128,7 @@ def read_status(queue: Queue) -> Status:
         gold=gold,
         agreement=measure_agreement(pairs),
         comparisons=read_comparisons(queue),
+        looks=Counts(queue.directory).looks(),
     )
 
 

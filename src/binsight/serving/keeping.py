@@ -306,6 +306,7 @@ class Keeper:
                     self._bytes -= kept.size
                 self._write(kept)
                 del kept
+                self._write_counts()  # drift is seen while photos wait to be written, too
             if time.monotonic() - expired >= _EXPIRE_EVERY_S:
                 expired = time.monotonic()
                 self._attempt(lambda: self.queue.expire(self._quotas.days), "delete expired photos")

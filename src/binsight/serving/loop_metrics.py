@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from binsight.errors import BinsightError
+from binsight.loop.counts import FeatureDrift
 from binsight.loop.standing import live_accuracy, read_status
 from binsight.serving.keeping import Keeper
 from binsight.serving.models import ModelStore
@@ -56,6 +58,9 @@ class LoopCollector(Collector):
                 cusum = GaugeMetricFamily("binsight_review_cusum", "Of the share sent to review; 8 is an alarm.")
                 cusum.add_metric([], watch.sum)
                 yield cusum
+        for looks in counts.looks():
+            if looks.model == model:
+                yield from _looks(looks)
         found = live_accuracy(self._keeper.queue, counts, model)
         if found.labelled:
             accuracy = GaugeMetricFamily(
@@ -73,6 +78,18 @@ def _items(keeper: Keeper) -> Metric:
         for reason, count in found.items():
             items.add_metric([reason, state], count)
     return items
+
+
+def _looks(looks: FeatureDrift) -> Iterator[Metric]:
+    text = "How often chance alone makes a week's photos look as strange (p); as binsight loop drift found it."
+    chance = GaugeMetricFamily("binsight_feature_drift_p", text, labels=["week"])
+    for week, (_, shift) in zip(("last", "before"), looks.weeks, strict=True):
+        if shift is not None:
+            chance.add_metric([week], shift.p)
+    yield chance
+    yield GaugeMetricFamily("binsight_feature_drift", "1: both weeks are below .01.", value=looks.noticed)
+    at = datetime.fromisoformat(looks.at).timestamp()
+    yield GaugeMetricFamily("binsight_feature_drift_at_seconds", "When photos were compared, Unix time.", value=at)
 
 
 def _shadow(shadow: Shadow) -> Iterator[Metric]:
