@@ -136,7 +136,7 @@ def _read_csv(file: Path, who: str | None) -> list[Label]:
     from binsight.line.ledger.audit import Label, LabelError
 
     rows = csv.DictReader(io.StringIO(_read_text(file)), delimiter=_delimiter(file), strict=True)
-    labels, faults = [], []
+    labels, faults, nameless = [], [], 0
     try:
         missing = [name for name in _HEADER[: 2 if who else 3] if name not in (rows.fieldnames or ())]
         if missing:
@@ -147,9 +147,13 @@ def _read_csv(file: Path, who: str | None) -> list[Label]:
                 continue
             category = row["true_category"].strip()
             if category:
-                labels.append(Label(row["id"].strip(), category, row.get("audited_by", "").strip() or who or ""))
+                name = row.get("audited_by", "").strip() or who or ""
+                labels.append(Label(row["id"].strip(), category, name))
+                nameless += not name
     except csv.Error as error:
         faults.append(f"line {rows.line_num}: {error}")
+    if nameless:
+        faults.append(f"{nameless:,} labels without audited_by; fill in that column, or add --by NAME")
     if faults:
         raise LabelError(f"{file}: " + "; ".join(faults))
     if not labels:

@@ -92,6 +92,16 @@ def test_the_first_of_two_auditors_wins_and_the_other_is_told(url: str) -> None:
     database.dispose()
 
 
+def test_a_fault_that_many_labels_share_is_told_once(tmp_path: Path) -> None:
+    """With the first of the pieces, and how many more there are."""
+    _, database = fill_file(tmp_path, [piece(1, drawn=True)])
+    labels = [Label(name, "metal_cans", "eve") for name in "abcde"]
+    with pytest.raises(LabelError) as error:
+        label_pieces(database, labels, at=AT, taxonomy=TAXONOMY)
+    assert str(error.value) == "a, b, c and 2 more: no such piece"
+    database.dispose()
+
+
 def test_of_many_labels_all_are_written_or_none(tmp_path: Path) -> None:
     """Every fault is told at once."""
     rows = [piece(seq, drawn=seq < 5) for seq in range(1, 6)]

@@ -36,6 +36,7 @@ __all__ = [
 
 OTHER = "other"  # none of the model's categories, several pieces at once, or not to be made out: wrong in every lane
 _MAX_NAME = 100
+_NAMED = 3  # pieces with the same fault
 
 _DRAWN = pieces.c.audit_probability.is_not(None)
 _OPEN = pieces.c.audited_at.is_(None)
@@ -177,10 +178,21 @@ def label_pieces(database: sa.Engine, labels: Sequence[Label], *, at: dt.datetim
         if faults or taken:
             transaction.rollback()
     if faults:
-        raise LabelError("; ".join(faults + taken))
+        raise LabelError(_told_together(faults + taken))
     if taken:
-        raise AlreadyLabelledError("; ".join(taken))
+        raise AlreadyLabelledError(_told_together(taken))
     return changed
+
+
+def _told_together(faults: Sequence[str]) -> str:
+    """What is wrong with many pieces alike is said once, with the first of their ids."""
+    alike: dict[str, list[str]] = {}
+    for key, _, text in (fault.partition(": ") for fault in faults):
+        alike.setdefault(text, []).append(key)
+    return "; ".join(
+        f"{', '.join(keys[:_NAMED])}{f' and {len(keys) - _NAMED:,} more' if len(keys) > _NAMED else ''}: {text}"
+        for text, keys in alike.items()
+    )
 
 
 def _checked(label: Label, taxonomy: Taxonomy, faults: list[str]) -> Label:
