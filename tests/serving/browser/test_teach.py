@@ -236,6 +236,26 @@ def test_a_reload_while_it_learns(
     shows_photos(page, "red", 4)
 
 
+def test_a_camera_that_it_knew_needs_no_lesson(open_page: Callable[..., Page], school: RunningServer) -> None:
+    """Where all was right before, no photos in the wrong class are looked for."""
+    page = open_page(f"{school.url}/teach", script=WITH_KEY)
+    folder = page.locator("link[href*='teach-words.js']").evaluate("link => link.href")
+    for right, accepted, said in (
+        ((1, 1), (1, 0.7), "needs no lesson"),
+        ((1, 1), (0.4, 0.9), ""),
+        ((1, 0.9), (1, 0.7), "wrong class"),
+        ((0.8, 0.8), (0.4, 0.4), "wrong class"),
+        ((0.8, 0.9), (0.8, 0.4), ""),
+    ):
+        shares = {"accuracy": right, "accepted": accepted, "known": (0.9, 0.9)}
+        figures = {name: {"value": after} for name, (_, after) in shares.items()}
+        figures |= {f"{name}_before": {"value": before} for name, (before, _) in shares.items()}
+        words = "async ([file, figures]) => (await import(file)).noteOf({ is_current: true, figures })"
+        note = page.evaluate(words, [folder, figures])
+        assert said in note, (right, accepted)
+        assert bool(said) == bool(note), (right, accepted)
+
+
 def test_no_connection(open_page: Callable[..., Page], school: RunningServer) -> None:
     """Photos wait in the page and are sent when the server is back."""
     page = open_page(f"{school.url}/teach", script=WITH_KEY)

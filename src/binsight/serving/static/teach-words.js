@@ -49,8 +49,10 @@ export function figureRows(figures) {
 /** What is to be said above the figures; empty where all is well. */
 export function noteOf(result) {
   if (!result.is_current) return "Photos were added, moved or removed since: teach it again, then these figures are of all of them.";
-  const { accuracy, accuracy_before: before, known, known_before: knew } = result.figures;
-  if (accuracy.value <= before.value) return "No better than before on these photos. Look for photos in the wrong class, or take more of other pieces.";
+  const { accuracy, accuracy_before: before, accepted, accepted_before: passed, known, known_before: knew } = result.figures;
+  const faultless = before.value === 1 && accuracy.value === 1;
+  if (faultless && accepted.value <= passed.value) return "It was right on all of these photos before, and accepts no more of them now: this camera needs no lesson.";
+  if (!faultless && accuracy.value <= before.value) return "No better than before on these photos. Look for photos in the wrong class, or take more of other pieces.";
   if (known.value < knew.value - 0.005) return "It now knows less of other photos than before: this camera's are hard to reconcile with them.";
   return "";
 }
