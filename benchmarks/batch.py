@@ -101,10 +101,11 @@ def _ray(arguments: argparse.Namespace, folder: Path) -> Iterator[Sequence[str]]
         return
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     photos = _link_photos(arguments.photos, folder / "photos", arguments.count)
-    node = {"num_cpus": 1, "object_store_memory": 80_000_000}
+    node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     cluster.add_node(**node)
-    local, ray = [], []
+    local: list[Cost] = []
+    ray: list[Cost] = []
     for turn in range(arguments.repeat):
         for costs, name, more in (
             (local, f"beside{turn}", ["--workers", "2"]),
@@ -171,7 +172,7 @@ class _Nothing:
     def __init__(self, store: Store, job: Job) -> None:
         self._store, self._job = store, job
 
-    def map(self, _: Any, items: Iterable[Task]) -> Iterator[tuple[Task, Any]]:
+    def map(self, function: Any, items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:  # noqa: ARG002 - it is not asked
         for task in items:
             yield task, _write_shard(self._store, self._job, task.shard, None)
 

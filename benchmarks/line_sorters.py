@@ -127,7 +127,7 @@ def modbus_client_equipment(port: int, ready: Event) -> None:
     from pymodbus.client import ModbusTcpClient  # noqa: PLC0415
 
     client = ModbusTcpClient("127.0.0.1", port=port)
-    while not client.connect():  # type: ignore[no-untyped-call]
+    while not client.connect():
         time.sleep(0.05)
     ready.set()
     seq, beat, beaten_s = 1, 0, 0.0

@@ -55,7 +55,7 @@ def walk(
     at = np.cumsum(rng.geometric(psi, (runs, most)), axis=1)
     is_inside = at <= photos
     is_lost = rng.random((runs, most)) < (psi + worse) / (2 * psi)
-    lost, won = (np.cumsum(is_inside & what, axis=1) for what in (is_lost, ~is_lost))
+    lost, won = (np.cumsum(is_inside & what, axis=1).astype(np.int64) for what in (is_lost, ~is_lost))
     return np.minimum(at, photos), lost, won
 
 
