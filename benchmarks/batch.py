@@ -29,7 +29,6 @@ from rich.table import Table
 from binsight.batch.job import Job, open_job, part_name, read_photos
 from binsight.batch.plan import plan_job
 from binsight.batch.rows import Row, encode_rows, make_table
-from binsight.batch.shard import Task
 from binsight.batch.sources import find_source
 from binsight.batch.stores import Store
 from binsight.batch.summary import Summary
