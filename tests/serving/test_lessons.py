@@ -37,24 +37,13 @@ KEY, STORED = new_key("boss")
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 LESSON = "/admin/models/tiny/lesson"
 
+pytestmark = pytest.mark.usefixtures("quick_lessons")
+
 
 @pytest.fixture(scope="module")
 def factory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a bundle that can be taught."""
     return factory_bundle(tmp_path_factory.mktemp("factory") / "tiny")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _prepared() -> Iterator[None]:
-    """Teach in processes of their own as ever, but forked from one that has imported already: half as long."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        yield
-        return
-    multiprocessing.set_forkserver_preload(["binsight.adapt", "binsight.serving.teaching", "onnxruntime"])
-    context = multiprocessing.get_context("forkserver")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("binsight.serving.teaching.multiprocessing.get_context", lambda _: context)
-        yield
 
 
 class Client:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from binsight.serving.server import RunningServer
 
+pytestmark = pytest.mark.usefixtures("quick_lessons")
+
 # No dialog of the system's, which nothing here could answer.
 CHOOSER = "HTMLInputElement.prototype.click = function () { this.dataset.asked = 'yes'; };"
 WITH_KEY = f"sessionStorage.setItem('binsight.key', '{KEY}'); {CHOOSER}"
