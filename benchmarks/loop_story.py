@@ -44,7 +44,7 @@ MISTAKES = 0.02
 CLIENTS = 4
 ALARM = 8
 IDLE_S = 2.0
-STEP = 100  # photos in the shadow between two looks
+STEP = 25  # photos in the shadow between two looks
 SWAP = 150  # photos that are sent while the model is exchanged
 LABELLERS = ("ada", "bob", "eve")
 OTHERS = {"not-waste": "not_waste"}
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--later", action="append", default=[], help="further photos, for the shadow")
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--first", type=int, default=1000, help="usual photos before")
-    parser.add_argument("--keep-random", default="2000/week", help="as of binsight serve")
+    parser.add_argument("--keep-random", default="6000/week", help="as of binsight serve")
     parser.add_argument("--leave-out", default="glass,textiles", help="classes the model does not have")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
@@ -246,13 +246,19 @@ def tell(story: Story, usual: list[Photo], new: list[Photo], later: list[Photo])
         codes=(0, 1),
     )
     rest = later[-SWAP:]
-    during(story, rest, lambda: story.tell(f"promoted: {story.call('POST', '/admin/models/waste8/promote', 'boss')}"))
+    during(story, rest, lambda: promote(story))
     story.run("registry", "add", story.models, break_model(story))
     during(
         story, rest, lambda: story.run("registry", "promote", story.models, "challenger", "--override", "to break it")
     )
     watch(story, new)
     story.run("registry", "show", story.models)
+
+
+def promote(story: Story) -> None:
+    """Have the challenger promoted; the registry refuses what the gate has not let pass."""
+    answer = story.call("POST", "/admin/models/waste8/promote", "boss")
+    story.tell(f"{'refused' if 'code' in answer else 'promoted'}: {answer}")
 
 
 def send(story: Story, photos: list[Photo], *, until: Any = lambda: False) -> None:
