@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 from tests.tiny_bundle import tiny_bundle
 
+from binsight.loop import queue
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # Hypothesis also draws the constants it reads in the modules that happen to be loaded: other examples for a file run
@@ -32,6 +36,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if getattr(config.option, "numprocesses", None):
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
             os.environ.setdefault(name, "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _same_draws() -> Iterator[None]:
+    """Let every loop draw the same: its secret decides what is locked, labelled twice or a hidden check."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queue, "secrets", SimpleNamespace(token_bytes=bytes))
+        yield
 
 
 @pytest.fixture

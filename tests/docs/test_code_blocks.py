@@ -122,15 +122,15 @@ def test_blocks_run(page: Path, world: Path, server: str, programs: str, tmp_pat
 def test_commands_are_known(words: list[str]) -> None:
     """Every command that stands on a page, run or not, exists with these options."""
     ends = [i for i, word in enumerate(words) if re.match(r"[|>;&]", word) or word == "…"]
-    command: click.Command = root
+    command, context = root, None  # below the root, whose settings hold for all: click keeps what it found first
     words = words[1 : min(ends, default=len(words))]
     while isinstance(command, click.Group) and words:
-        context = command.make_context(None, words, resilient_parsing=True)
+        context = command.make_context(command.name, words, parent=context, resilient_parsing=True)
         name, *words = [*context._protected_args, *context.args]
         found = command.get_command(context, name)
         assert found is not None, f"no command {name}"
         command = found
-    command.make_parser(click.Context(command)).parse_args(args=list(words))
+    command.make_parser(click.Context(command, parent=context)).parse_args(args=list(words))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)

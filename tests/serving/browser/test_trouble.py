@@ -254,7 +254,8 @@ class TestTrouble:
             send(page, photo(GREEN))
             expect(page.locator("#strange")).to_contain_text("20 of your last 20 photos look unlike")
             shows(page, "Not sure")  # while it is strange, nothing of it is accepted
-            expect(page.locator("#reason")).to_contain_text("This camera's photos as a whole")
+            expect(page.locator("#reason")).to_contain_text("photos of this camera are unlike")
+            expect(page.locator("#advice")).to_contain_text("Another photo will not help")
             page.click("#strange-close")
             send(page, photo(RED))
             expect(page.locator("#strange")).to_be_hidden()
