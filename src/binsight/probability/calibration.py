@@ -121,7 +121,12 @@ def fit_binary_temperature(logits: NDArray[np.floating], labels: NDArray[np.bool
 
 
 def calibrate(
-    scores: NetworkScores, labels: NDArray[np.intp], targets: ReviewTargets, *, groups: NDArray[np.intp] | None = None
+    scores: NetworkScores,
+    labels: NDArray[np.intp],
+    targets: ReviewTargets,
+    *,
+    groups: NDArray[np.intp] | None = None,
+    spared: int = 0,
 ) -> Calibration:
     """Fit temperatures and review thresholds.
 
@@ -134,6 +139,7 @@ def calibrate(
         labels: `(n,)`, what they show.
         targets: what may be sent to review.
         groups: `(n,)`, copies of one photo have the same number; None: there are no copies.
+        spared: mistakes among the surest photos that do not end the search; see `choose_threshold`.
     """
     temperature = fit_temperature(scores.logits, labels)
     probabilities = softmax(scores.logits, temperature=temperature)
@@ -157,6 +163,7 @@ def calibrate(
         target_precision=targets.precision,
         certainty=targets.certainty,
         groups=None if groups is None else groups[passes],
+        spared=spared,
     )
     confidence = (chosen.threshold,) * scores.logits.shape[1]
     review = ReviewThresholds(confidence, disagreement, unfamiliarity)

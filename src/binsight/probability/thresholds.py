@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -43,6 +44,7 @@ def choose_threshold(
     target_precision: float,
     certainty: float = 0.95,
     groups: NDArray[np.intp] | None = None,
+    spared: int = 0,
 ) -> ThresholdChoice:
     """The least threshold of which it is shown that at least the target share of what it accepts is right.
 
@@ -63,6 +65,9 @@ def choose_threshold(
         target_precision: in (0, 1].
         certainty: in (0, 1), with which the target is to be met.
         groups: `(n,)`, copies of one photo have the same number and count once: as wrong, where one of them is.
+        spared: how many mistakes the first threshold may make, where there are photos enough to show the target with
+            them (0.993 takes 676 with one): it accepts as many at least. So few wrong labels among the surest then end
+            nothing, but less often is anything shown. To be said before the photos are seen.
 
     References:
         Clopper and Pearson 1934; Angelopoulos, Bates, Candès, Jordan and Lei 2021, Learn then Test, arXiv 2110.01052,
@@ -71,7 +76,7 @@ def choose_threshold(
     """
     steps = _Steps.of(confidence, correct, groups)
     error, risk = 1 - target_precision, 1 - certainty
-    starts = list(_starts(int(steps.accepted[-1]), error, risk)) if len(steps.accepted) else []
+    starts = list(_starts(int(steps.accepted[-1]), error, risk, spared)) if len(steps.accepted) else []
     reached = max((_walk(steps, start, error, risk / len(starts)) for start in starts), default=-1)
     if reached >= 0:
         return steps.choice(reached, target_precision)
@@ -120,15 +125,16 @@ def _is_first(group: NDArray[np.intp]) -> NDArray[np.bool_]:
     return first
 
 
-def _starts(photos: int, error: float, risk: float) -> Iterator[int]:
+def _starts(photos: int, error: float, risk: float, spared: int) -> Iterator[int]:
     """How many photos the first threshold of each sequence accepts."""
     if error <= 0:
         return  # no number of photos shows perfection
     least = np.log(risk) / np.log1p(-error)  # photos that show the target without a mistake
     if photos < least:
         return
+    enough = bisect_left(range(photos + 1), True, key=lambda n: binomial_cdf(spared, n, error) <= risk)
     start = photos // 2
-    yield max(start, int(np.ceil(least)))
+    yield max(start, enough if enough <= photos else int(np.ceil(least)))
     while (start := start // 2) >= 2 * least:
         yield start
 
