@@ -91,9 +91,13 @@ def test_the_eleventh_look_is_refused(binsight, world, data):
     assert binsight(*arguments).code == 0
     (first,) = ledger.read()
     for number in range(2, 11):
-        assert record_look(ledger, locked=first.details["locked"], challenger="a", champion="b") == number
+        assert record_look(ledger, photos=first.details["photos"], challenger="a", champion="b") == number
     refused = binsight(*arguments)
     assert (refused.code, refused.out, "looked at 10 times" in refused.err) == (2, "", True)
+    assert "`binsight data freeze DIR --retire`" in refused.err
+    assert refused.err.count("\n") == 1
+    data.write_text("\n".join(data.read_text().splitlines()[:-100]))  # fewer of them are no newer ones
+    assert binsight(*arguments).code == 2
 
 
 def test_the_registry_hears_the_verdict(binsight, world, data, tmp_path):

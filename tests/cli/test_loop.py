@@ -13,6 +13,7 @@ from tests.loop.filling import CLASSES, MODEL, Clock, put
 from binsight.loop.comparing import GONE, Compared, Comparison
 from binsight.loop.counts import Counts, FeatureDrift, Seen
 from binsight.loop.labelling import Labelling
+from binsight.loop.looks import record_look
 from binsight.loop.queue import Queue
 from binsight.loop.sampling import Stratum
 from binsight.loop.trials import Trial
@@ -109,6 +110,22 @@ def test_status_tells_how_photos_look(binsight, tmp_path):
         assert f"{MODEL}, looked at 2026-11-27T12:00:00Z:\n" in text
         assert f"photos of the last week (40) against 90 from before: p {p:.3f}" in text
         assert ("photos look unlike" in text) is noticed
+
+
+def test_freeze_retires_what_was_looked_at(binsight, tmp_path):
+    """Into train, said in words and in JSON; without looks nothing is."""
+    queue = Queue(tmp_path, create=True, now=Clock())
+    items = [put(queue, n) for n in range(4)]
+    with queue.changing() as rows:
+        rows.execute("UPDATE items SET is_double = 0, split = 'locked'")
+    for item in items:
+        Labelling(queue, CLASSES).answer("ada", item, "red", event=item)
+    assert binsight("data", "freeze", tmp_path, "--retire").out.endswith(
+        "4 locked; 0 locked photos retired into train\n"
+    )
+    record_look(queue.ledger, photos=items[:3], challenger="new", champion="old")
+    found = json.loads(binsight("data", "freeze", tmp_path, "--retire", "--json").out)
+    assert (found["retired"], found["photos"]) == (3, {"train": 3, "locked": 1})
 
 
 def test_forget_and_withdraw(binsight, tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from binsight.cli.options import PLACE, Command, json_option, workers_option
+from binsight.cli.options import PLACE, Command, json_option, option, workers_option
 from binsight.cli.text import plain
 
 __all__ = ["diff", "freeze", "log"]
@@ -18,26 +18,32 @@ _FOLDER = click.argument("directory", metavar="DIR", type=PLACE)
 
 @click.command(cls=Command)
 @_FOLDER
+@option("--retire", "retiring", is_flag=True, help="Locked photos that a gate looked at go to train; lock newer ones.")
 @workers_option()
 @json_option()
-def freeze(directory: Path, workers: int | None, as_json: bool) -> None:
+def freeze(directory: Path, retiring: bool, workers: int | None, as_json: bool) -> None:
     """Freeze what is labelled in DIR, the folder of `binsight serve --loop`, into a manifest named by its own hash.
 
     \b
     Examples:
       binsight data freeze loop/
       binsight gate new.zip --against waste8 --data loop/       on the locked photos of the newest version
+      binsight data freeze loop/ --retire                       after ten looks at them
     """
+    from binsight.loop.looks import retire
     from binsight.loop.queue import Queue
     from binsight.loop.versions import freeze as freeze_labels
 
-    found = freeze_labels(Queue(directory), workers=workers)
+    queue = Queue(directory)
+    retired = retire(queue) if retiring else 0
+    found = freeze_labels(queue, workers=workers)
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        click.echo(json.dumps(asdict(found) | {"retired": retired}))
         return
     counts = ", ".join(f"{count:,} {plain(split)}" for split, count in sorted(found.photos.items()))
     left = f"; {found.left_out:,} corrections left out, too many of one client" if found.left_out else ""
-    click.echo(f"{directory / 'datasets' / (found.sha256 + '.csv')}: {counts}{left}")
+    gone = f"; {retired:,} locked photos retired into train" if retiring else ""
+    click.echo(f"{directory / 'datasets' / (found.sha256 + '.csv')}: {counts}{left}{gone}")
 
 
 @click.command(cls=Command)

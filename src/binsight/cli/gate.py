@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +86,8 @@ def gate(
     It may when it is proven to be not worse, is better where it should be (on photos of the split hard, or with fewer
     reviews), and does no harm of other kinds; docs/loop.md has the rule. Photos that a model has learned from do not
     count. Live photos give the proof where a server with this registry and the loop DATA has run CHALLENGER in the
-    shadow. Each look at locked photos is recorded beside them and there are ten; only the verdict is shown.
+    shadow. Each look at locked photos is recorded beside them and there are ten; only the verdict is shown. After them,
+    `binsight data freeze DIR --retire` lets these photos go, and locks newer ones.
 
     \b
     Examples:
@@ -139,9 +141,9 @@ def _contest(
     elif (data / "queue.sqlite3").is_file():
         raise InputError(f"{data}: a loop in which nothing is frozen yet; `binsight data freeze {data}` first")
 
-    def look(where: str, digest: str) -> None:
+    def look(where: str, photos: Sequence[str]) -> None:
         if where == LOCKED:
-            number = record_look(ledger, locked=digest, challenger=str(new), champion=str(old))
+            number = record_look(ledger, photos=photos, challenger=str(new), champion=str(old))
             click.echo(f"note: look {number} of {MOST_LOOKS} at these locked photos", err=True)
         elif not quiet:
             click.echo(f"note: these photos ({plain(where)}) are not locked: the more often they are used to "

@@ -21,6 +21,7 @@ from binsight.evaluation.overlap import find_overlap
 from binsight.evaluation.scoring import score_photos
 from binsight.evaluation.speed import time_in_turn
 from binsight.loop.gate import Cost, Judged, Pair
+from binsight.loop.looks import digest_of
 from binsight.predictor import Predictor
 from binsight.taxonomy import name_key
 
@@ -65,7 +66,7 @@ def hold_contest(
     *,
     split: str | None = None,
     meanings: Mapping[str, str] | None = None,
-    look: Callable[[str, str], None] = lambda _split, _digest: None,
+    look: Callable[[str, Sequence[str]], None] = lambda _split, _photos: None,
     workers: int | None = None,
     stage: Stage = lambda _name: lambda _done, _total: None,
 ) -> Contest:
@@ -77,7 +78,7 @@ def hold_contest(
         data: a folder per class, or a manifest; photos of no class lie in `not-waste`.
         split: where the proof is sought; None: `locked`, or `val`, or all where there are no splits.
         meanings: class name of the data → what it means in the models, or `not-waste`; empty: it is left out.
-        look: called with the split and the digest of its photos before anybody looks at them; may refuse.
+        look: called with the split and the SHA-256 of its photos before anybody looks at them; may refuse.
         workers: photos in work at a time; by default one per core.
         stage: told what begins, and how far it is.
 
@@ -92,15 +93,15 @@ def hold_contest(
     found = _renamed(scan(data, progress=stage("Scanning"), workers=workers), meanings or {})
     split = _choose_split(found, split)
     proof, hard = (found if split == "all" else found.in_split(split)), found.in_split(HARD)
-    digest = hashlib.sha256("\n".join(sorted(s.sha256 or s.path for s in proof)).encode()).hexdigest()
-    look(split, digest)
+    photos = [s.sha256 or hashlib.sha256(s.path.encode()).hexdigest() for s in proof]
+    look(split, photos)
     predictors = [Predictor(bundle, threads=1) for bundle in bundles]
     locked, left_out = _pair(proof, bundles, predictors, workers, stage, "the photos")
     pair = None
     if len(hard) and split != HARD:
         pair, more = _pair(hard, bundles, predictors, workers, stage, "hard photos")
         left_out += more
-    return Contest(split, digest, locked, pair, _cost(bundles), left_out)
+    return Contest(split, digest_of(photos), locked, pair, _cost(bundles), left_out)
 
 
 def _check_classes(bundles: Sequence[Bundle]) -> None:

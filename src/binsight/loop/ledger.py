@@ -23,7 +23,7 @@ from binsight.system_errors import describe_os_error
 
 __all__ = ["Entry", "Event", "Ledger", "LedgerError", "utc_now", "utc_text"]
 
-Event = Literal["add", "freeze", "train", "look", "gate", "shadow", "promote", "rollback", "forget", "push"]
+Event = Literal["add", "freeze", "train", "look", "retire", "gate", "shadow", "promote", "rollback", "forget", "push"]
 _BEGINNING = "0" * 64
 _LOCK_TIMEOUT_S = 30.0
 

@@ -29,6 +29,7 @@ __all__ = [
     "compare_versions",
     "freeze",
     "newest_version",
+    "read_all_splits",
     "read_split",
     "versions",
 ]
@@ -127,6 +128,16 @@ def read_split(path: Path, split: str) -> dict[str, str]:
     """The photos of one split of a manifest, by id, and the class of each."""
     with path.open(encoding="utf-8", newline="") as file:
         return {Path(row["path"]).stem: row["class"] for row in csv.DictReader(file) if row["split"] == split}
+
+
+def read_all_splits(queue: Queue) -> dict[str, set[str]]:
+    """The photos that each split had in any version, by id."""
+    found: dict[str, set[str]] = {}
+    for path in (queue.directory / "datasets").glob("*.csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                found.setdefault(row["split"], set()).add(Path(row["path"]).stem)
+    return found
 
 
 def compare_versions(queue: Queue, first: str, second: str) -> Difference:
