@@ -13,11 +13,12 @@ from binsight.line.film import Film
 from binsight.line.harvest import take_pieces
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.writer import LedgerWriter
-from binsight.loop.counts import Counts
+from binsight.loop.counts import Counts, FeatureDrift
 from binsight.loop.queue import Queue
 from binsight.loop.sampling import Quotas, Stratum
 from binsight.loop.votes import read_photos
 from binsight.predictor import Predictor
+from binsight.probability.mmd import Shift
 
 ALL = Quotas(random=1e9, review=1e9)
 
@@ -82,6 +83,20 @@ def test_a_few_are_drawn_with_known_chances(loop, ledger):
         chances = {tuple(row) for row in rows.execute("SELECT chance_random, chance_review FROM items")}
     assert chances == {(0.0, 0.5)}
     assert 0 < found.kept < 10
+
+
+def test_twice_as_many_at_random_while_a_notice_of_drift_stands(loop, ledger):
+    """Of the model that it is about."""
+    chances = []
+    for model in ("other 1.0.0", "waste8 2.0.0"):
+        queue, counts = loop[0], Counts(loop[0].directory / model)
+        counts.keep_looks(FeatureDrift(model, "2026-11-27T12:00:00Z", 90, ((40, Shift(0.5, 0.001)),) * 2))
+        take_pieces(queue, counts, ledger, "line1", Quotas(random=20, review=1e9))
+        with queue.changing() as rows:
+            chances.append({row[0] for row in rows.execute("SELECT chance_random FROM items WHERE is_review")})
+            rows.execute("DELETE FROM items")
+    (usual,), (more,) = chances
+    assert more == pytest.approx(2 * usual)
 
 
 def test_what_is_unlike_the_others_comes_too(loop, ledger, tmp_path):

@@ -15,11 +15,12 @@ from tests.serving.test_shadow import wait
 
 from binsight.errors import SettingsError
 from binsight.imaging import ImageLimits
-from binsight.loop.counts import Counts
+from binsight.loop.counts import Counts, FeatureDrift, Seen
 from binsight.loop.queue import Queue, UnknownPhotoError
 from binsight.loop.sampling import Quotas, Stratum
 from binsight.predictor import Prediction
 from binsight.probability import Decision
+from binsight.probability.mmd import Shift
 from binsight.serving.keeping import Keeper
 from binsight.serving.settings import Settings
 
@@ -216,6 +217,51 @@ def test_drift_is_seen(tmp_path):
         keeper.consider(b"", "x", said(decision=decision), may_keep=False)
     keeper.close(20)
     assert counts.drift()[0].drifted
+
+
+class Watcher:
+    """An observer that remembers with which chances photos came."""
+
+    def __init__(self):
+        self.chances = []
+
+    def wants(self, _pixels, _bundle):
+        return True
+
+    def offer(self, kept):
+        self.chances.append(kept.chances.random)
+
+
+def test_twice_as_many_at_random_while_a_notice_of_drift_stands(tmp_path, monkeypatch):
+    """Of the model that it is about, in a server that runs, and in one that starts; until the next comparison."""
+    monkeypatch.setattr("binsight.serving.keeping._NOTICE_EVERY_S", 0)
+    clock, counts, strange = Clock(), Counts(tmp_path), Shift(0.5, 0.001)
+    counts.add([Seen("tiny 1.0.0", Stratum("accept", "red"), clock())] * 10_000)
+
+    def notice(model, week_before):
+        counts.keep_looks(FeatureDrift(model, "2026-11-27T12:00:00Z", 90, ((40, strange), (40, week_before))))
+
+    def share(keeper):
+        keeper.consider(b"", str(len(watcher.chances)), said(), may_keep=True)
+        return watcher.chances[-1] * 70_000 / 50  # of what is usual
+
+    watcher, keepers = Watcher(), []
+
+    def start():
+        keepers.append(make_keeper(tmp_path, clock, Quotas(50, 0)))
+        keepers[-1].observer = watcher
+        return keepers[-1]
+
+    notice("other 1.0.0", strange)
+    running = start()
+    assert share(running) == pytest.approx(1, rel=0.01)
+    notice("tiny 1.0.0", strange)
+    wait(lambda: share(running) > 1.9)
+    assert share(start()) == pytest.approx(2, rel=0.1)
+    notice("tiny 1.0.0", None)
+    wait(lambda: share(running) < 1.1)
+    for keeper in keepers:
+        keeper.close(20)
 
 
 def test_photos_count_while_others_wait_to_be_written(tmp_path):

@@ -161,7 +161,7 @@ def _print_looks(looks: FeatureDrift) -> None:
         else:
             click.echo(f"photos of {name} ({photos:,}) against {looks.before:,} from before: p {shift.p:.3f}")
     if looks.noticed:
-        click.echo("photos look unlike those from before: keep more at random, and look at the accuracy")
+        click.echo("photos look unlike those from before: twice as many are kept at random; look at the accuracy")
 
 
 @loop.command()

@@ -132,13 +132,14 @@ def _keep_drawn(
     totals.update(piece.stratum for piece in found)
     span_s = min(WEEK_S, (found[-1].seen_at - min(begin or found[0].seen_at, found[0].seen_at)).total_seconds())
     reviews = Counter(piece.seen_at.date() for piece in found if piece.decision == "review")
-    left = []
+    noticed, left = counts.noticed(), []
     for piece in found:
         by_review = 0.0
         if piece.decision == "review":
             earlier = counts.reviews_on(piece.seen_at) if piece.seen_at.date() == found[0].seen_at.date() else 0
             by_review = review_chance(reviews[piece.seen_at.date()] + earlier, quotas.review)
-        chances = Chances(random_chance(piece.stratum, totals, quotas.random, span_s), by_review)
+        quota = quotas.at_random(noticed=piece.model in noticed)
+        chances = Chances(random_chance(piece.stratum, totals, quota, span_s), by_review)
         is_random, is_review = (
             draw(queue.key, name, piece.id, chance) for name, chance in zip(Chances._fields, chances, strict=True)
         )

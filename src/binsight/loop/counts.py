@@ -178,6 +178,10 @@ class Counts:
             text = json.dumps([found.before, [(n, shift and asdict(shift)) for n, shift in found.weeks]])
             rows.execute("INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", (found.model, found.at, text))
 
+    def noticed(self) -> frozenset[str]:
+        """The models to which photos looked strange when they were asked last; more is kept at random of theirs."""
+        return frozenset(found.model for found in self.looks() if found.noticed)
+
     def looks(self) -> list[FeatureDrift]:
         """How photos looked to each model when it was asked last, the latest first; empty where nobody has asked."""
         if not self._path.is_file():

@@ -34,6 +34,7 @@ WEEK_S: Final = 604_800.0
 _DAY_S: Final = 86_400.0
 _MOST: Final = 1e9
 _LEAST: Final = 5.0  # of a stratum, a week
+_RAISED: Final = 2.0
 
 
 class Stratum(NamedTuple):
@@ -55,7 +56,7 @@ class Quotas:
     """How much is to be kept.
 
     Attributes:
-        random: photos a week, at random.
+        random: photos a week, at random; twice as many while a notice of drift stands.
         review: photos a day of those sent to review; beyond that at random.
         days: unlabelled photos are deleted after so many.
     """
@@ -63,6 +64,10 @@ class Quotas:
     random: float = 100.0
     review: float = 100.0
     days: float = 30.0
+
+    def at_random(self, *, noticed: bool) -> float:
+        """Photos a week to keep at random: twice as many while photos look strange to the model."""
+        return self.random * (_RAISED if noticed else 1.0)
 
 
 def parse_quota(text: str, per: str) -> float:

@@ -46,6 +46,7 @@ _MOST_RECENT = 4096
 _IDLE_S = 0.05
 _PATIENCE_S = 1.0  # while photos wait, one is written in this time at most
 _EXPIRE_EVERY_S = 3600.0
+_NOTICE_EVERY_S = 60.0  # another program may have noticed drift
 
 
 Upload = bytes | NDArray[np.uint8]
@@ -170,6 +171,7 @@ class Keeper:
         seen, begin = self.counts.last_week(clock())
         self._tally = _Tally(dict(seen), (begin or clock()).timestamp(), self.counts.reviews_on(clock()))
         self._tally.day = clock().date().isoformat()
+        self._noticed = self.counts.noticed()
         self._waiting: deque[Kept] = deque()
         self._pending: WeakValueDictionary[str, Kept] = WeakValueDictionary()  # as long as anybody has work with it
         self._recent: dict[str, Receipt] = {}
@@ -290,10 +292,11 @@ class Keeper:
             tally.reviews += 1
             by_review = review_chance(tally.reviews, self._quotas.review)
         span = seen.at.timestamp() - tally.begin
-        return Chances(random_chance(seen.stratum, tally.seen, self._quotas.random, span), by_review)
+        quota = self._quotas.at_random(noticed=seen.model in self._noticed)
+        return Chances(random_chance(seen.stratum, tally.seen, quota, span), by_review)
 
     def _run(self) -> None:
-        expired = -_EXPIRE_EVERY_S
+        expired, noticed = -_EXPIRE_EVERY_S, time.monotonic()
         while True:
             self._changed.wait(_PATIENCE_S)
             self._changed.clear()
@@ -310,8 +313,14 @@ class Keeper:
             if time.monotonic() - expired >= _EXPIRE_EVERY_S:
                 expired = time.monotonic()
                 self._attempt(lambda: self.queue.expire(self._quotas.days), "delete expired photos")
+            if time.monotonic() - noticed >= _NOTICE_EVERY_S:
+                noticed = time.monotonic()
+                self._attempt(self._read_notices, "read what drift was noticed")
             if is_last:
                 return
+
+    def _read_notices(self) -> None:
+        self._noticed = self.counts.noticed()
 
     def _await_room(self) -> None:
         end = time.monotonic() + _PATIENCE_S
