@@ -112,6 +112,17 @@ def test_status_tells_how_photos_look(binsight, tmp_path):
         assert ("photos look unlike" in text) is noticed
 
 
+def test_photos_unlike_the_others(binsight, tmp_path):
+    """Are taken from those that were set aside."""
+    queue = Queue(tmp_path / "loop", create=True, now=Clock())
+    put(queue, 1, is_random=False, is_candidate=True)
+    model = factory_bundle(tmp_path / "bundle")
+    for count in (1, 0):
+        run = binsight("loop", "diverse", queue.directory, "--model", model)
+        assert (run.code, run.out) == (0, f"{count} photos unlike the others wait to be labelled\n")
+    assert binsight("loop", "diverse", tmp_path / "none", "--model", model).code == 2
+
+
 def test_freeze_retires_what_was_looked_at(binsight, tmp_path):
     """Into train, said in words and in JSON; without looks nothing is."""
     queue = Queue(tmp_path, create=True, now=Clock())

@@ -219,6 +219,24 @@ def test_drift_is_seen(tmp_path):
     assert counts.drift()[0].drifted
 
 
+def test_reviews_that_are_not_drawn_may_be_set_aside(tmp_path, monkeypatch):
+    """With a receipt; never what was accepted, or may not be kept."""
+    monkeypatch.setattr(
+        "binsight.serving.keeping.draw", lambda _k, what, _p, chance: what == "candidate" and chance > 0
+    )
+    keeper = make_keeper(tmp_path, Clock(), Quotas(100, 100))
+    receipt = keeper.consider(noise(1), "1", said(decision="review"), may_keep=True)
+    assert keeper.consider(noise(2), "2", said(), may_keep=True) is None
+    assert keeper.consider(noise(3), "3", said(decision="review"), may_keep=False) is None
+    keeper.close(20)
+    with keeper.queue.reading() as rows:
+        (row,) = rows.execute("SELECT * FROM candidates").fetchall()
+        assert rows.execute("SELECT * FROM items").fetchall() == []
+    assert (row["item"], row["decision"]) == (keeper.queue.find(receipt.receipt), "review")
+    keeper.forget(receipt.receipt)
+    assert list(tmp_path.glob("photos/*/*.jpg")) == []
+
+
 class Watcher:
     """An observer that remembers with which chances photos came."""
 

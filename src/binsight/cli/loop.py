@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.loop_intake import import_, take
+from binsight.cli.loop_intake import diverse, import_, take
 from binsight.cli.options import BUNDLE, FOLDER, PLACE, Group, json_option, option, workers_option
 from binsight.cli.text import markup, new_table, open_console, plain
 
@@ -37,6 +37,7 @@ def loop() -> None:
       binsight loop export loop/ --out for-others/ --format imagefolder
       binsight loop import loop/ project-3.json --format labelstudio
       binsight loop take loop/ line1.sqlite                   pieces of a line
+      binsight loop diverse loop/ --model waste8              photos unlike the others
     """
 
 
@@ -260,5 +261,6 @@ def _ready(values: Any) -> Any:
     return None if isinstance(values, float) and values != values else values  # noqa: PLR0124 - only NaN
 
 
+loop.add_command(diverse)
 loop.add_command(import_)
 loop.add_command(take)

@@ -1,4 +1,4 @@
-"""`binsight loop import | take`: photos that come into a loop from elsewhere."""
+"""`binsight loop import | take | diverse`: photos that come into a loop from elsewhere, or from those set aside."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from binsight.cli.progress import progress_bar
 from binsight.cli.registry import user_name
 from binsight.cli.text import plain
 
-__all__ = ["import_", "take"]
+__all__ = ["diverse", "import_", "take"]
 
 _LISTED = 10
 _FOLDER = click.argument("directory", metavar="DIR", type=PLACE)
@@ -100,3 +100,26 @@ def take(
                             Quotas(*quotas), predictor=predictor, workers=workers)  # fmt: skip
     unlike = f", {found.diverse:,} of them unlike the others" if found.diverse else ""
     click.echo(f"{plain(opened.line)}: {found.counted:,} new pieces, {found.kept:,} kept{unlike}")
+
+
+@click.command(cls=Command)
+@_FOLDER
+@option("--model", type=BUNDLE, required=True, help="To which photos are alike or not.")
+@workers_option()
+def diverse(directory: Path, model: str, workers: int | None) -> None:
+    """Let a server's photos wait to be labelled that were sent to review, not drawn, and are unlike the others in DIR.
+
+    At most 20 a week, for training only; a timer may do it every day.
+
+    \b
+    Examples:
+      binsight loop diverse loop/ --model waste8
+    """
+    from binsight.bundle import resolve_bundle
+    from binsight.loop.diverse import take_candidates
+    from binsight.loop.queue import Queue
+    from binsight.predictor import Predictor
+
+    queue = Queue(directory)
+    taken = take_candidates(queue, Predictor.load(resolve_bundle(model), threads=1), workers=workers)
+    click.echo(f"{taken:,} photos unlike the others wait to be labelled")

@@ -6,36 +6,29 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import sqlalchemy as sa
 
 from binsight.line.ledger.schema import pieces, thumbnails
 from binsight.loop.counts import Counts, Seen
-from binsight.loop.features import see_photos
-from binsight.loop.ledger import utc_text
-from binsight.loop.queue import Queue
+from binsight.loop.diverse import choose_diverse
+from binsight.loop.queue import MOST_CANDIDATES, Queue
 from binsight.loop.sampling import (
     WEEK_S,
     Chances,
     Quotas,
     Stratum,
     draw,
-    farthest_first,
     random_chance,
     review_chance,
 )
 from binsight.predictor import Predictor
 
-__all__ = ["MOST_DIVERSE", "Harvest", "take_pieces"]
-
-MOST_DIVERSE: Final = 20
-"""Pieces a week that are taken for being unlike the others."""
+__all__ = ["Harvest", "take_pieces"]
 
 _AT_ONCE = 5000
 _UNDECIDED = dt.timedelta(minutes=1)  # pieces of the last minute may not be decided yet
-_MOST_CANDIDATES = 500
 _COLUMNS = [pieces.c[name] for name in ("id", "seq", "seen_at", "category", "confidence", "decision", "model_name",
                                         "model_version", "thumbnail")]  # fmt: skip
 
@@ -155,24 +148,11 @@ def _keep_diverse(
     queue: Queue, ledger: sa.Engine, reviews: Sequence[_Piece], predictor: Predictor, workers: int | None
 ) -> int:
     """Keep the reviews that are farthest from those in the queue, as far as the week allows; how many."""
-    since = utc_text(queue.now() - dt.timedelta(seconds=WEEK_S))
-    with queue.reading() as rows:
-        query = "SELECT id FROM items WHERE {} ORDER BY at DESC LIMIT ?"
-        chosen = "NOT (is_random OR is_review OR is_correction OR is_disagreement) AND model != ''"
-        used = rows.execute(query.format(f"{chosen} AND at >= '{since}'"), (MOST_DIVERSE,)).fetchall()
-        known = rows.execute(query.format(f"is_review OR ({chosen})"), (_MOST_CANDIDATES,)).fetchall()
-    pictures = [(piece, data) for piece in reviews[-_MOST_CANDIDATES:] if (data := _picture(ledger, piece))]
-    room = MOST_DIVERSE - len(used)
-    if room <= 0 or not pictures:
-        return 0
-    features, _, readable = see_photos(predictor, [data for _, data in pictures], workers=workers)
-    covered = see_photos(predictor, [queue.photo(row["id"]) for row in known], workers=workers)[0]
-    sound = [pictures[i] for i in np.flatnonzero(readable)]
-    chosen_rows = farthest_first(features, covered.reshape(-1, features.shape[1]), room) if sound else []
-    for row in chosen_rows:
-        piece, picture = sound[row]
-        _put(queue, piece, picture, Chances(0, 0), False, False)
-    return len(chosen_rows)
+    pictures = [(piece, data) for piece in reviews[-MOST_CANDIDATES:] if (data := _picture(ledger, piece))]
+    chosen = choose_diverse(queue, [data for _, data in pictures], predictor, workers=workers)
+    for position in chosen:
+        _put(queue, *pictures[position], Chances(0, 0), False, False)
+    return len(chosen)
 
 
 def _put(queue: Queue, piece: _Piece, picture: bytes, chances: Chances, is_random: bool, is_review: bool) -> None:

@@ -13,7 +13,7 @@ from binsight.errors import InputError, OutputError
 __all__ = ["StoreBusyError", "read_only", "transaction"]
 
 _LOCK_TIMEOUT_S = 10.0
-_VERSION = 3  # a file of an earlier one gets the tables that it lacks
+_VERSION = 4  # a file of an earlier one gets the tables that it lacks
 
 
 class StoreBusyError(OutputError):

@@ -1,6 +1,6 @@
 """The queue: live photos that were kept to be labelled, and what users claimed of theirs.
 
-DIR/queue.sqlite3         items, receipts, claims, leases, labels (append-only), tombstones, comparisons of models
+DIR/queue.sqlite3         items, candidates, receipts, claims, leases, labels (append-only), tombstones, comparisons
 DIR/photos/ab/<sha>.jpg   pixels only, named by the SHA-256 of the file
 DIR/ledger.jsonl          what was frozen and forgotten
 """
@@ -24,42 +24,14 @@ from binsight.files import write_whole
 from binsight.loop.database import read_only, transaction
 from binsight.loop.ledger import Ledger, utc_now, utc_text
 from binsight.loop.sampling import Chances, Stratum, draw
+from binsight.loop.schema import SCHEMA
 
-__all__ = ["Forgotten", "Queue", "TooManyClaimsError", "UnknownPhotoError"]
+__all__ = ["MOST_CANDIDATES", "Forgotten", "Queue", "TooManyClaimsError", "UnknownPhotoError"]
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS items (
-    id TEXT PRIMARY KEY, at TEXT NOT NULL, model TEXT NOT NULL, decision TEXT NOT NULL, category TEXT NOT NULL,
-    confidence REAL NOT NULL, chance_random REAL NOT NULL, chance_review REAL NOT NULL, is_random INTEGER NOT NULL,
-    is_review INTEGER NOT NULL, is_correction INTEGER NOT NULL, is_disagreement INTEGER NOT NULL, split TEXT NOT NULL,
-    is_double INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS receipts (receipt TEXT PRIMARY KEY, item TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS claims (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, item TEXT NOT NULL, client TEXT NOT NULL, corrected TEXT NOT NULL,
-    predicted TEXT NOT NULL, at TEXT NOT NULL, withdrawn INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS leases (
-    item TEXT NOT NULL, labeller TEXT NOT NULL, until TEXT NOT NULL, PRIMARY KEY (item, labeller)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS events (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT UNIQUE, item TEXT NOT NULL, labeller TEXT NOT NULL,
-    at TEXT NOT NULL, kind TEXT NOT NULL, answer TEXT, mode TEXT NOT NULL, ms INTEGER, is_gold INTEGER NOT NULL,
-    saw TEXT NOT NULL, undoes INTEGER
-);
-CREATE INDEX IF NOT EXISTS events_of_item ON events (item);
-CREATE TABLE IF NOT EXISTS tombstones (mark TEXT PRIMARY KEY, at TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS secret (key BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS trials (
-    id TEXT PRIMARY KEY, kind TEXT NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL, began TEXT NOT NULL, ended TEXT,
-    outcome TEXT NOT NULL DEFAULT ''
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS compared (
-    position INTEGER PRIMARY KEY AUTOINCREMENT, trial TEXT NOT NULL, photo BLOB NOT NULL, item TEXT, old TEXT NOT NULL,
-    new TEXT NOT NULL, UNIQUE (trial, photo)
-);
-CREATE INDEX IF NOT EXISTS compared_of_trial ON compared (trial, position, item);
-"""
+MOST_CANDIDATES: Final = 500
+"""Photos that are kept for a while without waiting to be labelled; a newer one takes the place of the oldest."""
+
+_KEPT: Final = "SELECT id, at FROM items UNION ALL SELECT item, at FROM candidates"
 _TRAIN: Final = "train"
 _ID = re.compile(r"[0-9a-f]{8,64}")
 _MOST_OPEN_CLAIMS = 100
@@ -118,7 +90,7 @@ class Queue:
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
         """The tables with the write lock held; kept on success, undone on any error."""
-        with transaction(self.path, _SCHEMA) as queue:
+        with transaction(self.path, SCHEMA) as queue:
             yield queue
 
     @contextmanager
@@ -147,6 +119,7 @@ class Queue:
         is_review: bool,
         receipt: str,
         is_disagreement: bool = False,
+        is_candidate: bool = False,
     ) -> str | None:
         """Keep a photo; one that is there gets a further receipt.
 
@@ -160,6 +133,7 @@ class Queue:
             is_review: drawn as one to review.
             receipt: by which its sender can have it deleted.
             is_disagreement: two models said different things of it.
+            is_candidate: nobody is to label it yet, see `take_candidate`.
 
         A photo that is none of these is for training only.
 
@@ -174,10 +148,22 @@ class Queue:
             if self._is_forgotten(queue, item):
                 return None
             self._store(item, jpeg)
-            flags = (is_random, is_review, False, is_disagreement)
-            self._insert(queue, item, model, stratum, confidence, chances, flags)
+            if is_candidate:
+                self._offer(queue, item, (model, *stratum, confidence))
+            else:
+                flags = (is_random, is_review, False, is_disagreement)
+                self._insert(queue, item, model, stratum, confidence, chances, flags)
             queue.execute("INSERT OR IGNORE INTO receipts VALUES (?, ?)", (receipt, item))
         return item
+
+    def take_candidate(self, item: str) -> bool:
+        """Let a candidate wait to be labelled, for training only; whether it is there still."""
+        with self.changing() as queue:
+            row = queue.execute("SELECT * FROM candidates WHERE item = ?", (item,)).fetchone()
+            if row is not None:
+                stratum, flags = Stratum(row["decision"], row["category"]), (False,) * 4
+                self._insert(queue, item, row["model"], stratum, row["confidence"], Chances(0, 0), flags)
+        return row is not None
 
     def claim(self, jpeg: bytes, *, client: str, corrected: str, predicted: str, model: str) -> tuple[str, bool]:
         """Keep what a user says of a photo: in quarantine, until two labellers have looked at it.
@@ -246,7 +232,8 @@ class Queue:
                 return str(row["item"])
             rows = []
             if _ID.fullmatch(reference):
-                rows = queue.execute("SELECT id FROM items WHERE id LIKE ? LIMIT 2", (reference + "%",)).fetchall()
+                query = f"SELECT id FROM ({_KEPT}) WHERE id LIKE ? LIMIT 2"  # noqa: S608 - a constant
+                rows = queue.execute(query, (reference + "%",)).fetchall()
         if len(rows) != 1:
             raise UnknownPhotoError(f"no photo {reference[:64]!r}: never kept, expired, or forgotten")
         return str(rows[0]["id"])
@@ -281,10 +268,9 @@ class Queue:
         """Delete photos that nobody has labelled for so many days; how many."""
         before = utc_text(self.now() - timedelta(days=days))
         with self.changing() as queue:
-            rows = queue.execute(
-                "SELECT id FROM items WHERE at < ? AND id NOT IN (SELECT item FROM events WHERE kind = 'label')",
-                (before,),
-            ).fetchall()
+            labelled = "SELECT item FROM events WHERE kind = 'label'"
+            query = f"SELECT id FROM ({_KEPT}) WHERE at < ? AND id NOT IN ({labelled})"  # noqa: S608 - constants
+            rows = queue.execute(query, (before,)).fetchall()
             for row in rows:
                 self._remove(queue, row["id"])
         return len(rows)
@@ -306,6 +292,7 @@ class Queue:
         drawn, is_claim = any(flags[:2]), flags[2]
         is_double = is_claim or flags[3] or draw(self.key, "double", item, _DOUBLE_SHARE)
         known = queue.execute("SELECT * FROM items WHERE id = ?", (item,)).fetchone()
+        queue.execute("DELETE FROM candidates WHERE item = ?", (item,))
         if known is None:
             values = (item, utc_text(self.now()), model, *stratum, confidence, *chances, *flags)
             marks = ", ".join("?" * (len(values) + 2))
@@ -322,6 +309,14 @@ class Queue:
             "is_double = max(is_double, ?) WHERE id = ?",
             (*flags[2:], is_double, item),
         )
+
+    def _offer(self, queue: sqlite3.Connection, item: str, said: tuple[str | float, ...]) -> None:
+        if queue.execute("SELECT 1 FROM items WHERE id = ?", (item,)).fetchone() is None:
+            values = (item, utc_text(self.now()), *said)
+            queue.execute("INSERT OR IGNORE INTO candidates VALUES (?, ?, ?, ?, ?, ?)", values)
+        query = "SELECT item FROM candidates ORDER BY at DESC, item LIMIT -1 OFFSET ?"
+        for row in queue.execute(query, (MOST_CANDIDATES,)).fetchall():
+            self._remove(queue, row["item"])
 
     def _deal(self, item: str, flags: tuple[bool, bool, bool, bool]) -> str:
         """The split of a photo, dealt once: half of the random ones are locked, a tenth of others hard, no claim is.
@@ -358,12 +353,12 @@ class Queue:
         self.photo(item).unlink(missing_ok=True)
         queue.execute("DELETE FROM items WHERE id = ?", (item,))
         queue.execute("UPDATE compared SET item = '' WHERE item = ?", (item,))
-        for table in ("receipts", "claims", "leases", "events"):
+        for table in ("receipts", "claims", "leases", "events", "candidates"):
             queue.execute(f"DELETE FROM {table} WHERE item = ?", (item,))  # noqa: S608 - constants
 
     def _finish_forgetting(self) -> None:
         with self.reading() as queue:
-            items = [row["id"] for row in queue.execute("SELECT id FROM items")]
+            items = [row["id"] for row in queue.execute(_KEPT)]
         for item in self.forgotten(items):
             self._erase(item)
 

@@ -100,6 +100,7 @@ class Kept:
         is_random: drawn at random.
         is_review: drawn as one to review.
         receipt: by which its sender can have it deleted.
+        is_candidate: neither, but one to review that may be unlike all others.
         is_revoked: the sender has.
     """
 
@@ -110,6 +111,7 @@ class Kept:
     is_random: bool
     is_review: bool
     receipt: str
+    is_candidate: bool = False
     is_revoked: bool = False
 
     @property
@@ -213,10 +215,11 @@ class Keeper:
                 return self._recent[pixels]  # the same photo once more
             observer = self.observer if self.observer and self.observer.wants(pixels, bundle) else None
             is_drawn = is_random or is_review
-            if is_drawn and (self._closing or self._bytes >= _MOST_WAITING_BYTES):
-                is_drawn = False
-                self.dropped += 1
-            if not (is_drawn or observer):
+            is_candidate = not is_drawn and draw(self.queue.key, "candidate", pixels, chances.review)
+            if (is_drawn or is_candidate) and (self._closing or self._bytes >= _MOST_WAITING_BYTES):
+                self.dropped += is_drawn
+                is_drawn = is_candidate = False
+            if not (is_drawn or is_candidate or observer):
                 return None
             receipt = secrets.token_hex(16)  # no sign that a command line would take for an option
             until = (now + timedelta(days=self._quotas.days)).strftime("%Y-%m-%d")
@@ -224,10 +227,11 @@ class Keeper:
             if len(self._recent) > _MOST_RECENT:
                 del self._recent[next(iter(self._recent))]
             own = photo if isinstance(photo, bytes) else photo.copy()  # pixels are a part of the whole request's
-            kept = self._pending[receipt] = Kept(own, pixels, prediction, chances, is_random, is_review, receipt)
+            flags = is_random, is_review, receipt, is_candidate
+            kept = self._pending[receipt] = Kept(own, pixels, prediction, chances, *flags)
             if observer:
                 observer.offer(kept)
-            if is_drawn:
+            if is_drawn or is_candidate:
                 self._waiting.append(kept)
                 self._bytes += kept.size
         self._changed.set()
@@ -252,6 +256,7 @@ class Keeper:
                 is_random=kept.is_random,
                 is_review=kept.is_review,
                 is_disagreement=is_disagreement,
+                is_candidate=kept.is_candidate and not is_disagreement,
                 receipt=kept.receipt,
             )
 
