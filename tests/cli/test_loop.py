@@ -116,6 +116,7 @@ def test_photos_unlike_the_others(binsight, tmp_path):
     """Are taken from those that were set aside."""
     queue = Queue(tmp_path / "loop", create=True, now=Clock())
     put(queue, 1, is_random=False, is_candidate=True)
+    assert binsight("loop", "status", queue.directory).out == "0 photos kept, 0 labelled, 0 open, 1 set aside\n"
     model = factory_bundle(tmp_path / "bundle")
     for count in (1, 0):
         run = binsight("loop", "diverse", queue.directory, "--model", model)

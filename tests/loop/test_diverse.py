@@ -77,6 +77,9 @@ def test_candidates_expire_and_are_few(queue, clock, monkeypatch):
     assert files(queue) == set(items[2:])
     clock.move(days=8.5)
     assert (queue.expire(10), files(queue)) == (1, set(items[3:]))
+    queue.take_candidate(items[3])
+    clock.move(days=1)
+    assert (queue.expire(10), files(queue)) == (1, {items[4]})  # when it goes was told when it came
 
 
 def test_who_was_killed_while_forgetting_one(queue):
@@ -105,10 +108,10 @@ def test_those_unlike_the_others_are_taken(queue, clock, tmp_path):
     predictor = Predictor.load(factory_bundle(tmp_path / "bundle"), threads=1)
     assert take_candidates(queue, predictor) == 0
 
-    def keep(name, count, **changes):
+    def keep(name, count, seed=0, **changes):
         return [
-            queue.put(stored(shot), model="tiny 1.0.0", confidence=0.4, receipt=f"{name}{n}", **REVIEW | changes)
-            for n, shot in enumerate(shots(name, count))
+            queue.put(stored(shot), model="tiny 1.0.0", confidence=0.4, receipt=f"{name}{seed}{n}", **REVIEW | changes)
+            for n, shot in enumerate(shots(name, count, seed=seed))
         ]
 
     keep("red", 3, is_review=True)
@@ -123,4 +126,6 @@ def test_those_unlike_the_others_are_taken(queue, clock, tmp_path):
     assert blue[0] not in taken
     assert take_candidates(queue, predictor) == 0
     clock.move(days=8)
-    assert take_candidates(queue, predictor) == 3
+    assert take_candidates(queue, predictor) == 0  # what is left is old
+    keep("blue", 2, seed=1, is_review=False, is_candidate=True)
+    assert take_candidates(queue, predictor) == 2

@@ -56,7 +56,8 @@ def status(directory: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_ready(asdict(found)), indent=2))
         return
-    click.echo(f"{found.kept:,} photos kept, {found.labelled:,} labelled, {found.open:,} open")
+    aside = f", {found.set_aside:,} set aside" if found.set_aside else ""
+    click.echo(f"{found.kept:,} photos kept, {found.labelled:,} labelled, {found.open:,} open{aside}")
     for reason, count in found.by_reason.items():
         click.echo(f"  open, {reason}: {count:,}")
     if found.undecided:

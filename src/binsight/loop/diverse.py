@@ -53,7 +53,7 @@ def choose_diverse(
 
 
 def take_candidates(queue: Queue, predictor: Predictor, *, workers: int | None = None) -> int:
-    """Let those of a server's candidates wait to be labelled that are unlike the others; how many.
+    """Let those of a server's candidates of the last week wait to be labelled that are unlike the others; how many.
 
     Args:
         queue: of the loop.
@@ -63,7 +63,8 @@ def take_candidates(queue: Queue, predictor: Predictor, *, workers: int | None =
     Raises:
         OutputError: the loop cannot be written.
     """
+    since = utc_text(queue.now() - timedelta(weeks=1))
     with queue.reading() as rows:
-        found = rows.execute("SELECT * FROM candidates ORDER BY at, item").fetchall()
+        found = rows.execute("SELECT item FROM candidates WHERE at >= ? ORDER BY at, item", (since,)).fetchall()
     chosen = choose_diverse(queue, [queue.photo(row["item"]) for row in found], predictor, workers=workers)
     return sum(queue.take_candidate(found[position]["item"]) for position in chosen)

@@ -292,9 +292,11 @@ class Queue:
         drawn, is_claim = any(flags[:2]), flags[2]
         is_double = is_claim or flags[3] or draw(self.key, "double", item, _DOUBLE_SHARE)
         known = queue.execute("SELECT * FROM items WHERE id = ?", (item,)).fetchone()
+        offered = queue.execute("SELECT at FROM candidates WHERE item = ?", (item,)).fetchone()
         queue.execute("DELETE FROM candidates WHERE item = ?", (item,))
         if known is None:
-            values = (item, utc_text(self.now()), model, *stratum, confidence, *chances, *flags)
+            at = offered["at"] if offered else utc_text(self.now())  # until when it is kept was told then
+            values = (item, at, model, *stratum, confidence, *chances, *flags)
             marks = ", ".join("?" * (len(values) + 2))
             queue.execute(f"INSERT INTO items VALUES ({marks})", (*values, self._deal(item, flags), is_double))  # noqa: S608
             return

@@ -79,6 +79,7 @@ class Status:
 
     Attributes:
         kept: photos in the queue.
+        set_aside: further ones, which may be taken for being unlike the others.
         open: that need a label still.
         labelled: that have a settled one.
         undecided: on which people differ, so that a third must look.
@@ -92,6 +93,7 @@ class Status:
     """
 
     kept: int
+    set_aside: int
     open: int
     labelled: int
     undecided: int
@@ -109,6 +111,7 @@ def read_status(queue: Queue) -> Status:
     with queue.reading() as rows:
         photos = read_photos(rows)
         labels = rows.execute(LABELS).fetchall()
+        aside = rows.execute("SELECT COUNT(*) FROM candidates").fetchone()[0]
     truths = {p.id: p.truth for p in photos}
     gold: dict[str, tuple[int, int]] = {}
     for row in labels:
@@ -119,6 +122,7 @@ def read_status(queue: Queue) -> Status:
     pairs = [(answers[0], answers[1]) for p in photos if len(answers := list(p.votes.values())) >= 2]
     return Status(
         kept=len(photos),
+        set_aside=aside,
         open=len(still),
         labelled=sum(p.truth is not None for p in photos),
         undecided=sum(len(p.votes) >= 2 and p.truth is None for p in photos),
