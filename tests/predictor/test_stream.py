@@ -21,8 +21,8 @@ TIMEOUT_S = 20  # reached only when a test fails
 
 
 def living_workers() -> list[str]:
-    """Return the names of worker threads that still run."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("binsight")]
+    """Return the names of its worker threads that still run; a server of other tests may have some of its own."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("binsight_")]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 5])
