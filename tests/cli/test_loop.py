@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from contextlib import closing
 
 import pytest
@@ -157,3 +158,14 @@ def test_no_loop_is_one_line_and_2(binsight, tmp_path, command):
     """And nothing is made there."""
     run = binsight("loop", command, tmp_path)
     assert (run.code, run.out, "serve --loop" in run.err, list(tmp_path.iterdir())) == (2, "", True, [])
+
+
+def test_taking_pieces_without_the_extra(binsight, tmp_path, monkeypatch) -> None:
+    """The advice to install it, in one line."""
+    monkeypatch.delitem(sys.modules, "binsight.line.harvest", raising=False)
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    run = binsight("loop", "take", str(tmp_path), "line1.sqlite")
+    assert run.code == 2
+    assert run.err.splitlines() == [
+        'binsight: a line\'s ledger needs an extra that is not installed: pip install "binsight[line]"'
+    ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from binsight.cli.extras import needs_extra
 from binsight.cli.line_ledger import ledger_argument, line_option, open_ledger
 from binsight.cli.options import BUNDLE, PLACE, Command, model_option, option, quiet_option, workers_option
 from binsight.cli.progress import progress_bar
@@ -62,6 +63,7 @@ def import_(directory: Path, source: Path, form: str, by: str | None, model: str
 @option("--keep-review", default="100/day", show_default=True, metavar="N/day", help="Pieces sent to review to keep.")
 @option("--model", type=BUNDLE, help="Keep 20 more a week of those to review, unlike the others to this model.")
 @workers_option()
+@needs_extra("a line's ledger", "line")
 def take(
     directory: Path,
     ledger: str,
