@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from binsight.dataset.reading import Measure, feature_size, read_each
 from binsight.dataset.samples import Dataset, Progress
-from binsight.errors import BinsightError, DatasetError, MissingExtraError
-from binsight.imaging import ImageLimits, PreprocessSpec, prepare_photo, read_photo, resize_image
-from binsight.predictor import Predictor, available_cores, run_in_order
+from binsight.errors import DatasetError, MissingExtraError
+from binsight.predictor import Predictor
 
 __all__ = ["Look", "flatten", "look_at"]
 
-_BATCH = 16
 _MEAN_SIDE = 96
-_MEAN_SPEC = PreprocessSpec((_MEAN_SIDE, _MEAN_SIDE), filter="box")
+_GREY = 127
+_SMALL: Final = Measure(
+    "mean-1", lambda views, _: views.photo.picture.resize((_MEAN_SIDE, _MEAN_SIDE), Image.Resampling.BOX).tobytes()
+)
 _PCA_DIMENSIONS = 50
 # van der Maaten and Hinton 2008 use 5 to 50; it must stay well below the number of points.
 _PERPLEXITY = 30.0
@@ -51,7 +53,6 @@ def look_at(
     *,
     predictor: Predictor | None = None,
     workers: int | None = None,
-    limits: ImageLimits | None = None,
     progress: Progress | None = None,
 ) -> Look:
     """Decode photos, each once: their mean per class, and what the network sees in them.
@@ -63,61 +64,29 @@ def look_at(
         positions: which of them to look at.
         predictor: a network with the output `features`, loaded with `threads=1`; without one there are no features.
         workers: threads; by default one per core.
-        limits: a larger photo is a fault.
         progress: called as photos are done.
 
     Raises:
         DatasetError: the network has no output `features`.
     """
-    means = _ClassMeans(len(dataset.classes))
+    if predictor is not None and feature_size(predictor) is None:
+        raise DatasetError(f"the model {predictor.bundle.label} has no output features; choose another, or no map")
+    chosen = dataset.take(positions)
+    sums = np.zeros((len(dataset.classes), _MEAN_SIDE, _MEAN_SIDE, 3))
+    counts = np.zeros(len(dataset.classes), np.int64)
     seen, faults, features = [], [], []
-    files = [dataset.file(dataset.samples[i]) for i in positions]
-    work = partial(_look_at_some, predictor=predictor, limits=limits)
-    done = 0
-    for pictures, found in run_in_order(work, _batches(files), workers=workers or available_cores()):
-        for picture in pictures:
-            position = positions[done]
-            done += 1
-            if isinstance(picture, str):
-                faults.append((position, picture))
-            else:
-                seen.append(position)
-                means.add(int(dataset.labels[position]), picture)
-        if found is not None:
-            features.append(found)
-        if progress is not None:
-            progress(done, len(positions))
-    joined = np.concatenate(features) if features else None
-    return Look(np.array(seen, np.int64), means.pictures(), joined, tuple(faults))
-
-
-class _ClassMeans:
-    """The sum of each class's photos so far."""
-
-    def __init__(self, classes: int) -> None:
-        self._sums = np.zeros((classes, _MEAN_SIDE, _MEAN_SIDE, 3), np.float64)
-        self._counts = np.zeros(classes, np.int64)
-
-    def add(self, label: int, picture: NDArray[np.uint8]) -> None:
-        self._sums[label] += picture
-        self._counts[label] += 1
-
-    def pictures(self) -> NDArray[np.uint8]:
-        """`(C, 96, 96, 3)`, grey for a class without photos."""
-        counts = self._counts[:, None, None, None]
-        means = np.where(counts > 0, self._sums / np.maximum(counts, 1), 127)
-        return means.round().astype(np.uint8)
-
-
-def _look_at_some(
-    files: Sequence[Path], *, predictor: Predictor | None, limits: ImageLimits | None
-) -> tuple[list[NDArray[np.uint8] | str], NDArray[np.float32] | None]:
-    """Each photo reduced for the mean, or what is wrong with it; and the features of those that could be decoded."""
-    spec = predictor.spec if predictor else PreprocessSpec((_MEAN_SIDE, _MEAN_SIDE), filter="bilinear")
-    outcomes = [_prepare(file, spec, limits) for file in files]
-    arrays = [value for value in outcomes if not isinstance(value, str)]
-    found = _features(predictor, np.stack(arrays)) if predictor and arrays else None
-    return [value if isinstance(value, str) else resize_image(value, _MEAN_SPEC) for value in outcomes], found
+    photos = read_each(chosen, [_SMALL], predictor=predictor, workers=workers, progress=progress)
+    for position, label, photo in zip(positions, chosen.labels, photos, strict=True):
+        if not photo.values:
+            faults.append((position, photo.fault.message if photo.fault else ""))
+            continue
+        seen.append(position)
+        sums[label] += np.frombuffer(photo.values[0], np.uint8).reshape(sums.shape[1:])
+        counts[label] += 1
+        features += [np.frombuffer(row, np.float16) for row in photo.values[1:]]
+    share = counts[:, None, None, None]
+    means = np.where(share > 0, sums / np.maximum(share, 1), _GREY).round().astype(np.uint8)
+    return Look(np.array(seen, np.int64), means, _of_length_one(features), tuple(faults))
 
 
 def flatten(features: NDArray[np.float32], *, seed: int = 0) -> NDArray[np.float32]:
@@ -158,22 +127,9 @@ def flatten(features: NDArray[np.float32], *, seed: int = 0) -> NDArray[np.float
     return result
 
 
-def _batches(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
-    for first in range(0, len(files), _BATCH):
-        yield files[first : first + _BATCH]
-
-
-def _prepare(path: Path, spec: PreprocessSpec, limits: ImageLimits | None) -> NDArray[np.uint8] | str:
-    try:
-        return prepare_photo(read_photo(path, limits=limits), spec, limits=limits)
-    except BinsightError as error:
-        return str(error)
-
-
-def _features(predictor: Predictor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    found = predictor.run(images, ["features"]).features
-    if found is None:
-        raise DatasetError(f"the model {predictor.bundle.label} has no output features; choose another, or no map")
-    norms = np.linalg.norm(found, axis=1, keepdims=True)
-    result: NDArray[np.float32] = found / np.maximum(norms, 1e-12)
-    return result
+def _of_length_one(features: Sequence[NDArray[np.float16]]) -> NDArray[np.float32] | None:
+    if not features:
+        return None
+    found = np.stack(features).astype(np.float32)
+    lengths: NDArray[np.float32] = np.linalg.norm(found, axis=1, keepdims=True)
+    return found / np.maximum(lengths, np.float32(1e-12))

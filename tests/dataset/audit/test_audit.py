@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from tests.dataset.duplicates.pictures import picture
 
-from binsight.dataset import scan
-from binsight.dataset.audit import AuditSettings, audit, measure
+from binsight.dataset import reading, scan
+from binsight.dataset.audit import AuditSettings, audit
 from binsight.dataset.audit.report import render_report, write_report
 from binsight.errors import OutputError
 from binsight.imaging import PreprocessSpec
@@ -96,8 +96,8 @@ def test_cache_spares_decoding(folder, found, tmp_path, monkeypatch):
     settings = AuditSettings(min_class_photos=5)
     audit(scan(folder), settings=settings, cache=tmp_path / "c.sqlite")
     decoded = []
-    decode = measure.decode_for_checks
-    monkeypatch.setattr(measure, "decode_for_checks", lambda data, limits=None: decoded.append(1) or decode(data))
+    decode = reading.decode_for_checks
+    monkeypatch.setattr(reading, "decode_for_checks", lambda data, limits=None: decoded.append(1) or decode(data))
     again = audit(scan(folder), settings=settings, cache=tmp_path / "c.sqlite")
     assert again.to_dict() == found.to_dict()
     assert len(decoded) == 2

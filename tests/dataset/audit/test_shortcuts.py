@@ -8,7 +8,7 @@ import pytest
 from binsight.dataset.audit.look import LOOK
 from binsight.dataset.audit.measure import Measurements
 from binsight.dataset.audit.shortcuts import EVERYTHING, GROUPS, balanced_accuracy, check_shortcuts
-from binsight.dataset.duplicates.collect import empty_fingerprints
+from binsight.dataset.duplicates import Fingerprints
 
 CLASSES = ("a", "b", "c", "d")
 
@@ -18,7 +18,7 @@ def _measured(count=800, seed=0, **columns):
     look = rng.uniform(50, 200, (count, len(LOOK))).astype(np.float32)
     for name, values in columns.items():
         look[:, LOOK.index(name)] = values
-    return Measurements(empty_fingerprints(()), look, None)
+    return Measurements(Fingerprints.empty([]), look, None)
 
 
 def _check(found, labels):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from tests.dataset.duplicates.pictures import cropped, picture
+from tests.dataset.duplicates.pictures import cropped, picture, views
 
-from binsight.dataset import scan
-from binsight.dataset.duplicates import collect, collect_fingerprints, duplicate_groups
+from binsight.dataset import reading, scan
+from binsight.dataset.duplicates import Fingerprint, duplicate_groups, fingerprint_image
 
 
 @pytest.fixture
@@ -41,10 +41,16 @@ def test_exact_groups_only(folder):
 def test_cached_photos_are_not_decoded_again(folder, tmp_path, monkeypatch):
     """With a cache the second run decodes nothing, and finds the same."""
     dataset = scan(folder).sound()
-    first = collect_fingerprints(dataset, cache=tmp_path / "c.sqlite")
-    monkeypatch.setattr(collect, "decode_for_checks", None)
-    second = collect_fingerprints(dataset, cache=tmp_path / "c.sqlite")
-    assert first.pixels_sha256 == second.pixels_sha256
-    assert np.array_equal(first.thumbnails, second.thumbnails)
-    assert np.array_equal(first.colours, second.colours)
-    assert np.array_equal(first.aspects, second.aspects)
+    first = duplicate_groups(dataset, cache=tmp_path / "c.sqlite")
+    monkeypatch.setattr(reading, "decode_for_checks", None)
+    assert duplicate_groups(dataset, cache=tmp_path / "c.sqlite") == first
+
+
+def test_a_fingerprint_is_kept_whole():
+    """What is read back from the cache is what was kept."""
+    made = fingerprint_image(views(picture(0)))
+    kept = Fingerprint.from_bytes(made.to_bytes())
+    assert kept.pixels_sha256 == made.pixels_sha256
+    assert kept.aspect == pytest.approx(made.aspect)
+    assert np.array_equal(kept.thumbnail, made.thumbnail)
+    assert np.array_equal(kept.colours, made.colours)

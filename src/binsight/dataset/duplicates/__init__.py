@@ -1,10 +1,10 @@
 """Exact and altered copies among photos.
 
-`duplicate_groups` is what a split needs; `collect_fingerprints` and `find_duplicates` give the pairs behind it. A
-fingerprint is small, pairs are proposed by `descriptor` and `neighbours` and decided on by `alignment`.
+`duplicate_groups` is what a split needs; `find_duplicates` gives the pairs behind it. A fingerprint is small, pairs are
+proposed by `descriptor` and `neighbours` and decided on by `alignment`.
 """
 
-from binsight.dataset.duplicates.collect import collect_fingerprints, duplicate_groups
+from binsight.dataset.duplicates.collect import duplicate_groups
 from binsight.dataset.duplicates.descriptor import ORIENTATIONS
 from binsight.dataset.duplicates.fingerprint import Fingerprint, fingerprint_image
 from binsight.dataset.duplicates.groups import connected_groups
@@ -16,7 +16,6 @@ __all__ = [
     "DuplicatePair",
     "Fingerprint",
     "Fingerprints",
-    "collect_fingerprints",
     "connected_groups",
     "duplicate_groups",
     "find_duplicates",

@@ -16,6 +16,7 @@ __all__ = ["COLOUR_SIDE", "THUMBNAIL_SIDE", "Fingerprint", "fingerprint_image", 
 # Measured on TrashNet and waste8 (docs/audit.md): 48 keeps what tells look-alikes apart and costs 4.6 kB a photo.
 THUMBNAIL_SIDE = 48
 COLOUR_SIDE = 8
+_DIGEST_BYTES = 32
 _REDUCE_FROM, _REDUCE_TO = 20, 10  # times the thumbnail's side
 _CHROMA = np.array([[-0.168736, 0.5], [-0.331264, -0.418688], [0.5, -0.081312]], np.float32)  # RGB to Cb, Cr
 
@@ -38,6 +39,24 @@ class Fingerprint:
     thumbnail: NDArray[np.float16]
     colours: NDArray[np.float16]
     aspect: float
+
+    def to_bytes(self) -> bytes:
+        """The form in which it is kept."""
+        aspect = np.float32(self.aspect).tobytes()
+        return bytes.fromhex(self.pixels_sha256) + aspect + self.colours.tobytes() + self.thumbnail.tobytes()
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> Fingerprint:
+        """What `to_bytes` packed."""
+        aspect = np.frombuffer(packed, np.float32, count=1, offset=_DIGEST_BYTES)
+        values = np.frombuffer(packed, np.float16, offset=_DIGEST_BYTES + aspect.nbytes)
+        colours, thumbnail = np.split(values, [2 * COLOUR_SIDE**2])
+        return cls(
+            packed[:_DIGEST_BYTES].hex(),
+            thumbnail.reshape(THUMBNAIL_SIDE, THUMBNAIL_SIDE),
+            colours.reshape(COLOUR_SIDE, COLOUR_SIDE, 2),
+            float(aspect[0]),
+        )
 
 
 def fingerprint_image(photo: Views) -> Fingerprint:

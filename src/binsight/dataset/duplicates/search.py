@@ -18,6 +18,7 @@ from binsight.dataset.duplicates.descriptor import (
     orient_descriptors,
     orient_images,
 )
+from binsight.dataset.duplicates.fingerprint import COLOUR_SIDE, THUMBNAIL_SIDE, Fingerprint
 from binsight.dataset.duplicates.neighbours import CellIndex
 from binsight.predictor import available_cores, run_in_order
 
@@ -61,10 +62,29 @@ class Fingerprints:
     """
 
     files_sha256: Sequence[str | None]
-    pixels_sha256: Sequence[str | None]
+    pixels_sha256: list[str | None]
     thumbnails: NDArray[np.float16]
     colours: NDArray[np.float16]
     aspects: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, files_sha256: Sequence[str | None]) -> Fingerprints:
+        """Of n files, before anything is known of their photos; see `put`."""
+        count = len(files_sha256)
+        return cls(
+            files_sha256,
+            [None] * count,
+            np.zeros((count, THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.float16),
+            np.zeros((count, COLOUR_SIDE, COLOUR_SIDE, 2), np.float16),
+            np.ones(count, np.float32),
+        )
+
+    def put(self, position: int, made: Fingerprint) -> None:
+        """Fill in one photo's fingerprint."""
+        self.pixels_sha256[position] = made.pixels_sha256
+        self.thumbnails[position] = made.thumbnail
+        self.colours[position] = made.colours
+        self.aspects[position] = made.aspect
 
     def __len__(self) -> int:
         return len(self.pixels_sha256)
