@@ -21,11 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.bundle.container import MODEL_NAME
-from binsight.imaging import prepare_photo, read_photo
-from binsight.predictor import Predictor, available_cores, run_in_order
+from binsight.predictor import Predictor, run_photos
 
 PART: Final = 256
-BATCH: Final = 8
 OUTPUTS: Final = ("logits", "biodegradable_logit", "features", "unfamiliarity")
 
 
@@ -109,14 +107,10 @@ def _outputs(
 
 
 def _run(predictor: Predictor, paths: Sequence[Path]) -> dict[str, NDArray[np.float32]]:
-    def batch(names: Sequence[Path]) -> dict[str, NDArray[np.float32]]:
-        photos = np.stack([prepare_photo(read_photo(name), predictor.spec) for name in names])
-        outputs = predictor.run(photos, OUTPUTS)
-        return {name: getattr(outputs, name) for name in OUTPUTS}
-
-    batches = [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
-    found = list(run_in_order(batch, batches, workers=available_cores()))
-    return {name: np.concatenate([one[name] for one in found]) for name in OUTPUTS}
+    found = run_photos(predictor, paths, OUTPUTS)
+    if found.faults:
+        raise SystemExit(f"photos that cannot be read: {found.faults}")
+    return {name: getattr(found.outputs, name) for name in OUTPUTS}
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from binsight.bundle import CameraPhotos
 from binsight.dataset import Dataset, scan
 from binsight.dataset.duplicates import connected_groups, duplicate_groups
-from binsight.errors import BinsightError, DatasetError, TaxonomyError
-from binsight.imaging import ImageLimits, prepare_photo, read_photo
-from binsight.predictor import Outputs, Prediction, Predictor, run_in_order
+from binsight.errors import DatasetError, TaxonomyError
+from binsight.imaging import ImageLimits
+from binsight.predictor import Predictor, run_photos
 from binsight.taxonomy import Taxonomy, WasteClass, name_key
 
 __all__ = ["FEWEST", "MOST", "NOT_WASTE", "SeenPhotos", "extend_taxonomy", "look_at_camera"]
@@ -25,7 +25,6 @@ NOT_WASTE: Final = "not-waste"
 """The folder of a camera's empty places, and of whatever else is none of the classes."""
 
 FEWEST, MOST = 3, 500
-_BATCH: Final = 8
 _SEEN: Final = ("features", "logits", "biodegradable_logit", "unfamiliarity")
 _BURST: Final = 0.25  # of the distance that two photos of a class usually have: shots of one thing, moments apart
 
@@ -126,7 +125,14 @@ def look_at_camera(
     }
     broken = {s.path: s.error for s in found if s.error is not None}
     kept, too_many = _first_of_each(found.sound(), classes, most)
-    features, said, damaged = _look(kept, predictor, workers, limits, stage("Looking"))
+    looked = run_photos(
+        predictor, [kept.file(s) for s in kept], _SEEN, workers=workers, limits=limits, progress=stage("Looking")
+    )
+    damaged = {kept.samples[i].path: str(fault) for i, fault in looked.faults.items()}
+    said = [] if looked.outputs is None else predictor.interpret(looked.outputs)
+    features = np.zeros((0, 0), np.float32)
+    if looked.outputs is not None and looked.outputs.features is not None:
+        features = looked.outputs.features
     left_out = {**broken, **too_many, **damaged}
     kept = kept.where(lambda s: s.path not in damaged)
     labels = np.array([classes[s.class_id] for s in kept], np.int64)
@@ -176,38 +182,6 @@ def _first_of_each(found: Dataset, classes: Mapping[str, int], most: int) -> tup
         )
     left = {s.path: f"its class has more than {most} photos" for s in found if s.path not in kept}
     return found.where(lambda s: s.path in kept), left
-
-
-def _look(
-    found: Dataset,
-    predictor: Predictor,
-    workers: int,
-    limits: ImageLimits | None,
-    progress: Callable[[int, int], None],
-) -> tuple[NDArray[np.float32], list[Prediction], dict[str, str]]:
-    """Features of the photos that can be decoded, what the bundle says of them, and what is wrong with the others."""
-
-    def see(first: int) -> tuple[Outputs | None, dict[str, str]]:
-        pictures, faults = [], {}
-        for sample in found.samples[first : first + _BATCH]:
-            try:
-                photo = read_photo(found.file(sample), limits=limits)
-                pictures.append(prepare_photo(photo, predictor.spec, limits=limits))
-            except BinsightError as error:
-                faults[sample.path] = str(error)
-        return (predictor.run(np.stack(pictures), _SEEN) if pictures else None), faults
-
-    features: list[NDArray[np.float32]] = []
-    said: list[Prediction] = []
-    faults: dict[str, str] = {}
-    starts = range(0, len(found), _BATCH)
-    for first, (outputs, wrong) in zip(starts, run_in_order(see, starts, workers=workers), strict=True):
-        if outputs is not None and outputs.features is not None:
-            features.append(outputs.features)
-            said += predictor.interpret(outputs)
-        faults |= wrong
-        progress(min(first + _BATCH, len(found)), len(found))
-    return np.concatenate(features) if features else np.zeros((0, 0), np.float32), said, faults
 
 
 def _with_bursts(copies: Sequence[int], features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.intp]:

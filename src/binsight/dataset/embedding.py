@@ -131,5 +131,5 @@ def _of_length_one(features: Sequence[NDArray[np.float16]]) -> NDArray[np.float3
     if not features:
         return None
     found = np.stack(features).astype(np.float32)
-    lengths: NDArray[np.float32] = np.linalg.norm(found, axis=1, keepdims=True)
-    return found / np.maximum(lengths, np.float32(1e-12))
+    result: NDArray[np.float32] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    return result

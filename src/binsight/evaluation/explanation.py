@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.errors import BinsightError, DatasetError
+from binsight.errors import DatasetError
 from binsight.evaluation.evaluate import Stage, score_bundle
 from binsight.evaluation.labelled import LabelledSet
 from binsight.evaluation.mistakes import Confusion, Mistake, add_pictures, confusions, find_mistakes
 from binsight.evaluation.pictures import thumbnail
 from binsight.evaluation.results import Model, json_ready
 from binsight.evaluation.scoring import Progress, Unreadable
-from binsight.imaging import decode_image, prepare_photo, read_photo
-from binsight.predictor import Predictor, available_cores, run_in_order
+from binsight.imaging import decode_image, read_photo
+from binsight.predictor import Outputs, Predictor, available_cores, run_photos
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["Explanation", "Neighbour", "explain_mistakes"]
@@ -144,52 +144,27 @@ def _neighbours(
     predictor: Predictor, files: Sequence[Path], reference: Sequence[Path], workers: int, progress: Progress
 ) -> tuple[tuple[tuple[Neighbour, ...], ...], tuple[Unreadable, ...]]:
     """For each file the most similar reference photos, other than itself; and those that cannot be read."""
-    theirs = _features(predictor, reference, workers, progress)
-    mine = _features(predictor, files, workers, lambda _done, _total: None)
-    similarity = mine.vectors @ theirs.vectors.T
-    rows = dict(zip(mine.kept, similarity, strict=True))
-    found = []
-    for position, file in enumerate(files):
-        row = rows.get(position, np.empty(0))
-        near = (theirs.kept[int(j)] for j in np.argsort(-row, kind="stable"))
-        others = (i for i in near if reference[i].resolve() != file.resolve())
-        found.append(tuple(_neighbour(reference[i], row[theirs.kept.index(i)]) for i in islice(others, _NEIGHBOURS)))
-    return tuple(found), theirs.unreadable
+    theirs = run_photos(predictor, reference, ("features",), workers=workers, progress=progress)
+    mine = run_photos(predictor, files, ("features",), workers=workers)
+    if theirs.outputs is None or mine.outputs is None:
+        raise DatasetError(f"expected reference photos, got {len(reference)} of which none can be read")
+    similarity = _unit_features(predictor, mine.outputs) @ _unit_features(predictor, theirs.outputs).T
+    found: list[tuple[Neighbour, ...]] = [()] * len(files)
+    for position, row in zip(mine.kept, similarity, strict=True):
+        near = ((reference[theirs.kept[j]], row[j]) for j in np.argsort(-row, kind="stable"))
+        others = (pair for pair in near if pair[0].resolve() != files[position].resolve())
+        found[position] = tuple(_neighbour(*pair) for pair in islice(others, _NEIGHBOURS))
+    unreadable = (Unreadable(str(reference[i]), fault.code, str(fault)) for i, fault in theirs.faults.items())
+    return tuple(found), tuple(unreadable)
 
 
-@dataclass(frozen=True, eq=False)
-class _Features:
-    """Unit vectors `(k, d)` of the files at the k positions `kept`; the others are unreadable."""
-
-    vectors: NDArray[np.float64]
-    kept: tuple[int, ...]
-    unreadable: tuple[Unreadable, ...]
-
-
-def _features(predictor: Predictor, files: Sequence[Path], workers: int, progress: Progress) -> _Features:
-    def run(path: Path) -> NDArray[np.float64] | BinsightError:
-        try:
-            prepared = prepare_photo(read_photo(path), predictor.spec)
-        except BinsightError as error:
-            return error
-        features = predictor.run(prepared[None], ("features",)).features
-        if features is None:
-            raise DatasetError(f"{predictor.bundle.path}: its network gives no features to compare photos by")
-        vector = features[0].astype(np.float64)
-        unit: NDArray[np.float64] = vector / max(float(np.linalg.norm(vector)), 1e-12)
-        return unit
-
-    vectors: dict[int, NDArray[np.float64]] = {}
-    faults = []
-    for position, row in enumerate(run_in_order(run, files, workers=workers)):
-        if isinstance(row, BinsightError):
-            faults.append(Unreadable(str(files[position]), row.code, str(row)))
-        else:
-            vectors[position] = row
-        progress(position + 1, len(files))
-    if not vectors:
-        raise DatasetError(f"expected reference photos, got {len(files)} of which none can be read")
-    return _Features(np.stack(list(vectors.values())), tuple(vectors), tuple(faults))
+def _unit_features(predictor: Predictor, outputs: Outputs) -> NDArray[np.float64]:
+    """Vectors of length 1, one for each photo that can be read."""
+    if outputs.features is None:
+        raise DatasetError(f"{predictor.bundle.path}: its network gives no features to compare photos by")
+    vectors = outputs.features.astype(np.float64)
+    unit: NDArray[np.float64] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def _neighbour(path: Path, similarity: np.float64) -> Neighbour:

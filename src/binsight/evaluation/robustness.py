@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.evaluation.corruption import CORRUPTIONS, corrupt, working_copy
-from binsight.evaluation.scoring import Progress, collect_scores
+from binsight.evaluation.scoring import Progress, interpret_scores
 from binsight.imaging import read_photo, resize_image
 from binsight.predictor import Outputs, Predictor, available_cores, run_in_order
 from binsight.probability.intervals import Interval, wilson_interval
@@ -97,7 +97,7 @@ def measure_robustness(
         outputs += found
         if progress:
             progress(done, len(paths))
-    scores = collect_scores(predictor, outputs)
+    scores = interpret_scores(predictor, Outputs.join(outputs))
     right = scores.predicted.reshape(len(paths), _VARIANTS) == labels[:, None]
     accepted = scores.accepted.reshape(len(paths), _VARIANTS)
     clean = _cell("as they are", right[:, 0], accepted[:, 0])

@@ -9,19 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.errors import BinsightError, DatasetError, ImageError, InputError
-from binsight.imaging import prepare_photo, read_photo
-from binsight.predictor import Outputs, Predictor, available_cores, run_in_order
+from binsight.errors import DatasetError
+from binsight.predictor import Outputs, Predictor, run_photos
 from binsight.probability import Decision, ReviewThresholds, decide_each, sigmoid, softmax
 from binsight.probability.calibration import Calibration, NetworkScores
 from binsight.probability.folds import cross_fit_folds
 
-__all__ = ["Progress", "Scores", "Unreadable", "collect_scores", "cross_fit", "score_photos"]
+__all__ = ["Progress", "Scores", "Unreadable", "cross_fit", "interpret_scores", "score_photos"]
 
 Progress = Callable[[int, int], None]
 """Called with how many photos are done and how many there are."""
-
-_BATCH = 4  # photos per run of the network, measured in benchmarks/predict.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,63 +160,29 @@ def score_photos(
         DatasetError: none of the photos can be read.
         BundleError: the network fails.
     """
-    outputs: list[Outputs] = []
-    kept: list[int] = []
-    unreadable: list[Unreadable] = []
-
-    def run(chunk: range) -> _ChunkResult:
-        return _run_chunk(predictor, paths, chunk)
-
-    chunks = [range(first, min(first + _BATCH, len(paths))) for first in range(0, len(paths), _BATCH)]
-    for chunk, result in zip(chunks, run_in_order(run, chunks, workers=workers or available_cores()), strict=True):
-        if result.outputs is not None:
-            outputs.append(result.outputs)
-        for position in chunk:
-            if (fault := result.faults.get(position)) is None:
-                kept.append(position)
-            else:
-                name = names(position) if names else str(paths[position])
-                unreadable.append(Unreadable(name, fault.code, str(fault)))
-        if progress:
-            progress(chunk.stop, len(paths))
-    if not kept:
+    found = run_photos(predictor, paths, workers=workers, progress=progress or (lambda _done, _total: None))
+    unreadable = tuple(
+        Unreadable(names(position) if names else str(paths[position]), fault.code, str(fault))
+        for position, fault in found.faults.items()
+    )
+    if found.outputs is None:
         first = f", the first because: {unreadable[0].message}" if unreadable else ""
         raise DatasetError(f"expected photos, got {len(paths)} of which none can be read{first}")
-    return collect_scores(predictor, outputs), np.array(kept, np.intp), tuple(unreadable)
+    return interpret_scores(predictor, found.outputs), found.kept, unreadable
 
 
-def collect_scores(predictor: Predictor, outputs: Sequence[Outputs]) -> Scores:
-    """The outputs of several runs of the network as the scores of all their photos."""
+def interpret_scores(predictor: Predictor, outputs: Outputs) -> Scores:
+    """What a network gave for photos, with the bundle's temperatures and thresholds."""
     manifest = predictor.bundle.manifest
     has_second = manifest.taxonomy.has_biodegradability
     network = NetworkScores(
-        np.concatenate([o.logits for o in outputs]).astype(np.float64),
-        _column([o.biodegradable_logit for o in outputs]),
+        outputs.logits.astype(np.float64),
+        _column(outputs.biodegradable_logit),
         np.asarray(manifest.taxonomy.biodegradable_mask) if has_second else None,
-        _column([o.unfamiliarity for o in outputs]),
+        _column(outputs.unfamiliarity),
     )
     return Scores.of(network, Calibration(manifest.temperature, manifest.biodegradable_temperature, manifest.review))
 
 
-@dataclass(frozen=True)
-class _ChunkResult:
-    """The outputs of a chunk's readable photos, and the errors of the others by position."""
-
-    outputs: Outputs | None
-    faults: dict[int, BinsightError]
-
-
-def _run_chunk(predictor: Predictor, paths: Sequence[Path], chunk: range) -> _ChunkResult:
-    prepared: list[NDArray[np.uint8]] = []
-    faults: dict[int, BinsightError] = {}
-    for position in chunk:
-        try:
-            prepared.append(prepare_photo(read_photo(paths[position]), predictor.spec))
-        except (ImageError, InputError) as error:
-            faults[position] = error
-    return _ChunkResult(predictor.run(np.stack(prepared)) if prepared else None, faults)
-
-
-def _column(values: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float64] | None:
-    present = [v[:, 0] for v in values if v is not None]
-    return np.concatenate(present).astype(np.float64) if present else None
+def _column(values: NDArray[np.float32] | None) -> NDArray[np.float64] | None:
+    return None if values is None else values[:, 0].astype(np.float64)

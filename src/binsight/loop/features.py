@@ -10,19 +10,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.errors import BinsightError
-from binsight.imaging import prepare_photo, read_photo
+from binsight.imaging import read_photo
 from binsight.loop.counts import FeatureDrift
 from binsight.loop.ledger import utc_text
 from binsight.loop.queue import Queue
-from binsight.predictor import Predictor, available_cores, run_in_order
+from binsight.predictor import Predictor, run_photos
 from binsight.probability.mmd import compare_samples
 
 __all__ = ["measure_drift", "see_photos"]
 
 _WEEKS: Final = 2
 _LEAST, _MOST = 30, 300  # photos of a week, and of the time before
-_BATCH = 4
 
 
 def see_photos(
@@ -44,32 +42,16 @@ def see_photos(
         Features `(m, d)` and classes `(m,)` of the m photos that can be read, and which these are, `(n,)`.
     """
 
-    def see(first: int) -> tuple[NDArray[np.float32] | None, NDArray[np.intp], list[bool]]:
-        inputs, readable = [], []
-        for photo in photos[first : first + _BATCH]:
-            try:
-                data = read_photo(photo) if isinstance(photo, Path) else photo
-                inputs.append(prepare_photo(data, predictor.spec))
-                readable.append(True)
-            except BinsightError:  # it was deleted meanwhile
-                readable.append(False)
-        if not inputs:
-            return None, np.zeros(0, np.intp), readable
-        seen = predictor.run(np.stack(inputs), ("features", "logits"))
-        return seen.features, seen.logits.argmax(axis=1).astype(np.intp), readable
+    def load(photo: Path | bytes) -> bytes:
+        return read_photo(photo) if isinstance(photo, Path) else photo
 
-    found, classes, readable = [], [np.zeros(0, np.intp)], []
-    starts = range(0, len(photos), _BATCH)
-    for first, (features, named, whole) in zip(
-        starts, run_in_order(see, starts, workers=workers or available_cores()), strict=True
-    ):
-        if features is not None:
-            found.append(features)
-        classes.append(named)
-        readable += whole
-        progress(min(first + _BATCH, len(photos)), len(photos))
-    features = np.concatenate(found) if found else np.zeros((0, 0), np.float32)
-    return features, np.concatenate(classes), np.array(readable, bool)
+    found = run_photos(predictor, photos, ("features",), load=load, workers=workers, progress=progress)
+    readable = np.zeros(len(photos), bool)
+    readable[found.kept] = True
+    if found.outputs is None:
+        return np.zeros((0, 0), np.float32), np.zeros(0, np.intp), readable
+    features, classes = found.outputs.features, found.outputs.logits.argmax(axis=1).astype(np.intp)
+    return np.zeros((0, 0), np.float32) if features is None else features, classes, readable
 
 
 def measure_drift(

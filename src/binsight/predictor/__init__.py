@@ -1,6 +1,7 @@
 """From a bundle and photos to predictions, on ONNX Runtime."""
 
 from binsight.predictor.cores import available_cores
+from binsight.predictor.outputs import PhotoOutputs, run_photos
 from binsight.predictor.precision import choose_precision, time_in_turns
 from binsight.predictor.prediction import Precision, Prediction
 from binsight.predictor.predictor import Outputs, Predictor
@@ -11,6 +12,7 @@ __all__ = [
     "FIRST_LOOK",
     "OnStrange",
     "Outputs",
+    "PhotoOutputs",
     "Precision",
     "Prediction",
     "Predictor",
@@ -20,5 +22,6 @@ __all__ = [
     "predict_files",
     "predict_many",
     "run_in_order",
+    "run_photos",
     "time_in_turns",
 ]

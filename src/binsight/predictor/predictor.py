@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,12 @@ class Outputs:
     attention: NDArray[np.float32] | None = None
     features: NDArray[np.float32] | None = None
     unfamiliarity: NDArray[np.float32] | None = None
+
+    @classmethod
+    def join(cls, parts: Sequence[Outputs]) -> Outputs:
+        """What several runs with the same outputs gave, as that of one."""
+        columns = ([getattr(part, field.name) for part in parts] for field in fields(cls))
+        return cls(*(None if column[0] is None else np.concatenate(column) for column in columns))
 
 
 class Predictor:
