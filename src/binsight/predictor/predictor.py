@@ -63,8 +63,9 @@ class Outputs:
     @classmethod
     def join(cls, parts: Sequence[Outputs]) -> Outputs:
         """What several runs with the same outputs gave, as that of one."""
-        columns = ([getattr(part, field.name) for part in parts] for field in fields(cls))
-        return cls(*(None if column[0] is None else np.concatenate(column) for column in columns))
+        columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(cls)}
+        joined: dict[str, Any] = {name: np.concatenate(c) for name, c in columns.items() if c[0] is not None}
+        return cls(**joined)
 
 
 class Predictor:
