@@ -159,13 +159,7 @@ class _Teachable:
 
 
 def _result(
-    out: Path,
-    version: str,
-    source: _Teachable,
-    seen: SeenPhotos,
-    again: SeenPhotos,
-    taught: Taught,
-    lesson: Lesson,
+    out: Path, version: str, source: _Teachable, seen: SeenPhotos, again: SeenPhotos, taught: Taught, lesson: Lesson
 ) -> Adaptation:
     targets, old = source.record.targets, source.bundle.manifest
     fitted = fit_decisions(taught.left_out, taught.known, targets)

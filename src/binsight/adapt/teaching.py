@@ -38,13 +38,7 @@ class Taught:
     camera_weight: float
 
 
-def teach(
-    heads: Heads,
-    replay: Replay,
-    taxonomy: Taxonomy,
-    camera: CameraPhotos,
-    groups: NDArray[np.intp],
-) -> Taught:
+def teach(heads: Heads, replay: Replay, taxonomy: Taxonomy, camera: CameraPhotos, groups: NDArray[np.intp]) -> Taught:
     """Teach heads a camera.
 
     A photo of the camera counts as much as it may while at most 0.3 points of the accuracy on old photos are lost.

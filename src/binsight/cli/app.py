@@ -47,9 +47,7 @@ _GROUPS = {
         "line": ("binsight.cli.line:line", "Run a sorting line: camera, belt, sorter, ledger; or simulate one."),
         "edge": ("binsight.cli.edge:edge", "Run a small computer with a camera beside a bin."),
     },
-    "Data": {
-        "data": ("binsight.cli.data:data", "Look at photos before training: scan, audit, split, clean, explore."),
-    },
+    "Data": {"data": ("binsight.cli.data:data", "Look at photos before training: scan, audit, split, clean, explore.")},
     "Train": {
         "train": ("binsight.cli.train:train", "Train a model on your photos, and write its bundle."),
         "adapt": ("binsight.cli.adapt:adapt", "Teach a model your camera with a few photos of each class."),

@@ -29,20 +29,10 @@ __all__ = ["compare"]
     metavar="A,B,...",
     help="Compare these backbones instead: a head on the frozen features of each, fitted on train.",
 )
-@option(
-    "--weights-dir",
-    type=FOLDER,
-    metavar="DIR",
-    help="Where weights of backbones may lie.",
-)
+@option("--weights-dir", type=FOLDER, metavar="DIR", help="Where weights of backbones may lie.")
 @seed_option("Of intervals and folds.")
 @html_option("Write a page with table and plots.")
-@option(
-    "--plot",
-    type=FILE,
-    metavar="FILE",
-    help="Write the plot of accuracy against time, .png or .svg.",
-)
+@option("--plot", type=FILE, metavar="FILE", help="Write the plot of accuracy against time, .png or .svg.")
 @json_option()
 def compare(
     bundles: tuple[str, ...],
@@ -105,13 +95,7 @@ def _compare_bundles(bundles: tuple[str, ...], data: Path, seed: int, options: d
     labelled = load_labelled(data, taxonomy, **options)
     with stages(quiet=options["quiet"]) as stage:
         return compare_bundles(
-            paths,
-            labelled.photos,
-            taxonomy,
-            split=labelled.split,
-            seed=seed,
-            workers=options["workers"],
-            stage=stage,
+            paths, labelled.photos, taxonomy, split=labelled.split, seed=seed, workers=options["workers"], stage=stage
         )
 
 

@@ -22,13 +22,7 @@ __all__ = ["clean"]
 @click.command(cls=Command, short_help="Leave out what an audit found, and say why.")
 @dataset_options
 @click.argument("audit", type=FILE)
-@option(
-    "--out",
-    required=True,
-    type=FILE,
-    metavar="FILE",
-    help="The manifest to write: .csv or .jsonl.",
-)
+@option("--out", required=True, type=FILE, metavar="FILE", help="The manifest to write: .csv or .jsonl.")
 @option(
     "--near",
     type=click.Choice(["together", "one", "ignore"]),

@@ -36,14 +36,7 @@ __all__ = ["explore"]
 @option("--overwrite", is_flag=True, help="Draw over what is in DIR.")
 @json_option()
 def explore(
-    out: Path,
-    model: str,
-    no_map: bool,
-    max_photos: int,
-    seed: int,
-    overwrite: bool,
-    as_json: bool,
-    **options: Any,
+    out: Path, model: str, no_map: bool, max_photos: int, seed: int, overwrite: bool, as_json: bool, **options: Any
 ) -> None:
     """Draw what the photos in DATA look like: PNG files in DIR, and one page with all of them, index.html.
 

@@ -29,12 +29,7 @@ __all__ = ["fetch"]
 @click.argument("name", required=False)
 @option("--out", type=FOLDER, metavar="DIR", help="The folder to bring it to.")
 @option("--list", "as_list", is_flag=True, help="Show which sets there are, with licence and size.")
-@option(
-    "--catalogue",
-    type=FILE,
-    metavar="FILE",
-    help="A catalogue of your own, in the format of docs/datasets.md.",
-)
+@option("--catalogue", type=FILE, metavar="FILE", help="A catalogue of your own, in the format of docs/datasets.md.")
 @option("--overwrite", is_flag=True, help="Fetch it again though it is there.")
 @option("--keep-archives", is_flag=True, help="Keep the downloaded archives in DIR/.download.")
 @json_option()

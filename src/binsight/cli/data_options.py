@@ -22,14 +22,7 @@ if TYPE_CHECKING:
     from binsight.dataset import Dataset
     from binsight.taxonomy import Taxonomy
 
-__all__ = [
-    "dataset_options",
-    "load_dataset",
-    "load_taxonomy",
-    "photo_cache",
-    "print_notes",
-    "user_cache_dir",
-]
+__all__ = ["dataset_options", "load_dataset", "load_taxonomy", "photo_cache", "print_notes", "user_cache_dir"]
 
 _AUTO, _NONE = "auto", "none"
 

@@ -28,12 +28,7 @@ _SHOWN = 20
 @click.command(cls=Command, short_help="List the photos of a data set, and what is wrong with it.")
 @dataset_options
 @option("--decode", is_flag=True, help="Decode every photo, to find damage behind a sound header; slower.")
-@option(
-    "--manifest",
-    type=FILE,
-    metavar="FILE",
-    help="Write what was found to this .csv or .jsonl file.",
-)
+@option("--manifest", type=FILE, metavar="FILE", help="Write what was found to this .csv or .jsonl file.")
 @option("--overwrite", is_flag=True, help="Replace the manifest if it exists.")
 @json_option()
 def scan(manifest: Path | None, overwrite: bool, as_json: bool, **options: Any) -> None:

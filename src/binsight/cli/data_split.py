@@ -37,12 +37,7 @@ __all__ = ["split"]
     show_default=True,
     help="What is kept together: altered copies too, or the same bytes only, which is much faster.",
 )
-@option(
-    "--out",
-    type=FILE,
-    metavar="FILE",
-    help="The manifest to write: .csv or .jsonl.",
-)
+@option("--out", type=FILE, metavar="FILE", help="The manifest to write: .csv or .jsonl.")
 @option("--materialize", type=click.Choice(["copy", "link"]), help="Also make folders, of copies or of links.")
 @option("--folders", type=FOLDER, metavar="DIR", help="Where --materialize makes them.")
 @option("--resplit", is_flag=True, help="Split anew what is split already.")

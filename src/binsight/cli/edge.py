@@ -12,7 +12,7 @@ _COMMANDS = {
     "Run": {
         "run": ("binsight.cli.edge_run:run", "Look through a camera; tell results and health to a server."),
         "check": ("binsight.cli.edge_run:check", "Check the settings, and measure which engine is fastest here."),
-    },
+    }
 }
 
 

@@ -26,12 +26,7 @@ _SHOWN = 12
 @click.argument("bundle", type=BUNDLE)
 @click.argument("data", type=PLACE)
 @labelled_options
-@option(
-    "--out",
-    type=FOLDER,
-    metavar="DIR",
-    help="Write a page and a JSON file into this folder.",
-)
+@option("--out", type=FOLDER, metavar="DIR", help="Write a page and a JSON file into this folder.")
 @html_option("Write the page alone, as one file.")
 @option("--copy", is_flag=True, help="With --out: also copy the photos, sorted by what is taken for what.")
 @option(

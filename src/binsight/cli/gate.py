@@ -120,14 +120,7 @@ def gate(
 
 
 def _contest(
-    new: Path,
-    old: Path,
-    data: Path,
-    split: str | None,
-    renamed: tuple[str, ...],
-    workers: int | None,
-    *,
-    quiet: bool,
+    new: Path, old: Path, data: Path, split: str | None, renamed: tuple[str, ...], workers: int | None, *, quiet: bool
 ) -> Contest:
     from binsight.cli.labelled import parse_renamed
     from binsight.loop.contest import LOCKED, hold_contest

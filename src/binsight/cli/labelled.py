@@ -109,12 +109,7 @@ def load_labelled(
 
 
 def load_own_classes(
-    data: Path,
-    *,
-    split: str | None,
-    renamed: tuple[str, ...],
-    workers: int | None,
-    quiet: bool,
+    data: Path, *, split: str | None, renamed: tuple[str, ...], workers: int | None, quiet: bool
 ) -> tuple[Labelled, Labelled]:
     """The photos of DATA to fit on, its split `train`, and those to judge on, with the classes as DATA has them.
 

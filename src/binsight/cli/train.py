@@ -29,12 +29,7 @@ __all__ = ["train"]
 @click.command(cls=SettingsCommand, short_help="Train a model on your photos, and write its bundle.")
 @dataset_options
 @option("--out", type=PLACE, metavar="BUNDLE", help="The bundle: a folder, or a .zip file.")
-@option(
-    "--config",
-    type=FILE,
-    metavar="FILE",
-    help="Settings in TOML; flags go before it. --dry-run prints one.",
-)
+@option("--config", type=FILE, metavar="FILE", help="Settings in TOML; flags go before it. --dry-run prints one.")
 @option(
     "--work",
     type=FOLDER,

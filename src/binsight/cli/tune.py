@@ -34,14 +34,7 @@ def _counts(section: str, name: str) -> bool:
 @setting_options([option for option in all_options() if _counts(option.section, option.name)])
 @click.command(cls=SettingsCommand, short_help="Search the settings of a model's heads, and plot what matters.")
 @dataset_options
-@option(
-    "--out",
-    type=FOLDER,
-    default="tuning",
-    show_default=True,
-    metavar="DIR",
-    help="Where table and pictures go.",
-)
+@option("--out", type=FOLDER, default="tuning", show_default=True, metavar="DIR", help="Where table and pictures go.")
 @option("--config", type=FILE, metavar="FILE", help="Settings in TOML, as for train.")
 @option(
     "--work",

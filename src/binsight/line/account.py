@@ -96,10 +96,7 @@ class LineAccount:
             statuses=statuses,
         )
         shown = found[:limit]
-        return {
-            "pieces": [piece_entry(piece) for piece in shown],
-            "next": shown[-1].id if len(found) > limit else None,
-        }
+        return {"pieces": [piece_entry(piece) for piece in shown], "next": shown[-1].id if len(found) > limit else None}
 
     @_asks
     def piece(self, piece_id: str) -> dict[str, Any] | None:

@@ -14,15 +14,7 @@ from binsight.line.ledger.schema import pieces, thumbnails
 from binsight.loop.counts import Counts, Seen
 from binsight.loop.diverse import choose_diverse
 from binsight.loop.queue import MOST_CANDIDATES, Queue
-from binsight.loop.sampling import (
-    WEEK_S,
-    Chances,
-    Quotas,
-    Stratum,
-    draw,
-    random_chance,
-    review_chance,
-)
+from binsight.loop.sampling import WEEK_S, Chances, Quotas, Stratum, draw, random_chance, review_chance
 from binsight.predictor import Predictor
 
 __all__ = ["Harvest", "take_pieces"]

@@ -71,11 +71,6 @@ class MqttLink:
         self.dropped = 0
         self._thread = threading.Thread(target=self._keep_connected, name="mqtt", daemon=True)
 
-    @property
-    def is_up(self) -> bool:
-        """Whether it is connected."""
-        return self._client is not None
-
     def start(self) -> None:
         """Connect, and keep connecting."""
         self._thread.start()

@@ -10,7 +10,7 @@ import datetime as dt
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,25 +60,14 @@ Status = Literal[
     "unknown",  # commanded, and no answer came
     "dropped",  # no link to the sorter, or its outbox was full
 ]
-STATUSES: tuple[Status, ...] = (
-    "seen",
-    "decided",
-    "commanded",
-    "acknowledged",
-    "confirmed",
-    "fail_safe",
-    "late",
-    "refused",
-    "unknown",
-    "dropped",
-)
+STATUSES: tuple[Status, ...] = get_args(Status)
 # A piece at one of these changes no more; the sum over them is the number of pieces seen once the line is at rest.
 ENDS: tuple[Status, ...] = ("confirmed", "fail_safe", "late", "refused", "unknown", "dropped")
 
 AckResult = Literal["accepted", "late", "blocked", "unknown_lane", "full"]
-ACK_RESULTS: tuple[AckResult, ...] = ("accepted", "late", "blocked", "unknown_lane", "full")
+ACK_RESULTS: tuple[AckResult, ...] = get_args(AckResult)
 ConfirmResult = Literal["ejected", "missed", "double"]
-CONFIRM_RESULTS: tuple[ConfirmResult, ...] = ("ejected", "missed", "double")
+CONFIRM_RESULTS: tuple[ConfirmResult, ...] = get_args(ConfirmResult)
 
 # Why a piece ended, besides a reason to review (`vote.VoteReason`) and what the sorter said; worded in lines-words.js.
 EndReason = Literal[

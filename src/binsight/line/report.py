@@ -12,15 +12,7 @@ import sqlalchemy as sa
 from binsight.line.config import LineConfig
 from binsight.line.lane_purity import LanePurity, purity_of_counts
 from binsight.line.ledger.audit import AuditProgress, read_progress
-from binsight.line.ledger.reading import (
-    Count,
-    Event,
-    Span,
-    count_pieces,
-    latency_percentiles,
-    read_events,
-    total,
-)
+from binsight.line.ledger.reading import Count, Event, Span, count_pieces, latency_percentiles, read_events, total
 from binsight.line.messages import utc_text
 from binsight.line.purity import Purity
 from binsight.line.records import ENDS

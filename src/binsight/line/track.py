@@ -297,13 +297,7 @@ class Tracker:
             beyond = (tail + head) / 2 >= self._line * length_mm and tail > entered_mm * (1 + self.slip) + _SLACK_MM
             self._tracks.append(
                 Track(
-                    self._last_number,
-                    (tail, head),
-                    (side, other),
-                    at_s,
-                    blob=blob,
-                    tail_open=tail_cut,
-                    beyond=beyond,
+                    self._last_number, (tail, head), (side, other), at_s, blob=blob, tail_open=tail_cut, beyond=beyond
                 )
             )
 

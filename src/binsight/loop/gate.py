@@ -15,15 +15,7 @@ from numpy.typing import NDArray
 
 from binsight.evaluation.bootstrap import bootstrap_intervals
 from binsight.loop.evidence import PROVEN, photos_to_proof, proof_of_no_harm
-from binsight.loop.fixed_set import (
-    Z_005,
-    Z_05,
-    PairedCounts,
-    count_pairs,
-    mcnemar_better,
-    photos_for_power,
-    tango_z,
-)
+from binsight.loop.fixed_set import Z_005, Z_05, PairedCounts, count_pairs, mcnemar_better, photos_for_power, tango_z
 
 __all__ = ["Check", "Cost", "GateResult", "Judged", "Outcome", "Pair", "Verdict", "judge", "missing_live"]
 

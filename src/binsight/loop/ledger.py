@@ -54,13 +54,7 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form, as it stands in the file."""
-        return {
-            "event": self.event,
-            "at": self.at,
-            **self.details,
-            "previous": self.previous,
-            "sha256": self.sha256,
-        }
+        return {"event": self.event, "at": self.at, **self.details, "previous": self.previous, "sha256": self.sha256}
 
 
 def utc_now() -> datetime:

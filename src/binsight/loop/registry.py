@@ -26,15 +26,7 @@ from binsight.errors import BinsightError, BundleError, InputError
 from binsight.files import write_whole
 from binsight.loop.ledger import Entry, Ledger, utc_now
 
-__all__ = [
-    "Aliases",
-    "NotProvenError",
-    "RegisteredModel",
-    "Registry",
-    "RegistryError",
-    "aliases_of",
-    "since_rejected",
-]
+__all__ = ["Aliases", "NotProvenError", "RegisteredModel", "Registry", "RegistryError", "aliases_of", "since_rejected"]
 
 Alias = Literal["champion", "challenger", "previous"]
 _ALIASES: tuple[Alias, ...] = ("champion", "challenger", "previous")

@@ -15,14 +15,7 @@ from binsight.loop.trials import begin_challenge, end_trial
 from binsight.serving.api import json_response, parse_query
 from binsight.serving.models import Change, NoRollbackError, ReloadBusyError, RolledBackError
 from binsight.serving.problems import ProblemError
-from binsight.serving.schemas import (
-    ComparisonAnswer,
-    Evidence,
-    ModelChange,
-    PromoteQuery,
-    ReloadQuery,
-    ShadowQuery,
-)
+from binsight.serving.schemas import ComparisonAnswer, Evidence, ModelChange, PromoteQuery, ReloadQuery, ShadowQuery
 from binsight.serving.service import Service, current_service
 from binsight.serving.shadow import Shadow
 

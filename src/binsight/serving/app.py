@@ -41,11 +41,7 @@ _CODES = {
 
 
 def create_app(
-    settings: Settings | None = None,
-    *,
-    load: bool = True,
-    log_stream: TextIO | None = None,
-    lines: Sequence[Line] = (),
+    settings: Settings | None = None, *, load: bool = True, log_stream: TextIO | None = None, lines: Sequence[Line] = ()
 ) -> Flask:
     """A WSGI application that serves the models of `settings`.
 

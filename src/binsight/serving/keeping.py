@@ -28,14 +28,7 @@ from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits, stored_jpeg
 from binsight.loop.counts import Counts, Seen
 from binsight.loop.queue import Queue, UnknownPhotoError
-from binsight.loop.sampling import (
-    Chances,
-    Quotas,
-    Stratum,
-    draw,
-    random_chance,
-    review_chance,
-)
+from binsight.loop.sampling import Chances, Quotas, Stratum, draw, random_chance, review_chance
 from binsight.predictor import Prediction
 
 __all__ = ["HashedInput", "Keeper", "Kept", "Receipt", "Upload", "photo_file"]

@@ -261,10 +261,7 @@ def _shown(classes: Iterable[WasteClass], photos: list[Photo], known: Taxonomy) 
         by_label.setdefault(photo.label, []).append(photo.id)
     return [
         schemas.LessonClass(
-            id=label,
-            title=titles.get(label, label),
-            is_new=label not in known.ids and label != NOT_WASTE,
-            photos=ids,
+            id=label, title=titles.get(label, label), is_new=label not in known.ids and label != NOT_WASTE, photos=ids
         )
         for label, ids in by_label.items()
     ]

@@ -213,10 +213,7 @@ def openapi_document(settings: Settings, *, has_lines: bool = False, has_offline
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {
-            "schemas": _component_schemas(operations),
-            **({"securitySchemes": schemes} if schemes else {}),
-        },
+        "components": {"schemas": _component_schemas(operations), **({"securitySchemes": schemes} if schemes else {})},
     }
 
 

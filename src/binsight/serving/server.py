@@ -94,11 +94,7 @@ class RunningServer:
 
 
 def run_server(
-    settings: Settings,
-    *,
-    announce: Callable[[str], None],
-    log_stream: TextIO | None = None,
-    lines: Sequence[Line] = (),
+    settings: Settings, *, announce: Callable[[str], None], log_stream: TextIO | None = None, lines: Sequence[Line] = ()
 ) -> bool:
     """Serve until SIGTERM or SIGINT; reload models on SIGHUP.
 

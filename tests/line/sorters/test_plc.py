@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.line.fakes import COMMAND, FakeClock, Heard
 from tests.line.patience import PATIENCE_S
+from tests.line.sorters.plc_side import encode_answers
 
 from binsight.line.config import parse_line_config
 from binsight.line.records import ACK_RESULTS, Ack, EncoderReading
 from binsight.line.sorters.plc import PlcSorter
-from binsight.line.sorters.register_map import SEQ_RANGE, Answers, encode_answers
+from binsight.line.sorters.register_map import SEQ_RANGE, Answers
 
 CONFIG = parse_line_config(
     {

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.line.fakes import COMMAND
+from tests.line.sorters.plc_side import decode_slot, encode_answers
 
-from binsight.line.records import encoder_difference
+from binsight.line.records import ACK_RESULTS, CONFIRM_RESULTS, encoder_difference
 from binsight.line.sorters.published import LaneTotals, Published
 from binsight.line.sorters.register_map import (
-    ACK_CODES,
-    CONFIRM_CODES,
     EMPTY_SLOT,
     FAULT_BITS,
     INPUT_SIZE,
@@ -24,8 +23,6 @@ from binsight.line.sorters.register_map import (
     SEQ_RANGE,
     Answers,
     decode_answers,
-    decode_slot,
-    encode_answers,
     encode_lanes,
     encode_slot,
     encode_status,
@@ -81,7 +78,7 @@ def test_the_codes_are_those_of_the_docs() -> None:
     """Every number beside its word."""
     page = (Path(__file__).parents[3] / "docs" / "line.md").read_text(encoding="utf-8")
     tables = (dict(enumerate(FAULT_BITS[:11])), {12: FAULT_BITS[12]})
-    for table in (*tables, *({code: word for word, code in codes.items()} for codes in (ACK_CODES, CONFIRM_CODES))):
+    for table in (*tables, *(dict(enumerate(words, start=1)) for words in (ACK_RESULTS, CONFIRM_RESULTS))):
         for number, word in table.items():
             assert f"{number} `{word}`" in page
 

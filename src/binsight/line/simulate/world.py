@@ -15,16 +15,7 @@ from binsight.line.config import LineConfig
 from binsight.line.engine import Engine, Picture
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.writer import LedgerWriter
-from binsight.line.records import (
-    ENCODER_RANGE,
-    Ack,
-    Confirm,
-    EncoderReading,
-    Frame,
-    Piece,
-    View,
-    encoder_difference,
-)
+from binsight.line.records import ENCODER_RANGE, Ack, Confirm, EncoderReading, Frame, Piece, View, encoder_difference
 from binsight.line.simulate.plan import Fault, PlannedPiece
 from binsight.line.simulate.scene import Scene
 from binsight.line.simulate.sorter import SimulatedSorter

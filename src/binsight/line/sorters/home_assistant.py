@@ -44,12 +44,7 @@ def discovery_message(config: LineConfig) -> dict[str, Any]:
             "sw_version": __version__,
         },
         "origin": {"name": "binsight", "sw_version": __version__},
-        "availability": [
-            {
-                "topic": state,
-                "value_template": "{{ 'online' if value_json.online else 'offline' }}",
-            }
-        ],
+        "availability": [{"topic": state, "value_template": "{{ 'online' if value_json.online else 'offline' }}"}],
         "components": components,
         "qos": 1,
     }

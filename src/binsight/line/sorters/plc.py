@@ -10,13 +10,7 @@ from binsight.line.config import LineConfig
 from binsight.line.ports import Clock
 from binsight.line.records import ACK_RESULTS, CONFIRM_RESULTS, Ack, Command, Confirm, EncoderReading
 from binsight.line.sorters.published import Published
-from binsight.line.sorters.register_map import (
-    RING_SLOTS,
-    Answers,
-    decode_answers,
-    encode_slot,
-    full_seq,
-)
+from binsight.line.sorters.register_map import RING_SLOTS, Answers, decode_answers, encode_slot, full_seq
 from binsight.line.sorters.session import SessionSorter
 from binsight.line.sorters.time_offset import TimeOffset
 

@@ -8,19 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from binsight.line.records import (
-    ACK_RESULTS,
-    CONFIRM_RESULTS,
-    ENCODER_RANGE,
-    AckResult,
-    Command,
-    ConfirmResult,
-)
+from binsight.line.records import ENCODER_RANGE, Command
 from binsight.line.sorters.published import Published
 
 __all__ = [
-    "ACK_CODES",
-    "CONFIRM_CODES",
     "EMPTY_SLOT",
     "FAULT_BITS",
     "HOLDING_SIZE",
@@ -34,15 +25,14 @@ __all__ = [
     "SLOT_SIZE",
     "STATUS_AT_CLIENT",
     "Answers",
-    "Slot",
     "decode_answers",
-    "decode_slot",
-    "encode_answers",
     "encode_lanes",
     "encode_slot",
     "encode_status",
     "full_seq",
+    "join_words",
     "slot_address",
+    "split_words",
 ]
 
 MAP_VERSION = 1
@@ -54,8 +44,6 @@ HOLDING_SIZE = 14
 STATUS_AT_CLIENT = 240  # in a PLC's holding registers, 0 to 13 are its own
 EMPTY_SLOT = (0,) * SLOT_SIZE  # lane 0: nothing to do
 
-ACK_CODES: dict[AckResult, int] = {word: code for code, word in enumerate(ACK_RESULTS, start=1)}
-CONFIRM_CODES: dict[ConfirmResult, int] = {word: code for code, word in enumerate(CONFIRM_RESULTS, start=1)}
 # Alarms by their bit in the fault word; a purity alarm of any lane is `purity`, what is not named here is bit 15.
 FAULT_BITS = (
     "camera_absent",
@@ -74,21 +62,6 @@ FAULT_BITS = (
     "camera_strange",
 )
 _OTHER_FAULT_BIT = 15
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A command as it stands in the ring, read back."""
-
-    seq: int
-    piece: int
-    lane: int
-    target: int
-    fire_in_ms: int
-    dwell_ms: int
-    category: int
-    confidence: float
-    reason: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +119,9 @@ def encode_slot(command: Command, *, now: float, category: int) -> tuple[int, ..
     seq = command.seq % SEQ_RANGE
     return (
         seq,
-        *_words(command.seq),
+        *split_words(command.seq),
         command.lane,
-        *_words(command.target or 0),
+        *split_words(command.target or 0),
         _limited(1000 * (command.fire_at_s - now)),
         _limited(command.dwell_ms),
         category,
@@ -156,23 +129,6 @@ def encode_slot(command: Command, *, now: float, category: int) -> tuple[int, ..
         0,  # a piece with a reason against it is never commanded
         *(0,) * 4,
         seq,
-    )
-
-
-def decode_slot(registers: Sequence[int]) -> Slot | None:
-    """What a reader makes of 16 registers; None where the slot is empty or was read while it was written."""
-    if registers[0] != registers[15] or registers[3] == 0:
-        return None
-    return Slot(
-        seq=registers[0],
-        piece=_number(registers, 1),
-        lane=registers[3],
-        target=_number(registers, 4),
-        fire_in_ms=registers[6],
-        dwell_ms=registers[7],
-        category=registers[8],
-        confidence=registers[9] / 10_000,
-        reason=registers[10],
     )
 
 
@@ -184,8 +140,8 @@ def encode_status(published: Published) -> tuple[int, ...]:
         published.state,
         published.mode,
         _fault_bits(published.faults),
-        *_words(published.processed),
-        *_words(published.to_fail_safe),
+        *split_words(published.processed),
+        *split_words(published.to_fail_safe),
         _limited(published.frame_age_ms),
     )
 
@@ -199,41 +155,24 @@ def encode_lanes(published: Published) -> tuple[int, ...]:
             registers += (0,) * 8
             continue
         shares = (_limited(10_000 * share) for share in (lane.purity, lane.low, lane.high))
-        registers += (*_words(lane.pieces), *shares, *_words(lane.audited), 0)
+        registers += (*split_words(lane.pieces), *shares, *split_words(lane.audited), 0)
     return tuple(registers)
 
 
-def encode_answers(answers: Answers) -> tuple[int, ...]:
-    """The PLC's 14 holding registers."""
-    return (
-        answers.heartbeat,
-        answers.ack_seq,
-        answers.ack_result,
-        *_words(answers.encoder),
-        *_words(answers.plc_ms),
-        answers.control,
-        answers.request,
-        answers.confirm_seq,
-        answers.confirm_result,
-        answers.trigger,
-        *_words(answers.trigger_encoder),
-    )
-
-
 def decode_answers(registers: Sequence[int]) -> Answers:
-    """The inverse of `encode_answers`."""
+    """What a PLC's 14 holding registers say."""
     return Answers(
         heartbeat=registers[0],
         ack_seq=registers[1],
         ack_result=registers[2],
-        encoder=_number(registers, 3),
-        plc_ms=_number(registers, 5),
+        encoder=join_words(registers, 3),
+        plc_ms=join_words(registers, 5),
         control=registers[7],
         request=registers[8],
         confirm_seq=registers[9],
         confirm_result=registers[10],
         trigger=registers[11],
-        trigger_encoder=_number(registers, 12),
+        trigger_encoder=join_words(registers, 12),
     )
 
 
@@ -245,12 +184,14 @@ def _fault_bits(faults: frozenset[str]) -> int:
     return bits
 
 
-def _words(number: int) -> tuple[int, int]:
+def split_words(number: int) -> tuple[int, int]:
+    """A number of 32 bits in two registers."""
     number %= ENCODER_RANGE
     return number >> 16, number & 0xFFFF
 
 
-def _number(registers: Sequence[int], at: int) -> int:
+def join_words(registers: Sequence[int], at: int) -> int:
+    """The number in the two registers from `at` on."""
     return registers[at] << 16 | registers[at + 1]
 
 

@@ -35,14 +35,7 @@ class HttpCamera:
     """
 
     def __init__(
-        self,
-        url: str,
-        *,
-        clock: Clock,
-        accept: str,
-        open_timeout_s: float,
-        read_timeout_s: float,
-        limits: ImageLimits,
+        self, url: str, *, clock: Clock, accept: str, open_timeout_s: float, read_timeout_s: float, limits: ImageLimits
     ) -> None:
         self._url, self._clock, self._limits = urlsplit(url), clock, limits
         self._headers = {"Accept": accept, **_credentials(self._url)}
