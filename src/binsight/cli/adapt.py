@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import click
 
 from binsight.cli.options import BUNDLE, FILE, PLACE, Command, json_option, option, quiet_option, workers_option
 from binsight.cli.progress import stages
-from binsight.cli.text import plain
+from binsight.cli.text import plain, print_first, print_json
 
 if TYPE_CHECKING:
     from binsight.adapt import Adaptation
@@ -35,7 +34,7 @@ _COMPOST = "compost"
     metavar="NAME=STREAM",
     help="A folder that is a class the model does not have yet, and where its items go. Repeatable.",
 )
-@option("--taxonomy", type=FILE, metavar="FILE", help="New classes as TOML, with title, advice and biodegradability.")
+@option("--taxonomy", type=FILE, help="New classes as TOML, with title, advice and biodegradability.")
 @workers_option()
 @json_option()
 @quiet_option("No progress bar.")
@@ -83,7 +82,7 @@ def adapt(
                 f"note: --new-class {plain(name)} had no effect: no folder of a class of that name is new", err=True
             )
     if as_json:
-        click.echo(json.dumps(result.to_dict(), indent=2))
+        print_json(result.to_dict())
     else:
         _print(result)
 
@@ -149,7 +148,4 @@ def _print(result: Adaptation) -> None:
 
 
 def _print_list(title: str, lines: list[str]) -> None:
-    for line in lines[:_LISTED]:
-        click.echo(f"{title}: {line}")
-    if len(lines) > _LISTED:
-        click.echo(f"{title}: and {len(lines) - _LISTED} more; --json lists all")
+    print_first(lines, _LISTED, lead=f"{title}: ", rest="more; --json lists all")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.data_options import dataset_options, load_dataset, photo_cache
 from binsight.cli.options import Command, html_option, json_option, model_option, option, seed_option
 from binsight.cli.progress import progress_bar, stages
-from binsight.cli.text import markup, new_table, open_console, plain, sign
+from binsight.cli.text import markup, new_table, open_console, plain, print_json, sign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +34,6 @@ _NOTHING = "none"
 @option(
     "--fail-on",
     default="leakage,label_conflict",
-    show_default=True,
     metavar="KINDS",
     help="Exit with 1 when there is a finding of these kinds or severities (error, warning, info), separated by "
     "commas; none for never.",
@@ -48,25 +46,15 @@ _NOTHING = "none"
     section="Bounds",
     type=float,
     default=0.8,
-    show_default=True,
     metavar="S",
     help="How alike altered copies are, from 0.5 to 1. Lower finds stronger changes, and look-alikes.",
 )
-@option(
-    "--min-side",
-    section="Bounds",
-    type=int,
-    default=64,
-    show_default=True,
-    metavar="PIXELS",
-    help="Smaller photos are tiny.",
-)
+@option("--min-side", section="Bounds", type=int, default=64, metavar="PIXELS", help="Smaller photos are tiny.")
 @option(
     "--max-aspect",
     section="Bounds",
     type=float,
     default=3.0,
-    show_default=True,
     metavar="RATIO",
     help="Longer photos lose much when they are fitted into a square.",
 )
@@ -75,7 +63,6 @@ _NOTHING = "none"
     section="Bounds",
     type=float,
     default=0.33,
-    show_default=True,
     metavar="S",
     help="How much of an edge lies within one of 192 pixels: 1 is sharp, 0.25 is soft.",
 )
@@ -84,13 +71,10 @@ _NOTHING = "none"
     section="Bounds",
     type=float,
     default=0.3,
-    show_default=True,
     metavar="G",
     help="How far from chance (0) to perfect (1) the class may be told from what should not matter.",
 )
-@option(
-    "--max-imbalance", section="Bounds", type=float, default=5.0, show_default=True, help="Largest class by smallest."
-)
+@option("--max-imbalance", section="Bounds", type=float, default=5.0, help="Largest class by smallest.")
 @seed_option("Of the division into folds.")
 def audit(as_json: bool, html: Path | None, fail_on: str, model: str, **options: Any) -> None:
     """Find what is wrong with the photos in DATA, and say what to do about it. No photo is changed.
@@ -132,7 +116,7 @@ def audit(as_json: bool, html: Path | None, fail_on: str, model: str, **options:
         with progress_bar("Writing the report", quiet=quiet) as progress:
             write_report(result, html, progress=progress)
     if as_json:
-        click.echo(json.dumps(result.to_dict(), indent=2))
+        print_json(result.to_dict())
     else:
         _print(result, html)
     if any(finding.kind in kinds or finding.severity in kinds for finding in result.findings):

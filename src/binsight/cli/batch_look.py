@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.extras import needs_extra
 from binsight.cli.options import Command, html_option, json_option, quiet_option
 from binsight.cli.progress import progress_bar
-from binsight.cli.text import plain
+from binsight.cli.text import plain, print_json
+from binsight.extras import needs_extra
 
 if TYPE_CHECKING:
     from binsight.batch.status import Status
@@ -42,7 +41,7 @@ def status(uri: str, as_json: bool) -> None:
     store, job = open_job(uri)
     found = read_status(store, job)
     if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2))
+        print_json(found.to_dict())
     else:
         print_status(store, found)
     sys.exit(found.exit_code)
@@ -82,7 +81,7 @@ def verify(uri: str, as_json: bool, quiet: bool) -> None:
     with progress_bar("Comparing", quiet=quiet) as progress:
         found = verify_job(store, job, progress=progress)
     if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2))
+        print_json(found.to_dict())
     else:
         print_status(store, found)
     sys.exit(found.exit_code)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.extras import needs_extra
-from binsight.cli.options import Command, model_option, option, quiet_option
+from binsight.cli.options import Command, model_option, option, quiet_option, together
 from binsight.cli.predict import millions
 from binsight.cli.progress import reporter
 from binsight.cli.text import plain
+from binsight.extras import needs_extra
 
 if TYPE_CHECKING:
     from binsight.batch.plan import Planned
@@ -19,40 +18,27 @@ if TYPE_CHECKING:
 
 __all__ = ["plan", "plan_options", "planned_job"]
 
-Function = Callable[..., Any]
 
-
-def plan_options(function: Function) -> Function:
-    """What both commands that plan are told."""
-    options = (
-        click.argument("source", metavar="[SOURCE]", required=False),
-        option("--out", required=True, metavar="URI", help="Where the job is kept: a folder, s3://…, gs://…, az://…"),
-        option(
-            "--list",
-            "listed",
-            metavar="FILE",
-            help="Photos from a list: text, CSV, JSON lines, Parquet, or the manifest.json of an S3 Inventory.",
-        ),
-        model_option("A model bundle (folder or .zip), or the name of one in the package; the job keeps a copy."),
-        option(
-            "--shard-size",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Photos in a shard.  [default: 10000, of few photos less]",
-        ),
-        option("--max-mb", type=float, callback=millions, default=20, show_default=True, help="Refuse larger files."),
-        option(
-            "--max-megapixels",
-            type=float,
-            callback=millions,
-            default=65,
-            show_default=True,
-            help="Refuse larger photos.",
-        ),
-    )
-    for add in reversed(options):
-        function = add(function)
-    return function
+plan_options = together(
+    click.argument("source", metavar="[SOURCE]", required=False),
+    option("--out", required=True, metavar="URI", help="Where the job is kept: a folder, s3://…, gs://…, az://…"),
+    option(
+        "--list",
+        "listed",
+        metavar="FILE",
+        help="Photos from a list: text, CSV, JSON lines, Parquet, or the manifest.json of an S3 Inventory.",
+    ),
+    model_option("A model bundle (folder or .zip), or the name of one in the package; the job keeps a copy."),
+    option(
+        "--shard-size",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Photos in a shard.  [default: 10000, of few photos less]",
+    ),
+    option("--max-mb", type=float, callback=millions, default=20, help="Refuse larger files."),
+    option("--max-megapixels", type=float, callback=millions, default=65, help="Refuse larger photos."),
+)
+"""What both commands that plan are told."""
 
 
 @click.command(cls=Command, short_help="List the photos and divide them into shards.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,11 @@ import click
 from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.batch_look import print_status, write_report
 from binsight.cli.batch_plan import plan_options, planned_job
-from binsight.cli.extras import needs_extra
-from binsight.cli.options import Command, option, quiet_option
+from binsight.cli.options import Command, option, quiet_option, together
 from binsight.cli.progress import Reporter, reporter
 from binsight.cli.text import plain
 from binsight.errors import BinsightError
+from binsight.extras import needs_extra
 
 if TYPE_CHECKING:
     from binsight.batch.engines import Engine
@@ -30,39 +29,33 @@ if TYPE_CHECKING:
 __all__ = ["everything", "run", "run_here", "run_options"]
 
 _LINE_EVERY_S = 10.0
-Function = Callable[..., Any]
 
 
-def run_options(function: Function) -> Function:
-    """What all commands that work on a job are told."""
-    options = (
-        option(
-            "--engine",
-            type=click.Choice(["local", "ray", "index"]),
-            help="local: processes of this machine; ray: a Ray cluster; index: this machine's part, as the scheduler of"
-            " a job array numbers it.  [default: local]",
-        ),
-        option("--workers", type=click.IntRange(min=1), metavar="N", help="Photos at a time.  [default: one a core]"),
-        option("--address", metavar="ADDRESS", help="Of the Ray cluster: ray://head:10001, or head:6379 on a node."),
-        option(
-            "--part",
-            metavar="I/N",
-            help="Part I of N, I from 0 to N-1, with --engine index.  [default: JOB_COMPLETION_INDEX,"
-            " SLURM_ARRAY_TASK_ID or AWS_BATCH_JOB_ARRAY_INDEX; /N gives N alone]",
-        ),
-        option(
-            "--retries",
-            type=click.IntRange(min=0),
-            default=3,
-            show_default=True,
-            help="How often a shard on which a worker dies is tried again, before it is halved.",
-        ),
-        quiet_option("No progress, no notes."),
-        needs_extra("binsight batch", "batch"),
-    )
-    for add in reversed(options):
-        function = add(function)
-    return function
+run_options = together(
+    option(
+        "--engine",
+        type=click.Choice(["local", "ray", "index"]),
+        help="local: processes of this machine; ray: a Ray cluster; index: this machine's part, as the scheduler of"
+        " a job array numbers it.  [default: local]",
+    ),
+    option("--workers", type=click.IntRange(min=1), metavar="N", help="Photos at a time.  [default: one a core]"),
+    option("--address", metavar="ADDRESS", help="Of the Ray cluster: ray://head:10001, or head:6379 on a node."),
+    option(
+        "--part",
+        metavar="I/N",
+        help="Part I of N, I from 0 to N-1, with --engine index.  [default: JOB_COMPLETION_INDEX,"
+        " SLURM_ARRAY_TASK_ID or AWS_BATCH_JOB_ARRAY_INDEX; /N gives N alone]",
+    ),
+    option(
+        "--retries",
+        type=click.IntRange(min=0),
+        default=3,
+        help="How often a shard on which a worker dies is tried again, before it is halved.",
+    ),
+    quiet_option("No progress, no notes."),
+    needs_extra("binsight batch", "batch"),
+)
+"""What all commands that work on a job are told."""
 
 
 @click.command(cls=Command, short_help="Classify what is not done yet, on one machine or many.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,9 @@ import click
 
 from binsight.cli.options import Command, bundle_argument, json_option, option
 from binsight.cli.progress import progress_bar
-from binsight.cli.sources import find_sources
-from binsight.cli.text import markup, new_table, open_console
-from binsight.errors import BundleError, ImageError, InputError
+from binsight.cli.sources import find_photos
+from binsight.cli.text import markup, new_table, open_console, print_json
+from binsight.errors import BundleError, ImageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,8 +52,8 @@ def _counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
     help="What to run; may be repeated.  [default: all that the bundle has inside]",
 )
 @option("--photos", metavar="FOLDER|GLOB", help="Photos to measure with.  [default: a made-up one, 640 x 480]")
-@option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="Use at most so many photos.")
-@option("--workers", callback=_counts, default="1", show_default=True, metavar="N,...", help="Cores to use.")
+@option("--limit", type=click.IntRange(min=1), default=200, help="Use at most so many photos.")
+@option("--workers", callback=_counts, default="1", metavar="N,...", help="Cores to use.")
 @json_option("Print a JSON array.")
 def benchmark(
     bundles: tuple[str, ...],
@@ -83,7 +82,7 @@ def benchmark(
         done, total = itertools.count(1), min(_ROUNDS, len(encoded)) * len(subjects)
         speeds = measure_speeds(subjects, encoded, progress=lambda: update(next(done), total))
     if as_json:
-        click.echo(json.dumps([speed.to_dict() for speed in speeds]))
+        print_json([speed.to_dict() for speed in speeds], indent=None)
         return
     console = open_console()
     console.print(_table(speeds))
@@ -114,18 +113,14 @@ def _read_photos(argument: str | None, limit: int) -> list[bytes]:
 
     if argument is None:
         return [_made_up_photo()] * limit
-    sources = find_sources([argument])
-    for source in sources:
-        if source.fault is not None:
-            raise InputError(f"{source.name}: {source.fault}")
-    every = -(-len(sources) // limit)
+    paths = find_photos(argument)
     encoded = []
-    for source in sources[::every]:
+    for path in paths[:: -(-len(paths) // limit)]:
         try:
-            encoded.append(read_photo(source.name))
+            encoded.append(read_photo(path))
             decode_image(encoded[-1])  # here its name is known
         except ImageError as error:
-            raise type(error)(f"{source.name}: {error}") from error
+            raise type(error)(f"{path}: {error}") from error
     return encoded
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from binsight.cli.data_options import user_cache_dir
 from binsight.cli.labelled import labelled_options, load_labelled, load_own_classes
 from binsight.cli.options import BUNDLE, FILE, FOLDER, PLACE, Command, html_option, json_option, option, seed_option
 from binsight.cli.progress import stages
-from binsight.cli.text import markup, new_table, open_console, plain
+from binsight.cli.text import markup, new_table, open_console, plain, print_json
 
 if TYPE_CHECKING:
     from binsight.evaluation.comparison import Comparison
@@ -29,10 +28,10 @@ __all__ = ["compare"]
     metavar="A,B,...",
     help="Compare these backbones instead: a head on the frozen features of each, fitted on train.",
 )
-@option("--weights-dir", type=FOLDER, metavar="DIR", help="Where weights of backbones may lie.")
+@option("--weights-dir", type=FOLDER, help="Where weights of backbones may lie.")
 @seed_option("Of intervals and folds.")
 @html_option("Write a page with table and plots.")
-@option("--plot", type=FILE, metavar="FILE", help="Write the plot of accuracy against time, .png or .svg.")
+@option("--plot", type=FILE, help="Write the plot of accuracy against time, .png or .svg.")
 @json_option()
 def compare(
     bundles: tuple[str, ...],
@@ -81,7 +80,7 @@ def compare(
     if plot is not None:
         write_plot(found, plot)
     if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2))
+        print_json(found.to_dict())
     else:
         _print(found, [p for p in (html, plot) if p is not None])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import click
 
 from binsight.cli.data_options import dataset_options, load_dataset
 from binsight.cli.options import FILE, Command, json_option, option
-from binsight.cli.text import plain
+from binsight.cli.text import plain, print_json
 
 if TYPE_CHECKING:
     from binsight.dataset.clean import Cleaned, NearPolicy
@@ -22,12 +21,11 @@ __all__ = ["clean"]
 @click.command(cls=Command, short_help="Leave out what an audit found, and say why.")
 @dataset_options
 @click.argument("audit", type=FILE)
-@option("--out", required=True, type=FILE, metavar="FILE", help="The manifest to write: .csv or .jsonl.")
+@option("--out", required=True, type=FILE, help="The manifest to write: .csv or .jsonl.")
 @option(
     "--near",
     type=click.Choice(["together", "one", "ignore"]),
     default="together",
-    show_default=True,
     help="Altered copies: keep them together as a group, keep one of each group, or leave them alone.",
 )
 @option("--keep-conflicts", is_flag=True, help="Keep copies that have different labels.")
@@ -72,7 +70,7 @@ def clean(
     cleaned = apply_audit(found, read_audit(audit), near=near, keep_conflicts=keep_conflicts, drop=drop)
     write_manifest(cleaned.dataset, out, overwrite=overwrite)
     if as_json:
-        click.echo(json.dumps(_describe(cleaned, out), indent=2))
+        print_json(_describe(cleaned, out))
         return
     for loss in cleaned.dropped:
         click.echo(f"{plain(loss.path)}: {loss.reason}: {plain(loss.message)}")

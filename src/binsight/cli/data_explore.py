@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 from binsight.cli.data_options import dataset_options, load_dataset
 from binsight.cli.options import FOLDER, Command, json_option, model_option, option, seed_option
 from binsight.cli.progress import stages
-from binsight.cli.text import plain
+from binsight.cli.text import plain, print_json
 
 __all__ = ["explore"]
 
@@ -20,7 +19,7 @@ __all__ = ["explore"]
     cls=Command, renamed={"--max-photos": "--limit"}, short_help="Draw counts, sizes, samples and a map of the photos."
 )
 @dataset_options
-@option("--out", required=True, type=FOLDER, metavar="DIR", help="Where to draw.")
+@option("--out", required=True, type=FOLDER, help="Where to draw.")
 @model_option("The model whose features make the map.")
 @option("--no-map", is_flag=True, help="Draw no map; nothing is classified.")
 @option(
@@ -28,7 +27,6 @@ __all__ = ["explore"]
     "max_photos",
     type=click.IntRange(min=10),
     default=4000,
-    show_default=True,
     metavar="N",
     help="Make mean photos and map of at most N photos, of each class its share.",
 )
@@ -74,7 +72,7 @@ def explore(
             "looked_at": drawn.looked_at,
             "unreadable": [{"path": path, "message": reason} for path, reason in drawn.unreadable],
         }
-        click.echo(json.dumps(answer, indent=2))
+        print_json(answer)
         return
     click.echo(f"{len(drawn.pictures)} pictures of {len(found):,} photos: {plain(str(drawn.page))}")
     for path, reason in drawn.unreadable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ import click
 
 from binsight.cli.options import FILE, FOLDER, Command, json_option, option, quiet_option
 from binsight.cli.progress import stages
-from binsight.cli.text import markup, new_table, open_console, plain
+from binsight.cli.text import markup, new_table, open_console, plain, print_json
 from binsight.text_files import read_text
 
 if TYPE_CHECKING:
@@ -27,9 +26,9 @@ __all__ = ["fetch"]
     short_help="Download a public set of waste photos.",
 )
 @click.argument("name", required=False)
-@option("--out", type=FOLDER, metavar="DIR", help="The folder to bring it to.")
+@option("--out", type=FOLDER, help="The folder to bring it to.")
 @option("--list", "as_list", is_flag=True, help="Show which sets there are, with licence and size.")
-@option("--catalogue", type=FILE, metavar="FILE", help="A catalogue of your own, in the format of docs/datasets.md.")
+@option("--catalogue", type=FILE, help="A catalogue of your own, in the format of docs/datasets.md.")
 @option("--overwrite", is_flag=True, help="Fetch it again though it is there.")
 @option("--keep-archives", is_flag=True, help="Keep the downloaded archives in DIR/.download.")
 @json_option()
@@ -73,7 +72,7 @@ def fetch(
     with stages(quiet=quiet or as_json) as report:
         fetched = fetch_set(public_set, out, report=report, force=overwrite, keep_archives=keep_archives)
     if as_json:
-        click.echo(json.dumps({"set": public_set.name, **asdict(fetched), "folder": str(fetched.folder)}, indent=2))
+        print_json({"set": public_set.name, **asdict(fetched), "folder": str(fetched.folder)})
     else:
         _print(public_set, fetched)
 
@@ -88,7 +87,7 @@ def _catalogue(path: Path | None) -> Catalogue:
 
 def _print_catalogue(sets: Catalogue, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([asdict(s) for s in sets.sets.values()], indent=2))
+        print_json([asdict(s) for s in sets.sets.values()])
         return
     table = new_table("Name", "What", "Photos", "Download", "From", "Licence")
     for s in sets.sets.values():

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.options import FILE, PLACE, option, quiet_option, workers_option
+from binsight.cli.options import FILE, PLACE, option, quiet_option, together, workers_option
 from binsight.cli.progress import progress_bar
 from binsight.cli.text import plain
 from binsight.errors import TaxonomyError
@@ -26,37 +25,31 @@ __all__ = ["dataset_options", "load_dataset", "load_taxonomy", "photo_cache", "p
 
 _AUTO, _NONE = "auto", "none"
 
-Command = Callable[..., None]
 
-
-def dataset_options(command: Command) -> Command:
-    """The argument DATA and the options of every command that reads a data set."""
-    options: list[Callable[[Command], Command]] = [
-        click.argument("data", metavar="DATA", type=PLACE),
-        option(
-            "--taxonomy",
-            section="Photos",
-            default=_AUTO,
-            metavar="NAME|FILE",
-            help="What the class names are matched to: waste8, a TOML file, or none to take the names as they are. By "
-            "default taxonomy.toml beside the photos, else waste8 if it has them all, else none.",
-        ),
-        option(
-            "--cache",
-            section="Photos",
-            type=FILE,
-            envvar="BINSIGHT_SCAN_CACHE",
-            show_envvar=True,
-            metavar="FILE",
-            help="Where facts about photos are remembered, an SQLite file.  [default: in your cache folder]",
-        ),
-        option("--no-cache", section="Photos", is_flag=True, help="Remember nothing and look at every photo again."),
-        workers_option(),
-        quiet_option(),
-    ]
-    for add in reversed(options):
-        command = add(command)
-    return command
+dataset_options = together(
+    click.argument("data", metavar="DATA", type=PLACE),
+    option(
+        "--taxonomy",
+        section="Photos",
+        default=_AUTO,
+        show_default=False,
+        metavar="NAME|FILE",
+        help="What the class names are matched to: waste8, a TOML file, or none to take the names as they are. By "
+        "default taxonomy.toml beside the photos, else waste8 if it has them all, else none.",
+    ),
+    option(
+        "--cache",
+        section="Photos",
+        type=FILE,
+        envvar="BINSIGHT_SCAN_CACHE",
+        show_envvar=True,
+        help="Where facts about photos are remembered, an SQLite file.  [default: in your cache folder]",
+    ),
+    option("--no-cache", section="Photos", is_flag=True, help="Remember nothing and look at every photo again."),
+    workers_option(),
+    quiet_option(),
+)
+"""The argument DATA and the options of every command that reads a data set."""
 
 
 def load_dataset(

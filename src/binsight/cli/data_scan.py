@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.data_options import dataset_options, load_dataset
 from binsight.cli.options import FILE, Command, json_option, option
-from binsight.cli.text import markup, new_table, open_console, plain
+from binsight.cli.text import markup, new_table, open_console, plain, print_first, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +27,7 @@ _SHOWN = 20
 @click.command(cls=Command, short_help="List the photos of a data set, and what is wrong with it.")
 @dataset_options
 @option("--decode", is_flag=True, help="Decode every photo, to find damage behind a sound header; slower.")
-@option("--manifest", type=FILE, metavar="FILE", help="Write what was found to this .csv or .jsonl file.")
+@option("--manifest", type=FILE, help="Write what was found to this .csv or .jsonl file.")
 @option("--overwrite", is_flag=True, help="Replace the manifest if it exists.")
 @json_option()
 def scan(manifest: Path | None, overwrite: bool, as_json: bool, **options: Any) -> None:
@@ -50,7 +49,7 @@ def scan(manifest: Path | None, overwrite: bool, as_json: bool, **options: Any) 
     if manifest is not None:
         write_manifest(found, manifest, overwrite=overwrite)
     if as_json:
-        click.echo(json.dumps(describe(found), indent=2))
+        print_json(describe(found))
     else:
         _print(found)
     if any(s.error for s in found) or any(i.hides_photos for i in found.ignored):
@@ -114,7 +113,5 @@ def _print_list(title: str, rows: list[tuple[str, str]]) -> None:
     if not rows:
         return
     click.echo(f"\n{len(rows):,} {title}:")
-    for path, reason in rows[:_SHOWN]:
-        click.echo(f"  {plain(path)}: {plain(reason)}")
-    if len(rows) > _SHOWN:
-        click.echo(f"  and {len(rows) - _SHOWN:,} more; --json lists them all")
+    lines = [f"{plain(path)}: {plain(reason)}" for path, reason in rows]
+    print_first(lines, _SHOWN, lead="  ", rest="more; --json lists them all")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from binsight.cli.data_options import dataset_options, load_dataset, photo_cache
 from binsight.cli.data_scan import print_counts
 from binsight.cli.options import FILE, FOLDER, Command, NumberRange, json_option, option, seed_option
 from binsight.cli.progress import progress_bar
-from binsight.cli.text import open_console, plain
+from binsight.cli.text import open_console, plain, print_json
 from binsight.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -27,19 +26,18 @@ __all__ = ["split"]
     cls=Command, renamed={"--to": "--folders"}, short_help="Divide into train, val and test, twins on one side."
 )
 @dataset_options
-@option("--val", type=NumberRange(0, 1, max_open=True), default=0.1, show_default=True, help="Share for val.")
-@option("--test", type=NumberRange(0, 1, max_open=True), default=0.15, show_default=True, help="Share for test.")
+@option("--val", type=NumberRange(0, 1, max_open=True), default=0.1, help="Share for val.")
+@option("--test", type=NumberRange(0, 1, max_open=True), default=0.15, help="Share for test.")
 @seed_option("Another seed gives another split.")
 @option(
     "--duplicates",
     type=click.Choice(["near", "exact"]),
     default="near",
-    show_default=True,
     help="What is kept together: altered copies too, or the same bytes only, which is much faster.",
 )
-@option("--out", type=FILE, metavar="FILE", help="The manifest to write: .csv or .jsonl.")
+@option("--out", type=FILE, help="The manifest to write: .csv or .jsonl.")
 @option("--materialize", type=click.Choice(["copy", "link"]), help="Also make folders, of copies or of links.")
-@option("--folders", type=FOLDER, metavar="DIR", help="Where --materialize makes them.")
+@option("--folders", type=FOLDER, help="Where --materialize makes them.")
 @option("--resplit", is_flag=True, help="Split anew what is split already.")
 @option("--overwrite", is_flag=True, help="Replace FILE and DIR; DIR only if it was made by this command.")
 @json_option()
@@ -92,7 +90,7 @@ def split(
             materialise(divided, folders, mode=materialize, overwrite=overwrite, progress=progress)  # type: ignore[arg-type]  # click admits only the modes
     shares = split_shares(divided, val=val, test=test)
     if as_json:
-        click.echo(json.dumps(_describe(divided, shares, seed, out, folders), indent=2))
+        print_json(_describe(divided, shares, seed, out, folders))
     else:
         _print(divided, shares, out, folders)
 

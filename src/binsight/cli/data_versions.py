@@ -8,16 +8,14 @@ from pathlib import Path
 
 import click
 
-from binsight.cli.options import PLACE, Command, json_option, option, workers_option
-from binsight.cli.text import plain
+from binsight.cli.options import DIRECTORY, Command, json_option, option, workers_option
+from binsight.cli.text import plain, print_json
 
 __all__ = ["diff", "freeze", "log"]
 
-_FOLDER = click.argument("directory", metavar="DIR", type=PLACE)
-
 
 @click.command(cls=Command)
-@_FOLDER
+@DIRECTORY
 @option("--retire", "retiring", is_flag=True, help="Locked photos that a gate looked at go to train; lock newer ones.")
 @workers_option()
 @json_option()
@@ -38,7 +36,7 @@ def freeze(directory: Path, retiring: bool, workers: int | None, as_json: bool) 
     retired = retire(queue) if retiring else 0
     found = freeze_labels(queue, workers=workers)
     if as_json:
-        click.echo(json.dumps(asdict(found) | {"retired": retired}))
+        print_json(asdict(found) | {"retired": retired}, indent=None)
         return
     counts = ", ".join(f"{count:,} {plain(split)}" for split, count in sorted(found.photos.items()))
     left = f"; {found.left_out:,} corrections left out, too many of one client" if found.left_out else ""
@@ -47,7 +45,7 @@ def freeze(directory: Path, retiring: bool, workers: int | None, as_json: bool) 
 
 
 @click.command(cls=Command)
-@_FOLDER
+@DIRECTORY
 @json_option("Print one JSON object per line.")
 def log(directory: Path, as_json: bool) -> None:
     """List the versions in DIR."""
@@ -60,7 +58,7 @@ def log(directory: Path, as_json: bool) -> None:
 
 
 @click.command(cls=Command)
-@_FOLDER
+@DIRECTORY
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 @json_option()
@@ -71,7 +69,7 @@ def diff(directory: Path, first: str, second: str, as_json: bool) -> None:
 
     found = asdict(compare_versions(Queue(directory), first, second))
     if as_json:
-        click.echo(json.dumps(found))
+        print_json(found, indent=None)
         return
     for name, items in found.items():
         click.echo(f"{len(items):,} {name}")

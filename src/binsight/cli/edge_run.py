@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import click
 
-from binsight.cli.extras import needs_extra
 from binsight.cli.options import BUNDLE, FILE, Command, Option, json_option
 from binsight.cli.signals import stopping_on_signals
-from binsight.cli.text import plain
+from binsight.cli.text import plain, print_json
 from binsight.edge.settings import EdgeSettings, edge_options, read_settings
+from binsight.extras import needs_extra
 from binsight.settings import Option as Setting
 from binsight.text_files import read_text
 
@@ -87,7 +86,7 @@ def check(file: Path | None, as_json: bool, **given: Any) -> None:
     _, medians = choose_engine(load_bundle(resolve_bundle(settings.model)), threads=settings.workers)
     memory = memory_mb()
     if as_json:
-        click.echo(json.dumps({"model": settings.model, "engines_ms": medians, "memory_mb": memory}))
+        print_json({"model": settings.model, "engines_ms": medians, "memory_mb": memory}, indent=None)
         return
     fastest = min(medians, key=medians.__getitem__)
     for engine, milliseconds in medians.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,15 +23,15 @@ from binsight.cli.options import (
     seed_option,
 )
 from binsight.cli.progress import stages
-from binsight.cli.sources import find_sources
-from binsight.cli.text import markup, new_table, open_console, plain
+from binsight.cli.sources import find_photos
+from binsight.cli.text import markup, new_table, open_console, plain, print_json
 
 if TYPE_CHECKING:
     from binsight.evaluation import Evaluation
     from binsight.evaluation.requirements import Requirement, Verdict
     from binsight.taxonomy import Taxonomy
 
-__all__ = ["evaluate", "photos_below"]
+__all__ = ["evaluate"]
 
 _SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy", "biodegradable_accuracy",
           "biodegradable_sum_accuracy", "biodegradable_head_accuracy", "stream_accuracy", "stream_cost",
@@ -78,7 +77,6 @@ _FAULTS_SHOWN = 20
     "--cost-matrix",
     section="What is measured",
     type=FILE,
-    metavar="FILE",
     help="What wrong streams cost (TOML; docs/evaluation.md has the form and the default).",
 )
 @option(
@@ -86,7 +84,6 @@ _FAULTS_SHOWN = 20
     section="What is measured",
     type=NumberRange(0, 1, min_open=True),
     default=0.993,
-    show_default=True,
     metavar="P",
     help="Choose review thresholds so that this share of the accepted is right.",
 )
@@ -96,7 +93,6 @@ _FAULTS_SHOWN = 20
     section="What is measured",
     type=click.IntRange(min=1),
     default=200,
-    show_default=True,
     metavar="N",
     help="Degrade at most N photos, of each class its share.",
 )
@@ -153,7 +149,7 @@ def evaluate(
         robustness_photos=options.pop("robustness_photos"),
         pictured_mistakes=60 if html else 0,
     )
-    strange = photos_below(unknown) if unknown else []
+    strange = find_photos(str(unknown)) if unknown else []
     labelled = load_labelled(data, taxonomy, by=by, **options)
     photos, overlap = labelled.photos, find_overlap(loaded, labelled.photos, workers=options["workers"])
     if unseen:
@@ -170,23 +166,10 @@ def evaluate(
     if html is not None:
         write_report(found, html, verdicts=verdicts, group_by=by or "group")
     if as_json:
-        click.echo(json.dumps({**found.to_dict(), "requirements": [_verdict(v) for v in verdicts]}, indent=2))
+        print_json({**found.to_dict(), "requirements": [_verdict(v) for v in verdicts]})
     else:
         _print(found, verdicts, html)
     _exit_if_missed(verdicts)
-
-
-def photos_below(folder: Path) -> list[Path]:
-    """All photos in a folder, at any depth, sorted.
-
-    Raises:
-        InputError: there is no such folder, or no photo in it.
-    """
-    sources = find_sources([str(folder)])
-    for source in sources:
-        if source.fault is not None:
-            raise type(source.fault)(f"{source.name}: {source.fault}")
-    return [Path(source.name) for source in sources]
 
 
 def _requirements(required: tuple[str, ...], taxonomy: Taxonomy) -> list[Requirement]:

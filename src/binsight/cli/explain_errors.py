@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.evaluate import photos_below
 from binsight.cli.labelled import labelled_options, load_labelled
 from binsight.cli.options import BUNDLE, FOLDER, PLACE, Command, html_option, json_option, option
 from binsight.cli.progress import stages
-from binsight.cli.text import markup, new_table, open_console, plain
+from binsight.cli.sources import find_photos
+from binsight.cli.text import markup, new_table, open_console, plain, print_json
 
 if TYPE_CHECKING:
     from binsight.evaluation.explanation import Explanation
@@ -26,7 +25,7 @@ _SHOWN = 12
 @click.argument("bundle", type=BUNDLE)
 @click.argument("data", type=PLACE)
 @labelled_options
-@option("--out", type=FOLDER, metavar="DIR", help="Write a page and a JSON file into this folder.")
+@option("--out", type=FOLDER, help="Write a page and a JSON file into this folder.")
 @html_option("Write the page alone, as one file.")
 @option("--copy", is_flag=True, help="With --out: also copy the photos, sorted by what is taken for what.")
 @option(
@@ -35,7 +34,7 @@ _SHOWN = 12
     metavar="DIR",
     help="Show the most similar photos of this folder beside each mistake, such as those the model was trained on.",
 )
-@option("--limit", type=click.IntRange(min=1), default=200, show_default=True, metavar="N", help="Explain at most N.")
+@option("--limit", type=click.IntRange(min=1), default=200, metavar="N", help="Explain at most N.")
 @option("--overwrite", is_flag=True, help="Write into DIR though it is not empty.")
 @json_option()
 def explain_errors(
@@ -76,7 +75,7 @@ def explain_errors(
         found = explain_mistakes(
             path,
             labelled.photos,
-            reference=photos_below(reference) if reference else (),
+            reference=find_photos(str(reference)) if reference else (),
             limit=limit,
             split=labelled.split,
             workers=options["workers"],
@@ -87,7 +86,7 @@ def explain_errors(
     if html is not None:
         write_explanation(found, html)
     if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2))
+        print_json(found.to_dict())
     else:
         _print(found, [p for p in (out and out / "index.html", html) if p is not None])
 

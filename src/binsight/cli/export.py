@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -17,9 +16,9 @@ import click
 from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.options import PLACE, Command, bundle_argument, json_option, option
 from binsight.cli.progress import progress_bar
-from binsight.cli.sources import find_sources
-from binsight.cli.text import plain
-from binsight.errors import ImageError, InputError, OutputError
+from binsight.cli.sources import find_photos
+from binsight.cli.text import plain, print_json
+from binsight.errors import ImageError, OutputError
 from binsight.files import write_whole
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def export(
         return
     found, kind = load_bundle(resolve_bundle(bundle)), FORMATS[name]
     target = _target(found, kind, out, into_bundle=into_bundle, overwrite=overwrite)
-    calibration, checked = _split(_find_photos(photos), kind)
+    calibration, checked = _split(find_photos(photos) if photos else [], kind)
     if checked:
         import_runtime(kind.runtime)  # before minutes of work, not after
     with progress_bar(f"Exporting to {name}"):
@@ -110,7 +109,7 @@ def _export_project(bundle: Bundle, out: Path | None, *, overwrite: bool, as_jso
     target = out or Path(f"{bundle.manifest.name}-{bundle.manifest.version}-esp32")
     project = write_project(bundle, target, overwrite=overwrite)
     if as_json:
-        click.echo(json.dumps({"format": "esp32", **asdict(project), "out": str(target)}))
+        print_json({"format": "esp32", **asdict(project), "out": str(target)}, indent=None)
         return
     times = ", ".join(f"{chip} {ms} ms" for chip, ms in project.estimated_ms.items())
     place = plain(str(target))
@@ -133,14 +132,6 @@ def _target(bundle: Bundle, kind: Format, out: Path | None, *, into_bundle: bool
     if target.is_dir() and not into_bundle:
         raise OutputError(f"{target} is a folder; --out is the file to write")
     return target
-
-
-def _find_photos(argument: str | None) -> list[Path]:
-    sources = find_sources([argument]) if argument else []
-    for source in sources:
-        if source.fault is not None:
-            raise InputError(f"{source.name}: {source.fault}")
-    return [Path(source.name) for source in sources]
 
 
 def _split(photos: Sequence[Path], kind: Format) -> tuple[list[Path], list[Path]]:
@@ -201,7 +192,7 @@ def _print_json(kind: Format, written: Path | None, size: int, parity: Parity | 
         "required_same_label": kind.least_same_label,
         "parity": None if parity is None else parity.to_dict(),
     }
-    click.echo(json.dumps(answer))
+    print_json(answer, indent=None)
 
 
 def _print_words(kind: Format, written: Path | None, size: int, parity: Parity | None) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.options import FOLDER, PLACE, Group, json_option, option
-from binsight.cli.text import markup, new_table, open_console, plain
+from binsight.cli.options import DIRECTORY, FOLDER, Group, json_option, option
+from binsight.cli.text import markup, new_table, open_console, plain, print_json
 
 if TYPE_CHECKING:
     from binsight.serving.corrections import Copied, Correction
 
 __all__ = ["feedback"]
-
-_STORE = click.argument("directory", metavar="DIR", type=PLACE)
 
 
 @click.group(cls=Group)
@@ -34,7 +31,7 @@ def feedback() -> None:
 
 
 @feedback.command(name="list")
-@_STORE
+@DIRECTORY
 @json_option("Print one JSON object per line.")
 def list_corrections(directory: Path, as_json: bool) -> None:
     """List every correction: the class a person named, what the model had said, and when."""
@@ -43,7 +40,7 @@ def list_corrections(directory: Path, as_json: bool) -> None:
     corrections = read_corrections(directory)
     if as_json:
         for correction in corrections:
-            click.echo(json.dumps(correction.to_dict()))
+            print_json(correction.to_dict(), indent=None)
     elif corrections:
         _print_table(corrections)
     else:
@@ -51,7 +48,7 @@ def list_corrections(directory: Path, as_json: bool) -> None:
 
 
 @feedback.command(renamed={"--to": "--out"})
-@_STORE
+@DIRECTORY
 @option("--out", type=FOLDER, required=True, metavar="OUT", help="The folder of the data set.")
 @json_option("Print one JSON object.")
 def export(directory: Path, out: Path, as_json: bool) -> None:
@@ -64,7 +61,7 @@ def export(directory: Path, out: Path, as_json: bool) -> None:
     copied = export_corrections(directory, out)
     outcomes = Counter(outcome for _, outcome in copied)
     if as_json:
-        click.echo(json.dumps({"to": str(out), "classes": _classes(copied), **_outcomes(outcomes)}))
+        print_json({"to": str(out), "classes": _classes(copied), **_outcomes(outcomes)}, indent=None)
         return
     for name, count in _classes(copied).items():
         click.echo(f"{count:>7}  {plain(name)}")

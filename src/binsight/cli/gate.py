@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -25,7 +24,7 @@ from binsight.cli.options import (
 )
 from binsight.cli.progress import stages
 from binsight.cli.registry import registered
-from binsight.cli.text import plain
+from binsight.cli.text import plain, print_json
 from binsight.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ _MARKS = {"passed": "yes", "failed": "NO", "open": "not shown", "not measured": 
     "--margin",
     type=NumberRange(0, 50, min_open=True),
     default=0.5,
-    show_default=True,
     metavar="POINTS",
     help="By how many points of accuracy it may be worse.",
 )
@@ -59,7 +57,7 @@ _MARKS = {"passed": "yes", "failed": "NO", "open": "not shown", "not measured": 
     metavar="NAME=CLASS",
     help="What a class name of DATA means in the models, or not-waste; NAME= leaves its photos out. May be repeated.",
 )
-@option("--registry", "directory", type=FOLDER, metavar="DIR", help="CHALLENGER and CHAMPION are its models; it hears.")
+@option("--registry", "directory", type=FOLDER, help="CHALLENGER and CHAMPION are its models; it hears.")
 @option(
     "--benefit", type=click.Choice(["smaller", "faster"]), help="What it is wanted for, where not for being better."
 )
@@ -187,7 +185,7 @@ def _tell(result: GateResult, contest: Contest, override: str | None, *, as_json
     if as_json:
         verdict = {"verdict": result.verdict, "override": override, "photos": result.photos, "labels": result.labels}
         about = {"split": contest.split, "left_out": contest.left_out}
-        click.echo(json.dumps({**verdict, **about, "checks": [asdict(check) for check in result.checks]}, indent=2))
+        print_json({**verdict, **about, "checks": [asdict(check) for check in result.checks]})
         return
     width = max(len(check.name) for check in result.checks)
     for check in result.checks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from binsight.cli.data_options import print_notes
-from binsight.cli.options import option, quiet_option, workers_option
+from binsight.cli.options import option, quiet_option, together, workers_option
 from binsight.cli.progress import progress_bar
 from binsight.cli.text import plain
 from binsight.errors import DatasetError, TaxonomyError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Labelled", "labelled_options", "load_labelled", "load_own_classes", "parse_renamed"]
 
-Command = Callable[..., None]
 
 _LEFT_OUT = ""
 
@@ -42,29 +41,25 @@ class Labelled:
     split: str
 
 
-def labelled_options(command: Command) -> Command:
-    """The options that choose labelled photos."""
-    options: list[Callable[[Command], Command]] = [
-        option(
-            "--split",
-            section="Photos",
-            metavar="NAME",
-            help="Which split of DATA.  [default: val where there is one; all photos where there are no splits]",
-        ),
-        option(
-            "--class",
-            "renamed",
-            section="Photos",
-            multiple=True,
-            metavar="NAME=CLASS",
-            help="What a class name of DATA means in the model; NAME= leaves its photos out. May be repeated.",
-        ),
-        workers_option(),
-        quiet_option("No progress bar, no notes."),
-    ]
-    for add in reversed(options):
-        command = add(command)
-    return command
+labelled_options = together(
+    option(
+        "--split",
+        section="Photos",
+        metavar="NAME",
+        help="Which split of DATA.  [default: val where there is one; all photos where there are no splits]",
+    ),
+    option(
+        "--class",
+        "renamed",
+        section="Photos",
+        multiple=True,
+        metavar="NAME=CLASS",
+        help="What a class name of DATA means in the model; NAME= leaves its photos out. May be repeated.",
+    ),
+    workers_option(),
+    quiet_option("No progress bar, no notes."),
+)
+"""The options that choose labelled photos."""
 
 
 def load_labelled(

@@ -6,15 +6,14 @@ import csv
 import datetime as dt
 import getpass
 import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.line_ledger import OpenLedger, ledger_argument, line_option, open_ledger
+from binsight.cli.line_ledger import OpenLedger, ledger_options, open_ledger
 from binsight.cli.options import FILE, Command, json_option, option
-from binsight.cli.text import open_console, plain
+from binsight.cli.text import open_console, plain, print_json
 from binsight.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -30,8 +29,7 @@ _ALL = 1_000_000
 
 
 @click.command(cls=Command, short_help="Label the pieces drawn at random, blind; export and import labels.")
-@ledger_argument()
-@line_option()
+@ledger_options
 @option("--by", metavar="NAME", help="Who labels.  [default: the name of the user]")
 @option("--label", "asks", is_flag=True, help="Show one piece after another on the terminal, and ask.", section="Label")
 @option(
@@ -42,11 +40,10 @@ _ALL = 1_000_000
     "--export",
     "target",
     type=FILE,
-    metavar="FILE",
     help="Write a CSV to fill in, and the pictures into a folder beside it.",
     section="Files",
 )
-@option("--import", "source", type=FILE, metavar="FILE", help="Read a CSV that was filled in.", section="Files")
+@option("--import", "source", type=FILE, help="Read a CSV that was filled in.", section="Files")
 @option("--overwrite", is_flag=True, help="Replace the exported file if it exists.", section="Files")
 @json_option()
 def audit(
@@ -250,7 +247,7 @@ def _print_progress(opened: OpenLedger, *, as_json: bool) -> None:
 
     progress = read_progress(opened.database, opened.line)
     if as_json:
-        click.echo(json.dumps({"line": opened.line, **asdict(progress), "open": progress.open}))
+        print_json({"line": opened.line, **asdict(progress), "open": progress.open}, indent=None)
         return
     share = f" ({progress.labelled / progress.drawn:.0%})" if progress.drawn else ""
     click.echo(f"{plain(opened.line)}: {progress.labelled:,} of {progress.drawn:,} drawn pieces are labelled{share}")

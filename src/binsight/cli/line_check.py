@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.extras import needs_extra
 from binsight.cli.options import FILE, json_option
-from binsight.cli.text import new_table, open_console
+from binsight.cli.text import new_table, open_console, print_json
+from binsight.extras import needs_extra
 
 if TYPE_CHECKING:
     from binsight.line.budget import LaneBudget
@@ -51,7 +50,7 @@ def check(file: Path, as_json: bool) -> None:
     if as_json:
         lanes = [{**asdict(b), "needed_ms": b.needed_ms, "spare_ms": b.spare_ms} for b in budgets]
         looks = looks_before_line(config)
-        click.echo(json.dumps({"decide_ms": decide_ms, "looks": looks, "lanes": lanes, "faults": faults}))
+        print_json({"decide_ms": decide_ms, "looks": looks, "lanes": lanes, "faults": faults}, indent=None)
     else:
         _print(config, budgets, looks_before_line(config))
         for fault in faults:

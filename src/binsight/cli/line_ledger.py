@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.options import option
-from binsight.errors import InputError, MissingExtraError, SettingsError
+from binsight.cli.line_settings import bundle_of, read_config
+from binsight.cli.options import option, together
+from binsight.errors import InputError, SettingsError
+from binsight.extras import needs_extra
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -21,9 +23,8 @@ if TYPE_CHECKING:
     from binsight.line.ledger.reading import Span
     from binsight.taxonomy import Taxonomy
 
-__all__ = ["OpenLedger", "ledger_argument", "line_option", "open_ledger", "read_span", "span_options"]
+__all__ = ["OpenLedger", "ledger_options", "open_ledger", "read_span", "span_options"]
 
-Decorator = Callable[[Any], Any]
 
 _DAY = dt.timedelta(days=1)
 _TICK = dt.timedelta(milliseconds=1)
@@ -61,25 +62,18 @@ class OpenLedger:
     taxonomy: Taxonomy | None
 
 
-def ledger_argument() -> Decorator:
-    """The argument LEDGER."""
-    return click.argument("ledger", metavar="LEDGER|line.toml")
+ledger_options = together(
+    click.argument("ledger", metavar="LEDGER|line.toml"),
+    option("--line", metavar="NAME", help="Which line, where the ledger holds several."),
+)
+"""Which ledger, and which line of it."""
 
-
-def line_option() -> Decorator:
-    """`--line`."""
-    return option("--line", metavar="NAME", help="Which line, where the ledger holds several.")
-
-
-def span_options(function: Any) -> Any:
-    """`--since`, `--until`, `--shift`."""
-    for add in (
-        option("--shift", metavar="NAME", help="Only pieces of this shift."),
-        option("--until", type=_Moment(), metavar="TIME", help="Pieces seen before.  [default: the newest]"),
-        option("--since", type=_Moment(), metavar="TIME", help="Pieces seen then or later.  [default: a day]"),
-    ):
-        function = add(function)
-    return function
+span_options = together(
+    option("--since", type=_Moment(), help="Pieces seen then or later.  [default: a day]"),
+    option("--until", type=_Moment(), help="Pieces seen before.  [default: the newest]"),
+    option("--shift", metavar="NAME", help="Only pieces of this shift."),
+)
+"""Which time."""
 
 
 @contextmanager
@@ -90,30 +84,26 @@ def open_ledger(place: str, line: str | None) -> Iterator[OpenLedger]:
         InputError: it is no ledger, has no such line, or is damaged or locked.
         MissingExtraError: `binsight[line]` is not installed.
     """
-    try:
+    with needs_extra("a line's ledger", "line"):
         import sqlalchemy as sa
 
         from binsight.line.ledger.database import open_database
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("a line's ledger", "line") from error
-    config = None
-    url: Any = place
-    if place.endswith(".toml"):
-        from binsight.line.config import load_line_config
-
-        config = load_line_config(Path(place))
+    url: str | Path = place
+    config = read_config(Path(place)) if place.endswith(".toml") else None
+    if config is not None:
         line = line or config.line.name
-        url = config.ledger.url or Path(place).parent / f"{config.line.name}.sqlite"
+        url = config.ledger.url or Path(place).with_name(f"{config.line.name}.sqlite")
     database = open_database(_address(url), upgrade=False)
     try:
-        yield _choose(database, config, Path(place).parent, line)
+        yield _choose(database, config, Path(place), line)
     except sa.exc.DBAPIError as error:
         raise InputError(f"the ledger {place}: {str(error.orig).splitlines()[0]}") from error
     finally:
         database.dispose()
 
 
-def _choose(database: sa.Engine, config: LineConfig | None, folder: Path, line: str | None) -> OpenLedger:
+def _choose(database: sa.Engine, config: LineConfig | None, place: Path, line: str | None) -> OpenLedger:
+    from binsight.bundle import load_bundle, resolve_bundle
     from binsight.line.ledger.configuration import read_configuration
     from binsight.line.ledger.reading import choose_line
 
@@ -125,7 +115,7 @@ def _choose(database: sa.Engine, config: LineConfig | None, folder: Path, line: 
     config = config or (stored[0] if stored else None)
     taxonomy = stored[1] if stored else None
     if taxonomy is None and config is not None:
-        taxonomy = _taxonomy_of(config, folder)
+        taxonomy = load_bundle(resolve_bundle(bundle_of(config, place))).manifest.taxonomy
     return OpenLedger(database, name, config, taxonomy)
 
 
@@ -143,14 +133,6 @@ def _address(place: Any) -> Any:
     if file.is_dir():
         raise InputError(f"{file} is a folder; expected the file of a ledger, or line.toml")
     return sa.URL.create("sqlite", database=str(file))
-
-
-def _taxonomy_of(config: LineConfig, folder: Path) -> Taxonomy:
-    from binsight.bundle import load_bundle, resolve_bundle
-
-    beside = folder / config.line.model
-    bundle = load_bundle(beside if beside.exists() else resolve_bundle(config.line.model))
-    return bundle.manifest.taxonomy
 
 
 def read_span(opened: OpenLedger, since: dt.datetime | None, until: dt.datetime | None, shift: str | None) -> Span:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.line_ledger import ledger_argument, line_option, open_ledger, read_span, span_options
+from binsight.cli.line_ledger import ledger_options, open_ledger, read_span, span_options
 from binsight.cli.options import Command, html_option, json_option, option
-from binsight.cli.text import markup, new_table, open_console, plain, sign
+from binsight.cli.text import markup, new_table, open_console, plain, print_first, print_json, sign
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,8 +27,7 @@ _ALARMS_SHOWN = 10
 
 
 @click.command(cls=Command, short_help="Purity per lane with intervals, ends and their reasons, classes, latency.")
-@ledger_argument()
-@line_option()
+@ledger_options
 @span_options
 @option("--csv", "as_csv", is_flag=True, help="Print one row per lane: target, non-target, non-recyclable.")
 @json_option()
@@ -69,7 +67,7 @@ def report(
 
         write_whole(html, render_page(found))
     if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2))
+        print_json(found.to_dict())
     elif as_csv:
         _print_csv(found)
     else:
@@ -190,12 +188,12 @@ def _print_alarms(found: LineReport) -> None:
     if not found.alarms:
         return
     click.echo(f"\n{len(found.alarms):,} alarms came or went:")
-    for event in found.alarms[:_ALARMS_SHOWN]:
+    lines = []
+    for event in found.alarms:
         words = "came" if event.active else "went"
         detail = f": {event.detail}" if event.detail and event.active else ""
-        click.echo(f"  {event.at.astimezone():%Y-%m-%d %H:%M:%S} {plain(event.code)} {words}{plain(detail)}")
-    if len(found.alarms) > _ALARMS_SHOWN:
-        click.echo(f"  and {len(found.alarms) - _ALARMS_SHOWN:,} older ones; --json lists them all")
+        lines.append(f"{event.at.astimezone():%Y-%m-%d %H:%M:%S} {plain(event.code)} {words}{plain(detail)}")
+    print_first(lines, _ALARMS_SHOWN, lead="  ", rest="older ones; --json lists them all")
 
 
 def _percent(share: float | None) -> str:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from binsight.cli.extras import needs_extra
 from binsight.cli.line_settings import account, bundle_of, ledger_url, read_config
 from binsight.cli.options import FILE, json_option, option, quiet_option
 from binsight.cli.progress import progress_bar
@@ -22,6 +21,7 @@ from binsight.cli.server_options import server_flag, server_value
 from binsight.cli.signals import stopping_on_signals
 from binsight.cli.text import new_table, open_console, plain
 from binsight.errors import InputError, SettingsError
+from binsight.extras import needs_extra
 from binsight.serving.settings import Settings as ServerSettings
 from binsight.serving.settings import server_options
 
@@ -58,10 +58,10 @@ _ACCESS = {
 @option("--model", metavar="BUNDLE", help="The model that looks.  [default: that of LINE.TOML, or waste8]")
 @option("--http", section="Output", type=click.IntRange(0, 65_535), metavar="PORT",
         help="Serve the dashboard at http://HOST:PORT/lines; 0 takes a free port.")  # fmt: skip
-@option("--http-host", section="Output", default="127.0.0.1", show_default=True, metavar="HOST",
+@option("--http-host", section="Output", default="127.0.0.1", metavar="HOST",
         help="Address for --http; 0.0.0.0 or :: lets other machines in.")  # fmt: skip
 @option("--ledger", metavar="URL", help="sqlite:///FILE or postgresql+psycopg://….  [default: beside LINE.TOML]")
-@option("--out", section="Output", type=FILE, metavar="FILE",
+@option("--out", section="Output", type=FILE,
         help="Of a look: an annotated video (.mp4, .mkv, .webm), or a page with every piece (.html).")  # fmt: skip
 @json_option("Print a JSON object for each piece, as soon as it has its end.")
 @quiet_option()

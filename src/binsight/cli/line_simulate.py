@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.extras import needs_extra
 from binsight.cli.options import FILE, FOLDER, json_option, model_option, option, quiet_option, seed_option
 from binsight.cli.progress import progress_bar
-from binsight.cli.text import new_table, open_console
+from binsight.cli.text import new_table, open_console, print_json
 from binsight.errors import InputError
+from binsight.extras import needs_extra
 
 if TYPE_CHECKING:
     from binsight.line.engine import Picture
@@ -28,28 +27,22 @@ _PHOTOS = Path("examples/photos")
 
 
 @click.command(short_help="Run a line without hardware, faults and all.")
-@option("--pieces", section="Belt", type=click.IntRange(1, 10_000_000), default=200, show_default=True, metavar="N",
+@option("--pieces", section="Belt", type=click.IntRange(1, 10_000_000), default=200, metavar="N",
         help="Pieces on the belt.")  # fmt: skip
-@option("--rate", section="Belt", type=click.FloatRange(0.001, 20), default=4.0, show_default=True, metavar="R",
+@option("--rate", section="Belt", type=click.FloatRange(0.001, 20), default=4.0, metavar="R",
         help="Pieces a second.")  # fmt: skip
-@option("--overlap", section="Belt", type=click.FloatRange(0, 1), default=0.0, show_default=True, metavar="SHARE",
+@option("--overlap", section="Belt", type=click.FloatRange(0, 1), default=0.0, metavar="SHARE",
         help="Share of pieces that lie on the one before.")  # fmt: skip
-@option("--photos", section="Belt", type=FOLDER, metavar="DIR",
+@option("--photos", section="Belt", type=FOLDER,
         help="Photos that stand for pieces, in folders by class.  [default: examples/photos]")  # fmt: skip
-@option("--script", section="Belt", type=FILE, metavar="FILE", help="What fails when: a TOML file, see docs/line.md.")
+@option("--script", section="Belt", type=FILE, help="What fails when: a TOML file, see docs/line.md.")
 @seed_option("Of photos, places, noise and what the sorter does.")
 @model_option("The model that looks.")
 @option(
     "--ledger", metavar="URL", help="Keep the ledger: sqlite:///FILE or postgresql+psycopg://….  [default: thrown away]"
 )
-@option(
-    "--picture",
-    section="Output",
-    type=FILE,
-    metavar="FILE",
-    help="Write a frame with boxes, ids and lanes (PNG, JPEG).",
-)
-@option("--html", section="Output", type=FILE, metavar="FILE", help="Write a page with every piece and its picture.")
+@option("--picture", section="Output", type=FILE, help="Write a frame with boxes, ids and lanes (PNG, JPEG).")
+@option("--html", section="Output", type=FILE, help="Write a page with every piece and its picture.")
 @json_option("Print the result as one JSON object.")
 @quiet_option()
 @needs_extra("a line", "line")
@@ -91,7 +84,7 @@ def simulate(
         url = ledger or f"sqlite:///{folder}/ledger.sqlite"
         result = _run(shift, model, photos, url, picture, html, quiet=quiet)
     if as_json:
-        click.echo(json.dumps(result.to_dict()))
+        print_json(result.to_dict(), indent=None)
     else:
         _print(result)
     if result.faults:

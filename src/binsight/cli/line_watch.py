@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from binsight.cli.line_settings import bundle_of, ledger_url, read_config
-from binsight.errors import InputError, MissingExtraError, SettingsError
+from binsight.errors import InputError, SettingsError
+from binsight.extras import needs_extra
 
 if TYPE_CHECKING:
     from binsight.line.alarms import Alarm
@@ -62,12 +63,8 @@ class LineWatch:
         if settings is None:
             yield None
             return
-        try:
+        with needs_extra("the dashboard", "serve"):
             from binsight.serving.server import RunningServer
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] == "binsight":
-                raise
-            raise MissingExtraError("the dashboard", "serve") from error
         server = RunningServer(settings, lines=[self.monitor])
         try:
             server.load()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from binsight.cli.loop_intake import diverse, import_, take
-from binsight.cli.options import BUNDLE, FOLDER, PLACE, Group, json_option, option, workers_option
-from binsight.cli.text import markup, new_table, open_console, plain
+from binsight.cli.options import BUNDLE, DIRECTORY, FOLDER, Group, json_option, option, workers_option
+from binsight.cli.text import markup, new_table, open_console, plain, print_json
 
 if TYPE_CHECKING:
     from binsight.loop.counts import FeatureDrift
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from binsight.probability.intervals import Interval
 
 __all__ = ["loop"]
-
-_FOLDER = click.argument("directory", metavar="DIR", type=PLACE)
 
 
 @click.group(cls=Group)
@@ -42,7 +39,7 @@ def loop() -> None:
 
 
 @loop.command()
-@_FOLDER
+@DIRECTORY
 @json_option()
 def status(directory: Path, as_json: bool) -> None:
     """Say how many photos are kept, labelled, open and why, who labelled, how far people agree, how models compare.
@@ -54,7 +51,7 @@ def status(directory: Path, as_json: bool) -> None:
 
     found = read_status(Queue(directory))
     if as_json:
-        click.echo(json.dumps(_ready(asdict(found)), indent=2))
+        print_json(_ready(asdict(found)))
         return
     aside = f", {found.set_aside:,} set aside" if found.set_aside else ""
     click.echo(f"{found.kept:,} photos kept, {found.labelled:,} labelled, {found.open:,} open{aside}")
@@ -78,7 +75,7 @@ def status(directory: Path, as_json: bool) -> None:
 
 
 @loop.command()
-@_FOLDER
+@DIRECTORY
 @option("--model", metavar="NAME VERSION", help="Of which model.  [default: the latest]")
 @json_option()
 def accuracy(directory: Path, model: str | None, as_json: bool) -> None:
@@ -97,7 +94,7 @@ def accuracy(directory: Path, model: str | None, as_json: bool) -> None:
         confusion = [{"named": a, "is": b, "photos": n} for (a, b), n in sorted(found.confusion.items())]
         about = {"model": model or models[0], "labelled": found.labelled, "covered": found.covered}
         intervals = {"overall": asdict(found.overall), "accepted": asdict(found.accepted)}
-        click.echo(json.dumps(_ready({**about, **intervals, "confusion": confusion}), indent=2))
+        print_json(_ready({**about, **intervals, "confusion": confusion}))
         return
     click.echo(f"{plain(model or models[0])}: {found.labelled:,} labelled photos")
     if not found.labelled:
@@ -114,7 +111,7 @@ def accuracy(directory: Path, model: str | None, as_json: bool) -> None:
 
 
 @loop.command()
-@_FOLDER
+@DIRECTORY
 @option("--model", type=BUNDLE, help="Compare how photos look to this model, too: the last two weeks with before.")
 @workers_option()
 @json_option()
@@ -132,9 +129,9 @@ def drift(ctx: click.Context, directory: Path, model: str | None, workers: int |
     latest, watches = counts.models()[:1], counts.drift()
     looks = None if model is None else _measure(directory, model, workers)
     if as_json:
-        click.echo(json.dumps([asdict(w) for w in watches] if looks is None else
+        print_json([asdict(w) for w in watches] if looks is None else
                               {"review": [asdict(w) for w in watches],
-                               "features": asdict(looks) | {"noticed": looks.noticed}}))  # fmt: skip
+                               "features": asdict(looks) | {"noticed": looks.noticed}}, indent=None)  # fmt: skip
     else:
         for w in watches:
             usual = "still learning what is usual" if w.p0 is None else f"usual: at most {w.p0:.1%} to review"
@@ -167,9 +164,9 @@ def _print_looks(looks: FeatureDrift) -> None:
 
 
 @loop.command()
-@_FOLDER
+@DIRECTORY
 @click.argument("reference", metavar="SHA|RECEIPT")
-@option("--reason", metavar="TEXT", default="", help="Why; recorded.")
+@option("--reason", metavar="TEXT", default="", show_default=False, help="Why; recorded.")
 @json_option()
 def forget(directory: Path, reference: str, reason: str, as_json: bool) -> None:
     """Delete a photo and all that is known of it; say which versions of the data set and which models it touched."""
@@ -177,7 +174,7 @@ def forget(directory: Path, reference: str, reason: str, as_json: bool) -> None:
 
     found = Queue(directory).forget(reference, reason=reason)
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        print_json(asdict(found), indent=None)
         return
     click.echo("forgotten: the photo and its rows are gone, a keyed mark keeps it out")
     for title, names in (("version of the data set", found.versions), ("model", found.models)):
@@ -186,14 +183,13 @@ def forget(directory: Path, reference: str, reason: str, as_json: bool) -> None:
 
 
 @loop.command()
-@_FOLDER
+@DIRECTORY
 @option("--out", type=FOLDER, required=True, metavar="OUT", help="A folder that is empty, or is not there yet.")
 @option(
     "--format",
     "form",
     type=click.Choice(["csv", "imagefolder", "labelstudio", "cvat"]),
     default="csv",
-    show_default=True,
     help="How the photos are described beside their folders.",
 )
 def export(directory: Path, out: Path, form: str) -> None:
@@ -205,7 +201,7 @@ def export(directory: Path, out: Path, form: str) -> None:
 
 
 @loop.command()
-@_FOLDER
+@DIRECTORY
 @click.argument("client")
 def withdraw(directory: Path, client: str) -> None:
     """Take back all corrections of CLIENT, by the pseudonym that `loop claims` lists."""
@@ -215,7 +211,7 @@ def withdraw(directory: Path, client: str) -> None:
 
 
 @loop.command()
-@_FOLDER
+@DIRECTORY
 @json_option("Print one JSON object per line.")
 def claims(directory: Path, as_json: bool) -> None:
     """List the clients that sent corrections: how many, and how many of them people found right."""
@@ -225,7 +221,7 @@ def claims(directory: Path, as_json: bool) -> None:
     found = count_claims(Queue(directory))
     if as_json:
         for each in found:
-            click.echo(json.dumps(asdict(each)))
+            print_json(asdict(each), indent=None)
         return
     table = new_table("Client", "Corrections", "Looked at", "Right")
     for each in found:

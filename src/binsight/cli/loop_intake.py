@@ -6,21 +6,20 @@ from pathlib import Path
 
 import click
 
-from binsight.cli.extras import needs_extra
-from binsight.cli.line_ledger import ledger_argument, line_option, open_ledger
-from binsight.cli.options import BUNDLE, PLACE, Command, model_option, option, quiet_option, workers_option
+from binsight.cli.line_ledger import ledger_options, open_ledger
+from binsight.cli.options import BUNDLE, DIRECTORY, PLACE, Command, model_option, option, quiet_option, workers_option
 from binsight.cli.progress import progress_bar
 from binsight.cli.registry import user_name
-from binsight.cli.text import plain
+from binsight.cli.text import plain, print_first
+from binsight.extras import needs_extra
 
 __all__ = ["diverse", "import_", "take"]
 
 _LISTED = 10
-_FOLDER = click.argument("directory", metavar="DIR", type=PLACE)
 
 
 @click.command(name="import", cls=Command)
-@_FOLDER
+@DIRECTORY
 @click.argument("source", metavar="SOURCE", type=PLACE)
 @option(
     "--format",
@@ -49,18 +48,14 @@ def import_(directory: Path, source: Path, form: str, by: str | None, model: str
     with progress_bar("Importing", quiet=quiet) as progress:
         found = import_labels(queue, source, form, taxonomy, by=by or user_name(), progress=progress)
     click.echo(f"{found.labels:,} labels, {found.known:,} were there")
-    for path, why in list(found.left_out.items())[:_LISTED]:
-        click.echo(f"left out: {plain(path)}: {plain(why)}")
-    if len(found.left_out) > _LISTED:
-        click.echo(f"left out: and {len(found.left_out) - _LISTED} more")
+    print_first([f"{plain(path)}: {plain(why)}" for path, why in found.left_out.items()], _LISTED, lead="left out: ")
 
 
 @click.command(cls=Command)
-@_FOLDER
-@ledger_argument()
-@line_option()
-@option("--keep-random", default="100/week", show_default=True, metavar="N/week", help="Pieces to keep at random.")
-@option("--keep-review", default="100/day", show_default=True, metavar="N/day", help="Pieces sent to review to keep.")
+@DIRECTORY
+@ledger_options
+@option("--keep-random", default="100/week", metavar="N/week", help="Pieces to keep at random.")
+@option("--keep-review", default="100/day", metavar="N/day", help="Pieces sent to review to keep.")
 @option("--model", type=BUNDLE, help="Keep 20 more a week of those to review, unlike the others to this model.")
 @workers_option()
 @needs_extra("a line's ledger", "line")
@@ -105,7 +100,7 @@ def take(
 
 
 @click.command(cls=Command)
-@_FOLDER
+@DIRECTORY
 @option("--model", type=BUNDLE, required=True, help="To which photos are alike or not.")
 @workers_option()
 def diverse(directory: Path, model: str, workers: int | None) -> None:

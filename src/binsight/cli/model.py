@@ -13,7 +13,7 @@ import click
 from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.model_draw import draw
 from binsight.cli.options import BUNDLE, PLACE, Group, bundle_argument, json_option
-from binsight.cli.text import markup, new_table, open_console, plain
+from binsight.cli.text import markup, new_table, open_console, plain, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +66,7 @@ def show(bundle: str, as_json: bool, card: bool) -> None:
         card_lines = found.read(CARD_NAME).decode("utf-8", "replace").splitlines()
         click.echo("\n".join(plain(line, keep="\t") for line in card_lines))
     elif as_json:
-        click.echo(json.dumps(found.manifest.to_dict(), indent=2))
+        print_json(found.manifest.to_dict())
     else:
         _print_bundle(found)
 
@@ -87,8 +87,8 @@ def verify(bundle: str, as_json: bool) -> None:
     path = resolve_bundle(bundle)
     faults = verify_bundle(path)
     if as_json:
-        click.echo(
-            json.dumps({"bundle": str(path), "faults": [{"file": f.file, "message": f.message} for f in faults]})
+        print_json(
+            {"bundle": str(path), "faults": [{"file": f.file, "message": f.message} for f in faults]}, indent=None
         )
     elif faults:
         for fault in faults:
@@ -100,8 +100,8 @@ def verify(bundle: str, as_json: bool) -> None:
 
 
 @model.command()
-@click.argument("first", type=BUNDLE, metavar="BUNDLE")
-@click.argument("second", type=BUNDLE, metavar="BUNDLE")
+@click.argument("first", type=BUNDLE)
+@click.argument("second", type=BUNDLE)
 @json_option()
 def diff(first: str, second: str, as_json: bool) -> None:
     """Show in what two bundles differ; exit with 1 when they do, as diff does.
@@ -116,7 +116,7 @@ def diff(first: str, second: str, as_json: bool) -> None:
     left, right = (load_bundle(resolve_bundle(bundle)).manifest for bundle in (first, second))
     differences = list(_differences(left, right))
     if as_json:
-        click.echo(json.dumps([{"key": key, "first": a, "second": b} for key, a, b in differences]))
+        print_json([{"key": key, "first": a, "second": b} for key, a, b in differences], indent=None)
     elif differences:
         _print_differences(differences, first, second)
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 
 from binsight.cli.options import FILE, Command, bundle_argument, option
-from binsight.errors import MissingExtraError
+from binsight.extras import needs_extra
 from binsight.files import write_whole
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _FORMATS = {".png": "png", ".svg": "svg"}
 @click.command(cls=Command, renamed={"--model": ""}, short_help="Draw the layers and the stages of a network.")
 @bundle_argument()
 @option("--backbone", metavar="NAME", help="Draw a backbone instead, such as xception; its weights are not needed.")
-@option("--out", required=True, type=FILE, metavar="FILE", help="FILE.png or FILE.svg.")
+@option("--out", required=True, type=FILE, help="FILE.png or FILE.svg.")
 def draw(bundle: str, backbone: str | None, out: Path) -> None:
     """Draw the network of BUNDLE into FILE: above its layers in perspective, below its stages with sizes and shares.
 
@@ -38,14 +38,10 @@ def draw(bundle: str, backbone: str | None, out: Path) -> None:
     file_format = _FORMATS.get(out.suffix.lower())
     if file_format is None:
         raise click.BadParameter(f"expected a name that ends in .png or .svg, got {out.name!r}", param_hint="'--out'")
-    try:
+    with needs_extra("drawing a network", "train"):
         from binsight.training.architecture.drawing import draw_architecture
 
         architecture, classes = _backbone(backbone) if backbone is not None else _bundle(bundle)
-    except ImportError as error:
-        if isinstance(error, MissingExtraError):
-            raise
-        raise MissingExtraError("drawing a network", "train") from error
     kind = cast("Literal['png', 'svg']", file_format)
     write_whole(out, draw_architecture(architecture, title=architecture.name, classes=classes, file_format=kind))
     click.echo(str(out))

@@ -15,6 +15,7 @@ import click
 
 __all__ = [
     "BUNDLE",
+    "DIRECTORY",
     "FILE",
     "FOLDER",
     "PLACE",
@@ -32,6 +33,7 @@ __all__ = [
     "precision_option",
     "quiet_option",
     "seed_option",
+    "together",
     "workers_option",
 ]
 
@@ -42,18 +44,29 @@ Decorator = Callable[[Any], Any]
 
 
 class Option(click.Option):
-    """An option in a group of the help.
+    """An option in a group of the help, which also says what holds without it.
 
     Args:
         section: the group's title.
     """
 
     def __init__(self, *args: Any, section: str = "Options", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{"show_default": True, **kwargs})
         self.section = section
 
 
 option = partial(click.option, cls=Option)
+
+
+def together(*options: Decorator) -> Decorator:
+    """Options and arguments that several commands have, as one decorator."""
+
+    def add(function: Any) -> Any:
+        for each in reversed(options):
+            function = each(function)
+        return function
+
+    return add
 
 
 class Command(click.Command):
@@ -119,6 +132,10 @@ class LocalPath(click.Path):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(path_type=Path, **kwargs)
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """As the help calls it."""
+        return super().get_metavar(param, ctx) if self.file_okay else "DIR"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path."""
         if advice := download_advice(os.fsdecode(value)):
@@ -162,21 +179,12 @@ class _BundleName(click.ParamType[str]):
 BUNDLE = _BundleName()
 
 
-def model_option(text: str, **options: Any) -> Decorator:
+DIRECTORY = click.argument("directory", metavar="DIR", type=PLACE)
+
+
+def model_option(text: str) -> Decorator:
     """`--model`, or `BINSIGHT_MODEL`: which bundle to use; `text` says for what."""
-    return option(
-        "--model",
-        **{
-            "type": BUNDLE,
-            "default": _MODEL,
-            "show_default": True,
-            "envvar": _VARIABLE,
-            "show_envvar": True,
-            "metavar": "BUNDLE",
-            "help": text,
-            **options,
-        },
-    )
+    return option("--model", type=BUNDLE, default=_MODEL, envvar=_VARIABLE, show_envvar=True, help=text)
 
 
 def bundle_argument(name: str = "bundle", **options: Any) -> Decorator:
@@ -189,12 +197,12 @@ def bundle_argument(name: str = "bundle", **options: Any) -> Decorator:
 
 def seed_option(text: str) -> Decorator:
     """`--seed`; `text` says of what."""
-    return option("--seed", default=0, show_default=True, help=text)
+    return option("--seed", default=0, help=text)
 
 
 def html_option(text: str = "Write a report of one HTML file.") -> Decorator:
     """`--html FILE`."""
-    return option("--html", type=FILE, metavar="FILE", help=text)
+    return option("--html", type=FILE, help=text)
 
 
 def json_option(text: str = "Print JSON.") -> Decorator:
@@ -213,7 +221,6 @@ def precision_option() -> Decorator:
         "--precision",
         type=click.Choice(["auto", "float", "int8"]),
         default="auto",
-        show_default=True,
         help="Arithmetic of the network; auto measures which is faster here, where the bundle has model.int8.onnx.",
     )
 

@@ -18,7 +18,7 @@ from binsight.cli.app import EXIT_USAGE
 from binsight.cli.options import FOLDER, Command, model_option, option, precision_option, quiet_option, workers_option
 from binsight.cli.progress import progress_bar
 from binsight.cli.sources import STDIN, Source, find_sources
-from binsight.cli.text import plain
+from binsight.cli.text import plain, print_first
 from binsight.errors import BinsightError, InputError
 
 if TYPE_CHECKING:
@@ -53,21 +53,19 @@ def millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
     "--heatmap",
     section="Output",
     type=FOLDER,
-    metavar="DIR",
     help="Write each photo to DIR as PNG with what spoke for its category laid over it.",
 )
 @option(
     "--strange",
     type=click.Choice(["review", "warn"]),
     default="review",
-    show_default=True,
     help="Where the photos as a whole look unlike those that the model knows: send all to review, or only warn.",
 )
 @model_option("A model bundle (folder or .zip), or the name of one in the package.")
 @precision_option()
 @workers_option()
-@option("--max-mb", type=float, callback=millions, default=20, show_default=True, help="Refuse larger files.")
-@option("--max-megapixels", type=float, callback=millions, default=65, show_default=True, help="Refuse larger photos.")
+@option("--max-mb", type=float, callback=millions, default=20, help="Refuse larger files.")
+@option("--max-megapixels", type=float, callback=millions, default=65, help="Refuse larger photos.")
 @quiet_option("No progress bar, no notes.")
 def predict(
     photos: tuple[str, ...],
@@ -160,12 +158,9 @@ def _judge(result: Result, check: StreamCheck) -> Result:
 
 def _print_passed_over(entries: Sequence[Ignored]) -> None:
     """On standard error, so that results stay results."""
-    for entry in entries[:_PASSED_OVER_SHOWN]:
-        click.echo(f"note: {plain(entry.path)} passed over: {plain(entry.reason)}", err=True)
-    if len(entries) > _PASSED_OVER_SHOWN:
-        click.echo(
-            f"note: and {len(entries) - _PASSED_OVER_SHOWN:,} more passed over; binsight data scan --json", err=True
-        )
+    lines = [f"{plain(entry.path)} passed over: {plain(entry.reason)}" for entry in entries]
+    rest = "more passed over; binsight data scan --json"
+    print_first(lines, _PASSED_OVER_SHOWN, lead="note: ", rest=rest, err=True)
 
 
 def _without_heatmaps(

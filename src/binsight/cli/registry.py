@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import getpass
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.options import BUNDLE, PLACE, Group, json_option, option
-from binsight.cli.text import markup, new_table, open_console, plain
+from binsight.cli.options import BUNDLE, DIRECTORY, Group, json_option, option
+from binsight.cli.text import markup, new_table, open_console, plain, print_json
 
 if TYPE_CHECKING:
     from binsight.loop.registry import RegisteredModel, Registry
 
 __all__ = ["registry", "user_name"]
 
-_FOLDER = click.argument("directory", metavar="DIR", type=PLACE)
 _REFERENCE = click.argument("reference", metavar="MODEL")
 
 
@@ -40,7 +38,7 @@ def registry() -> None:
 
 
 @registry.command()
-@_FOLDER
+@DIRECTORY
 @click.argument("bundle", type=BUNDLE)
 @json_option()
 def add(directory: Path, bundle: str, as_json: bool) -> None:
@@ -52,7 +50,7 @@ def add(directory: Path, bundle: str, as_json: bool) -> None:
 
 
 @registry.command(name="list")
-@_FOLDER
+@DIRECTORY
 @json_option("Print one JSON object per line.")
 def list_models(directory: Path, as_json: bool) -> None:
     """List the models, in the order in which they came."""
@@ -61,7 +59,7 @@ def list_models(directory: Path, as_json: bool) -> None:
     models = Registry(directory).models()
     if as_json:
         for model in models:
-            click.echo(json.dumps(_as_dict(model)))
+            print_json(_as_dict(model), indent=None)
         return
     table = new_table("Model", "Version", "Is", "Added", "SHA-256")
     for m in models:
@@ -70,7 +68,7 @@ def list_models(directory: Path, as_json: bool) -> None:
 
 
 @registry.command()
-@_FOLDER
+@DIRECTORY
 @click.argument("reference", metavar="[MODEL]", required=False)
 @json_option()
 def show(directory: Path, reference: str | None, as_json: bool) -> None:
@@ -86,7 +84,7 @@ def show(directory: Path, reference: str | None, as_json: bool) -> None:
         if not as_json:
             click.echo(f"{plain(model.label)}: {found.path(model.sha256)}")
     if as_json:
-        click.echo(json.dumps([entry.to_dict() for entry in entries], indent=2))
+        print_json([entry.to_dict() for entry in entries])
         return
     for entry in entries:
         words = [entry.details.get(key) for key in ("kind", "state", "verdict", "by", "override", "reason")]
@@ -96,7 +94,7 @@ def show(directory: Path, reference: str | None, as_json: bool) -> None:
 
 
 @registry.command()
-@_FOLDER
+@DIRECTORY
 @_REFERENCE
 @option("--override", metavar="REASON", help="Promote although no gate has let it pass; the reason is recorded.")
 @json_option()
@@ -108,8 +106,8 @@ def promote(directory: Path, reference: str, override: str | None, as_json: bool
 
 
 @registry.command()
-@_FOLDER
-@option("--reason", metavar="TEXT", default="", help="Why; recorded.")
+@DIRECTORY
+@option("--reason", metavar="TEXT", default="", show_default=False, help="Why; recorded.")
 @json_option()
 def rollback(directory: Path, reason: str, as_json: bool) -> None:
     """Make the previous model the champion again. It stays so: over reloads and restarts, until another is promoted."""
@@ -119,7 +117,7 @@ def rollback(directory: Path, reason: str, as_json: bool) -> None:
 
 
 @registry.command()
-@_FOLDER
+@DIRECTORY
 @_REFERENCE
 @option("--to", type=click.Choice(["mlflow"]), required=True, help="Where to.")
 @option("--uri", metavar="ADDRESS", help="Of the tracking server.  [default: MLFLOW_TRACKING_URI]")
@@ -159,7 +157,7 @@ def _as_dict(model: RegisteredModel) -> dict[str, object]:
 
 def _tell(model: RegisteredModel, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_as_dict(model)))
+        print_json(_as_dict(model), indent=None)
     else:
         click.echo(f"{plain(model.label)} is {' and '.join(model.aliases) or 'registered'}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import click
 from binsight.cli.options import FILE, PLACE, Command, json_option, option, quiet_option, workers_option
 from binsight.cli.progress import reporter, stages
 from binsight.cli.registry import user_name
-from binsight.cli.text import plain
+from binsight.cli.text import plain, print_first, print_json
 
 if TYPE_CHECKING:
     from binsight.loop.queue import Queue
@@ -32,7 +31,7 @@ _LISTED = 10
     metavar="DATA",
     help="Train the backbone too, on these photos and the labelled ones: hours. The photos the champion was made from.",
 )
-@option("--config", type=FILE, metavar="FILE", help="With --original: the settings, as binsight train takes them.")
+@option("--config", type=FILE, help="With --original: the settings, as binsight train takes them.")
 @workers_option()
 @json_option()
 @quiet_option()
@@ -66,7 +65,7 @@ def retrain(
     queue, registry = Queue(directory), Registry(models)
     found = _retrain(queue, registry, original, config, workers, quiet=quiet)
     if as_json:
-        click.echo(json.dumps(_describe(found), indent=2))
+        print_json(_describe(found))
         return
     _print(found)
     click.echo(f"next: binsight gate challenger --against champion --data {directory} --registry {models}")
@@ -117,9 +116,7 @@ def _print(found: Retrained) -> None:
         click.echo(f"right on photos left out: {as_share(taught.accuracy)}, before {as_share(taught.accuracy_before)}")
         click.echo(f"accepted: {as_share(taught.accepted)}, before {as_share(taught.accepted_before)}")
         click.echo(f"right on old photos: {as_share(taught.known)}, before {as_share(taught.known_before)}")
-        for s in taught.suspects[:_LISTED]:
-            click.echo(f"wrong label? {Path(s.path).stem[:12]}: {plain(s.label)}, looks like {plain(s.seems)}")
-        if len(taught.suspects) > _LISTED:
-            click.echo(f"wrong label? and {len(taught.suspects) - _LISTED} more; --json lists all")
+        doubts = [f"{Path(s.path).stem[:12]}: {plain(s.label)}, looks like {plain(s.seems)}" for s in taught.suspects]
+        print_first(doubts, _LISTED, lead="wrong label? ", rest="more; --json lists all")
     base = found.base.label
     click.echo(f"{', '.join(found.model.aliases)}: {plain(found.model.label)}, taught from {plain(base)}")

@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from binsight.cli.options import FILE, Command, option
 from binsight.cli.server_options import server_flag, server_value
-from binsight.errors import MissingExtraError, SettingsError
+from binsight.errors import SettingsError
+from binsight.extras import needs_extra
 from binsight.serving.security import ApiKey, new_key
 from binsight.serving.settings import Settings, server_options
 from binsight.settings import read_toml, suggest
+
+if TYPE_CHECKING:
+    from binsight.line.monitor import LineMonitor
 
 __all__ = ["serve"]
 
@@ -68,7 +72,6 @@ def _print_new_key(ctx: click.Context, parameter: click.Parameter, name: str | N
 @option(
     "--config",
     type=FILE,
-    metavar="FILE",
     is_eager=True,
     expose_value=False,
     callback=_read_config,
@@ -111,12 +114,8 @@ def serve(lines: tuple[Path, ...], **values: Any) -> None:
       curl -F file=@can.jpg http://localhost:9696/predict
     """
     settings = Settings(**{name: server_value(_SETTINGS[name], value) for name, value in values.items()})
-    try:
+    with needs_extra("serving", "serve"):
         from binsight.serving.server import run_server
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "binsight":
-            raise
-        raise MissingExtraError("serving", "serve") from error
     logging.basicConfig(format="binsight: %(message)s", level=logging.WARNING)
     shown = _open_lines(lines)
     announce = lambda url: click.echo(f"binsight: taking photos at {url}", err=True)  # noqa: E731
@@ -129,18 +128,10 @@ def serve(lines: tuple[Path, ...], **values: Any) -> None:
         sys.exit(1)
 
 
-def _open_lines(files: tuple[Path, ...]) -> list[Any]:
+@needs_extra("a line", "line")
+def _open_lines(files: tuple[Path, ...]) -> list[LineMonitor]:
     if not files:
         return []
-    from binsight.cli.extras import needs_extra
+    from binsight.cli.line_watch import followed_lines
 
-    found: list[Any] = []
-
-    @needs_extra("a line", "line")
-    def open_all() -> None:
-        from binsight.cli.line_watch import followed_lines
-
-        found.extend(followed_lines(files))
-
-    open_all()
-    return found
+    return followed_lines(files)

@@ -15,7 +15,7 @@ from binsight.errors import InputError
 if TYPE_CHECKING:
     from binsight.dataset import Ignored
 
-__all__ = ["STDIN", "Source", "find_sources"]
+__all__ = ["STDIN", "Source", "find_photos", "find_sources"]
 
 STDIN = "-"
 
@@ -51,6 +51,19 @@ def find_sources(
     return [source for argument in arguments for source in _expand(argument, on_passed_over)]
 
 
+def find_photos(*arguments: str) -> list[Path]:
+    """The photos that `arguments` mean, where all of them must be photos.
+
+    Raises:
+        InputError: one is not there, or is none.
+    """
+    sources = find_sources(arguments)
+    for source in sources:
+        if source.fault is not None:
+            raise type(source.fault)(f"{source.name}: {source.fault}")
+    return [Path(source.name) for source in sources]
+
+
 def _expand(argument: str, on_passed_over: Callable[[Ignored], None]) -> Iterator[Source]:
     # Unlike those of `Path`, these tests also answer for a name that no file can have.
     if argument == STDIN:
@@ -68,10 +81,10 @@ def _expand(argument: str, on_passed_over: Callable[[Ignored], None]) -> Iterato
 
 
 def _folder(folder: Path, on_passed_over: Callable[[Ignored], None]) -> Iterator[Source]:
-    from binsight.dataset.folder import PHOTO_SUFFIXES, find_photos
+    from binsight.dataset import folder as folders
 
     try:
-        found, ignored = find_photos(folder)
+        found, ignored = folders.find_photos(folder)
     except InputError as error:
         yield Source(str(folder), Path(folder.name), error)
         return
@@ -84,7 +97,7 @@ def _folder(folder: Path, on_passed_over: Callable[[Ignored], None]) -> Iterator
         if not entry.hides_photos:
             on_passed_over(replace(entry, path=str(folder / entry.path)))
     if not found and not hidden:
-        suffixes = ", ".join(sorted(PHOTO_SUFFIXES))
+        suffixes = ", ".join(sorted(folders.PHOTO_SUFFIXES))
         yield _fault(str(folder), f"no photos in this folder; looked for {suffixes} and what begins like a photo")
 
 

@@ -7,10 +7,11 @@ What is piped or redirected is UTF-8 whatever the locale, never folded or cut, s
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,18 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Column, Table
 
-__all__ = ["StreamError", "Terminal", "markup", "new_table", "open_console", "open_streams", "plain", "sign"]
+__all__ = [
+    "StreamError",
+    "Terminal",
+    "markup",
+    "new_table",
+    "open_console",
+    "open_streams",
+    "plain",
+    "print_first",
+    "print_json",
+    "sign",
+]
 
 _LEAST_WIDTH = 60  # columns; on a narrower terminal, which breaks lines itself, tables would lose columns
 _NO_WIDTH = 1_000_000
@@ -135,6 +147,27 @@ def plain(text: str, *, keep: str = "") -> str:
 
 def _is_harmless(character: str) -> bool:
     return character.isprintable() or unicodedata.category(character) == "Zs"  # spaces that do not break
+
+
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """A value as JSON on standard output; without an indent on one line."""
+    click.echo(json.dumps(value, indent=indent))
+
+
+def print_first(lines: Sequence[str], most: int, *, lead: str = "", rest: str = "more", err: bool = False) -> None:
+    """The first of many lines, each after `lead`, and how many more there are.
+
+    Args:
+        lines: already `plain`.
+        most: how many are printed.
+        lead: what each begins with.
+        rest: what the others are, and where they can be had.
+        err: on standard error.
+    """
+    for line in lines[:most]:
+        click.echo(f"{lead}{line}", err=err)
+    if len(lines) > most:
+        click.echo(f"{lead}and {len(lines) - most:,} {rest}", err=err)
 
 
 def markup(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.data_options import dataset_options, load_dataset, photo_cache
 from binsight.cli.options import FILE, FOLDER, PLACE, json_option, option
 from binsight.cli.progress import reporter
-from binsight.cli.text import markup, open_console, plain
+from binsight.cli.text import markup, open_console, plain, print_json
 from binsight.cli.training_options import SettingsCommand, resolve_settings, setting_options
 from binsight.errors import LeakageError
 from binsight.pipeline.config import all_options
@@ -29,11 +28,10 @@ __all__ = ["train"]
 @click.command(cls=SettingsCommand, short_help="Train a model on your photos, and write its bundle.")
 @dataset_options
 @option("--out", type=PLACE, metavar="BUNDLE", help="The bundle: a folder, or a .zip file.")
-@option("--config", type=FILE, metavar="FILE", help="Settings in TOML; flags go before it. --dry-run prints one.")
+@option("--config", type=FILE, help="Settings in TOML; flags go before it. --dry-run prints one.")
 @option(
     "--work",
     type=FOLDER,
-    metavar="DIR",
     help="Where features, study and checkpoints are kept.  [default: beside the bundle, as BUNDLE.work]",
 )
 @option("--resume", is_flag=True, help="Go on with what an interrupted run left in the work folder.")
@@ -84,7 +82,7 @@ def train(
         click.echo(f"binsight: {plain(str(error))}", err=True)
         sys.exit(EXIT_FAULTS)
     if as_json:
-        click.echo(json.dumps(_describe(result), indent=2))
+        print_json(_describe(result))
     else:
         _print(result)
 
@@ -113,7 +111,7 @@ def _print_plan(settings: TrainConfig, options: dict[str, Any], *, as_json: bool
 
     plan = make_plan(load_dataset(**options), settings)
     if as_json:
-        click.echo(json.dumps(plan.to_dict(), indent=2))
+        print_json(plan.to_dict())
         return
     # As comments, so that the whole is a file for --config.
     for text in (plan.photos, *plan.steps, "", *plan.summary.splitlines()):

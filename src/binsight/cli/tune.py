@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.data_options import dataset_options, load_dataset, photo_cache
 from binsight.cli.options import FILE, FOLDER, json_option, option
 from binsight.cli.progress import reporter
-from binsight.cli.text import markup, new_table, open_console, plain
+from binsight.cli.text import markup, new_table, open_console, plain, print_json
 from binsight.cli.training_options import SettingsCommand, resolve_settings, setting_options
 from binsight.errors import LeakageError
 from binsight.pipeline.config import all_options
@@ -34,12 +33,11 @@ def _counts(section: str, name: str) -> bool:
 @setting_options([option for option in all_options() if _counts(option.section, option.name)])
 @click.command(cls=SettingsCommand, short_help="Search the settings of a model's heads, and plot what matters.")
 @dataset_options
-@option("--out", type=FOLDER, default="tuning", show_default=True, metavar="DIR", help="Where table and pictures go.")
-@option("--config", type=FILE, metavar="FILE", help="Settings in TOML, as for train.")
+@option("--out", type=FOLDER, default="tuning", help="Where table and pictures go.")
+@option("--config", type=FILE, help="Settings in TOML, as for train.")
 @option(
     "--work",
     type=FOLDER,
-    metavar="DIR",
     help="Where features and study are kept; that of a training may be shared.  [default: DIR.work]",
 )
 @option("--resume", is_flag=True, help="Go on with the study in the work folder.")
@@ -82,7 +80,7 @@ def tune(
         click.echo(f"binsight: {plain(str(error))}", err=True)
         sys.exit(EXIT_FAULTS)
     if as_json:
-        click.echo(json.dumps(result.to_dict(), indent=2))
+        print_json(result.to_dict())
     else:
         _print(result)
 

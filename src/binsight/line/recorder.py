@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from binsight.errors import MissingExtraError, OutputError
+from binsight.errors import OutputError
+from binsight.extras import needs_extra
 from binsight.system_errors import describe_os_error
 
 __all__ = ["VIDEO_SUFFIXES", "Recorder", "recording"]
@@ -68,10 +69,8 @@ def recording(path: Path) -> Iterator[Recorder]:
         MissingExtraError: PyAV is not installed.
         OutputError: it cannot be written.
     """
-    try:
+    with needs_extra("Video", "line-video"):
         import av  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise MissingExtraError("Video", "line-video") from error
     draft = path.with_name(f".{uuid.uuid4().hex}{path.suffix.lower()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

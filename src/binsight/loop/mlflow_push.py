@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-from binsight.errors import BinsightError, MissingExtraError
+from binsight.errors import BinsightError
+from binsight.extras import needs_extra
 from binsight.loop.registry import RegisteredModel, Registry
 
 __all__ = ["PushError", "push_to_mlflow"]
@@ -36,11 +37,9 @@ def push_to_mlflow(
         BundleError: the model's file is not what it was.
         PushError: MLflow refused, or cannot be reached.
     """
-    try:
+    with needs_extra("registry push --to mlflow", "mlflow"):
         from mlflow import MlflowClient  # noqa: PLC0415 - optional
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtraError("registry push --to mlflow", "mlflow") from error
     registry.check(model.sha256)
     name = name or registry.name
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from binsight.errors import MissingExtraError
+from binsight.extras import needs_extra
 from binsight.line.config import LineConfig
 from binsight.line.ports import Clock, Sorter
 from binsight.line.settings import SorterKind
@@ -31,11 +31,7 @@ def open_sorter(config: LineConfig, clock: Clock) -> Sorter:
         InputError: a file that its settings name cannot be read.
     """
     module, name, extra = _SORTERS[config.sorter.kind]
-    try:
+    with needs_extra(f'a sorter of kind "{config.sorter.kind}"', extra):
         found = importlib.import_module(f"binsight.line.sorters.{module}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("binsight"):
-            raise
-        raise MissingExtraError(f'a sorter of kind "{config.sorter.kind}"', extra) from error
     sorter: Sorter = getattr(found, name)(config, clock=clock)
     return sorter

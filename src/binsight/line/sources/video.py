@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.errors import BrokenImageError, InputError, MissingExtraError
+from binsight.errors import BrokenImageError, InputError
+from binsight.extras import needs_extra
 from binsight.line.ports import Clock
 from binsight.line.sources.slot import Shot
 from binsight.line.sources.stamps import StampClock
@@ -124,8 +125,6 @@ def _cannot_read(path: str, error: Exception) -> str:
 
 
 def _import_av() -> Any:
-    try:
+    with needs_extra("Video", "line-video"):
         import av  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise MissingExtraError("Video", "line-video") from error
     return av
