@@ -29,13 +29,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.line.sorters.plc_side import decode_slot, encode_answers
 
 from binsight.line import mqtt_link
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.records import Ack, Command
 from binsight.line.run import SystemClock
 from binsight.line.sorters import open_sorter
-from binsight.line.sorters.register_map import Answers, decode_slot, encode_answers, slot_address
+from binsight.line.sorters.register_map import Answers, slot_address
 
 BEAT_S = 0.1
 PAUSE_S = 0.01  # between an answer and the next command

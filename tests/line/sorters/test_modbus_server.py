@@ -13,18 +13,12 @@ from pymodbus.client import ModbusTcpClient
 from tests.line.fakes import COMMAND, FakeClock, Heard
 from tests.line.patience import PATIENCE_S
 from tests.line.services import free_port
+from tests.line.sorters.plc_side import Slot, decode_slot, encode_answers
 
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.records import Ack, Confirm, EncoderReading
 from binsight.line.sorters.modbus_server import ModbusServerSorter
-from binsight.line.sorters.register_map import (
-    HOLDING_SIZE,
-    Answers,
-    Slot,
-    decode_slot,
-    encode_answers,
-    slot_address,
-)
+from binsight.line.sorters.register_map import HOLDING_SIZE, Answers, slot_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
