@@ -169,7 +169,7 @@ def measure_audit(dataset: Dataset, predictor: Predictor | None) -> tuple[Audit,
 
         return progress
 
-    found = audit(dataset, predictor=predictor, progress=stage)
+    found = audit(dataset, predictor=predictor, stage=stage)
     marks.append(Spent.until_now())
     names = ("  reading and measuring", "  comparing for copies", "  studying classes")
     return found, [(name, end - begin) for name, (begin, end) in zip(names, pairwise(marks), strict=True)]

@@ -83,7 +83,7 @@ def test_html(folder, tmp_path):
 def test_setting_out_of_range_is_one_line(folder):
     """A threshold that makes no sense is refused by name."""
     result = _run(folder, "--near-similarity", "3")
-    assert "near_similarity must be in 0.5 to 1" in str(result.exception)
+    assert "near_similarity: expected a number from 0.5 to 1" in str(result.exception)
 
 
 def test_hostile_names_reach_no_terminal(folder):

@@ -11,7 +11,7 @@ from tests.evaluation.photos import labelled, save
 from tests.tiny_bundle import tiny_bundle, tiny_manifest, tiny_model, tiny_taxonomy
 
 from binsight.bundle import Manifest
-from binsight.errors import DatasetError
+from binsight.errors import DatasetError, SettingsError
 from binsight.evaluation import EvaluationSettings, LabelledSet, evaluate_bundle
 from binsight.probability import ReviewThresholds
 
@@ -183,9 +183,9 @@ def test_labels_that_are_no_classes_are_refused(shared_bundle, tmp_path):
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
-    [({"target_precision": 0.0}, "target precision"), ({"bins": 0}, "bins"), ({"resamples": 0}, "resamples")],
+    [({"target_precision": 0.0}, "target_precision"), ({"bins": 0}, "bins"), ({"resamples": 0}, "resamples")],
 )
 def test_settings_out_of_range_are_refused(settings, expected):
     """By name, before anything is measured."""
-    with pytest.raises(DatasetError, match=expected):
+    with pytest.raises(SettingsError, match=expected):
         EvaluationSettings(**settings)

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.adapt.camera import FEWEST, NOT_WASTE, SeenPhotos, Stage, look_at_camera
+from binsight.adapt.camera import FEWEST, NOT_WASTE, SeenPhotos, look_at_camera
 from binsight.adapt.card import adapted_card
 from binsight.adapt.heads import Heads, read_heads, write_heads
 from binsight.adapt.judging import Fitted, Judged, decide_cross_fitted, fit_decisions
@@ -44,6 +44,7 @@ from binsight.imaging import ImageLimits
 from binsight.predictor import Predictor, available_cores
 from binsight.probability.calibration import ReviewTargets
 from binsight.probability.intervals import Interval, share_interval
+from binsight.progress import Stage, unheard_stage
 from binsight.taxonomy import WasteClass
 
 __all__ = ["adapt", "next_version"]
@@ -64,7 +65,7 @@ def adapt(
     lesson: Lesson = _CAMERA,
     workers: int | None = None,
     limits: ImageLimits | None = None,
-    stage: Stage = lambda _name: lambda _done, _total: None,
+    stage: Stage = unheard_stage,
 ) -> Adaptation:
     """Teach a bundle a camera, and write the bundle that comes of it.
 

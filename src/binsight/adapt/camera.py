@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from binsight.dataset.duplicates import connected_groups, duplicate_groups
 from binsight.errors import DatasetError, TaxonomyError
 from binsight.imaging import ImageLimits
 from binsight.predictor import Predictor, run_photos
+from binsight.progress import Stage, unheard_stage
 from binsight.taxonomy import Taxonomy, WasteClass, name_key
 
 __all__ = ["FEWEST", "MOST", "NOT_WASTE", "SeenPhotos", "extend_taxonomy", "look_at_camera"]
@@ -27,8 +28,6 @@ NOT_WASTE: Final = "not-waste"
 FEWEST, MOST = 3, 500
 _SEEN: Final = ("features", "logits", "biodegradable_logit", "unfamiliarity")
 _BURST: Final = 0.25  # of the distance that two photos of a class usually have: shots of one thing, moments apart
-
-Stage = Callable[[str], Callable[[int, int], None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +93,7 @@ def look_at_camera(
     split: str | None = None,
     fewest: int = FEWEST,
     most: int = MOST,
-    stage: Stage = lambda _name: lambda _done, _total: None,
+    stage: Stage = unheard_stage,
 ) -> SeenPhotos:
     """Read a folder per class, and what the network makes of each photo.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from binsight.batch.stores import Store
 from binsight.batch.summary import Summary
 from binsight.errors import InputError, JobError
 from binsight.predictor import run_in_order
+from binsight.progress import Progress, unheard
 
 __all__ = ["Status", "read_status", "verify_job"]
 
@@ -20,7 +21,6 @@ _AT_ONCE = 16
 _PART = re.compile(r"part-(\d{7,})\.parquet")
 _FAULTS_KEPT = 20
 
-Progress = Callable[[int, int], None]
 Span = tuple[float, float, int]
 
 
@@ -127,9 +127,7 @@ def read_status(store: Store, job: Job, shards: Container[int] | None = None, ki
     return Status(job, len(wanted), photos, done, summary, spans, faults[:_FAULTS_KEPT], is_verified=SUCCESS in names)
 
 
-def verify_job(
-    store: Store, job: Job, kind: Kind = "rows", *, progress: Progress = lambda _done, _total: None
-) -> Status:
+def verify_job(store: Store, job: Job, kind: Kind = "rows", *, progress: Progress = unheard) -> Status:
     """Compare every row with the plan: each photo has one, in its place; then write `_SUCCESS`, or take it away.
 
     What other runs have left behind is deleted where the job is complete.
@@ -163,7 +161,6 @@ def _differences(store: Store, job: Job, kind: Kind, progress: Progress) -> Iter
             return None
         return f"{part_name(shard, kind)}: its rows are not the photos of the plan; delete it and run again"
 
-    for done, fault in enumerate(run_in_order(compare, range(job.shards), workers=4), start=1):
-        progress(done, job.shards)
+    for fault in run_in_order(compare, range(job.shards), workers=4, progress=progress):
         if fault is not None:
             yield fault

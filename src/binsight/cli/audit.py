@@ -108,7 +108,7 @@ def audit(as_json: bool, html: Path | None, fail_on: str, model: str, **options:
             predictor=_predictor(model),
             cache=photo_cache(options["cache"], no_cache=options["no_cache"]),
             workers=options["workers"],
-            progress=stage,
+            stage=stage,
         )
     if html is not None:
         from binsight.dataset.audit.report import write_report

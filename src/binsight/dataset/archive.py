@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from binsight.dataset.samples import Progress
 from binsight.errors import DatasetError, OutputError
+from binsight.progress import Progress, unheard
 from binsight.taxonomy import folder_name_fault
 
 __all__ = ["ArchiveLimits", "unpack"]
@@ -44,9 +44,7 @@ class _Entry:
     source: zipfile.ZipInfo | tarfile.TarInfo
 
 
-def unpack(
-    archive: Path, folder: Path, *, limits: ArchiveLimits | None = None, progress: Progress | None = None
-) -> int:
+def unpack(archive: Path, folder: Path, *, limits: ArchiveLimits | None = None, progress: Progress = unheard) -> int:
     """Unpack a .zip or .tar archive into `folder`, which must not exist yet.
 
     Nothing is written when an entry would land outside the folder, is a link or a device, or when the whole is larger
@@ -77,7 +75,7 @@ def unpack(
             _check_total(archive, entries, limits, shutil.disk_usage(folder).free)
             for done, entry in enumerate(entries, start=1):
                 _write(opened, entry, folder, archive)
-                (progress or (lambda _done, _total: None))(done, len(entries))
+                progress(done, len(entries))
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError)):

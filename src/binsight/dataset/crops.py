@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin  # noqa: F401 - the plug-in registers the format that is written
 
-from binsight.dataset.samples import Progress
 from binsight.errors import BinsightError, DatasetError, InputError
 from binsight.imaging import decode_image, read_photo
+from binsight.progress import Progress, unheard
 from binsight.taxonomy import folder_name_fault
 from binsight.text_files import read_text
 
@@ -25,7 +25,7 @@ _MIN_SIDE = 48
 _QUALITY = 95
 
 
-def cut_objects(annotations: Path, out: Path, *, progress: Progress | None = None) -> dict[str, int]:
+def cut_objects(annotations: Path, out: Path, *, progress: Progress = unheard) -> dict[str, int]:
     """Cut the objects of COCO annotations out of their photos, with a tenth of their size around them.
 
     Args:
@@ -52,8 +52,7 @@ def cut_objects(annotations: Path, out: Path, *, progress: Progress | None = Non
             stem = _folder_name(PurePosixPath(image["file_name"]).with_suffix("").as_posix())
             for category, number, box in boxes:
                 outcomes[_cut(photo, box, out / category / f"{stem}_{number}.jpg")] += 1
-        if progress is not None:
-            progress(done, len(objects))
+        progress(done, len(objects))
     return dict(outcomes)
 
 

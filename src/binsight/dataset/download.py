@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from binsight.dataset.samples import Progress
 from binsight.errors import InputError, OutputError
+from binsight.progress import Progress, unheard
 
 __all__ = ["download", "file_sha256"]
 
@@ -73,7 +73,7 @@ def download(
     target: Path,
     *,
     size: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Bring the file at `url` to `target`, which appears when it is whole.
@@ -95,7 +95,7 @@ def download(
     part = _Part.of(target)
     for attempt in range(_ATTEMPTS):
         try:
-            _transfer(url, part, size, progress or (lambda _done, _total: None))
+            _transfer(url, part, size, progress)
         except urllib.error.HTTPError as error:
             error.close()
             if error.code not in _RETRIED_STATUS or attempt == _ATTEMPTS - 1:

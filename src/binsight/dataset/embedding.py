@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from binsight.dataset.reading import Measure, feature_size, read_each
-from binsight.dataset.samples import Dataset, Progress
+from binsight.dataset.samples import Dataset
 from binsight.errors import DatasetError, MissingExtraError
 from binsight.predictor import Predictor
+from binsight.progress import Progress, unheard
 
 __all__ = ["Look", "flatten", "look_at"]
 
@@ -53,7 +54,7 @@ def look_at(
     *,
     predictor: Predictor | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
 ) -> Look:
     """Decode photos, each once: their mean per class, and what the network sees in them.
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.dataset.embedding import Look, flatten, look_at
-from binsight.dataset.fetch import Reporter
 from binsight.dataset.samples import Dataset
 from binsight.errors import BinsightError, DatasetError, MissingExtraError, OutputError
 from binsight.files import write_whole
@@ -22,6 +21,7 @@ from binsight.fonts import legible
 from binsight.imaging import PreprocessSpec, prepare_photo, read_photo
 from binsight.pages import render_template
 from binsight.predictor import Predictor
+from binsight.progress import Stage, unheard_stage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +79,7 @@ def explore(
     max_photos: int = 4000,
     seed: int = 0,
     workers: int | None = None,
-    report: Reporter | None = None,
+    report: Stage = unheard_stage,
     overwrite: bool = False,
 ) -> Exploration:
     """Draw a data set into a folder: PNG files, and `index.html`, which has them inside.
@@ -101,7 +101,6 @@ def explore(
         OutputError: there is an `index.html` and `overwrite` is false, or `out` cannot be written.
     """
     out = Path(out)
-    report = report or (lambda _what: lambda _done, _total: None)
     if not overwrite and (out / "index.html").exists():
         raise OutputError(f"{out / 'index.html'} exists; pass --overwrite to replace it")
     sound = dataset.sound()

@@ -19,19 +19,17 @@ from binsight.dataset.crops import cut_objects
 from binsight.dataset.download import download, file_sha256
 from binsight.dataset.kaggle import KaggleClient, download_with_kagglehub
 from binsight.dataset.manifest import write_manifest
-from binsight.dataset.samples import Dataset, Progress
+from binsight.dataset.samples import Dataset
 from binsight.dataset.scan import scan
 from binsight.errors import BinsightError, DatasetError, InputError, OutputError
 from binsight.files import write_whole
+from binsight.progress import Stage, unheard_stage
 from binsight.taxonomy import builtin_taxonomy
 
-__all__ = ["LOCK_NAME", "Fetched", "Reporter", "fetch"]
+__all__ = ["LOCK_NAME", "Fetched", "fetch"]
 
 LOCK_NAME = "binsight-lock.json"
 _WORK = ".download"
-
-Reporter = Callable[[str], Progress]
-"""Called with what begins (`Downloading x`); gives what is called as it proceeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def fetch(
     to: str | Path,
     *,
     kaggle: KaggleClient = download_with_kagglehub,
-    report: Reporter | None = None,
+    report: Stage = unheard_stage,
     force: bool = False,
     keep_archives: bool = False,
     limits: ArchiveLimits | None = None,
@@ -93,7 +91,6 @@ def fetch(
         MissingExtraError: the set is on Kaggle and kagglehub is not installed.
     """
     to = Path(os.path.abspath(to))  # noqa: PTH100 - a link to the folder keeps its own name
-    report = report or (lambda _what: lambda _done, _total: None)
     lock = _read_lock(to, public_set)
     if (to / "photos").is_dir() and "content_sha256" in lock and not force:
         return _finish(public_set, to, lock, report, was_there=True)
@@ -141,7 +138,7 @@ def _get_files(
     public_set: PublicSet,
     to: Path,
     lock: dict[str, Any],
-    report: Reporter,
+    report: Stage,
     limits: ArchiveLimits | None,
     sleep: Callable[[float], None],
 ) -> None:
@@ -166,7 +163,7 @@ def _get_files(
 
 
 def _download(
-    public_set: PublicSet, file: RemoteFile, archive: Path, report: Reporter, sleep: Callable[[float], None]
+    public_set: PublicSet, file: RemoteFile, archive: Path, report: Stage, sleep: Callable[[float], None]
 ) -> None:
     size = file.bytes or file.about_bytes or 0
     free = shutil.disk_usage(archive.parent).free
@@ -195,7 +192,7 @@ def _other_file(file: RemoteFile, found: str, known: str | None, to: Path, archi
     )
 
 
-def _place(public_set: PublicSet, raw: Path, to: Path, report: Reporter) -> dict[str, int]:
+def _place(public_set: PublicSet, raw: Path, to: Path, report: Stage) -> dict[str, int]:
     """Move the photos out of what was unpacked to `photos/`, or cut them out of it."""
     base = next((raw / name for name in public_set.folders if (raw / name).is_dir()), None)
     if base is None:
@@ -224,7 +221,7 @@ def _finish(
     public_set: PublicSet,
     to: Path,
     lock: dict[str, Any],
-    report: Reporter,
+    report: Stage,
     *,
     crops: Mapping[str, int] | None = None,
     was_there: bool = False,

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from binsight.dataset.manifest import write_manifest
-from binsight.dataset.samples import Dataset, Progress, Sample
+from binsight.dataset.samples import Dataset, Sample
 from binsight.errors import DatasetError, OutputError
+from binsight.progress import Progress, unheard
 from binsight.taxonomy import folder_name_fault
 
 __all__ = ["Mode", "materialise"]
@@ -29,7 +30,7 @@ def materialise(
     *,
     mode: Mode = "copy",
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
 ) -> Path:
     """Make a folder of the photos that have a split, with a `manifest.csv`; it appears whole or not at all.
 
@@ -57,7 +58,7 @@ def materialise(
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as workplace:
             draft = Path(workplace, "new")
-            _fill(draft, dataset, samples, mode, progress or (lambda _done, _total: None))
+            _fill(draft, dataset, samples, mode, progress)
             if out.exists():
                 out.rename(Path(workplace, "old"))
             draft.rename(out)

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from binsight.bundle.container import MODEL_NAME
 from binsight.dataset.cache import PhotoCache
-from binsight.dataset.samples import Dataset, Progress, Sample
+from binsight.dataset.samples import Dataset, Sample
 from binsight.dataset.views import Views, decode_for_checks
 from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits, Photo, PreprocessSpec, prepare_photo, read_photo
 from binsight.imaging.preprocess import least_size, resize_picture
-from binsight.predictor import Predictor, available_cores, run_in_order
+from binsight.predictor import Predictor, run_in_order
+from binsight.progress import Progress, unheard
 
 __all__ = ["Fault", "Found", "Measure", "feature_size", "read_each"]
 
@@ -70,7 +71,7 @@ def read_each(
     predictor: Predictor | None = None,
     cache: str | Path | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
     limits: ImageLimits | None = None,
 ) -> Iterator[Found]:
     """Find out about every photo, in order; memory does not grow with their number.
@@ -97,13 +98,12 @@ def read_each(
                 return [found or next(fresh) for found in known]
 
             batches = [some[first : first + _BATCH] for first in range(0, len(some), _BATCH)]
-            results = chain.from_iterable(run_in_order(find, batches, workers=workers or available_cores()))
+            results = chain.from_iterable(run_in_order(find, batches, workers=workers))
             for done, (sample, found) in enumerate(zip(some, results, strict=True), start + 1):
                 if cache is not None:
                     memory.remember(sample, found)
                 yield found
-                if progress:
-                    progress(done, len(dataset))
+                progress(done, len(dataset))
             memory.save()
 
 

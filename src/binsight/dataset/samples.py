@@ -14,12 +14,9 @@ from numpy.typing import NDArray
 from binsight.errors import DatasetError
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["SPLITS", "Dataset", "Facts", "Ignored", "Progress", "Sample"]
+__all__ = ["SPLITS", "Dataset", "Facts", "Ignored", "Sample"]
 
 SPLITS = ("train", "val", "test")
-
-Progress = Callable[[int, int], None]
-"""Called with how many photos are done and how many there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,10 +15,11 @@ from binsight.dataset.labels import resolve_classes, spelling_notes
 from binsight.dataset.layout import Placed, place_photos
 from binsight.dataset.manifest import check_encoding, read_manifest
 from binsight.dataset.photo import inspect_photo
-from binsight.dataset.samples import Dataset, Facts, Progress, Sample
+from binsight.dataset.samples import Dataset, Facts, Sample
 from binsight.errors import InputError
 from binsight.imaging import ImageLimits
-from binsight.predictor import available_cores, run_in_order
+from binsight.predictor import run_in_order
+from binsight.progress import Progress, unheard
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["scan"]
@@ -32,7 +33,7 @@ def scan(
     *,
     taxonomy: Taxonomy | None = None,
     cache: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
     workers: int | None = None,
     decode: bool = False,
     limits: ImageLimits | None = None,
@@ -72,8 +73,8 @@ def scan(
     facts = _inspect_all(
         [dataset.file(s) for s in dataset],
         cache=cache,
-        progress=progress or (lambda _done, _total: None),
-        workers=workers or available_cores(),
+        progress=progress,
+        workers=workers,
         decode=decode,
         limits=limits or ImageLimits(),
     )
@@ -107,7 +108,7 @@ def _inspect_all(
     *,
     cache: str | Path | None,
     progress: Progress,
-    workers: int,
+    workers: int | None,
     decode: bool,
     limits: ImageLimits,
 ) -> list[Facts]:

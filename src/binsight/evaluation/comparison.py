@@ -16,7 +16,7 @@ from binsight.bundle import Bundle, load_bundle
 from binsight.bundle.container import MODEL_NAME
 from binsight.errors import DatasetError, TaxonomyError
 from binsight.evaluation.bootstrap import bootstrap_intervals
-from binsight.evaluation.evaluate import Stage, check_labels
+from binsight.evaluation.evaluate import check_labels
 from binsight.evaluation.figures import class_means, edge_interval
 from binsight.evaluation.labelled import LabelledSet
 from binsight.evaluation.overlap import find_overlap
@@ -27,6 +27,7 @@ from binsight.evaluation.speed import time_in_turn
 from binsight.imaging import prepare_photo, read_photo
 from binsight.predictor import Predictor
 from binsight.probability.intervals import Interval, share_interval
+from binsight.progress import Stage, unheard_stage
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["Comparison", "Contestant", "Pair", "compare_bundles", "compare_contestants", "is_on_front"]
@@ -131,7 +132,7 @@ def compare_bundles(
     split: str = "val",
     workers: int | None = None,
     seed: int = 0,
-    stage: Stage | None = None,
+    stage: Stage = unheard_stage,
 ) -> Comparison:
     """Classify the same photos with several bundles.
 
@@ -154,7 +155,6 @@ def compare_bundles(
     if len(bundles) < 2:
         raise DatasetError(f"expected at least two models to compare, got {len(bundles)}")
     check_labels(photos, taxonomy)
-    stage = stage or (lambda _name: lambda _done, _total: None)
     loaded = [load_bundle(bundle) for bundle in bundles]
     orders = [_class_order(bundle, taxonomy) for bundle in loaded]
     contestants, seen = [], photos

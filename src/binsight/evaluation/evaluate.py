@@ -23,20 +23,19 @@ from binsight.evaluation.overlap import Overlap, find_overlap
 from binsight.evaluation.reliability import equal_width_bins, expected_error_if_calibrated, reliability_bins
 from binsight.evaluation.results import Calibration, Evaluation, Group, Model, Review, Streams, TwoHeads
 from binsight.evaluation.robustness import Robustness, measure_robustness
-from binsight.evaluation.scoring import Progress, Scores, Unreadable, cross_fit, score_photos
+from binsight.evaluation.scoring import Scores, Unreadable, cross_fit, score_photos
 from binsight.evaluation.selective import operating_point, risk_coverage, target_thresholds
 from binsight.evaluation.significance import mcnemar_exact
 from binsight.evaluation.speed import Speed, measure_speed
 from binsight.evaluation.unknown import measure_unknown
-from binsight.predictor import Predictor, available_cores
+from binsight.predictor import Predictor
 from binsight.probability.calibration import calibrate, fit_temperature
 from binsight.probability.intervals import Interval, share_interval
+from binsight.progress import Progress, Stage, unheard_stage
+from binsight.settings import check_section, setting
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["EvaluationSettings", "Stage", "check_labels", "evaluate_bundle", "score_bundle"]
-
-Stage = Callable[[str], Progress]
-"""Called with the name of what begins; gives the function to report its progress to."""
+__all__ = ["EvaluationSettings", "check_labels", "evaluate_bundle", "score_bundle"]
 
 _SIGNIFICANT = 0.05
 _LEAST_CROSS_FITTED = 10  # photos
@@ -47,35 +46,23 @@ class EvaluationSettings:
     """What shapes the figures.
 
     Attributes:
-        target_precision: for which review thresholds are chosen, in (0, 1].
-        costs: of wrong streams; None: those of `docs/evaluation.md`.
-        bins: of the calibration errors.
-        resamples: of the bootstrap.
-        seed: of everything that is random.
-        robustness_photos: at most so many are degraded, of each class its share.
-        timed_photos: at most so many are timed.
-        pictured_mistakes: at most so many mistakes get pictures.
+        costs: of wrong streams; None: those of `docs/evaluation.md`. The other settings say what they mean themselves.
 
     Raises:
-        DatasetError: a value is out of its range.
+        SettingsError: listing every value that is out of its range.
     """
 
-    target_precision: float = 0.993
+    target_precision: float = setting(0.993, "For which review thresholds are chosen.", low=1e-9, high=1)
     costs: StreamCosts | None = None
-    bins: int = 15
-    resamples: int = 2000
-    seed: int = 0
-    robustness_photos: int = 200
-    timed_photos: int = 50
-    pictured_mistakes: int = 60
+    bins: int = setting(15, "Of the calibration errors.", low=1)
+    resamples: int = setting(2000, "Of the bootstrap.", low=1)
+    seed: int = setting(0, "Of everything that is random.", low=0)
+    robustness_photos: int = setting(200, "At most so many are degraded, of each class its share.", low=1)
+    timed_photos: int = setting(50, "At most so many are timed.", low=1)
+    pictured_mistakes: int = setting(60, "At most so many mistakes get pictures.", low=0)
 
     def __post_init__(self) -> None:
-        if not 0 < self.target_precision <= 1:
-            raise DatasetError(f"target precision must be above 0 and at most 1, got {self.target_precision}")
-        counts = {"bins": self.bins, "resamples": self.resamples, "robustness photos": self.robustness_photos}
-        for name, count in (counts | {"timed photos": self.timed_photos}).items():
-            if count < 1:
-                raise DatasetError(f"{name} must be at least 1, got {count}")
+        check_section(self, "evaluation")
 
 
 def evaluate_bundle(
@@ -87,7 +74,7 @@ def evaluate_bundle(
     split: str = "val",
     settings: EvaluationSettings | None = None,
     workers: int | None = None,
-    stage: Stage | None = None,
+    stage: Stage = unheard_stage,
 ) -> Evaluation:
     """Measure everything about a bundle that labelled photos can tell.
 
@@ -110,8 +97,6 @@ def evaluate_bundle(
         DatasetError: a label is no class of the bundle, or none of the photos can be read.
     """
     settings = settings or EvaluationSettings()
-    stage = stage or (lambda _name: lambda _done, _total: None)
-    workers = workers or available_cores()
     predictor, scores, kept, unreadable = score_bundle(bundle, photos, workers=workers, progress=stage("Classifying"))
     loaded, seen = predictor.bundle, photos.take(kept)
     values = _values(scores, seen, predictor.taxonomy, settings) | _class_values(scores, seen, predictor.taxonomy)
@@ -152,7 +137,7 @@ def evaluate_bundle(
 
 
 def score_bundle(
-    bundle: str | Path, photos: LabelledSet, *, workers: int, progress: Progress
+    bundle: str | Path, photos: LabelledSet, *, workers: int | None, progress: Progress
 ) -> tuple[Predictor, Scores, NDArray[np.intp], tuple[Unreadable, ...]]:
     """Classify labelled photos with a bundle.
 
@@ -234,7 +219,7 @@ def _class_values(scores: Scores, seen: LabelledSet, taxonomy: Taxonomy) -> dict
 
 
 def _robustness(
-    predictor: Predictor, seen: LabelledSet, settings: EvaluationSettings, workers: int, progress: Progress
+    predictor: Predictor, seen: LabelledSet, settings: EvaluationSettings, workers: int | None, progress: Progress
 ) -> Robustness:
     chosen = seen.take(seen.spread(settings.robustness_photos))
     return measure_robustness(
@@ -321,7 +306,7 @@ def _pictured(
     predictor: Predictor,
     photos: LabelledSet,
     settings: EvaluationSettings,
-    workers: int,
+    workers: int | None,
     progress: Progress,
 ) -> tuple[Mistake, ...]:
     count = settings.pictured_mistakes

@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.errors import DatasetError
-from binsight.evaluation.evaluate import Stage, score_bundle
+from binsight.evaluation.evaluate import score_bundle
 from binsight.evaluation.labelled import LabelledSet
 from binsight.evaluation.mistakes import Confusion, Mistake, add_pictures, confusions, find_mistakes
 from binsight.evaluation.pictures import thumbnail
 from binsight.evaluation.results import Model, json_ready
-from binsight.evaluation.scoring import Progress, Unreadable
+from binsight.evaluation.scoring import Unreadable
 from binsight.imaging import decode_image, read_photo
-from binsight.predictor import Outputs, Predictor, available_cores, run_photos
+from binsight.predictor import Outputs, Predictor, run_photos
+from binsight.progress import Progress, Stage, unheard_stage
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["Explanation", "Neighbour", "explain_mistakes"]
@@ -97,7 +98,7 @@ def explain_mistakes(
     limit: int = 200,
     split: str = "val",
     workers: int | None = None,
-    stage: Stage | None = None,
+    stage: Stage = unheard_stage,
 ) -> Explanation:
     """Find the mistakes of a bundle and what may explain them.
 
@@ -115,8 +116,6 @@ def explain_mistakes(
         BundleError: the bundle is malformed, or its network fails.
         DatasetError: a label is no class, none of the photos can be read, or the bundle has no features to compare.
     """
-    stage = stage or (lambda _name: lambda _done, _total: None)
-    workers = workers or available_cores()
     predictor, scores, kept, unreadable = score_bundle(bundle, photos, workers=workers, progress=stage("Classifying"))
     every = find_mistakes(scores, photos, kept, predictor.taxonomy)
     shown = add_pictures(every[:limit], predictor, photos, workers=workers, progress=stage("Heat maps"))
@@ -141,7 +140,7 @@ def explain_mistakes(
 
 
 def _neighbours(
-    predictor: Predictor, files: Sequence[Path], reference: Sequence[Path], workers: int, progress: Progress
+    predictor: Predictor, files: Sequence[Path], reference: Sequence[Path], workers: int | None, progress: Progress
 ) -> tuple[tuple[tuple[Neighbour, ...], ...], tuple[Unreadable, ...]]:
     """For each file the most similar reference photos, other than itself; and those that cannot be read."""
     theirs = run_photos(predictor, reference, ("features",), workers=workers, progress=progress)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from binsight.evaluation.labelled import LabelledSet
 from binsight.evaluation.pictures import Pictures, draw_pictures
-from binsight.evaluation.scoring import Progress, Scores
+from binsight.evaluation.scoring import Scores
 from binsight.predictor import Predictor, run_in_order
 from binsight.probability import top_k
+from binsight.progress import Progress, unheard
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["Confusion", "Mistake", "add_pictures", "confusions", "find_mistakes"]
@@ -89,20 +90,15 @@ def add_pictures(
     predictor: Predictor,
     photos: LabelledSet,
     *,
-    workers: int,
-    progress: Progress | None = None,
+    workers: int | None,
+    progress: Progress = unheard,
 ) -> tuple[Mistake, ...]:
     """The mistakes with photo and heat map as small pictures."""
 
     def draw(mistake: Mistake) -> Mistake:
         return replace(mistake, pictures=draw_pictures(predictor, photos.paths[mistake.position]))
 
-    drawn: list[Mistake] = []
-    for mistake in run_in_order(draw, mistakes, workers=workers):
-        drawn.append(mistake)
-        if progress:
-            progress(len(drawn), len(mistakes))
-    return tuple(drawn)
+    return tuple(run_in_order(draw, mistakes, workers=workers, progress=progress))
 
 
 def confusions(mistakes: Sequence[Mistake]) -> tuple[Confusion, ...]:

@@ -13,7 +13,7 @@ from binsight.evaluation.labelled import LabelledSet
 from binsight.evaluation.measures import CROSS_FITTED
 from binsight.evaluation.requirements import Requirement
 from binsight.imaging import read_photo
-from binsight.predictor import available_cores, run_in_order
+from binsight.predictor import run_in_order
 from binsight.probability.calibration import ReviewTargets
 
 __all__ = ["Overlap", "OverlapCounts", "find_overlap", "judged_requirements", "leave_out_seen"]
@@ -97,7 +97,7 @@ def find_overlap(bundle: Bundle, photos: LabelledSet, *, workers: int | None = N
         except (ImageError, InputError):
             return _NO_KEY
 
-    found = run_in_order(key, range(len(photos)), workers=workers or available_cores())
+    found = run_in_order(key, range(len(photos)), workers=workers)
     keys = np.fromiter(found, np.uint64, len(photos))
     trained, calibrated, chosen = (record.used(role, keys) for role in ("trained", "calibrated", "chosen"))
     return Overlap(trained, calibrated, chosen, record.targets)

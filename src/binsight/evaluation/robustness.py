@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.evaluation.corruption import CORRUPTIONS, corrupt, working_copy
-from binsight.evaluation.scoring import Progress, interpret_scores
+from binsight.evaluation.scoring import interpret_scores
 from binsight.imaging import read_photo, resize_image
-from binsight.predictor import Outputs, Predictor, available_cores, run_in_order
+from binsight.predictor import Outputs, Predictor, run_in_order
 from binsight.probability.intervals import Interval, wilson_interval
+from binsight.progress import Progress, unheard
 
 __all__ = ["Robustness", "RobustnessCell", "RobustnessRow", "measure_robustness"]
 
@@ -74,7 +75,7 @@ def measure_robustness(
     of: int,
     seed: int = 0,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
 ) -> Robustness:
     """Classify photos made worse in every way of `binsight.evaluation.corruption`.
 
@@ -92,11 +93,8 @@ def measure_robustness(
     def run(position: int) -> list[Outputs]:
         return _run_variants(predictor, paths[position], seed=seed + 1000 * position)
 
-    results = run_in_order(run, range(len(paths)), workers=workers or available_cores())
-    for done, found in enumerate(results, start=1):
+    for found in run_in_order(run, range(len(paths)), workers=workers, progress=progress):
         outputs += found
-        if progress:
-            progress(done, len(paths))
     scores = interpret_scores(predictor, Outputs.join(outputs))
     right = scores.predicted.reshape(len(paths), _VARIANTS) == labels[:, None]
     accepted = scores.accepted.reshape(len(paths), _VARIANTS)

@@ -14,11 +14,9 @@ from binsight.predictor import Outputs, Predictor, run_photos
 from binsight.probability import Decision, ReviewThresholds, decide_each, sigmoid, softmax
 from binsight.probability.calibration import Calibration, NetworkScores
 from binsight.probability.folds import cross_fit_folds
+from binsight.progress import Progress, unheard
 
-__all__ = ["Progress", "Scores", "Unreadable", "cross_fit", "interpret_scores", "score_photos"]
-
-Progress = Callable[[int, int], None]
-"""Called with how many photos are done and how many there are."""
+__all__ = ["Scores", "Unreadable", "cross_fit", "interpret_scores", "score_photos"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +140,7 @@ def score_photos(
     *,
     names: Callable[[int], str] | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
 ) -> tuple[Scores, NDArray[np.intp], tuple[Unreadable, ...]]:
     """Classify photo files.
 
@@ -160,7 +158,7 @@ def score_photos(
         DatasetError: none of the photos can be read.
         BundleError: the network fails.
     """
-    found = run_photos(predictor, paths, workers=workers, progress=progress or (lambda _done, _total: None))
+    found = run_photos(predictor, paths, workers=workers, progress=progress)
     unreadable = tuple(
         Unreadable(names(position) if names else str(paths[position]), fault.code, str(fault))
         for position, fault in found.faults.items()

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from binsight.evaluation.bootstrap import bootstrap_intervals
 from binsight.evaluation.detection import detection_areas, miss_rate_at
 from binsight.evaluation.pictures import Pictures, draw_pictures
-from binsight.evaluation.scoring import Progress, Scores, Unreadable, score_photos
+from binsight.evaluation.scoring import Scores, Unreadable, score_photos
 from binsight.predictor import Predictor
 from binsight.probability.intervals import Interval, share_interval
+from binsight.progress import Progress, unheard
 
 __all__ = ["AcceptedUnknown", "UnknownPhotos", "measure_unknown"]
 
@@ -72,7 +73,7 @@ def measure_unknown(
     seed: int = 0,
     workers: int | None = None,
     name: Callable[[Path], str] = str,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
 ) -> tuple[UnknownPhotos, dict[str, Interval]]:
     """Classify photos of nothing that the model knows, and compare them with those it does.
 

@@ -23,6 +23,7 @@ from binsight.evaluation.speed import time_in_turn
 from binsight.loop.gate import Cost, Judged, Pair
 from binsight.loop.looks import digest_of
 from binsight.predictor import Predictor
+from binsight.progress import Stage, unheard_stage
 from binsight.taxonomy import name_key
 
 __all__ = ["HARD", "LOCKED", "Contest", "hold_contest"]
@@ -35,7 +36,6 @@ HARD: Final = "hard"
 
 _NOT_WASTE: Final = "not-waste"
 _UNKNOWN: Final = -1
-Stage = Callable[[str], Callable[[int, int], None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ def hold_contest(
     meanings: Mapping[str, str] | None = None,
     look: Callable[[str, Sequence[str]], None] = lambda _split, _photos: None,
     workers: int | None = None,
-    stage: Stage = lambda _name: lambda _done, _total: None,
+    stage: Stage = unheard_stage,
 ) -> Contest:
     """Let both classify the photos.
 

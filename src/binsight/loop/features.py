@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from binsight.loop.ledger import utc_text
 from binsight.loop.queue import Queue
 from binsight.predictor import Predictor, run_photos
 from binsight.probability.mmd import compare_samples
+from binsight.progress import Progress, unheard
 
 __all__ = ["measure_drift", "see_photos"]
 
@@ -28,7 +29,7 @@ def see_photos(
     photos: Sequence[Path | bytes],
     *,
     workers: int | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Progress = unheard,
 ) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.bool_]]:
     """What a network sees in photos.
 
@@ -59,7 +60,7 @@ def measure_drift(
     predictor: Predictor,
     *,
     workers: int | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Progress = unheard,
 ) -> FeatureDrift:
     """Compare the photos drawn at random in each of the last two weeks with those from before.
 

@@ -19,6 +19,7 @@ from binsight.loop.ledger import utc_text
 from binsight.loop.queue import Queue
 from binsight.loop.sampling import Chances, Stratum
 from binsight.loop.votes import NOT_WASTE, OTHERS
+from binsight.progress import Progress, unheard
 from binsight.taxonomy import Taxonomy, name_key
 from binsight.text_files import read_text
 
@@ -51,7 +52,7 @@ def import_labels(
     *,
     by: str,
     limits: ImageLimits | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Progress = unheard,
 ) -> Imported:
     """Put labelled photos into a queue, for training only; one of ten is looked at by a second person.
 

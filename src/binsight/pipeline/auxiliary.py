@@ -15,7 +15,7 @@ from binsight.dataset.folder import find_photos
 from binsight.dataset.photo import inspect_photo
 from binsight.dataset.samples import Sample
 from binsight.errors import InputError, TaxonomyError
-from binsight.predictor import available_cores, run_in_order
+from binsight.predictor import run_in_order
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["list_unknown", "photos_below", "read_labelled", "read_unlabelled", "write_noise"]
@@ -94,7 +94,7 @@ def _read_place(place: str, taxonomy: Taxonomy, workers: int | None) -> Dataset:
 
 def _read_class(folder: str, class_id: str, workers: int | None) -> Dataset:
     paths = photos_below(folder, "photos")
-    facts = run_in_order(partial(inspect_photo, decode=True), paths, workers=workers or available_cores())
+    facts = run_in_order(partial(inspect_photo, decode=True), paths, workers=workers)
     samples = (Sample(str(p), class_id, **asdict(f)) for p, f in zip(paths, facts, strict=True))
     return Dataset(Path(), (class_id,), tuple(samples))
 

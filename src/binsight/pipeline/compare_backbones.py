@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from binsight.bundle.runtime import import_onnxruntime
 from binsight.errors import BinsightError, DatasetError, ImageError, InputError
 from binsight.evaluation.comparison import Comparison, Contestant, compare_contestants
-from binsight.evaluation.evaluate import Stage
 from binsight.evaluation.labelled import LabelledSet
 from binsight.evaluation.scoring import Unreadable
 from binsight.evaluation.speed import time_in_turn
@@ -22,6 +21,7 @@ from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.reporting import ticker
 from binsight.predictor import available_cores, run_in_order
 from binsight.probability.folds import spread_folds
+from binsight.progress import Stage, unheard_stage
 from binsight.training.backbones import find_backbone
 from binsight.training.features import FeatureExtractor
 from binsight.training.heads.linear import choose_penalty, fit_categories
@@ -42,7 +42,7 @@ def compare_backbones(
     split: str = "val",
     seed: int = 0,
     workers: int | None = None,
-    stage: Stage | None = None,
+    stage: Stage = unheard_stage,
 ) -> Comparison:
     """Fit a head on the frozen features of each backbone, and compare what they say of the same photos.
 
@@ -68,7 +68,6 @@ def compare_backbones(
     """
     if len(set(names)) < 2:
         raise DatasetError(f"expected at least two backbones to compare, got {', '.join(names) or 'none'}")
-    stage, workers = stage or (lambda _name: lambda _done, _total: None), workers or available_cores()
     # All are looked for before the first hour is spent on one.
     found = [find_backbone(name, weights_dir=weights_dir) for name in dict.fromkeys(names)]
     tell = ticker(stage("Reading photos"), len(train) + len(val))
@@ -109,7 +108,7 @@ def _fit_and_predict(
 
 
 def _leave_out_unreadable(
-    photos: LabelledSet, workers: int, tell: Callable[[], None]
+    photos: LabelledSet, workers: int | None, tell: Callable[[], None]
 ) -> tuple[LabelledSet, tuple[Unreadable, ...]]:
     """The photos that can be decoded, and what is wrong with the others."""
 

@@ -21,6 +21,7 @@ from binsight.training.augment.settings import STRENGTHS, AugmentSettings, augme
 from binsight.training.backbones import BUNDLE_PREFIX, backbone_names
 from binsight.training.fine_tune.settings import FineTuneSettings
 from binsight.training.heads.original import AUGMENTATIONS, OriginalGrid
+from binsight.training.heads.search import SearchSpace
 
 __all__ = [
     "SECTIONS",
@@ -130,7 +131,7 @@ class HeadConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class TuningConfig:
+class TuningConfig(SearchSpace):
     """The search for the settings of an inner head: binsight tune, and train with --head inner."""
 
     trials: int = setting(30, "Combinations to try.", flag="trials", low=1)
@@ -141,11 +142,6 @@ class TuningConfig:
         None, "Database URL of the study, to share it between machines.  [default: a file in the work folder]",
         flag="study-storage",
     )  # fmt: skip
-    learning_rate: tuple[float, float] = setting(
-        (1e-5, 1e-1), "Smallest and largest rate, tried by ratio.", low=1e-9, pair=True
-    )
-    inner_sizes: tuple[int, ...] = setting((0, 10, 100, 500), "Units of the inner layer to try; 0 is none.", low=0)
-    dropout: tuple[float, float] = setting((0.0, 0.8), "Smallest and largest dropout.", low=0.0, high=0.95, pair=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ def prepare_data(
         sound = dataset.sound()
         if not len(sound):
             raise DatasetError(f"{dataset.root}: no photo that can be read")
-        found = audit(sound, cache=content_cache, workers=workers, progress=reporter.stage)
+        found = audit(sound, cache=content_cache, workers=workers, stage=reporter.stage)
         plan = _plan(dataset, found, config, seed, added, strangers.held)
         work.remember("data", key, plan)
     _speak_of(plan["record"], reporter)

@@ -16,7 +16,7 @@ from binsight.pipeline.work import key_of
 from binsight.probability.folds import spread_folds
 from binsight.training.features import View
 from binsight.training.heads.linear import Heads, LinearModel, choose_penalty, fit_heads
-from binsight.training.heads.search import SearchSpace, open_study, search_small_network, trial_records
+from binsight.training.heads.search import open_study, search_small_network, trial_records
 from binsight.training.heads.small_fit import FeatureSet, fit_small_network, one_blas_thread
 from binsight.training.heads.small_network import SmallNetworkSettings
 
@@ -139,8 +139,6 @@ def search_inner(run: Run, source: FeatureSource) -> tuple[dict[str, Any], Featu
         balanced=config.balanced,
         seed=run.config.seed,
     )
-    rate, dropout = tuning.learning_rate, tuning.dropout
-    space = SearchSpace((rate[0], rate[1]), tuning.inner_sizes, (dropout[0], dropout[1]))
     study = open_study(study_name(run, source), run.study_url, prune=tuning.prune, alone=tuning.storage is None)
     with one_blas_thread():
         best = search_small_network(
@@ -148,7 +146,7 @@ def search_inner(run: Run, source: FeatureSource) -> tuple[dict[str, Any], Featu
             _take(photos, ~judging),
             _take(photos, judging),
             classes=run.classes,
-            space=space,
+            space=tuning,
             base=base,
             trials=tuning.trials,
             timeout_s=tuning.timeout_s,

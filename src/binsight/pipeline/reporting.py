@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from binsight.progress import Progress, unheard
+
 __all__ = ["Reporter", "SilentReporter", "ticker"]
 
 
 class Reporter(Protocol):
     """Where progress and remarks go; the command line shows them, a test collects them."""
 
-    def stage(self, name: str) -> Callable[[int, int], None]:
+    def stage(self, name: str) -> Progress:
         """A piece of work begins; what is returned is called with how much is done and how much there is."""
         ...
 
@@ -25,15 +27,15 @@ class Reporter(Protocol):
 class SilentReporter:
     """Tells nobody."""
 
-    def stage(self, name: str) -> Callable[[int, int], None]:  # noqa: ARG002 - the protocol's
+    def stage(self, name: str) -> Progress:  # noqa: ARG002 - the protocol's
         """Shows nothing."""
-        return lambda _done, _total: None
+        return unheard
 
     def say(self, text: str) -> None:
         """Says nothing."""
 
 
-def ticker(progress: Callable[[int, int], None], total: int) -> Callable[[], None]:
+def ticker(progress: Progress, total: int) -> Callable[[], None]:
     """A function that reports one more of `total` each time it is called."""
     done = 0
 

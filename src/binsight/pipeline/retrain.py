@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -29,13 +29,13 @@ from binsight.loop.votes import read_photos
 from binsight.pipeline.config import TrainConfig
 from binsight.pipeline.reporting import Reporter
 from binsight.pipeline.work import key_of
+from binsight.progress import Stage, unheard_stage
 
 __all__ = ["FullTraining", "NothingNewError", "Retrained", "retrain"]
 
 _TRAIN: Final = "train"
 _LONGEST_BASE: Final = 48  # of the version that the new one begins with
 _MOST: Final = 5000  # photos of a class: pairs of them are compared
-Stage = Callable[[str], Callable[[int, int], None]]
 
 
 class NothingNewError(BinsightError, ValueError):
@@ -85,7 +85,7 @@ def retrain(
     by: str,
     full: FullTraining | None = None,
     workers: int | None = None,
-    stage: Stage = lambda _name: lambda _done, _total: None,
+    stage: Stage = unheard_stage,
 ) -> Retrained:
     """Freeze what is labelled, teach the champion the split `train` of it, and register the challenger.
 

@@ -21,7 +21,7 @@ from binsight.files import write_whole
 from binsight.imaging import decode_image
 from binsight.pipeline.auxiliary import read_unlabelled
 from binsight.pipeline.held_out import held_out_shares, is_held_out
-from binsight.predictor import available_cores, run_in_order
+from binsight.predictor import run_in_order
 from binsight.training.photos import open_photo
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def write_corners(photos: Sequence[Path], count: int, folder: Path, *, seed: int
     paths = [folder / f"{i:06}.png" for i in chosen]
     work = partial(_write_corner, seed=seed)
     tasks: Iterator[tuple[Path, Path, int]] = ((photos[i], path, i) for i, path in zip(chosen, paths, strict=True))
-    list(run_in_order(work, tasks, workers=available_cores()))
+    list(run_in_order(work, tasks))
     return paths
 
 

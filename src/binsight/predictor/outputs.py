@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits, prepare_photo, read_photo
-from binsight.predictor.cores import available_cores
 from binsight.predictor.predictor import Outputs, Predictor
 from binsight.predictor.stream import run_in_order
+from binsight.progress import Progress, unheard
 
 __all__ = ["PhotoOutputs", "run_photos"]
 
@@ -43,7 +43,7 @@ def run_photos(
     load: Callable[[Any], bytes] | None = None,
     workers: int | None = None,
     limits: ImageLimits | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Progress = unheard,
 ) -> PhotoOutputs:
     """Run a network on photos; one that cannot be read is told, and the rest go on.
 
@@ -75,9 +75,7 @@ def run_photos(
     chunks = [range(first, min(first + _BATCH, count)) for first in range(0, count, _BATCH)]
     parts: list[Outputs] = []
     faults: dict[int, BinsightError] = {}
-    for chunk, (outputs, wrong) in zip(
-        chunks, run_in_order(run, chunks, workers=workers or available_cores()), strict=True
-    ):
+    for chunk, (outputs, wrong) in zip(chunks, run_in_order(run, chunks, workers=workers), strict=True):
         parts += [] if outputs is None else [outputs]
         faults |= wrong
         progress(chunk.stop, count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from binsight.errors import BinsightError
 from binsight.imaging import ImageLimits, prepare_photo, read_photo
+from binsight.predictor.cores import available_cores
 from binsight.predictor.prediction import Prediction
 from binsight.predictor.predictor import Predictor
+from binsight.progress import Progress, unheard
 
 __all__ = ["predict_files", "predict_many", "run_in_order"]
 
@@ -119,7 +121,13 @@ def _chunks(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
         yield chunk
 
 
-def run_in_order(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
+def run_in_order(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int | None = None,
+    progress: Progress = unheard,
+) -> Iterator[Result]:
     """Apply `function` to each item on several threads; results come in the order of the items.
 
     At most `16 * workers` items are taken ahead of the one whose result is next, so memory does not grow with their
@@ -128,8 +136,16 @@ def run_in_order(function: Callable[[Item], Result], items: Iterable[Item], *, w
     Args:
         function: called from several threads at a time.
         items: consumed as results are taken.
-        workers: how many threads; with 1 everything happens in the caller's.
+        workers: how many threads, by default one per core; with 1 everything happens in the caller's.
+        progress: called with each result, with how many items there are where that is known, else 0.
     """
+    total = len(items) if isinstance(items, Sized) else 0
+    for done, result in enumerate(_in_order(function, items, workers or available_cores()), start=1):
+        progress(done, total)
+        yield result
+
+
+def _in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
     if workers <= 1:
         yield from map(function, items)
         return

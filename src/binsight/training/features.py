@@ -59,10 +59,10 @@ class FeatureExtractor:
         backbone: an ONNX file's content, input `images` uint8 `(n, h, w, 3)`, output `features` float32 `(n, d)`.
         spec: how photos are prepared for it.
         cache: the folder to keep features in, or None to keep nothing.
-        workers: how many photos to work on at a time; one per core is best.
+        workers: how many photos to work on at a time; None: one per core.
     """
 
-    def __init__(self, backbone: bytes, spec: PreprocessSpec, *, cache: Path | None, workers: int) -> None:
+    def __init__(self, backbone: bytes, spec: PreprocessSpec, *, cache: Path | None, workers: int | None) -> None:
         self._session = open_graph(backbone)
         self._spec = spec
         self._cache = cache

@@ -144,7 +144,7 @@ def test_stages_are_reported(folder):
     def stage(name):
         return lambda done, total: ends.update({name: (done, total)})
 
-    audit(scan(folder), progress=stage)
+    audit(scan(folder), stage=stage)
     assert set(ends) == {"Reading photos", "Comparing photos"}
     assert all(done == total for done, total in ends.values())
 

@@ -12,7 +12,7 @@ from binsight.dataset.audit import KINDS, Audit, AuditSettings, Finding
 from binsight.dataset.audit.balance import balance_findings
 from binsight.dataset.audit.copies import copy_findings
 from binsight.dataset.duplicates import DuplicatePair, connected_groups
-from binsight.errors import DatasetError
+from binsight.errors import SettingsError
 
 
 def _dataset(*rows):
@@ -99,5 +99,7 @@ def test_counts_follow_the_order_of_kinds():
 
 def test_settings_name_every_fault():
     """Two values out of range are both named, with their ranges."""
-    with pytest.raises(DatasetError, match=r"near_similarity must be in 0\.5 to 1, got 2; max_aspect must be in 1 to"):
+    with pytest.raises(
+        SettingsError, match=r"near_similarity: expected a number from 0\.5 to 1, got 2; audit.max_aspect: expected"
+    ):
         AuditSettings(near_similarity=2, max_aspect=0.5)

@@ -145,5 +145,5 @@ def test_dropout_keeps_the_mean(photos):
 
 def test_settings_list_every_fault():
     """All of them at once."""
-    with pytest.raises(SettingsError, match="learning_rate must be above 0, got -1; dropout must be in"):
+    with pytest.raises(SettingsError, match="learning_rate: expected a number from .*, got -1; head.dropout: expected"):
         SmallNetworkSettings(learning_rate=-1, dropout=1.0)

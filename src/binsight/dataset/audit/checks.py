@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from binsight.dataset.audit.settings import AuditSettings
 from binsight.dataset.audit.shortcuts import check_shortcuts
 from binsight.dataset.blas import one_blas_thread
 from binsight.dataset.duplicates import connected_groups, find_duplicates
-from binsight.dataset.samples import Dataset, Progress
+from binsight.dataset.samples import Dataset
 from binsight.imaging import ImageLimits
-from binsight.predictor import Predictor, available_cores
+from binsight.predictor import Predictor
 from binsight.probability.folds import spread_folds
+from binsight.progress import Stage, unheard_stage
 
 __all__ = ["audit"]
 
@@ -51,7 +52,7 @@ def audit(
     predictor: Predictor | None = None,
     cache: str | Path | None = None,
     workers: int | None = None,
-    progress: Callable[[str], Progress] | None = None,
+    stage: Stage = unheard_stage,
     limits: ImageLimits | None = None,
 ) -> Audit:
     """Find what is wrong with a data set. No photo is changed.
@@ -63,12 +64,10 @@ def audit(
             skips both checks.
         cache: an SQLite file that remembers what was measured, by content; made when it is missing.
         workers: threads; by default one per core.
-        progress: called with the name of each stage; gives the function that its steps are reported to.
+        stage: called with the name of each stage; gives the function that its steps are reported to.
         limits: a larger photo is a fault.
     """
     settings = settings or AuditSettings()
-    workers = workers or available_cores()
-    stage = progress or (lambda _name: lambda _done, _total: None)
     found = measure_photos(
         dataset, predictor=predictor, cache=cache, workers=workers, progress=stage("Reading photos"), limits=limits
     )
@@ -89,7 +88,7 @@ def audit(
     # Stable: within a kind the order says something.
     findings = sorted([*findings, *studied.findings], key=lambda finding: order[finding.kind])
     return Audit(
-        dataset, tuple(findings), tuple(pairs), tuple(groups), studied.shortcuts, studied.skipped, settings.to_dict()
+        dataset, tuple(findings), tuple(pairs), tuple(groups), studied.shortcuts, studied.skipped, asdict(settings)
     )
 
 
@@ -127,7 +126,7 @@ def _study(
     subset: _Subset,
     conflicting: set[int],
     settings: AuditSettings,
-    workers: int,
+    workers: int | None,
     *,
     no_features: str,
 ) -> _Studied:

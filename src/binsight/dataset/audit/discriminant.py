@@ -51,7 +51,7 @@ def out_of_fold(
     *,
     shrinkage: float,
     equal_priors: bool = False,
-    workers: int = 1,
+    workers: int | None = 1,
 ) -> OutOfFold:
     """Fit on all folds but one, predict that one; for each fold.
 
@@ -96,7 +96,7 @@ class _Standard:
     scale: Floats
 
     @classmethod
-    def of(cls, features: NDArray[np.floating], workers: int) -> _Standard:
+    def of(cls, features: NDArray[np.floating], workers: int | None) -> _Standard:
         def add_up(rows: NDArray[np.intp]) -> NDArray[np.float64]:
             block = features[rows].astype(np.float64)
             return np.stack([block.sum(axis=0), np.einsum("nd,nd->d", block, block)])

@@ -13,9 +13,10 @@ from binsight.dataset.audit.look import LOOK, measure_look
 from binsight.dataset.duplicates import Fingerprint, Fingerprints
 from binsight.dataset.duplicates.collect import FINGERPRINT
 from binsight.dataset.reading import Fault, Measure, feature_size, read_each
-from binsight.dataset.samples import Dataset, Progress
+from binsight.dataset.samples import Dataset
 from binsight.imaging import ImageLimits
 from binsight.predictor import Predictor
+from binsight.progress import Progress, unheard
 
 __all__ = ["Measurements", "measure_photos"]
 
@@ -54,7 +55,7 @@ def measure_photos(
     predictor: Predictor | None = None,
     cache: str | Path | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
     limits: ImageLimits | None = None,
 ) -> Measurements:
     """Measure every photo; memory grows by 8 kB for each, whatever its size.

@@ -13,11 +13,12 @@ from PIL import Image
 
 from binsight.dataset.audit.charts import class_counts_svg, shortcut_svg, told_table
 from binsight.dataset.audit.findings import KINDS, SEVERITIES, Audit, Finding
-from binsight.dataset.samples import Progress, Sample
+from binsight.dataset.samples import Sample
 from binsight.errors import BinsightError
 from binsight.files import write_whole
 from binsight.imaging import decode_image, read_photo
 from binsight.pages import render_template
+from binsight.progress import Progress, unheard
 
 __all__ = ["render_report", "write_report"]
 
@@ -26,7 +27,7 @@ _SHOWN = 60  # findings of a kind; more make the page heavy, and the JSON has al
 _PHOTOS_SHOWN = 6  # of one finding
 
 
-def write_report(audit: Audit, path: str | Path, *, progress: Progress | None = None) -> None:
+def write_report(audit: Audit, path: str | Path, *, progress: Progress = unheard) -> None:
     """Write the report to `path`, whole or not at all; an existing file is replaced.
 
     Raises:
@@ -36,7 +37,7 @@ def write_report(audit: Audit, path: str | Path, *, progress: Progress | None = 
     write_whole(path, render_report(audit, progress=progress))
 
 
-def render_report(audit: Audit, *, progress: Progress | None = None) -> str:
+def render_report(audit: Audit, *, progress: Progress = unheard) -> str:
     """The report as HTML.
 
     Args:
@@ -98,14 +99,13 @@ def _card(audit: Audit, finding: Finding, thumbnails: dict[int, str]) -> dict[st
     }
 
 
-def _thumbnails(audit: Audit, positions: list[int], progress: Progress | None) -> dict[int, str]:
+def _thumbnails(audit: Audit, positions: list[int], progress: Progress) -> dict[int, str]:
     """Data URIs of the photos that can be read."""
     found = {}
     for number, position in enumerate(positions, start=1):
         if uri := _thumbnail(audit.dataset.file(audit.dataset.samples[position])):
             found[position] = uri
-        if progress:
-            progress(number, len(positions))
+        progress(number, len(positions))
     return found
 
 

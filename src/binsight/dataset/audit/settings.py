@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from binsight.dataset.duplicates import NEAR_THRESHOLD
-from binsight.errors import DatasetError
+from binsight.settings import check_section, setting
 
 __all__ = ["AuditSettings"]
 
@@ -15,65 +14,33 @@ __all__ = ["AuditSettings"]
 class AuditSettings:
     """The thresholds of an audit.
 
-    Attributes:
-        near_similarity: least similarity of an altered copy, in (0, 1].
-        min_side: a photo with a shorter side, in pixels, is tiny.
-        max_aspect: a photo whose longer side is more than this many times the shorter one has extreme proportions.
-        blank_contrast: a photo whose lightest and darkest percent differ by less, in 8-bit levels, is blank.
-        dark_level: a photo with 95 % of its pixels below this level is dark.
-        light_level: a photo with 95 % of its pixels above this level, and many at the limit, is overexposed.
-        min_sharpness: a photo whose edges are less sharp, from 0.25 (all soft) to 1, is blurred.
-        max_imbalance: the largest class may have this many times the photos of the smallest.
-        min_class_photos: a class with fewer photos cannot be learnt or measured.
-        shortcut_gain: how far from chance (0) to perfect (1) the class may be told from what should not matter.
-        shortcut_told: how clearly, from 0 to 1, a single class may be told from what should not matter.
-        outlier_z: a photo this many robust standard deviations less typical than the median is an outlier.
-        seed: for the division into folds.
-
     Raises:
-        DatasetError: a value is out of its range.
+        SettingsError: listing every value that is out of its range.
     """
 
-    near_similarity: float = NEAR_THRESHOLD
-    min_side: int = 64
-    max_aspect: float = 3.0
-    blank_contrast: float = 12.0
-    dark_level: float = 50.0
-    light_level: float = 200.0
-    min_sharpness: float = 0.33
-    max_imbalance: float = 5.0
-    min_class_photos: int = 20
-    shortcut_gain: float = 0.3
-    shortcut_told: float = 0.6
-    outlier_z: float = 2.5
-    seed: int = 0
+    near_similarity: float = setting(NEAR_THRESHOLD, "Least similarity of an altered copy.", low=0.5, high=1)
+    min_side: int = setting(64, "A photo with a shorter side, in pixels, is tiny.", low=1, high=100_000)
+    max_aspect: float = setting(3.0, "Longer side by shorter, above which proportions are extreme.", low=1, high=1e6)
+    blank_contrast: float = setting(
+        12.0, "Levels from its darkest to its lightest percent; with less it is blank.", low=0, high=255
+    )
+    dark_level: float = setting(50.0, "A photo with 95 % of its pixels below this level is dark.", low=0, high=255)
+    light_level: float = setting(
+        200.0, "A photo with 95 % of its pixels above it, and many at the limit, is overexposed.", low=0, high=255
+    )
+    min_sharpness: float = setting(0.33, "Of the edges, 0.25 (all soft) to 1; with less it is blurred.", low=0, high=1)
+    max_imbalance: float = setting(
+        5.0, "Photos of the largest class, as so many times those of the smallest.", low=1, high=1e9
+    )
+    min_class_photos: int = setting(20, "A class with fewer photos cannot be learnt or measured.", low=0, high=10**9)
+    shortcut_gain: float = setting(
+        0.3, "How far from chance (0) to perfect (1) the class may be told from what should not matter.", low=0, high=1
+    )
+    shortcut_told: float = setting(0.6, "How clearly a single class may be told from it, 0 to 1.", low=0, high=1)
+    outlier_z: float = setting(
+        2.5, "An outlier is so many robust standard deviations less typical than the median.", low=0, high=1e6
+    )
+    seed: int = setting(0, "Of the division into folds.", low=0, high=2**32)
 
     def __post_init__(self) -> None:
-        faults = [
-            f"{name} must be in {low:g} to {high:g}, got {value:g}"
-            for name, low, high in _RANGES
-            if not low <= (value := getattr(self, name)) <= high
-        ]
-        if faults:
-            raise DatasetError("audit settings: " + "; ".join(faults))
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form."""
-        return asdict(self)
-
-
-_RANGES = (
-    ("near_similarity", 0.5, 1),
-    ("min_side", 1, 100_000),
-    ("max_aspect", 1, 1e6),
-    ("blank_contrast", 0, 255),
-    ("dark_level", 0, 255),
-    ("light_level", 0, 255),
-    ("min_sharpness", 0, 1),
-    ("max_imbalance", 1, 1e9),
-    ("min_class_photos", 0, 1e9),
-    ("shortcut_gain", 0, 1),
-    ("shortcut_told", 0, 1),
-    ("outlier_z", 0, 1e6),
-    ("seed", 0, 2**32),
-)
+        check_section(self, "audit")

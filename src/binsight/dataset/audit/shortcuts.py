@@ -40,7 +40,7 @@ def check_shortcuts(
     folds: NDArray[np.int64],
     classes: Sequence[str],
     *,
-    workers: int = 1,
+    workers: int | None = 1,
 ) -> dict[str, Any]:
     """How well each group of properties tells the class.
 

@@ -10,8 +10,9 @@ from binsight.dataset.duplicates.fingerprint import Fingerprint, fingerprint_ima
 from binsight.dataset.duplicates.groups import connected_groups
 from binsight.dataset.duplicates.search import Fingerprints, find_duplicates
 from binsight.dataset.reading import Measure, read_each
-from binsight.dataset.samples import Dataset, Progress
+from binsight.dataset.samples import Dataset
 from binsight.imaging import ImageLimits
+from binsight.progress import Progress, unheard
 
 __all__ = ["FINGERPRINT", "duplicate_groups"]
 
@@ -24,7 +25,7 @@ def duplicate_groups(
     near: bool = True,
     cache: str | Path | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
     limits: ImageLimits | None = None,
 ) -> Sequence[int]:
     """For each sample the number of its duplicate group; two samples of one number must stay on one side of a split.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +20,8 @@ from binsight.dataset.duplicates.descriptor import (
 )
 from binsight.dataset.duplicates.fingerprint import COLOUR_SIDE, THUMBNAIL_SIDE, Fingerprint
 from binsight.dataset.duplicates.neighbours import CellIndex
-from binsight.predictor import available_cores, run_in_order
+from binsight.predictor import run_in_order
+from binsight.progress import Progress, unheard
 
 __all__ = ["BEYOND_DOUBT", "NEAR_THRESHOLD", "DuplicatePair", "Fingerprints", "find_duplicates"]
 
@@ -115,7 +116,7 @@ def find_duplicates(
     threshold: float = NEAR_THRESHOLD,
     near: bool = True,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = unheard,
 ) -> list[DuplicatePair]:
     """All pairs of copies that connect the groups: of m exact copies, m - 1 pairs with the first of them.
 
@@ -131,7 +132,7 @@ def find_duplicates(
     """
     pairs = list(_exact_pairs(prints))
     if near:
-        pairs += _near_pairs(prints, threshold, workers or available_cores(), progress or (lambda _done, _total: None))
+        pairs += _near_pairs(prints, threshold, workers, progress)
     return sorted(pairs, key=lambda pair: (pair.first, pair.second))
 
 
@@ -150,9 +151,7 @@ def _exact_pairs(prints: Fingerprints) -> Iterable[DuplicatePair]:
         by_pixels.setdefault(pixels, position)
 
 
-def _near_pairs(
-    prints: Fingerprints, threshold: float, workers: int, progress: Callable[[int, int], None]
-) -> list[DuplicatePair]:
+def _near_pairs(prints: Fingerprints, threshold: float, workers: int | None, progress: Progress) -> list[DuplicatePair]:
     chosen = _distinct(prints)
     thumbnails = prints.thumbnails
     with one_blas_thread():
@@ -209,7 +208,7 @@ def _in_blocks(positions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def _candidates(
-    descriptors: NDArray[np.float32], workers: int
+    descriptors: NDArray[np.float32], workers: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp]]:
     """Pairs that may be copies, first < second, with the orientation of the first that resembles the second."""
     index = CellIndex(descriptors)

@@ -19,6 +19,7 @@ import keras
 from binsight.errors import CheckpointError, DatasetError, OutputError, SettingsError
 from binsight.imaging import PreprocessSpec, prepare_photo
 from binsight.predictor import available_cores
+from binsight.progress import Progress, unheard
 from binsight.training.fine_tune.averaging import Weights
 from binsight.training.fine_tune.batches import Batch, TrainingBatches
 from binsight.training.fine_tune.checkpoint import Checkpoint, RunFolder
@@ -84,7 +85,7 @@ def fine_tune(
     seed: int,
     resume: bool = False,
     on_epoch_end: OnEpochEnd | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = unheard,
     workers: int | None = None,
     memory: int = 1_000_000_000,
     backdrops: Sequence[Path] = (),
@@ -181,12 +182,12 @@ class FineTuneRun:
         *,
         resume: bool,
         on_epoch_end: OnEpochEnd | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = unheard,
     ) -> FineTuneResult:
         """Run all epochs that are left."""
         self.begin(resume=resume)
         while not self.is_over():
-            record = self.train_epoch(progress or (lambda _done, _steps: None))
+            record = self.train_epoch(progress)
             if on_epoch_end:
                 on_epoch_end(record)
         return self.finish()
@@ -213,7 +214,7 @@ class FineTuneRun:
         done, patience = len(self.history), self.settings.early_stop_patience
         return done >= self.settings.epochs or bool(patience and done - self.best_epoch >= patience)
 
-    def train_epoch(self, progress: Callable[[int, int], None]) -> EpochRecord:
+    def train_epoch(self, progress: Progress) -> EpochRecord:
         """Train one epoch, validate, and write the state."""
         began, epoch = time.perf_counter(), len(self.history) + 1
         loss, rate = self._train(epoch, progress)
@@ -245,7 +246,7 @@ class FineTuneRun:
         start = self.trainer.only_weights(self.start)
         return FineTuneResult(start, weights, found, self.best_epoch, tuple(self.history))
 
-    def _train(self, epoch: int, progress: Callable[[int, int], None]) -> tuple[float, float]:
+    def _train(self, epoch: int, progress: Progress) -> tuple[float, float]:
         """Give the epoch's mean loss and its last learning rate."""
         settings, per_epoch = self.settings, self.batches.steps
         steps, warmup = settings.epochs * per_epoch, round(settings.warmup_epochs * per_epoch)

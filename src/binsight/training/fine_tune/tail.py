@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from binsight.errors import SettingsError
 from binsight.imaging import PreprocessSpec
+from binsight.progress import Progress, unheard
 from binsight.training.fine_tune.activations import Activations
 from binsight.training.fine_tune.batches import Batch, EpochBatches
 from binsight.training.fine_tune.checkpoint import RunFolder
@@ -71,7 +72,7 @@ def fine_tune_tail(
     seed: int,
     resume: bool = False,
     on_epoch_end: OnEpochEnd | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _steps: None,
+    progress: Progress = unheard,
 ) -> FineTuneResult:
     """Fine-tune the part of a network behind its first layers, and leave in it the weights to keep.
 

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from binsight.predictor import run_in_order
+from binsight.progress import Progress, unheard
 
 __all__ = ["Heads", "LinearModel", "choose_penalty", "fit_biodegradable", "fit_categories", "fit_heads"]
 
@@ -124,7 +125,7 @@ def choose_penalty(
     *,
     penalties: Sequence[float],
     workers: int = 1,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Progress = unheard,
 ) -> tuple[float, dict[float, float]]:
     """The inverse penalty of a logistic regression with the best accuracy in cross-validation; of equal ones the first.
 

@@ -16,10 +16,12 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from binsight.errors import InputError
+from binsight.progress import Progress, unheard
+from binsight.settings import setting
 from binsight.training.heads.small_fit import FeatureSet, FitEpoch, fit_small_network
 from binsight.training.heads.small_network import SmallNetworkSettings
 
@@ -43,23 +45,16 @@ _WARMUP_EPOCHS: Final = 3  # of each trial, likewise
 _BEST_EPOCH: Final = "epoch"
 _TURN: Final = "turn"  # kept with trials that repeat one that was broken off
 
-Steps = Callable[[int, int], None]
-"""Called with how many trials are finished and how many are wanted."""
-
 
 @dataclass(frozen=True, slots=True)
 class SearchSpace:
-    """What is tried.
+    """What is tried."""
 
-    Attributes:
-        learning_rate: smallest and largest; drawn uniformly in the logarithm.
-        inner_sizes: units of the inner layer, 0 for none.
-        dropout: smallest and largest; drawn uniformly.
-    """
-
-    learning_rate: tuple[float, float] = (1e-5, 1e-1)
-    inner_sizes: tuple[int, ...] = (0, 10, 100, 500)
-    dropout: tuple[float, float] = (0.0, 0.8)
+    learning_rate: tuple[float, float] = setting(
+        (1e-5, 1e-1), "Smallest and largest rate, tried by ratio.", low=1e-9, pair=True
+    )
+    inner_sizes: tuple[int, ...] = setting((0, 10, 100, 500), "Units of the inner layer to try; 0 is none.", low=0)
+    dropout: tuple[float, float] = setting((0.0, 0.8), "Smallest and largest dropout.", low=0.0, high=0.95, pair=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +165,7 @@ def search_small_network(
     base: SmallNetworkSettings,
     trials: int,
     timeout_s: float | None = None,
-    progress: Steps = lambda _done, _total: None,
+    progress: Progress = unheard,
 ) -> TrialRecord:
     """Look for the learning rate, the inner size and the dropout with the best accuracy.
 
@@ -234,7 +229,7 @@ def _run(
     seed: int,
     trials: int,
     timeout_s: float | None,
-    progress: Steps,
+    progress: Progress,
 ) -> None:
     import optuna  # noqa: PLC0415 - loaded already
 
@@ -274,15 +269,11 @@ def _give_up(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> None:
 
 
 def _suggest(trial: optuna.Trial, space: SearchSpace, base: SmallNetworkSettings) -> SmallNetworkSettings:
-    return SmallNetworkSettings(
+    return replace(
+        base,
         learning_rate=trial.suggest_float("learning_rate", *space.learning_rate, log=True),
         inner_size=trial.suggest_categorical("inner_size", list(space.inner_sizes)),
         dropout=trial.suggest_float("dropout", *space.dropout),
-        epochs=base.epochs,
-        batch_size=base.batch_size,
-        biodegradable_weight=base.biodegradable_weight,
-        balanced=base.balanced,
-        seed=base.seed,
     )
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.errors import SettingsError
+from binsight.settings import check_section, setting
 from binsight.training.heads.adam import Adam
 from binsight.training.heads.linear import Heads, LinearModel
 
@@ -33,41 +33,21 @@ __all__ = ["SmallNetwork", "SmallNetworkSettings"]
 class SmallNetworkSettings:
     """How a small network is built and trained.
 
-    Attributes:
-        learning_rate: Adam's step size.
-        inner_size: units of the inner layer; 0 for none.
-        dropout: the share of the inputs of the heads that is dropped while training, in [0, 1).
-        epochs: how often every photo is seen.
-        batch_size: photos per step.
-        biodegradable_weight: λ, what the second head's loss counts against the first's.
-        balanced: give every class the same weight, however many photos it has.
-        seed: of the initial weights, the order of the photos, the dropout and the choice of views.
-
     Raises:
         SettingsError: listing every fault.
     """
 
-    learning_rate: float = 1e-3
-    inner_size: int = 100
-    dropout: float = 0.0
-    epochs: int = 10
-    batch_size: int = 32
-    biodegradable_weight: float = 0.5
-    balanced: bool = False
-    seed: int = 0
+    learning_rate: float = setting(1e-3, "Adam's step size.", low=1e-12)
+    inner_size: int = setting(100, "Units of the inner layer; 0 for none.", low=0)
+    dropout: float = setting(0.0, "Share of the inputs of the heads that is dropped while training.", low=0, high=0.999)
+    epochs: int = setting(10, "How often every photo is seen.", low=1)
+    batch_size: int = setting(32, "Photos per step.", low=1)
+    biodegradable_weight: float = setting(0.5, "What the second head's loss counts against the first's.", low=0)
+    balanced: bool = setting(False, "Give every class the same weight, however many photos it has.")
+    seed: int = setting(0, "Of the initial weights, the order of the photos, the dropout and the choice of views.")
 
     def __post_init__(self) -> None:
-        bounds = {
-            "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
-            "inner_size": (self.inner_size >= 0, "0 or more"),
-            "dropout": (0 <= self.dropout < 1, "in [0, 1)"),
-            "epochs": (self.epochs >= 1, "1 or more"),
-            "batch_size": (self.batch_size >= 1, "1 or more"),
-            "biodegradable_weight": (0 <= self.biodegradable_weight < math.inf, "0 or more"),
-        }
-        faults = [f"{k} must be {text}, got {getattr(self, k)!r}" for k, (good, text) in bounds.items() if not good]
-        if faults:
-            raise SettingsError("head: " + "; ".join(faults))
+        check_section(self, "head")
 
 
 class SmallNetwork:
