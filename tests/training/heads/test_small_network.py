@@ -145,5 +145,7 @@ def test_dropout_keeps_the_mean(photos):
 
 def test_settings_list_every_fault():
     """All of them at once."""
-    with pytest.raises(SettingsError, match="learning_rate: expected a number from .*, got -1; head.dropout: expected"):
+    with pytest.raises(
+        SettingsError, match=r"learning_rate: expected a number from .*, got -1; head.dropout: expected"
+    ):
         SmallNetworkSettings(learning_rate=-1, dropout=1.0)
