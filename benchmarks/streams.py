@@ -1,21 +1,23 @@
-r"""What becomes of a strange camera's photos where its stream is noticed, and how often a familiar one seems strange.
+r"""What becomes of a strange camera's photos where its stream is noticed, and how a familiar one fares.
 
     binsight train … --config recipes/waste8/waste8-1.3.toml --hold-out SOURCE,… --out held-out --no-evaluate-test
     python benchmarks/streams.py --decisions held-out.work/decisions.npz
-    python benchmarks/streams.py --data ../shared/data --cache .cache/outputs
+    python benchmarks/streams.py --data ../shared/data --cache .cache/outputs --model waste8-1.2.0 --splits val more
+    python benchmarks/streams.py --data ../shared/data --cache .cache/outputs --splits val test
 
 Decisions are of a network that has not seen the sources left out. Each of those is a camera: its photos, empty places
-among them, come in random order, 200 times, and go through `binsight.predictor.StreamCheck`. *Stream* is a line or a
-client of a server, where every photo is decided as it comes; *folder* is `binsight predict FOLDER`, which holds the
-first 100. Familiar streams are drawn from `val`, and with --data from other splits, for the model as it is shipped: all
-classes as they come, or one class.
+among them, come in random order, 200 times, and go through `binsight.predictor.StreamCheck`. *Folder* is `binsight
+predict FOLDER`, which holds the first 100; *watched* an unnamed client of a server, of which all is accepted until it
+is strange; *new* a line or a named camera, of which nothing is accepted until it is familiar. Familiar streams are
+drawn from `val`, or other splits: all classes as they come, or one class. `--risks` compares how sure one may be.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +33,11 @@ from cached_outputs import load_table
 ORDERS: Final = 200
 HELD: Final = 100  # as `binsight predict` holds results
 LONG: Final = 1000  # photos of a familiar stream
+FIRST: Final = (50, 200, LONG)
 FEWEST: Final = 20
+SPLITS: Final = {"val", "test"}
+Rows = NDArray[np.intp]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -50,69 +56,88 @@ class Decisions:
 
     sources: NDArray[np.str_]
     classes: NDArray[np.str_]
-    right: NDArray[np.bool_]
-    accepted: NDArray[np.bool_]
+    right: Flags
+    accepted: Flags
     unfamiliarity: NDArray[np.float64]
     median: float
     limit: float
 
-    def stream(self, rows: NDArray[np.intp], manifest: Manifest) -> tuple[NDArray[np.bool_], int | None]:
-        """Of photos in this order, before which the stream is strange; and with how many photos that was first so."""
-        check = StreamCheck(self.manifest(manifest))
+    @cached_property
+    def photos(self) -> list[Prediction]:
+        """As the check takes them."""
         photo = Prediction("x", {"x": 1.0}, "unknown", None, Decision("accept"), "", "", "", "")
-        strange, first = np.zeros(len(rows), bool), None
-        for at, row in enumerate(rows):
-            verdict = Decision("accept") if self.accepted[row] else Decision("review", "low_confidence")
-            check.add(replace(photo, verdict=verdict, unfamiliarity=float(self.unfamiliarity[row])))
-            strange[at] = check.is_strange
-            first = at + 1 if first is None and check.is_strange else first
-        return strange, first
+        verdicts = [Decision("accept") if one else Decision("review", "low_confidence") for one in self.accepted]
+        return [
+            replace(photo, verdict=verdict, unfamiliarity=float(u))
+            for verdict, u in zip(verdicts, self.unfamiliarity, strict=True)
+        ]
 
-    def manifest(self, shipped: Manifest) -> Manifest:
+    def streams(self, orders: NDArray[np.intp], risk: float = 0.03) -> NDArray[np.str_]:
+        """The states of new streams of `(k, n)` photos: `(k, n)`, as each photo is judged."""
+        manifest, photos = self.manifest, self.photos
+        states = np.empty(orders.shape, "<U8")
+        for k, order in enumerate(orders):
+            check = StreamCheck(manifest, is_new=True, risk=risk)
+            for at, row in enumerate(order):
+                check.add(photos[row])
+                states[k, at] = check.state
+        return states
+
+    @cached_property
+    def manifest(self) -> Manifest:
         """A manifest that says how the network is fitted, for the check."""
+        shipped = load_bundle(resolve_bundle("waste8")).manifest
         review = replace(shipped.review, unfamiliarity=self.limit)
         return replace(shipped, review=review, training={"unfamiliarity_median": self.median})
 
+    @property
+    def strangers(self) -> list[str]:
+        """The sources that were left out."""
+        return [name for name in np.unique(self.sources) if name not in SPLITS]
+
+    def usual(self) -> Iterator[tuple[str, str, Rows]]:
+        """Familiar streams: of each split all photos, and those of each class."""
+        for split in sorted(SPLITS & set(self.sources.tolist())):
+            own = self.sources == split
+            yield split, "as they come", np.flatnonzero(own)
+            for name in np.unique(self.classes[own]):
+                if np.sum(own & (self.classes == name)) >= FEWEST:
+                    yield split, str(name), np.flatnonzero(own & (self.classes == name))
+
 
 def main() -> None:
-    """Print one table for each file of decisions, or for the shipped model."""
+    """Print the tables of each file of decisions, or of a model."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--decisions", type=Path, nargs="+", default=[], metavar="FILE")
-    parser.add_argument("--data", type=Path, help="folder with waste8/")
+    parser.add_argument("--data", type=Path, help="folder with waste8/ and more/")
     parser.add_argument("--cache", type=Path, default=Path(".cache/outputs"))
+    parser.add_argument("--model", default="waste8")
     parser.add_argument("--splits", nargs="+", default=["val"])
+    parser.add_argument("--risks", type=float, nargs="+", default=[], help="only compare these risks")
     arguments = parser.parse_args()
-    manifest = load_bundle(resolve_bundle("waste8")).manifest
     for found in decisions(arguments):
-        strangers = [name for name in np.unique(found.sources) if name not in {"val", "test"}]
-        if strangers:
-            print("| source | photos | alone: accepted, right | said at | stream | folder |")
-            print("|---" * 6 + "|")
-        for name in strangers:
-            print_camera(found, name, manifest)
-        print(
-            "\n| familiar | stream | photos | look strange | called strange within 200 | within 1,000 |\n"
-            + "|---" * 6
-            + "|"
-        )
-        for split in sorted({"val", "test"} & set(found.sources.tolist())):
-            print_familiar(found, split, manifest)
+        if arguments.risks:
+            print_risks(found, arguments.risks)
+            continue
+        if found.strangers:
+            print_cameras(found)
+        print_familiar(found)
 
 
 def decisions(arguments: argparse.Namespace) -> Iterator[Decisions]:
-    """Those of the files, and of the shipped model."""
+    """Those of the files, and of the model."""
     for file in arguments.decisions:
         with np.load(file) as kept:
             arrays = {name: kept[name] for name in kept.files}
         yield Decisions(**arrays | {name: float(arrays[name]) for name in ("median", "limit")})
     if arguments.data:
-        table = load_table(arguments.data, arguments.cache, arguments.splits)
-        predictor = Predictor.load("waste8", threads=1)
+        table = load_table(arguments.data, arguments.cache, arguments.splits, model=arguments.model)
+        predictor = Predictor.load(arguments.model, threads=1)
         outputs = Outputs(table.logits, table.biodegradable[:, None], unfamiliarity=table.unfamiliarity[:, None])
         said = predictor.interpret(outputs)
         manifest = predictor.bundle.manifest
         yield Decisions(
-            table.splits,
+            np.where(table.splits == "more", table.sources, table.splits),
             table.labels,
             np.array([p.category for p in said]) == table.labels,
             np.array([p.decision == "accept" for p in said]),
@@ -122,47 +147,97 @@ def decisions(arguments: argparse.Namespace) -> Iterator[Decisions]:
         )
 
 
-def print_camera(found: Decisions, name: str, manifest: Manifest) -> None:
-    """What is accepted of a source's photos, and how much of that is right: alone, and with the check."""
-    rows, rng = np.flatnonzero(found.sources == name), np.random.default_rng(0)
-    kept: dict[str, list[NDArray[np.intp]]] = {"stream": [], "folder": []}
-    firsts = []
-    for _ in range(ORDERS):
-        order = rng.permutation(rows)
-        strange, first = found.stream(order, manifest)
-        firsts.append(len(rows) + 1 if first is None else first)
-        open_to = found.accepted[order] & ~strange
-        kept["stream"].append(order[open_to])
-        held = first is not None and first <= HELD
-        kept["folder"].append(order[open_to & ~(held & (np.arange(len(order)) < (first or 0)))])
-    alone = cell(found.right[rows[found.accepted[rows]]], len(rows))
-    told = np.mean(np.array(firsts) <= len(rows))
-    when = f"{np.median(firsts):.0f}" if told == 1 else f"{told:.0%} of streams"
-    cells = [cell(found.right[np.concatenate(part)], ORDERS * len(rows), ORDERS) for part in kept.values()]
-    print(f"| {name.removeprefix('more/')} | {len(rows)} | {alone} | {when} | {' | '.join(cells)} |")
+def print_cameras(found: Decisions) -> None:
+    """What is accepted of each source's photos, and how much of that is right, in their first photos and in all."""
+    head("left out", "photos", "alone", "strange at", "familiar at", "folder", "watched", "new")
+    for name in found.strangers:
+        rows = np.flatnonzero(found.sources == name)
+        orders = np.random.default_rng(0).permuted(np.tile(rows, (ORDERS, 1)), axis=1)
+        states = found.streams(orders)
+        strange, accepted = states == "strange", found.accepted[orders]
+        at = np.arange(len(rows))
+        held = strange[:, :HELD].any(axis=1)[:, None] & (at < first(strange)[:, None])
+        when = [when_said(first(states == state), len(rows)) for state in ("strange", "familiar")]
+        for count in (*(count for count in FIRST if count < len(rows)), len(rows)):
+            kept = (accepted, accepted & ~strange & ~held, accepted & ~strange, accepted & (states == "familiar"))
+            alone, folder, watched, new = (cell(found.right[orders], open_to, count) for open_to in kept)
+            row(name.removeprefix("more/"), count, alone, *when, folder, watched, new)
 
 
-def cell(right: NDArray[np.bool_], photos: int, times: int = 1) -> str:
-    """The share accepted, and of that the share that is right with its interval, as if measured once."""
-    if not len(right):
-        return "0 %"
-    share = wilson_interval(right.sum() / times, len(right) / times)
-    return f"{len(right) / photos:.1%}, {share.value:.1%} ({share.low:.0%} to {share.high:.0%})"
+def first(flags: Flags) -> NDArray[np.intp]:
+    """Of `(k, n)` flags the first column that is set, for each row; n where none is."""
+    return np.where(flags.any(axis=1), flags.argmax(axis=1), flags.shape[1])
 
 
-def print_familiar(found: Decisions, split: str, manifest: Manifest) -> None:
-    """How often streams of photos drawn from a split, or from one of its classes, are called strange."""
-    own, rng = found.sources == split, np.random.default_rng(0)
-    streams = {"as they come": own} | {str(c): own & (found.classes == c) for c in np.unique(found.classes[own])}
+def when_said(places: NDArray[np.intp], photos: int) -> str:
+    """With which photo a state came, or in how many streams it came at all."""
+    told = np.mean(places < photos)
+    return f"{np.median(places) + 1:.0f}" if told == 1 else f"in {told:.1%}"
+
+
+def cell(right: Flags, accepted: Flags, count: int) -> str:
+    """The share accepted of the first photos, and of that the share that is right; its interval as if measured once."""
+    right, accepted = right[:, :count], accepted[:, :count]
+    if not accepted.any():
+        return "0"
+    share = wilson_interval((right & accepted).sum() / ORDERS, accepted.sum() / ORDERS)
+    return f"{accepted.mean():.1%}, {share.value:.1%} ({share.low:.0%} to {share.high:.0%})"
+
+
+def print_familiar(found: Decisions) -> None:
+    """How often familiar streams are called strange, and when familiar; what a new one's start costs."""
+    head(
+        *("familiar", "stream", "photos", "look strange", "called strange in 200", "in 1,000"),
+        *("familiar at: median, 95 %", "accepted of the first 50; were it not new", "of 200", "of 1,000"),
+    )
     middle = (found.median + found.limit) / 2
-    for name, some in streams.items():
-        rows = np.flatnonzero(some)
-        if len(rows) < FEWEST:
-            continue
-        firsts = [found.stream(rng.choice(rows, LONG), manifest)[1] or LONG + 1 for _ in range(ORDERS)]
+    for split, stream, rows in found.usual():
+        orders = np.random.default_rng(0).choice(rows, (ORDERS, LONG))
+        states = found.streams(orders)
         look = np.mean(~found.accepted[rows] | (found.unfamiliarity[rows] > middle))
-        shares = [f"{np.mean(np.array(firsts) <= count):.1%}" for count in (200, LONG)]
-        print(f"| {split} | {name} | {len(rows)} | {look:.0%} | {' | '.join(shares)} |")
+        called = [f"{(states[:, :count] == 'strange').any(axis=1).mean():.1%}" for count in (200, LONG)]
+        accepted = found.accepted[orders]
+        costs = [
+            f"{(accepted & (states == 'familiar'))[:, :count].mean():.1%}, {accepted[:, :count].mean():.1%}"
+            for count in FIRST
+        ]
+        row(split, stream, len(rows), f"{look:.0%}", *called, waits(states == "familiar"), *costs)
+
+
+def print_risks(found: Decisions, risks: Sequence[float]) -> None:
+    """What other certainties would give: all photos of each source, and how long familiar streams wait."""
+    head("risk", "stream", "called familiar", "at: median, 95 %", "accepted, right", "of what would be accepted in 200")
+    for risk in risks:
+        for name in found.strangers:
+            rows = np.flatnonzero(found.sources == name)
+            orders = np.random.default_rng(0).permuted(np.tile(rows, (ORDERS, 1)), axis=1)
+            familiar = found.streams(orders, risk) == "familiar"
+            said = cell(found.right[orders], found.accepted[orders] & familiar, len(rows))
+            row(f"{risk:g}", name.removeprefix("more/"), f"{familiar.any(axis=1).mean():.1%}", "", said, "")
+        for split, stream, rows in found.usual():
+            if split == "val":  # nothing is chosen by test
+                orders = np.random.default_rng(0).choice(rows, (ORDERS, 200))
+                familiar, accepted = found.streams(orders, risk) == "familiar", found.accepted[orders]
+                share = (accepted & familiar).mean() / accepted.mean()
+                row(f"{risk:g}", stream, f"{familiar.any(axis=1).mean():.1%}", waits(familiar), "", f"{share:.1%}")
+
+
+def waits(familiar: Flags) -> str:
+    """With which photo streams are called familiar: the median and what 95 % need."""
+    places = first(familiar) + 1
+    return f"{np.median(places):.0f}, {np.quantile(places, 0.95):.0f}"
+
+
+def head(*names: str) -> None:
+    """The head of a Markdown table."""
+    print()
+    row(*names)
+    row(*["---"] * len(names))
+
+
+def row(*cells: object) -> None:
+    """A row of it."""
+    print(f"| {' | '.join(map(str, cells))} |")
 
 
 if __name__ == "__main__":

@@ -130,6 +130,7 @@ def write_settings(folder: Path, *, bundle: Path, source: str, port: int, distan
         f"""
         [line]
         name = "line1"
+        strange = "warn"
         site = "plant"
         model = "{bundle}"
         [camera]

@@ -29,12 +29,16 @@ MANIFEST = tiny_manifest(
 )
 
 
+USUAL = (170, 0, 0)  # of the unfamiliarity 0.44, where 0.7 begins to look strange
+
+
 class Belt:
     """A line whose pieces come when the test says so."""
 
-    def __init__(self, bundle: Path, **line: str) -> None:
+    def __init__(self, bundle: Path, *, is_new: bool = False, **line: str) -> None:
         self.sorter, self.ledger = FakeSorter(), FakeLedger()
         self.told: list[Alarm] = []
+        self.kept: list[bool] = []
         self.predictor = Predictor.load(bundle, threads=1)
         self.engine = Engine(
             watched_config().model_copy(update={"line": LineSettings(name="line1", **line)}),
@@ -44,7 +48,9 @@ class Belt:
             sorter=self.sorter,
             ledger=self.ledger,
             post=lambda call: call(),
-            on_alarm=lambda alarm: self.told.append(alarm) if alarm.code == "camera_strange" else None,
+            on_alarm=lambda alarm: self.told.append(alarm) if alarm.code.startswith("camera_") else None,
+            is_new=is_new,
+            keep_familiar=self.kept.append,
         )
         self._number = 0
 
@@ -99,4 +105,45 @@ def test_a_familiar_camera_is_not(strange_bundle: Path) -> None:
     for _ in range(20):
         belt.bring((51, 51, 51), 10)
         belt.bring((0, 255, 0), 5)
+    assert belt.told == []
+
+
+def test_a_new_camera_is_on_trial_until_it_is_familiar(strange_bundle: Path) -> None:
+    """Of the first pieces nothing is sorted, an alarm says why, and what was found is given to be remembered."""
+    belt = Belt(strange_bundle, is_new=True)
+    belt.bring(USUAL, 8)
+    assert belt.sorter.sent == []
+    assert {piece.reason for piece in belt.ledger.rows.values()} == {"new_camera"}
+    assert [(alarm.code, alarm.active) for alarm in belt.told] == [("camera_new", True)]
+    assert "left to a person until" in belt.told[0].detail
+    belt.bring(USUAL, 4)
+    assert len(belt.sorter.sent) == 4
+    assert belt.ledger.events == [("camera_new", True), ("camera_new", False)]
+    assert belt.kept == [True]
+
+
+def test_a_new_camera_that_is_strange_sorts_nothing(strange_bundle: Path) -> None:
+    """From the first piece on; familiar again, it is on trial again."""
+    belt = Belt(strange_bundle, is_new=True)
+    belt.bring((255, 0, 0), 60)
+    assert belt.sorter.sent == []
+    assert [(alarm.code, alarm.active) for alarm in belt.told] == [
+        ("camera_new", True), ("camera_strange", True), ("camera_new", False),
+    ]  # fmt: skip
+    assert belt.kept == []
+    belt.bring(USUAL, 90)
+    assert belt.told[-1].code == "camera_new"
+    assert belt.sorter.sent == []
+    belt.bring(USUAL, 10)
+    assert len(belt.sorter.sent) == 2
+    assert belt.kept == [True]
+    belt.bring((255, 0, 0), 200)
+    assert belt.kept == [True, False]
+
+
+def test_a_new_camera_of_a_line_that_only_warns(strange_bundle: Path) -> None:
+    """Sorts from the first piece on."""
+    belt = Belt(strange_bundle, is_new=True, strange="warn")
+    belt.bring(USUAL, 3)
+    assert len(belt.sorter.sent) == 3
     assert belt.told == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 from tests.tiny_bundle import tiny_manifest
 
-from binsight.bundle import Metric, SplitMetrics
+from binsight.bundle import Manifest, Metric, SplitMetrics
 from binsight.predictor import Prediction, StreamCheck
 from binsight.probability import Decision, ReviewThresholds
 
@@ -90,3 +92,76 @@ def test_nothing_of_a_strange_stream_is_accepted() -> None:
     assert only_said.judge(PHOTO) == PHOTO
     doubt = replace(PHOTO, verdict=Decision("review", "low_confidence"))
     assert check.judge(doubt) == doubt
+
+
+def new_check(manifest: Manifest = MANIFEST, **settings: Any) -> StreamCheck:
+    """A check of a camera of which nothing is known."""
+    return StreamCheck(manifest, is_new=True, **settings)
+
+
+def test_nothing_of_a_new_stream_is_accepted_until_nine_more_photos_look_familiar() -> None:
+    """Each is worth log 1.5 of the log 33 wanted; a strange one takes that back."""
+    check = new_check()
+    assert said([0.1] * 8, check) == []
+    assert check.judge(PHOTO).verdict == Decision("review", "new_camera")
+    assert said([0.7, 0.1], check) == []
+    assert check.state == "new"
+    assert said([0.1], check) == []
+    assert check.state == "familiar"
+    assert check.judge(PHOTO) == PHOTO
+
+
+def test_a_new_stream_may_be_strange_and_begins_anew_when_that_is_over() -> None:
+    """What was strange is not familiar at once, nor ever by what was seen before it."""
+    check = new_check()
+    assert said([0.1] * 4, check) == []
+    assert len(said([0.9] * 60, check)) == 1
+    assert check.judge(PHOTO).reason == "strange_camera"
+    assert said([0.1] * 86, check) == []  # 60 of 150 photos look strange
+    assert check.state == "new"
+    said([0.1] * 8, check)
+    assert check.state == "new"
+    said([0.1], check)
+    assert check.state == "familiar"
+    assert len(said([0.9] * 200, check)) == 1
+
+
+@pytest.mark.parametrize(("risk", "photos"), [(0.1, 6), (0.03, 9), (0.001, 18)])
+def test_the_risk_says_how_many(risk: float, photos: int) -> None:
+    """log(1 / risk) / log 1.5, rounded up."""
+    check = new_check(risk=risk)
+    said([0.1] * (photos - 1), check)
+    assert check.state == "new"
+    said([0.1], check)
+    assert check.state == "familiar"
+
+
+def test_a_stranger_is_called_familiar_no_more_often_than_the_risk_says() -> None:
+    """Of cameras of which 6 in 10 photos look strange; by gambler's ruin (2/3)^9 = 0.026 of them ever are."""
+    rng, called = np.random.default_rng(0), 0
+    for _ in range(1000):
+        check = new_check()
+        for strange in rng.random(60) < 0.6:
+            check.add(replace(PHOTO, unfamiliarity=0.9 if strange else 0.1))
+            if check.state != "new":
+                break
+        called += check.state == "familiar"
+    assert 10 <= called <= 30
+
+
+def test_a_bundle_that_reviews_much_is_familiar_with_less() -> None:
+    """Where half of the known photos look strange, half of a camera's may: 0.8 is usual, 0.9 is not."""
+    metrics = {"val": SplitMetrics(100, {"accepted_share": Metric(0.6, None, None)})}
+    usual, check = [0.7, 0.7, 0.1] * 40, new_check(replace(MANIFEST, metrics=metrics))
+    said(usual, check)
+    assert check.state == "familiar"
+    assert new_check().state == "new"
+    said(usual, strict := new_check())
+    assert strict.state == "strange"
+
+
+def test_a_new_stream_that_only_warns_is_accepted() -> None:
+    """As a strange one is."""
+    check = new_check(on_strange="warn")
+    assert check.state == "new"
+    assert check.judge(PHOTO) == PHOTO

@@ -13,6 +13,7 @@ from PIL import Image
 from tests.serving.conftest import photo, service_of, upload
 from tests.tiny_bundle import tiny_bundle, tiny_manifest
 
+from binsight.bundle import Manifest
 from binsight.predictor import Prediction
 from binsight.probability import Decision, ReviewThresholds
 from binsight.serving.app import create_app
@@ -44,7 +45,7 @@ def test_each_client_and_model_counts_for_itself() -> None:
     assert add(sessions, *[0.9] * 19) == [False] * 19
     assert not any(add(sessions, *[0.9] * 19, client="b") + add(sessions, *[0.9] * 19, model="n"))
     assert add(sessions, 0.9) == [True]
-    assert sessions.count_strange() == 1
+    assert sessions.count("strange") == 1
 
 
 def test_it_is_said_once_until_it_is_over() -> None:
@@ -52,9 +53,9 @@ def test_it_is_said_once_until_it_is_over() -> None:
     sessions = Sessions()
     assert sum(add(sessions, *[0.9] * 500)) == 1
     assert not any(add(sessions, *[0.1] * 110))
-    assert sessions.count_strange() == 1
+    assert sessions.count("strange") == 1
     add(sessions, *[0.1] * 20)
-    assert sessions.count_strange() == 0
+    assert sessions.count("strange") == 0
     assert sum(add(sessions, *[0.9] * 500)) == 1
 
 
@@ -71,10 +72,10 @@ def test_memory_is_bounded() -> None:
     add(sessions, *[0.9] * 20, client="old")
     for client in ("x", "y", "old", "z"):
         add(sessions, 0.9, client=client)
-    assert sessions.count_strange() == 1
+    assert sessions.count("strange") == 1
     for client in ("x", "y", "v"):
         add(sessions, 0.9, client=client)
-    assert sessions.count_strange() == 0
+    assert sessions.count("strange") == 0
 
 
 def test_a_session_ends() -> None:
@@ -83,10 +84,28 @@ def test_a_session_ends() -> None:
     sessions = Sessions(clock=lambda: now)
     add(sessions, *[0.9] * 20)
     now = 3601.0
-    assert sessions.count_strange() == 0
+    assert sessions.count("strange") == 0
     assert add(sessions, *[0.9] * 20) == [False] * 19 + [True]
     other = tiny_manifest(review=LIMITS, training={"unfamiliarity_median": 0.2}, version="2.0.0")
     assert not sessions.add("a", "m", other, seen(0.9))[1].is_strange
+
+
+def test_a_named_camera_is_new_until_it_is_familiar_and_stays_so() -> None:
+    """By client and model; not forgotten overnight, but by another version of the model."""
+    now = 0.0
+    sessions = Sessions(clock=lambda: now)
+
+    def state(*values: float, client: str = "a", camera: str | None = "belt", manifest: Manifest = MANIFEST) -> str:
+        return [sessions.add(client, "m", manifest, seen(v), camera=camera)[1].state for v in values][-1]
+
+    assert state(*[0.1] * 8) == "new"
+    assert (state(0.1, camera=None), state(0.1, camera="bin"), state(0.1, client="b")) == ("familiar", "new", "new")
+    assert sessions.count("new") == 3
+    assert state(0.1) == "familiar"
+    assert sessions.count("new") == 2
+    now = 100_000.0
+    assert state(0.1) == "familiar"
+    assert state(0.1, manifest=tiny_manifest(version="2.0.0")) == "new"
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +174,53 @@ def test_familiar_photos_are_no_reason(
         answer = client.post("/predict", **upload(*[file.getvalue()] * 32))
         assert "X-Binsight-Camera" not in answer.headers
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_of_a_named_camera_nothing_is_accepted_at_first(serve_keys: Callable[..., FlaskClient]) -> None:
+    """Every answer says how it stands; without a name each photo is judged by itself, as a person's few are."""
+    file = io.BytesIO()
+    Image.new("RGB", (24, 20), FAMILIAR).save(file, "PNG")
+    client, camera = serve_keys(), {"X-Binsight-Camera": "belt-3"}
+    answer = client.post("/predict", **upload(*[file.getvalue()] * 10), headers=camera)
+    assert answer.json is not None
+    assert [one["reason"] for one in answer.json] == ["new_camera"] * 8 + [None] * 2
+    assert answer.headers["X-Binsight-Camera"] == "familiar;unlike=0;photos=10"
+    other = client.post(
+        "/predict", data=file.getvalue(), content_type="image/png", headers={"X-Binsight-Camera": "bin"}
+    )
+    assert other.headers["X-Binsight-Camera"] == "new;unlike=0;photos=1"
+    metrics = client.get("/metrics").text
+    assert '\nbinsight_decisions_total{decision="review",model="tiny",reason="new_camera"} 9.0\n' in metrics
+    assert "\nbinsight_new_cameras 1.0\n" in metrics
+    unnamed = client.post("/predict", data=file.getvalue(), content_type="image/png")
+    assert unnamed.json is not None
+    assert unnamed.json["decision"] == "accept"
+
+
+def test_by_the_open_inference_protocol_likewise(serve_keys: Callable[..., FlaskClient]) -> None:
+    """Where a server only warns, it says it and accepts."""
+    tensor = {"name": "images", "shape": [9, 16, 16, 3], "datatype": "UINT8", "data": [[[[51] * 3] * 16] * 16] * 9}
+    for settings, expected in (({}, ["review"] * 8 + ["accept"]), ({"strange": "warn"}, ["accept"] * 9)):
+        answer = serve_keys(**settings).post(
+            "/v2/models/tiny/infer", json={"inputs": [tensor]}, headers={"X-Binsight-Camera": "belt-3"}
+        )
+        assert answer.headers["X-Binsight-Camera"] == "familiar;unlike=0;photos=9"
+        assert answer.json is not None
+        (decisions,) = (o["data"] for o in answer.json["outputs"] if o["name"] == "decision")
+        assert decisions == expected
+
+
+def test_a_camera_that_cannot_be_called_so(serve_keys: Callable[..., FlaskClient]) -> None:
+    """Is refused before the photo is read."""
+    client = serve_keys()
+    for name in ("", "-belt", "a b", "belt/3", "x" * 65, "caf\u00e9"):
+        answer = client.post(
+            "/predict", data=photo("red"), content_type="image/png", headers={"X-Binsight-Camera": name}
+        )
+        assert answer.status_code == 400
+        assert answer.json is not None
+        assert answer.json["code"] == "bad_parameter"
+        assert answer.json["detail"].startswith("X-Binsight-Camera: expected a name of letters")
 
 
 def test_a_key_is_a_client(serve_keys: Callable[..., FlaskClient]) -> None:

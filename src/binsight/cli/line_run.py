@@ -297,6 +297,7 @@ def _run_line(config: LineConfig, file: Path | None, printer: _Printer, *, http:
     from binsight.cli.line_watch import LineWatch
     from binsight.line.ledger.database import open_database
     from binsight.line.ledger.writer import LedgerWriter
+    from binsight.line.memory import LineMemory
     from binsight.line.run import LineRunner, SystemClock
     from binsight.line.sorters.opening import open_sorter
     from binsight.line.sources.opening import open_source
@@ -314,7 +315,6 @@ def _run_line(config: LineConfig, file: Path | None, printer: _Printer, *, http:
     )
     logging.basicConfig(format="binsight: %(message)s", level=logging.WARNING)
     url = ledger_url(config, file)
-    belt_file = (Path() if file is None else file.parent) / f"{config.line.name}.belt.npz"
     sorter = open_sorter(config, clock)
     ledger = LedgerWriter(open_database(url), keep_days=config.ledger.keep_days)
 
@@ -325,14 +325,15 @@ def _run_line(config: LineConfig, file: Path | None, printer: _Printer, *, http:
         watch.on_piece(piece)
 
     with watch.serving(http) as server:
+        predictor = server.service.store.get().narrow if server else _load(config, file)
         runner = LineRunner(
             config,
-            predictor=server.service.store.get().narrow if server else _load(config, file),
+            predictor=predictor,
             source=source,
             sorter=sorter,
             ledger=ledger,
             clock=clock,
-            belt_file=belt_file,
+            memory=LineMemory(Path() if file is None else file.parent, config, predictor.bundle.manifest),
             on_piece=take,
             on_alarm=watch.on_alarm,
         )

@@ -25,6 +25,7 @@ _REASONS = {
     "unfamiliar": "unlike the training photos",
     "low_confidence": "not sure",
     "heads_disagree": "contradictory",
+    "new_camera": "new camera",
     "strange_camera": "strange camera",
 }
 

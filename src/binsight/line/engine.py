@@ -31,6 +31,7 @@ __all__ = ["Engine", "Picture"]
 
 _STARVED_S = 60.0
 _KEEP_BELT_S = 300.0  # between two notes of what the empty belt looks like
+_NEW = "every piece is left to a person until the camera is known to be familiar to the model, by 15 to 30 pieces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class Engine:
         on_alarm: told of every alarm that comes or goes.
         empty_belt: as `keep_belt` was given it in an earlier life, so that no piece passes unseen while it is learnt.
         keep_belt: takes what is known of the empty belt, every few minutes; must not wait.
+        is_new: nobody knows yet whether the camera is familiar to the model: until it is, nothing is accepted.
+        keep_familiar: told when it is found familiar, and when it is not any more; must not wait.
     """
 
     def __init__(
@@ -79,6 +82,8 @@ class Engine:
         on_alarm: Callable[[Alarm], None] = lambda _: None,
         empty_belt: bytes | None = None,
         keep_belt: Callable[[bytes], None] = lambda _: None,
+        is_new: bool = False,
+        keep_familiar: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self.config = config
         self.machine = StateMachine()
@@ -99,7 +104,8 @@ class Engine:
         self.camera_state: CameraState = "starting"
         self._frame_s = clock.now()
         self._drift = BernoulliCusum()
-        self._stream = StreamCheck(predictor.bundle.manifest, on_strange=config.line.strange)
+        self._stream = StreamCheck(predictor.bundle.manifest, on_strange=config.line.strange, is_new=is_new)
+        self._keep_familiar, self._was_familiar = keep_familiar, not is_new
         self._review, self._late = ShareAlarm(config.alarms.review_share), ShareAlarm(config.alarms.late_share)
         self.dispatcher = Dispatcher(
             config, clock=clock, belt=self.belt, sorter=sorter, ledger=ledger, post=post, on_change=self._changed
@@ -256,20 +262,29 @@ class Engine:
         }
 
     def _judge(self, found: Vote) -> Vote:
-        """The vote as it is to be obeyed: while the camera is strange nothing is accepted, unless so it is set."""
+        """The vote as it is to be obeyed: of a strange or new camera nothing is accepted, unless so it is set."""
         for view in found.views[-1:]:  # one of them: the others show much the same
             if view.prediction is not None:
                 self._stream.add(view.prediction)
-        self.alarms.set("camera_strange", active=self._stream.is_strange, detail=self._stream.warning)
-        reviewed = found.decision == "review"
-        if not reviewed and self._stream.is_strange and self.config.line.strange == "review":
-            found = replace(found, decision="review", reason="strange_camera")
+        self._tell_stream()
+        reviewed, reason = found.decision == "review", self._stream.reason
+        if not reviewed and reason is not None:
+            found = replace(found, decision="review", reason=reason)
         # What the model itself says of pieces; that all go to review is said by the alarm above.
         review, drift = self._review.add(reviewed), self._drift.add(reviewed)
         self.alarms.set("review_share", active=review, detail=f"{self._review.share:.0%} of the last pieces to review")
         usual = self._drift.p0 or 0.0
         self.alarms.set("drift", active=drift, detail=f"the share to review has risen beyond its usual {usual:.1%}")
         return found
+
+    def _tell_stream(self) -> None:
+        stream = self._stream
+        self.alarms.set("camera_strange", active=stream.is_strange, detail=stream.warning)
+        self.alarms.set("camera_new", active=stream.reason == "new_camera", detail=_NEW)
+        is_familiar = stream.state == "familiar"
+        if is_familiar != self._was_familiar:
+            self._was_familiar = is_familiar
+            self._keep_familiar(is_familiar)
 
     def _changed(self, piece: Piece) -> None:
         self._inspection.show(piece)

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from binsight.errors import OutputError
-from binsight.files import write_whole
 from binsight.line.alarms import Alarm
 from binsight.line.classify import ClassifierThread
 from binsight.line.clock import SystemClock
 from binsight.line.config import LineConfig
 from binsight.line.engine import Engine, Picture
 from binsight.line.ledger.writer import LedgerWriter
+from binsight.line.memory import LineMemory
 from binsight.line.ports import Sorter, Source
 from binsight.line.records import Ack, Confirm, EncoderReading, Frame, Piece
 from binsight.predictor import Predictor
 
 __all__ = ["LineRunner", "SystemClock"]
-
-_log = logging.getLogger(__name__)
 
 _TICK_S = 0.02
 _GRACE_S = 1.0  # for the answers that are under way when the line is told to stop
@@ -42,7 +37,7 @@ class LineRunner:
         sorter: the equipment.
         ledger: the account.
         clock: real time.
-        belt_file: remembers what the empty belt looks like, over restarts; None: it is learnt each time.
+        memory: over restarts.
         on_piece, on_alarm, on_picture: told on the engine's thread; must not wait.
     """
 
@@ -54,16 +49,16 @@ class LineRunner:
         source: Source,
         sorter: Sorter,
         ledger: LedgerWriter,
+        memory: LineMemory,
         clock: SystemClock | None = None,
         on_piece: Callable[[Piece], None] = lambda _: None,
         on_alarm: Callable[[Alarm], None] = lambda _: None,
         on_picture: Callable[[Picture], None] = lambda _: None,
-        belt_file: Path | None = None,
     ) -> None:
         self.config, self.predictor = config, predictor
         self._clock = clock or SystemClock()
         self._source, self._sorter, self._ledger = source, sorter, ledger
-        self._on_picture, self._belt_file = on_picture, belt_file
+        self._on_picture = on_picture
         self._calls: queue.Queue[Callable[[], None]] = queue.Queue()
         self._newest: Frame | None = None
         self._frame_lock = threading.Lock()
@@ -80,8 +75,10 @@ class LineRunner:
             post=self.post,
             on_piece=on_piece,
             on_alarm=on_alarm,
-            empty_belt=_read_belt(belt_file),
-            keep_belt=self._keep_belt,
+            empty_belt=memory.empty_belt,
+            keep_belt=memory.keep_belt,
+            is_new=memory.is_new,
+            keep_familiar=memory.keep_familiar,
         )
 
     def post(self, call: Callable[[], None]) -> None:
@@ -169,26 +166,6 @@ class LineRunner:
             self.engine.on_frame(frame)
             if self.engine.picture is not None:
                 self._on_picture(self.engine.picture)
-
-    def _keep_belt(self, data: bytes) -> None:
-        path = self._belt_file
-        if path is not None:
-            # A slow disk must not keep the engine from looking.
-            threading.Thread(target=_write_belt, args=(path, data), name="belt", daemon=True).start()
-
-
-def _read_belt(path: Path | None) -> bytes | None:
-    try:
-        return None if path is None else path.read_bytes()
-    except OSError:
-        return None  # it was never written, or is lost: it is learnt anew
-
-
-def _write_belt(path: Path, data: bytes) -> None:
-    try:
-        write_whole(path, data)
-    except OutputError as error:
-        _log.warning("the empty belt cannot be remembered: %s", error)
 
 
 class _Posting:

@@ -57,7 +57,8 @@ class LineSettings(Table):
         name: in topics, addresses and the ledger.
         site: the plant it stands in.
         model: a bundle, by path or by name from the package.
-        strange: where the camera as a whole is strange to the model: leave every piece to a person, or only warn.
+        strange: where the camera as a whole is strange to the model, or new: leave every piece to a person, or only
+            warn.
     """
 
     name: Name = "line1"

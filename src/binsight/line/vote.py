@@ -23,6 +23,7 @@ VoteReason = Literal[
     "unfamiliar",
     "low_confidence",
     "heads_disagree",
+    "new_camera",
     "strange_camera",
 ]
 _SECOND = 0.3  # a second category this probable in one view: there may be two things in it

@@ -6,7 +6,7 @@ from binsight.predictor.precision import choose_precision, time_in_turns
 from binsight.predictor.prediction import Precision, Prediction
 from binsight.predictor.predictor import Outputs, Predictor
 from binsight.predictor.stream import predict_files, predict_many, run_in_order
-from binsight.predictor.stream_check import FIRST_LOOK, OnStrange, StreamCheck
+from binsight.predictor.stream_check import FIRST_LOOK, OnStrange, StreamCheck, StreamState
 
 __all__ = [
     "FIRST_LOOK",
@@ -17,6 +17,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "StreamCheck",
+    "StreamState",
     "available_cores",
     "choose_precision",
     "predict_files",

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Decision", "Reason", "ReviewThresholds", "decide", "decide_each", "sigmoid", "softmax", "top_k"]
 
-Reason = Literal["unfamiliar", "low_confidence", "heads_disagree", "strange_camera"]
+Reason = Literal["unfamiliar", "low_confidence", "heads_disagree", "new_camera", "strange_camera"]
 
 
 def softmax(logits: ArrayLike, *, temperature: float = 1.0) -> NDArray[np.float64]:
@@ -86,7 +86,10 @@ class ReviewThresholds:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`accept`, or `review` with the reason for it; `strange_camera` is one of a stream, which `decide` never gives."""
+    """`accept`, or `review` with the reason for it.
+
+    `new_camera` and `strange_camera` are those of a stream, which `decide` never gives.
+    """
 
     decision: Literal["accept", "review"]
     reason: Reason | None = None

@@ -26,9 +26,10 @@ from binsight.serving.schemas import (
     PredictQuery,
 )
 from binsight.serving.service import Service, current_service
+from binsight.serving.sessions import CAMERA_HEADER, CAMERA_NAME
 from binsight.serving.uploads import Photo, read_body, read_photos
 
-__all__ = ["api_blueprint", "json_response", "may_be_kept", "parse_body", "parse_query"]
+__all__ = ["api_blueprint", "json_response", "may_be_kept", "named_camera", "parse_body", "parse_query"]
 
 Given = TypeVar("Given", bound=BaseModel)
 _MAX_JSON = 100_000
@@ -71,6 +72,7 @@ def _predict() -> Response:
     service.check_ready(g.start)
     query = parse_query(request.args, PredictQuery)
     model = service.model(query.model)
+    g.camera = named_camera()
     service.check_room()
     upload = read_photos(request, service.settings)
     service.telemetry.stage("read", time.perf_counter() - g.start)
@@ -109,6 +111,15 @@ def may_be_kept(service: Service) -> bool:
     if word not in {"yes", "no"}:
         raise ProblemError("bad_parameter", f"X-Binsight-Keep: expected yes or no, got {word[:20]!r}")
     return word == "yes"
+
+
+def named_camera() -> str | None:
+    """What the sender calls the photos' camera; 400 where that is no name."""
+    name = request.headers.get(CAMERA_HEADER)
+    if name is not None and not CAMERA_NAME.fullmatch(name):
+        expected = "a name of letters, digits, dots, _ and -, at most 64, the first a letter or digit"
+        raise ProblemError("bad_parameter", f"{CAMERA_HEADER}: expected {expected}; got {name[:80]!r}")
+    return name
 
 
 def _counted(service: Service, model: LoadedModel, result: Classified | BinsightError) -> Classified | ProblemError:

@@ -17,7 +17,7 @@ from binsight.serving.lesson_schemas import LessonPhotoQuery
 from binsight.serving.offline import OFFLINE_OPERATIONS
 from binsight.serving.operation import Answers, Method, Operation
 from binsight.serving.problems import KINDS, MEDIA_TYPE
-from binsight.serving.sessions import CAMERA_HEADER
+from binsight.serving.sessions import CAMERA_HEADER, CAMERA_NAME
 from binsight.serving.settings import Settings
 
 __all__ = ["openapi_document"]
@@ -26,7 +26,11 @@ _DESCRIPTION = (
     "Sort waste by camera: a photo goes in; category, biodegradability, calibrated confidence and stream come out. "
     "Errors are RFC 9457 problem details with a stable `code`."
 )
-_STRANGE = "`strange;unlike=37;photos=40`: so many of the client's last photos look unlike those that the model knows."
+_STATE = (
+    "`strange;unlike=37;photos=40`: so many of the client's last photos look unlike those that the model knows. "
+    "Of a camera that the request names also `new` and `familiar`."
+)
+_NAME = "What the photo's camera is called; nothing of it is accepted until the model is known to be familiar with it."
 _ADMIN_TAGS = frozenset({"Admin", "Teaching"})
 _KEY_TAGS = _ADMIN_TAGS | {"Labels"}
 _REF = "#/components/schemas/{model}"
@@ -83,7 +87,13 @@ _V2_CALLS: tuple[tuple[Method, str, str, Answers, tuple[str, ...]], ...] = (
         (v2_schemas.V2ModelReady,),
         ("rate_limited", "loading", "draining", *_KNOWN_MODEL),
     ),
-    ("post", "/infer", "Run the model.", (v2_schemas.InferAnswer,), (*_UPLOAD, *_PHOTO, *_KNOWN_MODEL, *_BUSY)),
+    (
+        "post",
+        "/infer",
+        "Run the model.",
+        (v2_schemas.InferAnswer,),
+        ("bad_parameter", *_UPLOAD, *_PHOTO, *_KNOWN_MODEL, *_BUSY),
+    ),
 )
 _V2_OPERATIONS = tuple(
     Operation(method, prefix + suffix, summary, answer, problems, tag="Open Inference Protocol", guarded=True)
@@ -227,6 +237,9 @@ def _operation(operation: Operation, settings: Settings) -> _Schema:
         "responses": {"200": _ok(operation), **_problem_responses(problems)},
     }
     parameters = _path_parameters(operation.path) + _query_parameters(operation.query)
+    if operation.path.endswith(("/predict", "/infer")):
+        name = {"type": "string", "pattern": CAMERA_NAME.pattern}
+        parameters.append({"name": CAMERA_HEADER, "in": "header", "description": _NAME, "schema": name})
     if parameters:
         document["parameters"] = parameters
     if operation.creates:
@@ -262,7 +275,7 @@ def _ok(operation: Operation) -> _Schema:
     if operation.path.endswith("/infer"):
         answer["content"]["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
     if operation.path.endswith(("/predict", "/infer")):
-        answer["headers"] = {CAMERA_HEADER: {"description": _STRANGE, "schema": {"type": "string"}}}
+        answer["headers"] = {CAMERA_HEADER: {"description": _STATE, "schema": {"type": "string"}}}
     return answer
 
 

@@ -140,7 +140,7 @@ class PredictionAnswer(Answer):
         description="The model's own, second estimate; null if it has none."
     )
     decision: Literal["accept", "review"] = Field(description="`review`: too unsure, a person should look.")
-    reason: Literal["unfamiliar", "low_confidence", "heads_disagree", "strange_camera"] | None = Field(
+    reason: Literal["unfamiliar", "low_confidence", "heads_disagree", "new_camera", "strange_camera"] | None = Field(
         description="Why to review."
     )
     stream: str = Field(description="Where the item goes.")

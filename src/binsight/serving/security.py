@@ -156,7 +156,7 @@ def cors_headers(origin: str | None, allowed: Iterable[str], *, preflight: bool)
     if preflight:
         headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE, OPTIONS"
         headers["Access-Control-Allow-Headers"] = (
-            "Authorization, Content-Type, X-API-Key, X-Binsight-Keep, X-Request-ID"
+            "Authorization, Content-Type, X-API-Key, X-Binsight-Camera, X-Binsight-Keep, X-Request-ID"
         )
         headers["Access-Control-Max-Age"] = "600"
     return headers

@@ -87,7 +87,12 @@ class Service:
         telemetry.watch("queue_depth", "Photos that wait.", lambda: queue.depth)
         telemetry.watch("queue_capacity", "Photos that may wait.", lambda: queue.capacity)
         telemetry.watch("pending_bytes", "Bytes of requests in progress.", lambda: budget.held)
-        telemetry.watch("strange_clients", "Clients whose photos look strange now.", service.sessions.count_strange)
+        telemetry.watch(
+            "strange_clients", "Clients whose photos look strange now.", lambda: service.sessions.count("strange")
+        )
+        telemetry.watch(
+            "new_cameras", "Named cameras of which nothing is known yet.", lambda: service.sessions.count("new")
+        )
         telemetry.watch("ready", "1 when photos are taken.", lambda: service.state == "ready")
         return service
 
@@ -167,15 +172,18 @@ class Service:
             raise draining() from None
 
     def note(self, model: LoadedModel, prediction: Prediction) -> Prediction:
-        """Count a prediction of the present request, whose answer says when the client's photos are strange.
+        """Count a prediction of the present request, whose answer says how the camera stands that the client names.
 
-        Gives the prediction as it is to be answered: nothing of a strange camera is accepted, unless so it is set.
+        Or, where it names none, when its photos are strange. Gives the prediction as it is to be answered: nothing of a
+        strange or new camera is accepted, unless so it is set.
         """
-        begins, check = self.sessions.add(g.client, model.name, model.bundle.manifest, prediction)
+        begins, check = self.sessions.add(
+            g.client, model.name, model.bundle.manifest, prediction, camera=g.camera
+        )  # fmt: skip
         if begins:
             self.telemetry.strange_session(model.name)
-        camera = f"strange;unlike={check.strange};photos={check.photos}"
-        g.headers = {CAMERA_HEADER: camera} if check.is_strange else {}
+        state = f"{check.state};unlike={check.strange};photos={check.photos}"
+        g.headers = {CAMERA_HEADER: state} if check.is_strange or g.camera is not None else {}
         prediction = check.judge(prediction)
         self.telemetry.prediction(model.name, prediction)
         return prediction

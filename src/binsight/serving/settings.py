@@ -51,7 +51,8 @@ class Settings:
         choices=("auto", "float", "int8"), group=_MODELS,
     )  # fmt: skip
     strange: OnStrange = setting(
-        "review", "Where a client's photos as a whole are unlike what a model knows: all to review, or only warn.",
+        "review",
+        "Where a client's photos as a whole are unlike what a model knows, or its camera is new: review all, or warn.",
         group=_MODELS,
     )  # fmt: skip
     host: str = setting("127.0.0.1", "Address to listen on; 0.0.0.0 or :: lets other machines in.", group=_LISTENING)

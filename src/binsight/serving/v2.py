@@ -18,7 +18,7 @@ from binsight import __version__
 from binsight.errors import BinsightError, ImageError
 from binsight.imaging import prepare_photo
 from binsight.predictor import Outputs, Prediction
-from binsight.serving.api import json_response, may_be_kept
+from binsight.serving.api import json_response, may_be_kept, named_camera
 from binsight.serving.keeping import Receipt, Upload
 from binsight.serving.models import LoadedModel
 from binsight.serving.photo_queue import Job
@@ -187,6 +187,7 @@ def _run(
 ) -> tuple[Tensors, list[Receipt | None]]:
     """The output tensors, and the receipts of photos that are kept."""
     may_keep, deadline = may_be_kept(service), service.deadline()
+    g.camera = named_camera()
     outputs = tuple(dict.fromkeys((*_DECISIVE, *(name for name in wanted if name in model.outputs))))
     finish = partial(_finish, model)
     jobs = [Job(model, outputs, partial(_prepare, photo, model, service), finish, deadline) for photo in photos]

@@ -60,6 +60,7 @@ FAULT_BITS = (
     "purity",
     "drift",
     "camera_strange",
+    "camera_new",
 )
 _OTHER_FAULT_BIT = 15
 

@@ -21,6 +21,8 @@ export class Failure extends Error {
 }
 
 let key = sessionStorage.getItem("binsight.key");
+// A page that is one camera's, on a bin or a belt, is opened with ?camera=NAME.
+const ownCamera = new URLSearchParams(location.search).get("camera");
 
 /** Use this API key from now on. */
 export function useKey(value) {
@@ -68,6 +70,8 @@ function postOnce(path, form, { signal, isAnswer, onState }) {
     request.open("POST", path);
     request.setRequestHeader("Accept", "application/json");
     if (key) request.setRequestHeader("Authorization", `Bearer ${key}`);
+    // What no header can hold becomes one that the server refuses with its reason.
+    if (ownCamera !== null) request.setRequestHeader("X-Binsight-Camera", encodeURIComponent(ownCamera));
     request.upload.onprogress = (event) => {
       alive();
       if (event.lengthComputable) onState({ kind: "sending", progress: event.loaded / event.total });
@@ -80,7 +84,7 @@ function postOnce(path, form, { signal, isAnswer, onState }) {
     request.onload = () => {
       const answer = parse(request.responseText);
       const camera = request.getResponseHeader("X-Binsight-Camera");
-      if (camera) onState({ kind: "strange", camera });
+      if (camera?.startsWith("strange")) onState({ kind: "strange", camera });
       if (request.status >= 400) reject(refusal(request, answer ?? {}));
       else if (answer && isAnswer(answer)) resolve(answer);
       else reject(new Failure({ code: "intercepted", wait: "intercepted", status: request.status }));

@@ -49,6 +49,7 @@ const REASONS = {
   low_confidence: "the model was not sure enough",
   unfamiliar: "it looks like nothing that the model has learned",
   heads_disagree: "two checks of the model contradict each other",
+  new_camera: "the camera is new, so nothing is accepted yet",
   strange_camera: "the camera is strange to the model, so nothing is accepted",
   views_disagree: "its views were taken for different things, each of them surely",
   two_categories: "one view shows two categories",
@@ -139,6 +140,7 @@ const ALARMS = {
   camera_blurred: "The camera is blurred",
   camera_unstable: "The light is unstable",
   camera_strange: "The camera is strange to the model",
+  camera_new: "The camera is new: nothing is accepted yet",
 };
 
 /** An alarm's name. */

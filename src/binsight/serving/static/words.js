@@ -34,6 +34,8 @@ export function reasonFor(result, title) {
       return `This does not look like anything the model has learned. The closest is ${title}, but do not rely on it.`;
     case "heads_disagree":
       return `The shape suggests ${title}, but a second check, whether it rots, says the opposite.`;
+    case "new_camera":
+      return `It looks like ${title}, but this camera is new: nothing of it is accepted until its photos have shown that the model knows such photos.`;
     case "strange_camera":
       return `It looks like ${title}, but photos of this camera are unlike those the model knows, so it may be wrong where it is sure.`;
     case "low_confidence":
@@ -47,6 +49,7 @@ export function reasonFor(result, title) {
 /** What to do for a better result. */
 export function retakeFor(result) {
   if (result.reason === "strange_camera") return "Another photo will not help before the model has learned this camera: whoever runs this server can teach it.";
+  if (result.reason === "new_camera") return "About 15 to 30 photos of different things show it. Until then a person should look.";
   return "Another photo may help: one item, close up, on a plain background, in good light.";
 }
 
