@@ -264,6 +264,24 @@ class TestTrouble:
         finally:
             server.stop()
 
+    def test_a_camera_on_trial(self, open_page: Callable[..., Page], model: Path) -> None:
+        """A page that is one camera's has nothing accepted until the model is known to be familiar with it."""
+        server = serve(model)
+        try:
+            page = open_page(f"{server.url}/?camera=bin-3")
+            send(page, photo(RED))
+            shows(page, "Not sure")
+            expect(page.locator("#reason")).to_contain_text("this camera is new")
+            expect(page.locator("#advice")).to_contain_text("15 to 30 photos")
+            expect(page.locator("#strange")).to_be_hidden()
+            send(page, *[photo(RED, f"{n}.png") for n in range(8)])
+            expect(page.locator("#announce")).to_contain_text("8 photos done")
+            send(page, photo(GREEN))
+            shows(page, "Green things")
+            page.goto("about:blank")
+        finally:
+            server.stop()
+
     def test_several_models(self, open_page: Callable[..., Page], model: Path) -> None:
         """Where there are several models one can be chosen."""
         server = serve(model, models=(str(model), f"other={model}"))
