@@ -6,7 +6,9 @@ import contextlib
 import sqlite3
 
 import numpy as np
+import optuna
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from binsight.errors import InputError
 from binsight.training.heads import search as tuning
@@ -92,16 +94,47 @@ def test_a_trial_whose_process_was_killed_is_tried_anew(photos, url, monkeypatch
     def killed(*_args, **_options):
         raise KeyboardInterrupt
 
-    study = open_study("parts", url)
+    study = open_study("parts", url, alone=True)
     _search(study, photos, 2)
     with monkeypatch.context() as patch:
         patch.setattr(tuning, "fit_small_network", killed)
-        patch.setattr(tuning, "_give_up", lambda *_: None)
+        patch.setattr(tuning, "_repeat", lambda *_: None)
+        patch.setattr(optuna.Study, "optimize", lambda study, objective, **_: objective(study.ask()))
         with pytest.raises(KeyboardInterrupt):
             _search(study, photos, 3)
     again = open_study("parts", url, alone=True)
     _search(again, photos, 5)
     assert [r.params for r in trial_records(again)] == [r.params for r in trial_records(whole)]
+
+
+def _silence(url):
+    """Wait for the heartbeat of the trial under way, and let it be one of long ago."""
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        while not connection.execute("update trial_heartbeats set heartbeat = '2000-01-01'").rowcount:
+            connection.rollback()
+        connection.commit()
+    connection.close()
+
+
+def test_a_trial_of_a_silent_worker_is_taken_over(photos, url, monkeypatch):
+    """In a shared study another worker tries it anew; the silent one, when it wakes up, goes on with the others."""
+    whole = open_study("whole", url)
+    _search(whole, photos, 5)
+    fit, calls = tuning.fit_small_network, []
+
+    def meanwhile(*args, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            _silence(url)
+            _search(open_study("parts", url), photos, 4)
+        return fit(*args, **{**options, "on_epoch_end": lambda _: None})
+
+    monkeypatch.setattr(tuning, "fit_small_network", meanwhile)
+    study = open_study("parts", url)
+    _search(study, photos, 5)
+    assert len(calls) == 6  # one of them for nothing
+    tried = [tuple(r.params.values()) for r in trial_records(study)]
+    assert sorted(tried) == sorted(tuple(r.params.values()) for r in trial_records(whole))
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
@@ -195,6 +228,20 @@ def test_a_database_that_cannot_be_used(photos, url, tmp_path, fault, reason):
     assert "\n" not in str(caught.value)
     if fault == "locked":
         assert len(trial_records(open_study("a", url))) == 2
+
+
+def test_a_database_whose_tables_another_makes_at_this_moment(url, monkeypatch):
+    """As several workers find it that begin on an empty PostgreSQL at once."""
+    real, calls = optuna.storages.RDBStorage.__init__, []
+
+    def meanwhile(*args, **options):
+        calls.append(1)
+        if len(calls) < 3:
+            raise IntegrityError("create type", None, Exception("duplicate key value"))
+        real(*args, **options)
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "__init__", meanwhile)
+    assert open_study("a", url).study_name == "a"
 
 
 def test_a_database_that_is_not_there(tmp_path):

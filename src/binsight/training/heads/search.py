@@ -12,14 +12,16 @@ References:
 
 from __future__ import annotations
 
+import importlib.util
 import sqlite3
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from binsight.errors import InputError
+from binsight.errors import InputError, MissingExtraError
 from binsight.progress import Progress, unheard
 from binsight.settings import setting
 from binsight.training.heads.small_fit import FeatureSet, FitEpoch, fit_small_network
@@ -44,6 +46,8 @@ _STARTUP_TRIALS: Final = 5  # before anything is stopped early
 _WARMUP_EPOCHS: Final = 3  # of each trial, likewise
 _BEST_EPOCH: Final = "epoch"
 _TURN: Final = "turn"  # kept with trials that repeat one that was broken off
+_HEARTBEAT_S: Final = 20  # of a trial in a shared study; one whose process has been silent for three of them is dead
+_ATTEMPTS: Final = 5  # to make the tables of an empty database, where others do so too
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +102,43 @@ def open_study(name: str, storage: str, *, prune: bool = True, alone: bool = Fal
 
     Raises:
         InputError: the database cannot be opened.
+        MissingExtraError: it is a PostgreSQL, and there is no driver for it.
     """
     import optuna  # noqa: PLC0415 - takes most of a second
 
+    if storage.startswith("postgresql:") and importlib.util.find_spec("psycopg") is None:
+        raise MissingExtraError("a study in PostgreSQL", "line-postgres")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     stopper: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if prune:
         stopper = optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=_WARMUP_EPOCHS)
     with study_faults(storage, ImportError, ValueError):  # no driver for it, no database URL
-        database = optuna.storages.RDBStorage(storage)
+        database = _open_database(storage, alone=alone)
         _hurry_sqlite(database.engine)
         study = optuna.create_study(
             study_name=name, storage=database, direction="maximize", pruner=stopper, load_if_exists=True
         )
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)) if alone else ():
-            _give_up(study, trial)
+            _repeat(study, trial)
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
         return study
+
+
+def _open_database(url: str, *, alone: bool, attempts: int = _ATTEMPTS) -> optuna.storages.RDBStorage:
+    import optuna  # noqa: PLC0415 - loaded already
+    from sqlalchemy.exc import IntegrityError, ProgrammingError  # noqa: PLC0415 - comes with optuna
+
+    beat = None if alone else _HEARTBEAT_S
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of heartbeats
+            return optuna.storages.RDBStorage(
+                url, heartbeat_interval=beat, grace_period=beat and 3 * beat, heartbeat_stale_trial_callback=_repeat
+            )
+    except (IntegrityError, ProgrammingError):  # another worker makes the tables at this moment
+        if attempts == 1:
+            raise
+        return _open_database(url, alone=alone, attempts=attempts - 1)
 
 
 @contextmanager
@@ -233,24 +258,38 @@ def _run(
 ) -> None:
     import optuna  # noqa: PLC0415 - loaded already
 
+    ours: list[optuna.Trial] = []  # the one under way
+
+    def objective(trial: optuna.Trial) -> float:
+        ours[:] = [trial]
+        # Trials that others have under way count as bad ones: nobody else need look there.
+        study.sampler = optuna.samplers.TPESampler(seed=seed + _turn_of(study, trial), constant_liar=True)
+        try:
+            return score(trial)
+        except optuna.TrialPruned:
+            raise
+        except (Exception, KeyboardInterrupt):
+            if not _is_finished(study, trial):
+                _repeat(study, trial)
+                ours.clear()
+            raise
+
     end = None if timeout_s is None else time.monotonic() + timeout_s
     while (done := len(study.get_trials(deepcopy=False, states=_finished_states()))) < trials:
         progress(done, trials)
         if done and end is not None and time.monotonic() >= end:
             break
-        trial = study.ask()
-        # Trials that others have under way count as bad ones: nobody else need look there.
-        study.sampler = optuna.samplers.TPESampler(seed=seed + _turn_of(study, trial), constant_liar=True)
         try:
-            value = score(trial)
-        except optuna.TrialPruned:
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED, skip_if_finished=True)
-        except BaseException:
-            _give_up(study, trial)
-            raise
-        else:
-            study.tell(trial, value, skip_if_finished=True)
+            study.optimize(objective, n_trials=1)
+        except (RuntimeError, ValueError):
+            if not (ours and _is_finished(study, ours[0])):
+                raise
+            # Else this process was stopped for so long that another took it for dead, and the trial's turn over.
     progress(trials, trials)
+
+
+def _is_finished(study: optuna.Study, trial: optuna.Trial) -> bool:
+    return study.get_trials(deepcopy=False)[trial.number].state.is_finished()
 
 
 def _turn_of(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> int:
@@ -260,12 +299,9 @@ def _turn_of(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> int:
     return sum(_TURN not in other.user_attrs for other in before) if kept is None else kept
 
 
-def _give_up(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> None:
-    """Let a trial count as failed, and the next one take its turn."""
-    from optuna.trial import TrialState  # noqa: PLC0415 - loaded already
-
+def _repeat(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> None:
+    """Let the next trial take the turn of one that has failed."""
     study.enqueue_trial({}, user_attrs={_TURN: _turn_of(study, trial)})
-    study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
 
 def _suggest(trial: optuna.Trial, space: SearchSpace, base: SmallNetworkSettings) -> SmallNetworkSettings:
