@@ -42,9 +42,9 @@ JOB, MODEL, SUCCESS = "_binsight/job.json", "_binsight/model.zip", "_SUCCESS"
 PIECES = "_binsight/pieces"  # where pieces of shards wait for the others
 _FORMAT = 1
 
-Kind = Literal["rows", "features"]
-"""What is made of the photos: rows of the result, or their features."""
-FOLDERS: dict[Kind, str] = {"rows": "", "features": "_features/"}
+Kind = Literal["rows", "features", "mirrored"]
+"""What is made of the photos: rows of the result, their features, or those of their mirror images."""
+FOLDERS: dict[Kind, str] = {"rows": "", "features": "_features/", "mirrored": "_mirrored/"}
 """Where the files of each lie; readers of Parquet pass over what begins with an underscore."""
 
 

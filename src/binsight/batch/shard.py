@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def extract_shard(task: Task) -> Summary:
         JobError: the job is damaged, or its network has no output `features`.
         StoreError, OutputError: as `classify_shard`.
     """
-    return _work(task, _extract)
+    return _work(task, partial(_extract, is_mirrored=task.kind == "mirrored"))
 
 
 def _work(task: Task, outcomes: Outcomes) -> Summary:
@@ -153,13 +153,14 @@ def _classify(photos: Sequence[Photo], reader: PhotoReader, predictor: Predictor
         yield row
 
 
-def _extract(photos: Sequence[Photo], reader: PhotoReader, predictor: Predictor) -> Iterator[Row]:
+def _extract(photos: Sequence[Photo], reader: PhotoReader, predictor: Predictor, *, is_mirrored: bool) -> Iterator[Row]:
     feature_size(predictor)  # or say that there are none, before the first photo
     for photo, read in reader.ahead(photos):
         row = Row(photo.source)
         try:
             prepared = prepare_photo(_load(row, read), predictor.spec, limits=reader.limits)
-            found = predictor.run(prepared[None], ["features"]).features
+            seen = np.ascontiguousarray(prepared[:, ::-1]) if is_mirrored else prepared
+            found = predictor.run(seen[None], ["features"]).features
             row.features = None if found is None else found[0]
         except BinsightError as error:
             row.outcome = error

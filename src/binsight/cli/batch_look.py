@@ -103,8 +103,14 @@ def write_report(uri: str, html: Path | None) -> str:
     return str(html)
 
 
-def print_status(store: Store, found: Status) -> None:
-    """What a person wants to know of a job, on standard output; a strange camera on standard error."""
+def print_status(store: Store, found: Status, again: str = "") -> None:
+    """What a person wants to know of a job, on standard output; a strange camera on standard error.
+
+    Args:
+        store: the job's.
+        found: what is shown.
+        again: the command that goes on; by default that which classifies.
+    """
     from binsight.batch.report import describe_camera
 
     summary = found.summary
@@ -120,7 +126,7 @@ def print_status(store: Store, found: Status) -> None:
         click.echo("complete, every row compared with the plan" if found.is_verified else "complete")
     else:
         left = "" if found.remaining_s is None else f", about {_duration(found.remaining_s)} to go at this rate"
-        click.echo(f"incomplete{left}: binsight batch run {plain(store.address)}")
+        click.echo(f"incomplete{left}: {again or f'binsight batch run {plain(store.address)}'}")
     if summary.photos and (warning := describe_camera(store, found.job, summary)):
         click.echo(f"warning: {plain(warning)}", err=True)
 

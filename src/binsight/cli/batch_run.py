@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["everything", "run", "run_here", "run_options"]
 
 _LINE_EVERY_S = 10.0
+_COMMANDS = {"rows": "binsight batch run", "features": "binsight features", "mirrored": "binsight features --mirrored"}
 
 
 run_options = together(
@@ -143,6 +144,7 @@ def run_here(
 
     _check_options(engine, address, part)
     chosen: Part | None = find_part(part, os.environ) if part is not None or engine == "index" else None
+    again = f"{_COMMANDS[kind]} {plain(uri)}"
     store, job = open_job(uri)
     before = read_status(store, job, chosen, kind)
     try:
@@ -153,12 +155,13 @@ def run_here(
             )
     except BinsightError as error:
         click.echo(f"binsight: {plain(str(error))}", err=True)
-        click.echo(f"what is done stays done; to go on: binsight batch run {plain(uri)}", err=True)
+        click.echo(f"what is done stays done; to go on: {again}", err=True)
         return EXIT_FAULTS
     after = read_status(store, job, chosen, kind) if chosen is not None else verify_job(store, job, kind)
-    print_status(store, after)
+    print_status(store, after, again)
     if chosen is not None:
-        click.echo(f"part {chosen} is done; when all are: binsight batch verify {plain(uri)}")
+        last = f"binsight batch verify {plain(uri)}" if kind == "rows" else again
+        click.echo(f"part {chosen} is done; when all are: {last}")
     return after.exit_code
 
 

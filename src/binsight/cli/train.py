@@ -13,7 +13,13 @@ from binsight.cli.data_options import dataset_options, load_dataset, photo_cache
 from binsight.cli.options import FILE, FOLDER, PLACE, json_option, option
 from binsight.cli.progress import reporter
 from binsight.cli.text import markup, open_console, plain, print_json
-from binsight.cli.training_options import SettingsCommand, resolve_settings, setting_options
+from binsight.cli.training_options import (
+    SettingsCommand,
+    features_option,
+    open_features,
+    resolve_settings,
+    setting_options,
+)
 from binsight.errors import LeakageError
 from binsight.pipeline.config import all_options
 
@@ -34,6 +40,7 @@ __all__ = ["train"]
     type=FOLDER,
     help="Where features, study and checkpoints are kept.  [default: beside the bundle, as BUNDLE.work]",
 )
+@features_option
 @option("--resume", is_flag=True, help="Go on with what an interrupted run left in the work folder.")
 @option("--overwrite", is_flag=True, help="Replace the bundle, and what the work folder holds.")
 @option("--dry-run", is_flag=True, help="Print settings, plan and network, and train nothing.")
@@ -92,6 +99,9 @@ def _train(
 ) -> TrainResult:
     from binsight.pipeline.train import train as run
 
+    if options["features"] is not None and settings.heads.kind == "original":
+        raise click.UsageError("--features goes with heads on the photos as they are, not with --head original")
+    known = open_features(options.pop("features"))
     found = load_dataset(**options)
     with reporter(quiet=options["quiet"], lines=True) as shown:
         return run(
@@ -103,6 +113,7 @@ def _train(
             content_cache=photo_cache(options["cache"], no_cache=options["no_cache"]),
             workers=options["workers"],
             reporter=shown,
+            known=known,
         )
 
 

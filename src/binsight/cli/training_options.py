@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.options import Command, Option
+from binsight.cli.options import Command, Option, option
+from binsight.extras import needs_extra
 from binsight.pipeline.presets import PRESETS, read_config_file, resolve_config
 from binsight.settings import Option as Setting
 
 if TYPE_CHECKING:
+    from binsight.batch.features import JobFeatures
     from binsight.pipeline.config import TrainConfig
 
-__all__ = ["SettingsCommand", "resolve_settings", "setting_options"]
+__all__ = ["SettingsCommand", "features_option", "open_features", "resolve_settings", "setting_options"]
 
 _PARAMETER = "setting_"
 
@@ -57,6 +59,28 @@ def setting_options(options: Sequence[Setting]) -> Callable[[click.Command], cli
         return command
 
     return add
+
+
+features_option = option(
+    "--features",
+    metavar="URI",
+    help="The job of a binsight features run with this backbone: its photos are not run through the network again.",
+)
+
+
+@needs_extra("--features", "batch")
+def open_features(uri: str | None) -> JobFeatures | None:
+    """What --features says, if anything.
+
+    Raises:
+        JobError: there are no features there.
+        MissingExtraError: jobs cannot be read.
+    """
+    if uri is None:
+        return None
+    from binsight.batch.features import JobFeatures
+
+    return JobFeatures(uri)
 
 
 def resolve_settings(config: Path | None, values: dict[str, Any]) -> TrainConfig:

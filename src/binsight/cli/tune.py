@@ -13,7 +13,13 @@ from binsight.cli.data_options import dataset_options, load_dataset, photo_cache
 from binsight.cli.options import FILE, FOLDER, json_option, option
 from binsight.cli.progress import reporter
 from binsight.cli.text import markup, new_table, open_console, plain, print_json
-from binsight.cli.training_options import SettingsCommand, resolve_settings, setting_options
+from binsight.cli.training_options import (
+    SettingsCommand,
+    features_option,
+    open_features,
+    resolve_settings,
+    setting_options,
+)
 from binsight.errors import LeakageError
 from binsight.pipeline.config import all_options
 
@@ -40,6 +46,7 @@ def _counts(section: str, name: str) -> bool:
     type=FOLDER,
     help="Where features and study are kept; that of a training may be shared.  [default: DIR.work]",
 )
+@features_option
 @option("--resume", is_flag=True, help="Go on with the study in the work folder.")
 @option("--overwrite", is_flag=True, help="Throw away what the work folder holds.")
 @json_option()
@@ -62,6 +69,7 @@ def tune(
     settings = resolve_settings(config, options)
     from binsight.pipeline.tune import tune as run
 
+    known = open_features(options.pop("features"))
     found = load_dataset(**options)
     try:
         with reporter(quiet=options["quiet"], lines=True) as shown:
@@ -75,6 +83,7 @@ def tune(
                 content_cache=photo_cache(options["cache"], no_cache=options["no_cache"]),
                 workers=options["workers"],
                 reporter=shown,
+                known=known,
             )
     except LeakageError as error:
         click.echo(f"binsight: {plain(str(error))}", err=True)

@@ -17,13 +17,13 @@ from binsight.pipeline.config import TrainConfig
 from binsight.pipeline.data import PreparedData
 from binsight.pipeline.reporting import Reporter, ticker
 from binsight.pipeline.work import Work, key_of
-from binsight.training.features import AugmentedView, FeatureExtractor, View
+from binsight.training.features import AugmentedView, FeatureExtractor, KnownFeatures, View, check_known
 from binsight.training.heads.small_fit import FeatureSet
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["FeatureSource", "Run"]
+__all__ = ["FeatureSource", "Run", "check_features", "frozen_graph"]
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,25 @@ class Run:
 
     def frozen_source(self, chosen: ChosenBackbone) -> FeatureSource:
         """Features from a backbone with its starting weights; its graph is kept in the work folder."""
-        path = self.work.folder("graphs") / f"frozen-{key_of(chosen.identity(), chosen.spec.to_dict())}.onnx"
-        if not path.is_file():
-            self.reporter.stage(f"Preparing {chosen.backbone.name}")
-            write_whole(path, chosen.to_onnx().SerializeToString())
-        return FeatureSource(self, path, chosen)
+        return FeatureSource(self, frozen_graph(self.work, chosen, self.reporter), chosen)
+
+
+def frozen_graph(work: Work, chosen: ChosenBackbone, reporter: Reporter) -> Path:
+    """The work folder's file of a backbone's graph with its starting weights, written when it is missing."""
+    path = work.folder("graphs") / f"frozen-{key_of(chosen.identity(), chosen.spec.to_dict())}.onnx"
+    if not path.is_file():
+        reporter.stage(f"Preparing {chosen.backbone.name}")
+        write_whole(path, chosen.to_onnx().SerializeToString())
+    return path
+
+
+def check_features(known: KnownFeatures, work: Work, chosen: ChosenBackbone, reporter: Reporter) -> None:
+    """Refuse features that were computed elsewhere of another backbone, before any work is done.
+
+    Raises:
+        SettingsError: they are.
+    """
+    check_known(known, frozen_graph(work, chosen, reporter).read_bytes(), chosen.spec)
 
 
 class FeatureSource:
@@ -79,6 +93,11 @@ class FeatureSource:
         self.key = key_of(hashlib.sha256(data).hexdigest(), chosen.spec.to_dict(), run.data.sha256)
         self._run = run
         self._extractor = FeatureExtractor(data, chosen.spec, cache=run.work.folder("features"), workers=run.workers)
+
+    def take(self, known: KnownFeatures) -> None:
+        """Use features that were computed elsewhere, and that are of this backbone (`check_features`)."""
+        self._run.reporter.stage(f"Taking the features of {known.where}")
+        self._run.reporter.say(f"features of {self._extractor.take(known):,} photos are taken from {known.where}")
 
     def graph(self) -> ModelProto:
         """The backbone as ONNX."""

@@ -22,10 +22,11 @@ from binsight.pipeline.config import TrainConfig
 from binsight.pipeline.data import PreparedData, Split, prepare_data
 from binsight.pipeline.frozen import fit_inner, fit_logistic, take_from_bundle
 from binsight.pipeline.reporting import Reporter, SilentReporter
-from binsight.pipeline.run import FeatureSource, Run
+from binsight.pipeline.run import FeatureSource, Run, check_features
 from binsight.pipeline.work import Work
 from binsight.predictor import available_cores
 from binsight.text_files import read_text
+from binsight.training.features import KnownFeatures
 from binsight.training.heads.search import study_faults
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def train(
     content_cache: Path | None = None,
     workers: int | None = None,
     reporter: Reporter | None = None,
+    known: KnownFeatures | None = None,
 ) -> TrainResult:
     """Audit, split, compute features, tune, fit, fine-tune, calibrate, evaluate, and write the bundle.
 
@@ -107,8 +109,10 @@ def train(
         content_cache: an SQLite file that remembers what an audit measures, by content.
         workers: photos to work on at a time; by default one per core.
         reporter: is told what happens.
+        known: features of the frozen backbone that need not be computed.
 
     Raises:
+        SettingsError: `known` is of another backbone.
         LeakageError: copies lie on both sides of the split.
         DatasetError: the photos cannot be trained on.
         OutputError: something is in the way.
@@ -123,6 +127,8 @@ def train(
     check_target(places.bundle, overwrite=overwrite_bundle)
     work = Work.open(places.work, resume=resume, overwrite=overwrite)
     write_whole(work.root / "config.toml", config.to_toml().encode())
+    if known is not None:
+        check_features(known, work, chosen, reporter)
     workers = workers or available_cores()
     data = prepare_data(
         dataset,
@@ -137,6 +143,8 @@ def train(
         data = replace(data, splits={name: split for name, split in data.splits.items() if name != "test"})
     taxonomy = _write_taxonomy(data, places.taxonomy, reporter)
     run = Run(config, data, work, reporter, workers)
+    if known is not None:
+        run.frozen_source(chosen).take(known)
     if config.evaluate.elsewhere:
         run = replace(run, data=_with_elsewhere(run, run.frozen_source(chosen)))
     bundle = assemble_bundle(run, _train_model(run, chosen), places.bundle, overwrite=overwrite_bundle)

@@ -17,9 +17,10 @@ from binsight.pipeline.config import TrainConfig
 from binsight.pipeline.data import prepare_data
 from binsight.pipeline.frozen import search_inner, study_name
 from binsight.pipeline.reporting import Reporter, SilentReporter
-from binsight.pipeline.run import Run
+from binsight.pipeline.run import Run, check_features
 from binsight.pipeline.work import Work
 from binsight.predictor import available_cores
+from binsight.training.features import KnownFeatures
 from binsight.training.heads.search import (
     TrialRecord,
     best_trial,
@@ -78,6 +79,7 @@ def tune(
     content_cache: Path | None = None,
     workers: int | None = None,
     reporter: Reporter | None = None,
+    known: KnownFeatures | None = None,
 ) -> TuneResult:
     """Search the learning rate, the inner size and the dropout of a head on frozen features.
 
@@ -93,11 +95,14 @@ def tune(
         content_cache: as in `train`.
         workers: photos to work on at a time.
         reporter: is told what happens.
+        known: as in `train`.
     """
     began = time.monotonic()
     reporter, workers = reporter or SilentReporter(), workers or available_cores()
     chosen = choose_backbone(config)
     opened = Work.open(work, resume=resume, overwrite=overwrite)
+    if known is not None:
+        check_features(known, opened, chosen, reporter)
     data = prepare_data(
         dataset,
         config.data,
@@ -109,6 +114,8 @@ def tune(
     )
     run = Run(config, data, opened, reporter, workers)
     source = run.frozen_source(chosen)
+    if known is not None:
+        source.take(known)
     with study_faults(run.study_url):
         search_inner(run, source)
         study = open_study(study_name(run, source), run.study_url, prune=config.tuning.prune)

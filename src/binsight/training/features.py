@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from binsight.bundle.runtime import open_graph
-from binsight.errors import ImageError
+from binsight.errors import ImageError, SettingsError
 from binsight.imaging import PreprocessSpec, decode_image, prepare_photo, read_photo
 from binsight.predictor import run_in_order
 from binsight.training.augment.photo import augment_photo
 from binsight.training.augment.settings import AugmentSettings
 from binsight.training.feature_cache import FeatureCache
 
-__all__ = ["AugmentedView", "FeatureExtractor", "View"]
+__all__ = ["AugmentedView", "FeatureExtractor", "KnownFeatures", "View", "check_known"]
 
 _DECODED = 2  # times the network's input; more pixels only cost time
+_PROBES = 3
+_SAME = 1e-4  # of the largest feature: as near as the same network is to itself on another machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,52 @@ class AugmentedView:
 
 
 View = Literal["upright", "mirrored"] | AugmentedView
+
+
+class KnownFeatures(Protocol):
+    """Features that were computed elsewhere; `binsight.batch.features` reads those of a job.
+
+    Attributes:
+        where: what they are, for messages.
+        spec: how photos were prepared.
+    """
+
+    where: str
+    spec: PreprocessSpec
+
+    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """What its network gives for prepared photos."""
+        ...
+
+    def parts(self, *, mirrored: bool = False) -> Iterable[tuple[list[bytes], NDArray[np.float32]]]:
+        """The SHA-256 of some photos, and their features `(n, d)`, as often as there are more."""
+        ...
+
+
+def check_known(known: KnownFeatures, backbone: bytes, spec: PreprocessSpec) -> None:
+    """Make sure that features which were computed elsewhere are those of a backbone, by trying both networks.
+
+    Raises:
+        SettingsError: they were prepared in another way, or are of another network.
+    """
+    if known.spec != spec:
+        theirs, own = known.spec.to_dict(), spec.to_dict()
+        unlike = ", ".join(f"{name} {theirs[name]}, here {own[name]}" for name in own if theirs[name] != own[name])
+        raise SettingsError(
+            f"the features of {known.where}, are of photos prepared in another way: {unlike}; choose the same backbone "
+            "and size, or plan a job with a model of this one"
+        )
+    probes = np.random.default_rng(0).integers(0, 256, (_PROBES, *spec.size, 3), np.uint8)
+    found, (own_found,) = known.run(probes), open_graph(backbone).run(["features"], {"images": probes})
+    if (
+        found is None
+        or found.shape != own_found.shape
+        or np.abs(found - own_found).max() > _SAME * np.abs(own_found).max()
+    ):
+        raise SettingsError(
+            f"the features of {known.where}, are not those of this backbone; plan a job with a model that was trained "
+            "on it frozen, or train with the job's own: --backbone bundle:PATH"
+        )
 
 
 class FeatureExtractor:
@@ -86,8 +134,7 @@ class FeatureExtractor:
             InputError: a photo cannot be read.
             ImageError: a photo is refused; its path is in the message.
         """
-        name = view.name if isinstance(view, AugmentedView) else view
-        cache = FeatureCache(self._cache / f"features-{self._key[:16]}-{name}" if self._cache else None)
+        cache = self._open_cache(view)
 
         def one(photo: Path) -> tuple[bytes, NDArray[np.float32]]:
             data = read_photo(photo)
@@ -104,6 +151,26 @@ class FeatureExtractor:
         finally:
             cache.save()
         return np.stack(rows)
+
+    def take(self, known: KnownFeatures) -> int:
+        """Put features that were computed elsewhere into the cache, photos as they are and mirrored.
+
+        Returns:
+            How many photos they are of.
+        """
+        photos = 0
+        for view in ("upright", "mirrored"):
+            cache = self._open_cache(view)
+            for digests, rows in known.parts(mirrored=view == "mirrored"):
+                for digest, row in zip(digests, rows, strict=True):
+                    cache.put(digest, row)
+                cache.save()
+                photos += len(digests) if view == "upright" else 0
+        return photos
+
+    def _open_cache(self, view: View) -> FeatureCache:
+        name = view.name if isinstance(view, AugmentedView) else view
+        return FeatureCache(self._cache / f"features-{self._key[:16]}-{name}" if self._cache else None)
 
     def _run(self, photo: Path, data: bytes, view: View) -> NDArray[np.float32]:
         try:

@@ -12,7 +12,6 @@ References:
 
 from __future__ import annotations
 
-import importlib.util
 import sqlite3
 import time
 import warnings
@@ -21,7 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from binsight.errors import InputError, MissingExtraError
+from binsight.errors import InputError
+from binsight.extras import needs_extra
 from binsight.progress import Progress, unheard
 from binsight.settings import setting
 from binsight.training.heads.small_fit import FeatureSet, FitEpoch, fit_small_network
@@ -106,8 +106,9 @@ def open_study(name: str, storage: str, *, prune: bool = True, alone: bool = Fal
     """
     import optuna  # noqa: PLC0415 - takes most of a second
 
-    if storage.startswith("postgresql:") and importlib.util.find_spec("psycopg") is None:
-        raise MissingExtraError("a study in PostgreSQL", "line-postgres")
+    if storage.startswith("postgresql:"):
+        with needs_extra("a study in PostgreSQL", "line-postgres"):
+            import psycopg  # noqa: F401, PLC0415 - the driver
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     stopper: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if prune:
