@@ -388,15 +388,15 @@ class TestRefused:
         with pytest.raises(BundleError, match=fault):
             read_manifest_of(seal(changed))
 
-    @pytest.mark.parametrize("number", [0, 2, 99, -1, "1", 1.0, True, None, [1]])
+    @pytest.mark.parametrize("number", [0, 3, 99, -1, "1", 1.0, True, None, [1]])
     def test_unknown_format_number_is_named(self, number: object) -> None:
-        """A format that is not exactly the number 1 is refused, shown, and the way out given."""
+        """A format that is not exactly the number 1 or 2 is refused, shown, and the way out given."""
         message = fault_of(seal({**raw(), "format": number}))
-        assert f"expected format 1, got {json.dumps(number)}; update binsight" in message
+        assert f"expected format 1 or 2, got {json.dumps(number)}; update binsight" in message
 
     def test_format_is_checked_before_the_keys(self) -> None:
         """A bundle of a later format is refused for its number, not for keys that this version does not know."""
-        assert "expected format 1, got 2" in fault_of(seal({"format": 2, "sha256": "", "brand_new": True}))
+        assert "expected format 1 or 2, got 3" in fault_of(seal({"format": 3, "sha256": "", "brand_new": True}))
 
     def test_all_faults_are_listed(self) -> None:
         """Several wrong values are reported in one message."""

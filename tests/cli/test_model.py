@@ -77,7 +77,7 @@ class TestShow:
 
     @pytest.mark.parametrize(
         ("content", "words"),
-        [({}, "bundle.json: missing"), ({"bundle.json": b"{}"}, "bundle.json: expected format 1, got null")],
+        [({}, "bundle.json: missing"), ({"bundle.json": b"{}"}, "bundle.json: expected format 1 or 2, got null")],
     )
     def test_what_is_no_bundle_is_one_line(
         self, binsight: RunBinsight, tmp_path: Path, content: dict[str, bytes], words: str

@@ -8,14 +8,17 @@ from importlib import resources
 from pathlib import Path
 
 from binsight.bundle.container import (
+    DELTA_NAME,
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
     MODEL_NAME,
     Container,
+    FileEntry,
     open_container,
 )
+from binsight.bundle.delta import apply_delta
 from binsight.bundle.graph import refuse_external_data
-from binsight.bundle.manifest import Manifest
+from binsight.bundle.manifest import Base, Manifest
 from binsight.errors import BundleError, InputError
 
 __all__ = ["Bundle", "builtin_bundles", "load_bundle", "read_manifest", "resolve_bundle"]
@@ -45,11 +48,20 @@ class Bundle:
         """The content of a file, after its size and SHA-256 were checked.
 
         Raises:
-            BundleError: the manifest does not list it, or it is missing or altered.
+            BundleError: the manifest does not list it, or it is missing or altered; or it is made from the network of
+                a bundle that is not in the package.
         """
         entry = self.manifest.files.get(name)
         if entry is None:
             raise BundleError("the manifest does not list it", file=name)
+        if self.manifest.base is None or name != MODEL_NAME:
+            return self._read(name, entry)
+        delta = self._read(DELTA_NAME, self.manifest.base.delta)
+        data = apply_delta(_network_of(self.manifest.base), delta, entry.size)
+        entry.check(name, data)
+        return data
+
+    def _read(self, name: str, entry: FileEntry) -> bytes:
         size = self._container.size(name)
         if size != entry.size:
             raise BundleError(f"expected {entry.size:,} bytes, got {size:,}", file=name)
@@ -100,6 +112,19 @@ def read_manifest(container: Container) -> Manifest:
     if MODEL_NAME not in manifest.files:
         raise BundleError(f"files: expected {MODEL_NAME}", file=MANIFEST_NAME)
     return manifest
+
+
+def _network_of(base: Base) -> bytes:
+    """The network that another is made from: that of a bundle in the package, and of no other place."""
+    if base.name in builtin_bundles():
+        bundle = load_bundle(str(_BUILTIN.joinpath(base.name)))
+        if bundle.manifest.base is None and bundle.manifest.files[MODEL_NAME].sha256 == base.sha256:
+            return bundle.read(MODEL_NAME)
+    raise BundleError(
+        f"made from the network of {base.name} {base.version}, which this version of binsight has not; in the version "
+        "that has it, binsight model pack writes the bundle whole",
+        file=MODEL_NAME,
+    )
 
 
 def builtin_bundles() -> list[str]:

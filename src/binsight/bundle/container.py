@@ -17,6 +17,7 @@ from binsight.errors import BundleError, InputError
 __all__ = [
     "CALIBRATION_NAME",
     "CARD_NAME",
+    "DELTA_NAME",
     "INT8_NAME",
     "MANIFEST_NAME",
     "MAX_FILES",
@@ -33,6 +34,7 @@ __all__ = [
 
 MANIFEST_NAME = "bundle.json"
 MODEL_NAME = "model.onnx"
+DELTA_NAME = "model.onnx.delta"
 INT8_NAME = "model.int8.onnx"
 CARD_NAME = "card.md"
 CALIBRATION_NAME = "calibration.json"

@@ -9,10 +9,11 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from binsight.bundle.container import (
     CARD_NAME,
+    DELTA_NAME,
     MANIFEST_NAME,
     MAX_FILE_BYTES,
     MAX_FILES,
@@ -27,9 +28,10 @@ from binsight.imaging import PreprocessSpec
 from binsight.probability import ReviewThresholds
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["FORMAT", "Manifest", "Metric", "SplitMetrics"]
+__all__ = ["FORMAT", "Base", "Manifest", "Metric", "SplitMetrics"]
 
 FORMAT = 1
+_SHARING_FORMAT = 2  # of a bundle with a base
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _NO_DIGEST = "0" * 64
@@ -67,6 +69,23 @@ class SplitMetrics:
     values: Mapping[str, Metric]
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The bundle in the package from whose network that of this bundle is made.
+
+    Attributes:
+        name: of that bundle.
+        version: of that bundle, for people.
+        sha256: of its `model.onnx`.
+        delta: the file of differences.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    delta: FileEntry
+
+
 @dataclass(frozen=True)
 class Manifest:
     """The content of `bundle.json`; see `docs/bundle-format.md` for every key.
@@ -86,19 +105,21 @@ class Manifest:
     metrics: Mapping[str, SplitMetrics] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileEntry] = field(default_factory=dict)
+    base: Base | None = None
 
     def __post_init__(self) -> None:
         if faults := _faults(self):
             raise BundleError("; ".join(faults), file=MANIFEST_NAME)
 
-    def with_files(self, files: Mapping[str, FileEntry]) -> Manifest:
-        """The same manifest, listing `files`."""
-        return replace(self, files=files)
+    def with_files(self, files: Mapping[str, FileEntry], base: Base | None = None) -> Manifest:
+        """The same manifest, listing `files`, whose network is made from that of `base`, if there is one."""
+        return replace(self, files=files, base=base)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of the format, with its own digest left zero."""
+        shared = {} if self.base is None else {"base": {**asdict(self.base), "delta": _entry(self.base.delta)}}
         return {
-            "format": FORMAT,
+            "format": _SHARING_FORMAT if shared else FORMAT,
             "sha256": _NO_DIGEST,
             "name": self.name,
             "version": self.version,
@@ -113,7 +134,8 @@ class Manifest:
             },
             "metrics": {name: asdict(split) for name, split in self.metrics.items()},
             "training": dict(self.training),
-            "files": {name: {"sha256": e.sha256, "bytes": e.size} for name, e in sorted(self.files.items())},
+            "files": {name: _entry(entry) for name, entry in sorted(self.files.items())},
+            **shared,
         }
 
     def to_bytes(self) -> bytes:
@@ -149,16 +171,17 @@ class Manifest:
 
 def _check_keys(raw: Mapping[str, Any]) -> None:
     found = raw.get("format")
-    if type(found) is not int or found != FORMAT:
+    if type(found) is not int or found not in (FORMAT, _SHARING_FORMAT):
         raise BundleError(
-            f"expected format {FORMAT}, got {json.dumps(found)[:50]}; update binsight, or train the model again",
+            f"expected format {FORMAT} or {_SHARING_FORMAT}, got {json.dumps(found)[:50]}; update binsight, or train "
+            "the model again",
             file=MANIFEST_NAME,
         )
-    _object(raw, "", _KEYS)
+    _object(raw, "", _KEYS if found == FORMAT else (*_KEYS, "base"))
 
 
 def _check_own_digest(data: bytes, stated: object) -> None:
-    if not isinstance(stated, str) or not _SHA256.fullmatch(stated):
+    if not _is_sha256(stated):
         raise BundleError("sha256: expected 64 lower-case hex digits", file=MANIFEST_NAME)
     # No other place can hold the same digits: they would have to be a hash of themselves.
     if hashlib.sha256(data.replace(stated.encode(), _NO_DIGEST.encode(), 1)).hexdigest() != stated:
@@ -183,12 +206,22 @@ def _from_dict(raw: Mapping[str, Any]) -> Manifest:
         metrics={name: _split_from_dict(name, split) for name, split in _object(raw["metrics"], "metrics").items()},
         training=_object(raw["training"], "training"),
         files={name: _file_from_dict(name, entry) for name, entry in _object(raw["files"], "files").items()},
+        base=_base_from_dict(raw["base"]) if "base" in raw else None,
     )
+
+
+def _base_from_dict(raw: object) -> Base:
+    base = _object(raw, "base", ("name", "version", "sha256", "delta"))
+    return Base(base["name"], base["version"], base["sha256"], _file_from_dict(DELTA_NAME, base["delta"]))
 
 
 def _file_from_dict(name: str, raw: object) -> FileEntry:
     entry = _object(raw, f"files: {name}", ("sha256", "bytes"))
     return FileEntry(sha256=entry["sha256"], size=entry["bytes"])
+
+
+def _entry(file: FileEntry) -> dict[str, Any]:
+    return {"sha256": file.sha256, "bytes": file.size}
 
 
 def _review_from_dict(raw: object, taxonomy: Taxonomy) -> ReviewThresholds:
@@ -211,9 +244,12 @@ def _split_from_dict(name: str, raw: object) -> SplitMetrics:
 
 
 def _faults(manifest: Manifest) -> list[str]:
+    base = manifest.base
+    names = [("name", manifest.name), ("version", manifest.version)]
+    names += [] if base is None else [("base.name", base.name), ("base.version", base.version)]
     faults = [
         f"{key} must match {NAME_PATTERN.pattern}, got {value!r}"
-        for key, value in (("name", manifest.name), ("version", manifest.version))
+        for key, value in names
         if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value)
     ]
     if not _is_utc(manifest.created):
@@ -229,7 +265,9 @@ def _faults(manifest: Manifest) -> list[str]:
         ]
     if not isinstance(manifest.training, Mapping):
         faults.append("training must be an object")
-    return faults + _file_faults(manifest.files)
+    if base is not None and not _is_sha256(base.sha256):
+        faults.append("base.sha256: expected 64 lower-case hex digits")
+    return faults + _file_faults(manifest.files, {} if base is None else {DELTA_NAME: base.delta})
 
 
 def _number_faults(manifest: Manifest) -> list[str]:
@@ -251,20 +289,23 @@ def _number_faults(manifest: Manifest) -> list[str]:
     return faults
 
 
-def _file_faults(files: Mapping[str, FileEntry]) -> list[str]:
+def _file_faults(files: Mapping[str, FileEntry], beside: Mapping[str, FileEntry]) -> list[str]:
     faults = [f"files: {name!r} is not a plain file name" for name in files if not NAME_PATTERN.fullmatch(name)]
     if files and not {MODEL_NAME, CARD_NAME} <= set(files):
         faults.append(f"files: expected {MODEL_NAME} and {CARD_NAME} among them")
     if len(files) >= MAX_FILES:
         faults.append(f"files: expected fewer than {MAX_FILES}, got {len(files)}")
-    if MANIFEST_NAME in files:
-        faults.append(f"files: {MANIFEST_NAME} cannot list itself")
-    for name, entry in files.items():
+    faults += [f"files: {name} cannot list itself" for name in (MANIFEST_NAME, DELTA_NAME) if name in files]
+    for name, entry in {**files, **beside}.items():
         if not _is_count(entry.size) or entry.size > MAX_FILE_BYTES:
             faults.append(f"files: {name}: bytes must be a whole number up to {MAX_FILE_BYTES:,}, got {entry.size!r}")
-        if not isinstance(entry.sha256, str) or not _SHA256.fullmatch(entry.sha256):
+        if not _is_sha256(entry.sha256):
             faults.append(f"files: {name}: sha256 must be 64 lower-case hex digits")
     return faults
+
+
+def _is_sha256(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(_SHA256.fullmatch(value))
 
 
 def _is_utc(text: object) -> bool:

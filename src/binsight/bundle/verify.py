@@ -8,7 +8,14 @@ from pathlib import Path
 
 from binsight.bundle.bundle import Bundle, read_manifest
 from binsight.bundle.calibration_record import read_calibration
-from binsight.bundle.container import CALIBRATION_NAME, MANIFEST_NAME, REPLAY_NAME, open_container
+from binsight.bundle.container import (
+    CALIBRATION_NAME,
+    DELTA_NAME,
+    MANIFEST_NAME,
+    MODEL_NAME,
+    REPLAY_NAME,
+    open_container,
+)
 from binsight.bundle.replay import read_replay
 from binsight.bundle.session import open_session
 from binsight.errors import BundleError
@@ -55,8 +62,11 @@ def _faults(path: Path) -> Iterator[Fault]:
                 bundle.read(name)
         except BundleError as error:
             yield _fault(error, name)
+    listed = {MANIFEST_NAME, *bundle.manifest.files}
+    if bundle.manifest.base is not None:
+        listed ^= {MODEL_NAME, DELTA_NAME}
     for name in container.names():
-        if name not in bundle.manifest.files and name != MANIFEST_NAME and not name.startswith("."):
+        if name not in listed and not name.startswith("."):
             yield Fault(name, "the manifest does not list it")
 
 

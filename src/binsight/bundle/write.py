@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import IO
 
 from binsight.bundle.bundle import Bundle, load_bundle
-from binsight.bundle.container import CARD_NAME, MANIFEST_NAME, MODEL_NAME, FileEntry, open_container
-from binsight.bundle.manifest import Manifest
+from binsight.bundle.container import CARD_NAME, DELTA_NAME, MANIFEST_NAME, MODEL_NAME, FileEntry, open_container
+from binsight.bundle.delta import make_delta
+from binsight.bundle.manifest import Base, Manifest
 from binsight.errors import BundleError, InputError, OutputError
 from binsight.files import replace_whole
 
@@ -22,13 +23,21 @@ _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _REGULAR_FILE_644 = 0o100644 << 16
 
 
-def write_bundle(out: str | Path, manifest: Manifest, files: Mapping[str, bytes], *, overwrite: bool = False) -> Path:
+def write_bundle(
+    out: str | Path,
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    *,
+    base: Bundle | None = None,
+    overwrite: bool = False,
+) -> Path:
     """Write a bundle as a folder, or as a zip when `out` ends in `.zip`.
 
     Args:
         out: where to; its parent folder is made when it is missing.
         manifest: all but its `files`, which are computed here.
         files: name → content of every file but the manifest; `model.onnx` and `card.md` at least.
+        base: a bundle in the package: of the network only what differs from this one's is written.
         overwrite: replace what is at `out`, but only when that is a bundle too.
 
     Returns:
@@ -42,8 +51,7 @@ def write_bundle(out: str | Path, manifest: Manifest, files: Mapping[str, bytes]
     for name in (MODEL_NAME, CARD_NAME):
         if name not in files:
             raise BundleError("missing; every bundle has one", file=name)
-    manifest = manifest.with_files({name: FileEntry.of(data) for name, data in files.items()})
-    contents = {MANIFEST_NAME: manifest.to_bytes(), **dict(sorted(files.items()))}
+    contents = _contents(manifest, files, base)
     check_target(out, overwrite=overwrite)
     try:
         replace_whole(
@@ -71,8 +79,11 @@ def check_target(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
 
 
-def pack_bundle(source: str | Path, out: str | Path, *, overwrite: bool = False) -> Path:
+def pack_bundle(source: str | Path, out: str | Path, *, base: Bundle | None = None, overwrite: bool = False) -> Path:
     """Copy a bundle into the other form: a folder into a zip, a zip into a folder. Every file is checked on the way.
+
+    What is made from the network of a bundle in the package becomes whole, unless `base` is given, as `write_bundle`
+    takes it.
 
     Raises:
         InputError: there is no bundle at `source`.
@@ -81,7 +92,7 @@ def pack_bundle(source: str | Path, out: str | Path, *, overwrite: bool = False)
     """
     bundle = load_bundle(source)
     files = {name: bundle.read(name) for name in bundle.manifest.files}
-    return write_bundle(out, bundle.manifest, files, overwrite=overwrite)
+    return write_bundle(out, bundle.manifest, files, base=base, overwrite=overwrite)
 
 
 def zip_bundle(bundle: Bundle) -> bytes:
@@ -95,9 +106,16 @@ def zip_bundle(bundle: Bundle) -> bytes:
     return file.getvalue()
 
 
-def _contents(manifest: Manifest, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    manifest = manifest.with_files({name: FileEntry.of(data) for name, data in files.items()})
-    return {MANIFEST_NAME: manifest.to_bytes(), **dict(sorted(files.items()))}
+def _contents(manifest: Manifest, files: Mapping[str, bytes], base: Bundle | None = None) -> dict[str, bytes]:
+    entries, shared = {name: FileEntry.of(data) for name, data in files.items()}, None
+    if base is not None:
+        delta = make_delta(base.read(MODEL_NAME), files[MODEL_NAME])
+        if len(delta) >= len(files[MODEL_NAME]):
+            raise BundleError(f"has nothing in common with that of {base.label}", file=MODEL_NAME)
+        of = base.manifest
+        shared = Base(of.name, of.version, of.files[MODEL_NAME].sha256, FileEntry.of(delta))
+        files = {name: data for name, data in files.items() if name != MODEL_NAME} | {DELTA_NAME: delta}
+    return {MANIFEST_NAME: manifest.with_files(entries, shared).to_bytes(), **dict(sorted(files.items()))}
 
 
 def _is_bundle(path: Path) -> bool:

@@ -128,18 +128,30 @@ def diff(first: str, second: str, as_json: bool) -> None:
 @model.command()
 @click.argument("bundle", type=BUNDLE)
 @click.argument("out", type=PLACE)
+@click.option(
+    "--base",
+    metavar="NAME",
+    help="Leave out of the network what that of NAME, a bundle in the package, has: only where the same binsight is "
+    "installed can it be read.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the bundle at OUT.")
-def pack(bundle: str, out: Path, overwrite: bool) -> None:
+def pack(bundle: str, out: Path, base: str | None, overwrite: bool) -> None:
     """Copy BUNDLE to OUT: into a zip when OUT ends in .zip, into a folder otherwise. Every file is checked.
 
     \b
     Examples:
       binsight model pack my/ my.zip
       binsight model pack my.zip unpacked/
+      binsight model pack taught.zip small.zip --base waste8
     """
-    from binsight.bundle import pack_bundle, resolve_bundle
+    from binsight.bundle import builtin_bundles, load_bundle, pack_bundle, resolve_bundle
 
-    click.echo(str(pack_bundle(resolve_bundle(bundle), out, overwrite=overwrite)))
+    if base is not None and base not in (found := builtin_bundles()):
+        raise click.BadParameter(
+            f"expected a bundle in the package, {' or '.join(found)}, got {base!r}", param_hint="--base"
+        )
+    network = None if base is None else load_bundle(resolve_bundle(base))
+    click.echo(str(pack_bundle(resolve_bundle(bundle), out, base=network, overwrite=overwrite)))
 
 
 def _print_bundle(bundle: Bundle) -> None:
@@ -161,6 +173,8 @@ def _print_bundle(bundle: Bundle) -> None:
         **{key: _one_line(value) for key, value in manifest.training.items() if key != _LESSONS},
         "files": ", ".join(f"{name} ({entry.size / 1e6:.1f} MB)" for name, entry in manifest.files.items()),
     }
+    if (base := manifest.base) is not None:
+        facts["network"] = f"that of {base.name} {base.version}, but for {base.delta.size / 1e6:.1f} MB"
     if INT8_NAME in manifest.files:
         facts["runs here"] = _measured(bundle)
     for key, text in [*facts.items(), *((_LESSONS, text) for text in _lessons(manifest.training.get(_LESSONS)))]:
