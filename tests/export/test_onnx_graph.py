@@ -7,7 +7,8 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from binsight.export.onnx_graph import attach_heads
+from binsight.errors import BundleError
+from binsight.export.onnx_graph import attach_heads, detach_heads
 
 DEPTH, CLASSES, GRID = 5, 3, 2
 
@@ -160,3 +161,25 @@ def test_without_inner_layer_the_graph_is_as_ever(backbone):
         *("logits.product", "logits", "biodegradable_logit.product", "biodegradable_logit"),
         *("places", "attention.product", "attention", "free_energy", "unfamiliarity"),
     ]
+
+
+def test_detached_it_is_the_backbone_again(backbone, images):
+    """The same features and feature map; heads of a bundle can be exchanged for others."""
+    complete = attach_heads(backbone, _head(CLASSES), biodegradable=_head(1))
+    again = detach_heads(complete)
+    assert [output.name for output in again.graph.output] == ["feature_map", "features"]
+    assert {constant.name for constant in again.graph.initializer} == {"mix"}
+    expected = _run(backbone, images)
+    for name, values in _run(again, images).items():
+        np.testing.assert_array_equal(values, expected[name])
+    assert attach_heads(again, _head(CLASSES), biodegradable=_head(1)) == complete
+
+
+def test_a_network_of_others_cannot_be_detached(backbone):
+    """Without a feature map of that name it is not known where the heads begin."""
+    complete = attach_heads(backbone, _head(CLASSES))
+    for node in complete.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["map" if name == "feature_map" else name for name in names]
+    with pytest.raises(BundleError, match="that binsight train made"):
+        detach_heads(complete)

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from binsight.bundle import load_bundle, resolve_bundle
 from binsight.errors import WeightsError
 from binsight.pipeline.backbone import choose_backbone
 from binsight.pipeline.presets import resolve_config
@@ -59,3 +60,17 @@ def test_other_weights_are_another_backbone(tmp_path):
     assert _choose(backbone="xception", weights_dir=str(tmp_path)).identity() != first
     assert _choose(seed="1").identity() == _choose(seed="2").identity()
     assert _choose(weights="random", seed="1").identity() != _choose(weights="random", seed="2").identity()
+
+
+def test_the_network_of_a_bundle_without_weights_is_used_as_it_is():
+    """`waste8` has no weights to train on from: heads can be fitted on its features, nothing more."""
+    chosen = _choose(backbone="bundle:waste8", preset="fast")
+    assert (chosen.is_fixed, chosen.size, chosen.backbone.weights) == (True, 256, "waste8 1.3.0, model.onnx")
+    assert chosen.identity()["bundle"] == load_bundle(resolve_bundle("waste8")).manifest.files["model.onnx"].sha256
+    assert [output.name for output in chosen.to_onnx().graph.output] == ["feature_map", "features"]
+    with pytest.raises(WeightsError, match=r"no backbone\.safetensors to train on from.*--preset fast"):
+        _choose(backbone="bundle:waste8")
+    with pytest.raises(WeightsError, match="is for 256 pixels, not 224"):
+        _choose(backbone="bundle:waste8", preset="fast", backbone_size="224")
+    with pytest.raises(WeightsError, match=r"no backbone\.safetensors"):
+        chosen.build()

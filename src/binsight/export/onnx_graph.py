@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
-__all__ = ["LinearHead", "Scale", "Subspace", "attach_heads"]
+from binsight.bundle.container import MODEL_NAME
+from binsight.errors import BundleError
+
+__all__ = ["LinearHead", "Scale", "Subspace", "attach_heads", "detach_heads"]
 
 
 class LinearHead(Protocol):
@@ -110,6 +113,32 @@ def attach_heads(
     _output(graph, "unfamiliarity", ["n", 1])
     checker.check_model(model, full_check=True)
     return model
+
+
+def detach_heads(model: ModelProto) -> ModelProto:
+    """The backbone of a network that `attach_heads` completed, as `attach_heads` takes it.
+
+    Raises:
+        BundleError: the network has no feature map and features of these names.
+    """
+    graph, wanted, kept = model.graph, {"feature_map", "features"}, []
+    _, height, width, _ = _shape(model, "attention")
+    _, channels = _shape(model, "features")
+    for node in reversed(graph.node):
+        if not wanted.isdisjoint(node.output):
+            kept.append(node)
+            wanted.update(node.input)
+    if not {"feature_map", "features"} <= {name for node in kept for name in node.output}:
+        raise BundleError("expected a network that binsight train made: it has no feature map", file=MODEL_NAME)
+    backbone = ModelProto()
+    backbone.CopyFrom(model)
+    for field in ("node", "initializer", "output"):
+        backbone.graph.ClearField(field)
+    backbone.graph.node.extend(reversed(kept))
+    backbone.graph.initializer.extend(constant for constant in graph.initializer if constant.name in wanted)
+    _output(backbone.graph, "feature_map", ["n", channels, height, width])
+    _output(backbone.graph, "features", ["n", channels])
+    return backbone
 
 
 def _linear(graph: Any, source: str, target: str, head: LinearHead) -> None:

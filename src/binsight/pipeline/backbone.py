@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from binsight.bundle import load_bundle
-from binsight.errors import MissingExtraError
+from binsight.bundle.container import MODEL_NAME
+from binsight.errors import MissingExtraError, WeightsError
 from binsight.imaging import PreprocessSpec
 from binsight.pipeline.config import TrainConfig
 from binsight.training.backbones import Backbone, find_backbone
 from binsight.training.backbones.backbone import check_size
-from binsight.training.backbones.safetensors_file import BACKBONE_FILE, find_safetensors
+from binsight.training.backbones.safetensors_file import BACKBONE_FILE, bundled_backbone, find_safetensors
 
 if TYPE_CHECKING:
     import keras
@@ -55,9 +56,16 @@ class ChosenBackbone:
         if self.weights == "random":
             return found | {"seed": self.seed}
         if own.bundle is not None:
-            return found | {"bundle": load_bundle(own.bundle).manifest.files[BACKBONE_FILE].sha256}
+            files = load_bundle(own.bundle).manifest.files
+            return found | {"bundle": files.get(BACKBONE_FILE, files[MODEL_NAME]).sha256}
         file = find_safetensors(own.name, own.weights_dir)
         return found | ({"file": [file.name, file.stat().st_size, file.stat().st_mtime_ns]} if file else {})
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is the network of a bundle without weights to train on from."""
+        own = self.backbone
+        return own.bundle is not None and BACKBONE_FILE not in load_bundle(own.bundle).manifest.files
 
     def at_size(self, size: int) -> ChosenBackbone:
         """The same for photos of another size."""
@@ -97,6 +105,12 @@ class ChosenBackbone:
             name = self.backbone.name
             config = replace(EFFICIENTNET_LITE[name], size=self.size)
             return build_backbone(load_pretrained(name), config, storage="float32" if exact else "float16")
+        if model is None and self.is_fixed:
+            from onnx import load_from_string  # noqa: PLC0415 - takes a while
+
+            from binsight.export.onnx_graph import detach_heads  # noqa: PLC0415 - likewise
+
+            return detach_heads(load_from_string(load_bundle(self.backbone.bundle or "").read_model()))
         return self.backbone.to_onnx(self.build() if model is None else model)
 
     def _is_direct(self) -> bool:
@@ -116,4 +130,9 @@ def choose_backbone(config: TrainConfig) -> ChosenBackbone:
     backbone = find_backbone(chosen.name, weights_dir=folder)
     spec = config.spec(backbone.spec)
     check_size(backbone, spec.size[0])
-    return ChosenBackbone(backbone, spec, chosen.weights, config.seed)
+    found = ChosenBackbone(backbone, spec, chosen.weights, config.seed)
+    if found.is_fixed and config.fine_tune.enabled:
+        bundled_backbone(load_bundle(backbone.bundle or ""))  # refuses
+    if found.is_fixed and spec.size != backbone.spec.size:
+        raise WeightsError(f"{chosen.name} is for {backbone.size} pixels, not {spec.size[0]}: it has only its network")
+    return found

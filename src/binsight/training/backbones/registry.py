@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from binsight.bundle import load_bundle, resolve_bundle
+from binsight.bundle.container import MODEL_NAME
 from binsight.errors import WeightsError
 from binsight.imaging import PreprocessSpec
 from binsight.training.backbones.backbone import Backbone
@@ -82,11 +83,12 @@ def find_backbone(name: str, *, weights_dir: Path | None = None) -> Backbone:
 
     Args:
         name: one of `backbone_names()`, or `bundle:PATH` with the path of a model bundle or the name of one in the
-            package. A bundle's backbone keeps the bundle's preprocessing, and starts from the bundle's weights.
+            package. A bundle's backbone keeps the bundle's preprocessing, and starts from the bundle's weights; without
+            `backbone.safetensors` in it its network can be used as it is, not trained on.
         weights_dir: a folder that may have the weights; of no use to a bundle.
 
     Raises:
-        WeightsError: there is no such backbone, or the bundle has no weights to train on from.
+        WeightsError: there is no such backbone, or it is not known of which backbone the bundle's network is.
         InputError: there is no such bundle.
         BundleError: the bundle is malformed or was altered.
     """
@@ -101,7 +103,9 @@ def find_backbone(name: str, *, weights_dir: Path | None = None) -> Backbone:
 
 def _from_bundle(path: Path) -> Backbone:
     bundle = load_bundle(path)
-    name = bundled_backbone(bundle)
+    stated = str(bundle.manifest.training.get("backbone", "")).replace(",", " ").partition(" ")[0]
+    is_frozen = BACKBONE_FILE not in bundle.manifest.files and stated in _BACKBONES
+    name = stated if is_frozen else bundled_backbone(bundle)
     if name not in _BACKBONES:
         raise WeightsError(f"{path}: {BACKBONE_FILE} is of {name!r}, which this version does not know")
     backbone, spec = _BACKBONES[name], bundle.manifest.preprocess
@@ -110,5 +114,5 @@ def _from_bundle(path: Path) -> Backbone:
         raise WeightsError(
             f"{path}: its preprocessing is not that of {name}: expected a square and the same mean and scale"
         )
-    weights = f"{bundle.label}, {BACKBONE_FILE}"
+    weights = f"{bundle.label}, {MODEL_NAME if is_frozen else BACKBONE_FILE}"
     return replace(backbone, size=spec.size[0], spec=spec, weights=weights, bundle=path)

@@ -103,8 +103,8 @@ def bundled_backbone(bundle: Bundle) -> str:
     """
     if BACKBONE_FILE not in bundle.manifest.files:
         raise WeightsError(
-            f"{bundle.path}: the bundle has no {BACKBONE_FILE} to train on from, only the network for predicting; "
-            "train from a backbone's ImageNet weights instead, such as --backbone efficientnet_lite0"
+            f"{bundle.path}: the bundle has no {BACKBONE_FILE} to train on from, only the network for predicting; fit "
+            "heads on that with --preset fast, or train from ImageNet's weights, as with --backbone efficientnet_lite0"
         )
     name = _parse(bundle.read(BACKBONE_FILE), f"{bundle.path}: {BACKBONE_FILE}")[1].get(_NAME_KEY)
     if name is None:
@@ -120,8 +120,10 @@ def load_from_bundle(path: Path, model: keras.Model) -> None:
         BundleError: it was altered.
         WeightsError: it has no weights, or those of another network.
     """
+    bundle = load_bundle(path)
+    bundled_backbone(bundle)
     where = f"{path}: {BACKBONE_FILE}"
-    _assign(model, _parse(load_bundle(path).read(BACKBONE_FILE), where)[0], where)
+    _assign(model, _parse(bundle.read(BACKBONE_FILE), where)[0], where)
 
 
 def _parse(data: bytes, where: str) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
