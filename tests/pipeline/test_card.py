@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import re
+
 import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from PIL import Image
 from tests.pipeline.tiny import COLOURS
 
-from binsight.pipeline.card import Confusion, _sources, _yaml_lines
+from binsight.bundle import load_bundle
+from binsight.pipeline.card import Confusion, _sources, _yaml_lines, draw_pictures
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +68,25 @@ def test_what_is_written_before_the_card_is_yaml():
     """Nested lists and mappings, and texts that YAML would take for something else."""
     value = {"a": [{"b": "yes: [no", "c": [1, 2.5]}, {"b": "é # x"}], "d": {"e": None, "f": True}}
     assert yaml.safe_load("\n".join(_yaml_lines(value))) == value
+
+
+def test_the_card_shows_its_pictures(trained, card):
+    """Each that it names is a file of the bundle, a PNG of a size for the hub, and no larger than need be."""
+    bundle = load_bundle(trained.result.bundle)
+    shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", card)
+    assert shown == [name for name in bundle.manifest.files if name.endswith(".png")]
+    assert len(shown) == 3
+    for name in shown:
+        with Image.open(io.BytesIO(bundle.read(name))) as picture:
+            assert picture.format == "PNG"
+            assert 300 < picture.width < 1200
+        assert bundle.manifest.files[name].size < 40_000
+
+
+def test_pictures_show_the_photos():
+    """Other counts give other pictures, the same counts the same bytes."""
+    truth, told = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 1, 1, 0, 2])
+    first = draw_pictures(Confusion.of("val", truth, told, COLOURS.ids), np.full(6, 0.7), truth == told)
+    assert first == draw_pictures(Confusion.of("val", truth, told, COLOURS.ids), np.full(6, 0.7), truth == told)
+    other = draw_pictures(Confusion.of("val", truth, truth, COLOURS.ids), np.full(6, 0.9), truth == truth)  # noqa: PLR0124
+    assert all(first[name] != other[name] for name in first)

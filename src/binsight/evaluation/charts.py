@@ -12,14 +12,26 @@ from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from numpy.typing import NDArray
 
-from binsight.evaluation.results import Calibration, Review
+from binsight.evaluation.reliability import ReliabilityBin
+from binsight.evaluation.results import Review
 from binsight.evaluation.unknown import UnknownPhotos
-from binsight.probability.intervals import Interval
+from binsight.probability.intervals import Interval, wilson_interval
 
-__all__ = ["PALETTE", "ParetoPoint", "draw_pareto", "draw_reliability", "draw_risk_coverage", "draw_unknown"]
+__all__ = [
+    "PALETTE",
+    "ParetoPoint",
+    "draw_classes",
+    "draw_confusion",
+    "draw_pareto",
+    "draw_reliability",
+    "draw_risk_coverage",
+    "draw_unknown",
+]
 
 _INK, _SOFT, _LINE, _BLUE, _ORANGE, _GREEN = "#1d2420", "#5d6962", "#dfe4e0", "#3a6ea5", "#a86400", "#2d7a4f"
 PALETTE = {_INK: "ink", _SOFT: "soft", _LINE: "line", _BLUE: "info", _ORANGE: "warning", _GREEN: "accent"}
@@ -27,6 +39,7 @@ PALETTE = {_INK: "ink", _SOFT: "soft", _LINE: "line", _BLUE: "info", _ORANGE: "w
 
 _FONT = 9.0
 _WIDTH, _HEIGHT = 4.3, 3.5  # inches of 72 units: legible on a phone, where a unit is about a pixel
+_DARK = 0.6  # a share whose field is too dark for ink
 _PERCENT = FuncFormatter(lambda v, _: f"{100 * v:g} %")
 
 
@@ -40,11 +53,11 @@ class ParetoPoint:
     is_best: bool
 
 
-def draw_reliability(calibration: Calibration) -> Figure:
+def draw_reliability(reliability: Sequence[ReliabilityBin]) -> Figure:
     """Accuracy against confidence in bins, with 95 % intervals and the number of photos; on the diagonal is honest."""
     figure = _canvas(_WIDTH, 4.2)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    bins = [b for b in calibration.bins if b.photos]
+    bins = [b for b in reliability if b.photos]
     confidence = np.array([b.confidence for b in bins])
     value, low, high = (np.array([getattr(b.accuracy, k) for b in bins]) for k in ("value", "low", "high"))
     upper.plot([0, 1], [0, 1], color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
@@ -54,8 +67,8 @@ def draw_reliability(calibration: Calibration) -> Figure:
     upper.set(xlim=(0, 1.01), ylim=(0, 1.02))
     upper.set_ylabel("right")
     lower.bar(
-        [(b.low + b.high) / 2 for b in calibration.bins], [b.photos for b in calibration.bins],
-        width=0.86 / len(calibration.bins), color=_BLUE,
+        [(b.low + b.high) / 2 for b in reliability], [b.photos for b in reliability],
+        width=0.86 / len(reliability), color=_BLUE,
     )  # fmt: skip
     lower.set_ylabel("photos")
     lower.set_xlabel("confidence")
@@ -65,6 +78,58 @@ def draw_reliability(calibration: Calibration) -> Figure:
     lower.xaxis.set_major_formatter(_PERCENT)
     for axes in (upper, lower):
         _style(axes)
+    return figure
+
+
+def draw_confusion(counts: NDArray[np.integer], names: Sequence[str]) -> Figure:
+    """What photos of each class were told to be, the darker the larger the share of the class.
+
+    Args:
+        counts: `(C, C)`, photos of class i told to be of class j.
+        names: of the C classes.
+    """
+    side = 1.7 + 0.36 * len(names)
+    figure = _canvas(side, side)
+    axes = figure.add_subplot()
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    axes.imshow(shares, cmap=LinearSegmentedColormap.from_list("shares", ["white", _BLUE]), vmin=0, vmax=1)
+    for (i, j), count in np.ndenumerate(counts):
+        if count:
+            colour = "white" if shares[i, j] > _DARK else _INK
+            axes.text(j, i, f"{count}", ha="center", va="center", fontsize=_FONT - 1, color=colour)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="told to be", ylabel="shown")
+    _style(axes)
+    axes.grid(visible=False)
+    return figure
+
+
+def draw_classes(counts: NDArray[np.integer], names: Sequence[str]) -> Figure:
+    """Of each class the share of its photos that is found, and of those named so that is right; 95 % score intervals.
+
+    Args:
+        counts: `(C, C)`, photos of class i told to be of class j.
+        names: of the C classes.
+    """
+    figure = _canvas(_WIDTH, 1.1 + 0.36 * len(names))
+    axes = figure.add_subplot()
+    right, least = counts.diagonal(), 1.0
+    for label, whole, colour, mark, offset in (
+        ("found (recall)", counts.sum(axis=1), _BLUE, "o", -0.14),
+        ("right (precision)", counts.sum(axis=0), _ORANGE, "D", 0.14),
+    ):
+        found = [wilson_interval(*pair) for pair in zip(right.tolist(), whole.tolist(), strict=True)]
+        value, low, high = (np.array([getattr(f, bound) for f in found]) for bound in ("value", "low", "high"))
+        places = np.arange(len(names)) + offset
+        axes.hlines(places, low, high, color=colour, linewidth=1.2)
+        axes.scatter(value, places, s=22, color=colour, marker=mark, zorder=3, label=label)
+        least = min(least, np.nanmin(low, initial=1.0))
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlim=(max(0.0, least - 0.02), 1.01), ylim=(len(names) - 0.4, -1.5))
+    axes.xaxis.set_major_formatter(_PERCENT)
+    _style(axes)
+    _legend(axes, loc="upper left")
     return figure
 
 

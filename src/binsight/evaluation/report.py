@@ -165,7 +165,7 @@ def _calibration(evaluation: Evaluation) -> dict[str, Any]:
             f"would show {100 * found.expected.low:.2g} to {100 * found.expected.high:.2g} points on so many photos."
         ),
         "chart": inline_svg(
-            draw_reliability(found), name="reliability", label="Accuracy against confidence, and photos for each"
+            draw_reliability(found.bins), name="reliability", label="Accuracy against confidence, and photos for each"
         ),
         "temperature": found.temperature,
         "fitted_temperature": found.fitted_temperature,

@@ -30,8 +30,8 @@ from binsight.dataset.licences import NOT_STATED
 from binsight.errors import BundleError
 from binsight.export.onnx_graph import attach_heads
 from binsight.pipeline.auxiliary import list_unknown, write_noise
-from binsight.pipeline.calibrate import ReviewTargets, ScaledCalibration, Scores, calibrate
-from binsight.pipeline.card import Confusion, render_card
+from binsight.pipeline.calibrate import ReviewTargets, ScaledCalibration, Scores, calibrate, judge
+from binsight.pipeline.card import Confusion, draw_pictures, render_card
 from binsight.pipeline.data import HELD_OUT
 from binsight.pipeline.decisions import write_decisions
 from binsight.pipeline.frozen import FittedHeads
@@ -96,8 +96,9 @@ def assemble_bundle(run: Run, model: TrainedModel, out: Path, *, overwrite: bool
         MODEL_NAME: _network(model, judged),
         CARD_NAME: card.encode(),
         CALIBRATION_NAME: record.to_bytes(),
+        **judged.pictures,
     }
-    if model.fitted.heads.inner is None:  # other heads cannot be taught
+    if run.config.bundle.store_replay and model.fitted.heads.inner is None:  # other heads cannot be taught
         files[REPLAY_NAME] = _replay(run, model).to_bytes()
     if model.weights is not None and run.config.bundle.store_weights:
         files[BACKBONE_FILE] = model.weights
@@ -117,6 +118,7 @@ class _Judged:
         calibration: fitted on `val`.
         metrics: of each split, and of photos of none of the classes.
         confusion: `(C, C)`, photos of class i told to be of class j, of `test`, or of `val` where there is none.
+        pictures: of the same photos, for the card.
         familiar: how unfamiliar the photos of `val` are in the middle; empty where the network does not say.
     """
 
@@ -124,6 +126,7 @@ class _Judged:
     calibration: ScaledCalibration
     metrics: Mapping[str, SplitMetrics]
     confusion: Confusion
+    pictures: Mapping[str, bytes]
     familiar: Mapping[str, float]
 
 
@@ -146,8 +149,10 @@ def _judge(run: Run, fitted: FittedHeads, *, test: bool = True) -> _Judged:
     familiar = {} if strangeness is None else {"unfamiliarity_median": float(np.median(strangeness))}
     shown = "test" if "test" in seen else "val"
     labels = run.data.splits[shown].labels
-    confusion = Confusion.of(shown, labels, seen[shown].logits.argmax(axis=1), run.data.taxonomy.ids)
-    return _Judged(known, calibration, metrics, confusion, familiar)
+    predicted = seen[shown].logits.argmax(axis=1)
+    confusion = Confusion.of(shown, labels, predicted, run.data.taxonomy.ids)
+    pictures = draw_pictures(confusion, judge(seen[shown], calibration).confidence, predicted == labels)
+    return _Judged(known, calibration, metrics, confusion, pictures, familiar)
 
 
 def _strangers(run: Run) -> dict[str, list[Path]]:

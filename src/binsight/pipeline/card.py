@@ -5,6 +5,7 @@ The hub reads the YAML between the two lines `---` at the beginning: https://hug
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from binsight.bundle import CalibrationRecord, Manifest, Metric
 from binsight.dataset.licences import NOT_STATED
+from binsight.evaluation.reliability import equal_width_bins, reliability_bins
 
-__all__ = ["Confusion", "metric_rows", "render_card", "shown_precision"]
+__all__ = ["Confusion", "draw_pictures", "metric_rows", "render_card", "shown_precision"]
 
 _TEMPLATE = Template("""\
 ---
@@ -53,9 +56,13 @@ $shown
 |---|---|---|---|---|
 $metrics
 $seeds
+![Recall and precision of each class]($classes_png)
+
 | class | photos in $judged | recall | precision |
 |---|---|---|---|
 $rows
+
+![What photos of $judged were told to be]($confusion_png)
 
 What is confused with what on `$judged`, the most frequent first:
 
@@ -63,11 +70,18 @@ What is confused with what on `$judged`, the most frequent first:
 |---|---|---|
 $confused
 
+![How often a photo of $judged is right, by its confidence]($reliability_png)
+
 ## Known weaknesses
 - What was measured holds for photos like these. Expect less on photos by other people, with other cameras and
   backgrounds.
 - Things of none of the categories are often, not always, sent to review.
 """)
+CLASSES_NAME: Final = "card.classes.png"
+CONFUSION_NAME: Final = "card.confusion.png"
+RELIABILITY_NAME: Final = "card.reliability.png"
+_BINS: Final = 15
+_COLOURS: Final = 32
 _CONFUSED_SHOWN: Final = 10
 _METRIC_TYPES: Final = {"accuracy": "accuracy", "macro_f1": "f1"}  # as the hub calls them; others by their own names
 
@@ -148,7 +162,39 @@ def render_card(
         judged=confusion.split,
         rows="\n".join(confusion.class_rows()),
         confused="\n".join(confusion.confused_rows()),
+        classes_png=CLASSES_NAME,
+        confusion_png=CONFUSION_NAME,
+        reliability_png=RELIABILITY_NAME,
     )
+
+
+def draw_pictures(
+    confusion: Confusion, confidence: NDArray[np.float64], correct: NDArray[np.bool_]
+) -> dict[str, bytes]:
+    """The pictures of the card, file name → PNG.
+
+    Args:
+        confusion: of the photos by which it is judged.
+        confidence: of each of these n photos, `(n,)`.
+        correct: whether it is right, `(n,)`.
+    """
+    from binsight.evaluation import charts  # noqa: PLC0415 - matplotlib takes a while
+    from binsight.evaluation.svg import save_figure  # noqa: PLC0415 - likewise
+
+    bins = reliability_bins(confidence, correct, equal_width_bins(confidence, _BINS), bins=_BINS)
+    figures = {
+        CLASSES_NAME: charts.draw_classes(confusion.counts, confusion.ids),
+        CONFUSION_NAME: charts.draw_confusion(confusion.counts, confusion.ids),
+        RELIABILITY_NAME: charts.draw_reliability(bins),
+    }
+    return {name: _few_colours(save_figure(figure, form="png")) for name, figure in figures.items()}
+
+
+def _few_colours(png: bytes) -> bytes:
+    """The same picture with a palette, in a third of the room."""
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(_COLOURS).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
 
 
 def _front_matter(manifest: Manifest, licence: str | None) -> dict[str, Any]:

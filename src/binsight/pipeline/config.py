@@ -209,6 +209,7 @@ class BundleConfig:
     store_weights: bool = setting(
         True, "Add the backbone's weights, if they were trained, so that training can go on from the bundle."
     )
+    store_replay: bool = setting(True, "Add what binsight adapt needs to teach it a camera, 2 MB.")
     licence: str | None = setting(None, "The model's own licence, for its card, such as apache-2.0.  [default: other]")
     about: str | None = setting(
         None, "A Markdown file that goes into the card: what the model is for, its sources, its weaknesses."
