@@ -45,7 +45,8 @@ def main() -> None:
     prediction = json.loads(answer.stdout)
     assert prediction["predicted_category"] == "plastic_bottles", prediction
     assert abs(sum(prediction["confidence_scores"].values()) - 1) < 1e-5, prediction
-    subprocess.run([binsight, "model", "verify"], check=True, cwd=folder)
+    for model in ("waste8", "materials"):  # the second is made from the network of the first
+        subprocess.run([binsight, "model", "verify", model], check=True, cwd=folder)
     refused = subprocess.run([binsight, "predict", "missing.jpg"], check=False, capture_output=True, cwd=folder)
     assert refused.returncode == 2, refused
     print("the installed wheel classifies, verifies and refuses as it should")

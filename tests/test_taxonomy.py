@@ -79,7 +79,7 @@ class TestBuiltin:
     @pytest.mark.parametrize("name", ["waste9", "", "../waste8", "waste8.toml", "WASTE8"])
     def test_unknown(self, name):
         """A name that is not built in is refused, with those that are."""
-        with pytest.raises(TaxonomyError, match=r"no built-in taxonomy .*; there is waste8"):
+        with pytest.raises(TaxonomyError, match=r"no built-in taxonomy .*; there is materials, waste8"):
             builtin_taxonomy(name)
 
 

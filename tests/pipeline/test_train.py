@@ -16,7 +16,7 @@ from binsight.errors import InputError, LeakageError, OutputError, WeightsError
 from binsight.pipeline import assemble, frozen
 from binsight.pipeline import train as train_module
 from binsight.pipeline.presets import resolve_config
-from binsight.pipeline.train import advise_backbone, places_beside, train
+from binsight.pipeline.train import places_beside, train
 from binsight.predictor import Predictor
 from binsight.taxonomy import Taxonomy
 from binsight.training.features import FeatureExtractor
@@ -277,18 +277,3 @@ def test_places_lie_beside_the_bundle(tmp_path):
     assert places.report == tmp_path / "m.v2.report.html"
     assert places_beside(tmp_path / "m.v2").taxonomy == tmp_path / "m.v2.taxonomy.toml"
     assert places_beside(tmp_path / "m", work=tmp_path / "w").work == tmp_path / "w"
-
-
-@pytest.mark.parametrize(
-    ("name", "accuracies", "says"),
-    [
-        ("efficientnet_lite0", {"0.01": 0.91, "0.1": 0.93}, "93.0% of train in cross-validation"),
-        ("efficientnet_lite0", {"0.01": 0.96, "0.1": 0.93}, ""),
-        ("efficientnet_lite2", {"0.01": 0.5}, ""),
-        ("efficientnet_lite0", {}, ""),
-    ],
-)
-def test_a_larger_backbone_is_advised_where_the_smallest_finds_it_hard(name, accuracies, says):
-    """By its best cross-validation; nothing is said of another backbone, or where nothing was cross-validated."""
-    assert says in (advise_backbone(name, accuracies) or "")
-    assert bool(advise_backbone(name, accuracies)) is bool(says)

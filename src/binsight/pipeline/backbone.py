@@ -10,7 +10,7 @@ from binsight.bundle import load_bundle
 from binsight.bundle.container import MODEL_NAME
 from binsight.errors import MissingExtraError, WeightsError
 from binsight.imaging import PreprocessSpec
-from binsight.pipeline.config import TrainConfig
+from binsight.pipeline.config import AUTO, SMALLEST, TrainConfig
 from binsight.training.backbones import Backbone, find_backbone
 from binsight.training.backbones.backbone import check_size
 from binsight.training.backbones.safetensors_file import BACKBONE_FILE, bundled_backbone, find_safetensors
@@ -120,14 +120,14 @@ class ChosenBackbone:
 
 
 def choose_backbone(config: TrainConfig) -> ChosenBackbone:
-    """The backbone that a configuration names.
+    """The backbone that a configuration names; where it leaves it open, the one to begin with.
 
     Raises:
         WeightsError: there is none of that name, or it cannot have that size.
     """
     chosen = config.backbone
     folder = None if chosen.weights_dir is None else Path(chosen.weights_dir).expanduser()
-    backbone = find_backbone(chosen.name, weights_dir=folder)
+    backbone = find_backbone(SMALLEST if chosen.name == AUTO else chosen.name, weights_dir=folder)
     spec = config.spec(backbone.spec)
     check_size(backbone, spec.size[0])
     found = ChosenBackbone(backbone, spec, chosen.weights, config.seed)

@@ -24,7 +24,9 @@ from binsight.training.heads.original import AUGMENTATIONS, OriginalGrid
 from binsight.training.heads.search import SearchSpace
 
 __all__ = [
+    "AUTO",
     "SECTIONS",
+    "SMALLEST",
     "AugmentConfig",
     "BackboneConfig",
     "BundleConfig",
@@ -40,6 +42,10 @@ __all__ = [
     "all_options",
     "config_faults",
 ]
+
+
+AUTO: Final = "auto"
+SMALLEST: Final = "efficientnet_lite0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,12 @@ class DataConfig:
 class BackboneConfig:
     """The network under the heads."""
 
-    name: str = setting("efficientnet_lite0", f"One of {', '.join(backbone_names())}, or bundle:PATH.", flag="backbone")
+    name: str = setting(
+        SMALLEST,
+        f"One of {', '.join(backbone_names())}, or bundle:PATH; {AUTO}: {SMALLEST}, or a larger one where that is "
+        "known to pay.",
+        flag="backbone",
+    )
     size: int | None = setting(None, "Height and width of its input in pixels.  [default: its own]", low=16, high=4096)
     weights: str = setting("imagenet", "What it starts from.", choices=("imagenet", "random"), flag="weights")
     weights_dir: str | None = setting(None, "A folder with weights, for use without a connection.", flag="weights-dir")

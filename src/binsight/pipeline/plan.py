@@ -9,7 +9,7 @@ from typing import Any
 from binsight.dataset import Dataset
 from binsight.export.quiet import quiet
 from binsight.pipeline.backbone import choose_backbone
-from binsight.pipeline.config import TrainConfig
+from binsight.pipeline.config import AUTO, TrainConfig
 from binsight.pipeline.data import open_taxonomy
 from binsight.pipeline.tail import find_cut
 from binsight.taxonomy import Taxonomy
@@ -62,6 +62,8 @@ def _steps(config: TrainConfig) -> list[str]:
         mirrored = ", of photos and their mirror images" if config.heads.mirrored else ""
         steps.append(f"features: {chosen.description}{mirrored}")
         steps.append(_head_step(config))
+    if config.backbone.name == AUTO and config.fine_tune.enabled:
+        steps.append("a larger backbone, where the features of this one are hard to tell apart")
     if config.heads.kind != "original" and config.fine_tune.enabled:
         settings = config.fine_tune
         shares = ", ".join(f"{share:.0%}" for share in config.fine_tune.average)

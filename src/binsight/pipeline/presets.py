@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from binsight.errors import SettingsError
-from binsight.pipeline.config import SECTIONS, AugmentConfig, TrainConfig, all_options
+from binsight.pipeline.config import AUTO, SECTIONS, AugmentConfig, TrainConfig, all_options
 from binsight.settings import Option, parse_text, read_toml, suggest
 
 __all__ = ["PRESETS", "read_config_file", "resolve_config"]
@@ -20,6 +20,7 @@ PRESETS: Final[Mapping[str, Values]] = MappingProxyType(
     {
         # As in recipes/waste8/waste8.toml, but for what takes longer.
         "best": {
+            "backbone": {"name": AUTO},
             "fine_tune": {
                 "frozen_share": 0.7,
                 "views": 8,

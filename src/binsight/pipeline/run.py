@@ -115,6 +115,12 @@ class FeatureSource:
         progress = self._run.reporter.stage(f"{self.chosen.backbone.name} {self.chosen.size} px: {what}")
         return self._extractor.extract(paths, view=view, progress=ticker(progress, len(paths)))
 
+    def compute(self, paths: Sequence[Path]) -> NDArray[np.float32]:
+        """The features of any photos, `(n, d)`, computed anew and not kept."""
+        run = self._run
+        extractor = FeatureExtractor(self.path.read_bytes(), self.chosen.spec, cache=None, workers=run.workers)
+        return extractor.extract(paths)
+
     def views(self, name: str, *views: View) -> FeatureSet:
         """A split's photos as they are, and in further views."""
         data = self._run.data

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,9 +17,10 @@ from binsight.files import write_whole
 from binsight.pipeline.assemble import TrainedModel, assemble_bundle
 from binsight.pipeline.auxiliary import list_unknown, read_labelled
 from binsight.pipeline.backbone import ChosenBackbone, choose_backbone
-from binsight.pipeline.config import TrainConfig
+from binsight.pipeline.choice import choose_larger, say_time
+from binsight.pipeline.config import AUTO, TrainConfig
 from binsight.pipeline.data import PreparedData, Split, prepare_data
-from binsight.pipeline.frozen import fit_inner, fit_logistic, take_from_bundle
+from binsight.pipeline.frozen import FittedHeads, fit_inner, fit_logistic, take_from_bundle
 from binsight.pipeline.reporting import Reporter, SilentReporter
 from binsight.pipeline.run import FeatureSource, Run, check_features
 from binsight.pipeline.work import Work
@@ -32,10 +32,9 @@ from binsight.training.heads.search import study_faults
 if TYPE_CHECKING:
     from binsight.evaluation.results import Evaluation
 
-__all__ = ["Places", "TrainResult", "advise_backbone", "places_beside", "train"]
+__all__ = ["Places", "TrainResult", "places_beside", "train"]
 
 _FITS: Final = {"logistic": fit_logistic, "inner": fit_inner, "bundle": take_from_bundle}
-_SMALLEST, _EASY = "efficientnet_lite0", 0.95  # docs/results.md, "When a larger backbone pays"
 _TWIN_COSINE: Final = 0.9  # of features; photos elsewhere that are as near as this to a training photo do not count
 
 
@@ -147,44 +146,43 @@ def train(
         run.frozen_source(chosen).take(known)
     if config.evaluate.elsewhere:
         run = replace(run, data=_with_elsewhere(run, run.frozen_source(chosen)))
-    bundle = assemble_bundle(run, _train_model(run, chosen), places.bundle, overwrite=overwrite_bundle)
+    run, model = _train_model(run, chosen)
+    bundle = assemble_bundle(run, model, places.bundle, overwrite=overwrite_bundle)
     report = _report(run, bundle, places.report) if config.evaluate.report else None
     manifest = load_bundle(bundle).manifest
     return TrainResult(bundle, manifest, report, taxonomy, time.monotonic() - began)
 
 
-def _train_model(run: Run, chosen: ChosenBackbone) -> TrainedModel:
+def _train_model(run: Run, chosen: ChosenBackbone) -> tuple[Run, TrainedModel]:
+    """The model, and the run with the settings that it was trained with."""
     kind = run.config.heads.kind
     if kind == "original":
         from binsight.pipeline.original import train_original  # noqa: PLC0415 - only this preset needs it
 
-        return train_original(run, chosen)
+        return run, train_original(run, chosen)
     source = run.frozen_source(chosen)
     with study_faults(run.study_url):
         fitted = _FITS[kind](run, source)
     if not run.config.fine_tune.enabled:
-        return TrainedModel(fitted)
-    if advice := advise_backbone(chosen.backbone.name, fitted.record.get("cross_validation", {})):
-        run.reporter.say(advice)
+        return run, TrainedModel(fitted)
+    own, judged = run.config.backbone, fitted.record.get("cross_validation")
+    if own.name == AUTO and own.size is None and own.weights == "imagenet" and judged:
+        run, chosen, fitted = _settle_backbone(run, chosen, fitted)
     from binsight.pipeline.tuned import fine_tune_backbone  # noqa: PLC0415 - needs Keras
 
-    return fine_tune_backbone(run, chosen, fitted)
+    return run, fine_tune_backbone(run, chosen, fitted)
 
 
-def advise_backbone(name: str, accuracies: Mapping[str, float]) -> str | None:
-    """What to try where a larger backbone is known to pay: the smallest one, frozen, is right on less than 95 %.
-
-    Args:
-        name: of the backbone.
-        accuracies: of heads on its frozen features, in cross-validation inside `train`.
-    """
-    best = max(accuracies.values(), default=1.0)
-    if name != _SMALLEST or best >= _EASY:
-        return None
-    return (
-        f"the frozen network is right on {best:.1%} of train in cross-validation; below {_EASY:.0%} a larger one "
-        "gained 1.5 to 4 points in four times the time: --backbone efficientnet_lite2 --epochs 20"
-    )
+def _settle_backbone(run: Run, chosen: ChosenBackbone, fitted: FittedHeads) -> tuple[Run, ChosenBackbone, FittedHeads]:
+    """The same, or a larger backbone with heads of its own where that pays; says which, and how long it will take."""
+    config, photos = run.config, len(run.data.splits["train"])
+    larger, why = choose_larger(config, fitted.record["cross_validation"], photos)
+    takes = say_time(run, fitted.source, larger or config)
+    run.reporter.say(f"{why}. Training the backbone takes {takes}")
+    if larger is None:
+        return run, chosen, fitted
+    run, chosen = replace(run, config=larger), choose_backbone(larger)
+    return run, chosen, _FITS[larger.heads.kind](run, run.frozen_source(chosen))
 
 
 def _with_elsewhere(run: Run, source: FeatureSource) -> PreparedData:
