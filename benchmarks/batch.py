@@ -1,16 +1,18 @@
 """How fast `binsight batch` is beside `binsight predict`, and what it takes for very many photos.
 
-    python benchmarks/batch.py [--photos FOLDER] [--count N] [--repeat N] [--only speed|ray|status|memory]
+    python benchmarks/batch.py [--photos FOLDER] [--count N] [--repeat N] [--only speed|ray|status|memory|sizes]
 
 `speed`: `batch` with local processes and `predict --json` over the same photos, in turn; `ray`: a cluster of two nodes
 of one core each, and `local` with two workers. Ratios are of the time on the wall and of processor time: on a machine
 with other work only the second means something. `status`: looking at a finished job of 100,000 photos. `memory`: the
 peak of the process that plans and of the one that drives, for ten million addresses, which a generator makes.
+`sizes`: what a core does with photos of several sizes: one photo enlarged, with noise, already in memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import os
 import statistics
@@ -23,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -33,13 +37,14 @@ from binsight.batch.sources import find_source
 from binsight.batch.stores import Store
 from binsight.batch.summary import Summary
 from binsight.imaging import ImageLimits
-from binsight.predictor import Predictor, available_cores
+from binsight.predictor import Predictor, available_cores, predict_many
 
 ROOT = Path(__file__).parent.parent
 SHARED_PHOTOS = ROOT.parent / "shared" / "data" / "waste8" / "val"
 BINSIGHT = [sys.executable, "-m", "binsight"]
 ADDRESSES = 10_000_000
 LOOKED_AT = 100_000
+_SIZED = 24  # photos of a size at a time
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ def main() -> None:
         "ray": _ray,
         "status": _status,
         "memory": _memory,
+        "sizes": _sizes,
     }
     with tempfile.TemporaryDirectory(prefix="binsight-benchmark-", dir=arguments.work) as folder:
         for name, measure in parts.items():
@@ -78,7 +84,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--repeat", type=int, default=3, help="repetitions of speed and ray")
     parser.add_argument("--addresses", type=int, default=ADDRESSES, help="for memory")
-    parser.add_argument("--only", choices=["speed", "ray", "status", "memory"])
+    parser.add_argument("--only", choices=["speed", "ray", "status", "memory", "sizes"])
     parser.add_argument("--work", type=Path, help="where temporary files go")
     return parser.parse_args()
 
@@ -155,6 +161,28 @@ def _memory(arguments: argparse.Namespace, folder: Path) -> Iterator[Sequence[st
         "<= 300 MB",
     )
     listed.unlink()
+
+
+def _sizes(arguments: argparse.Namespace, _folder: Path) -> Iterator[Sequence[str]]:
+    predictor = Predictor.load(threads=1)
+    photo = Image.open(next(arguments.photos.rglob("*.jpg"))).convert("RGB")
+    for width, height, noise in ((224, 224, 4), (1920, 1080, 4), (4000, 3000, 4)):
+        data = _enlarge(photo, (width, height), noise)
+        costs = []
+        for _ in range(max(3, arguments.repeat)):
+            began = time.process_time()
+            list(predict_many(predictor, [data] * _SIZED, bytes, workers=1, batch=4))
+            costs.append((time.process_time() - began) / _SIZED)
+        fast = min(costs)  # what others do on the machine only slows it
+        yield (f"{width} x {height}, {len(data) / 1000:,.0f} kB", "-", f"{1000 * fast:.1f} ms, {1 / fast:.0f}/s", "")
+
+
+def _enlarge(photo: Image.Image, size: tuple[int, int], noise: float) -> bytes:
+    pixels = np.asarray(photo.resize(size), np.float32)
+    pixels = pixels + np.random.default_rng(0).normal(0, noise, pixels.shape)
+    file = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=80)
+    return file.getvalue()
 
 
 def _drive(out: str) -> None:

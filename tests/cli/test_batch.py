@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -10,12 +12,16 @@ from tests.batch.jobs import InlineEngine, rows_of, save_photos
 from tests.tiny_bundle import tiny_bundle, tiny_manifest
 
 from binsight.cli import batch_run
+from binsight.errors import StoreError
 from binsight.probability import ReviewThresholds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.conftest import RunBinsight
+
+
+OPEN_ENGINE = batch_run._open_engine
 
 
 class _Inline(InlineEngine):
@@ -109,6 +115,38 @@ def test_features_of_a_job(binsight: RunBinsight, tmp_path: Path, photos: Path) 
     run = binsight("features", tmp_path / "job")
     assert (run.code, "3 of 3 photos" in run.out) == (0, True)
     assert [len(row["features"]) for row in rows_of(tmp_path / "job" / "_features")] == [3, 3, 3]
+    assert not (tmp_path / "job" / "_mirrored").exists()
+    assert binsight("features", tmp_path / "job", "--mirrored").code == 0
+    assert (tmp_path / "job" / "_mirrored" / "_SUCCESS").exists()
+    status = binsight("batch", "status", tmp_path / "job")
+    assert (status.code, status.out.splitlines()[-1]) == (1, "mirrored: 3 of 3 photos, 1 of 1 shards, complete")
+    assert json.loads(binsight("batch", "status", tmp_path / "job", "--json").out)["features"]["complete"] is True
+
+
+@pytest.mark.parametrize("more", [(), ("--mirrored",)])
+def test_features_that_are_missing(
+    binsight: RunBinsight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    """What goes on, and what verifies the parts of an array job, is the same command."""
+    out = tmp_path / "job"
+    binsight("batch", "plan", save_photos(tmp_path / "many", 6), "--out", out, "--shard-size", "3")
+    again = " ".join(("binsight features", *more, str(out)))
+    assert f"when all are: {again}\n" in binsight("features", out, *more, "--part", "0/2").out
+    monkeypatch.setattr(batch_run, "_open_engine", lambda *_: _Inline(lambda _task: StoreError("away")))
+    assert f"to go on: {again}\n" in binsight("features", out, *more, "--retries", "0").err
+
+
+def test_ray_that_is_not_there(
+    binsight: RunBinsight, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its extra is advised, and an address that is none is wrong use: neither is a job that ended early."""
+    binsight("batch", "plan", photos, "--out", tmp_path / "job")
+    monkeypatch.setattr(batch_run, "_open_engine", OPEN_ENGINE)
+    for ray, words in ((None, 'pip install "binsight[ray]"'), (ModuleType("ray"), "expected ray://HOST:10001")):
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        run = binsight("batch", "run", tmp_path / "job", "--engine", "ray", "--address", "head")
+        assert (run.code, run.out, words in run.err) == (2, "", True)
+        assert "to go on" not in run.err
 
 
 def test_resume_takes_the_plan_that_is_there(binsight: RunBinsight, tmp_path: Path, photos: Path, bundle: Path) -> None:

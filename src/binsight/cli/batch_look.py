@@ -30,20 +30,30 @@ _URI = click.argument("uri", metavar="URI")
 def status(uri: str, as_json: bool) -> None:
     """Say how far the job at URI is: photos done, errors by kind, categories, photos a second, time to the end.
 
+    Features are told where there are any (binsight features); the exit code is that of the rows.
+
     \b
     Examples:
       binsight batch status job1
       binsight batch status s3://out/job1 --json | jq .remaining_s
     """
-    from binsight.batch.job import open_job
+    from binsight.batch.job import FOLDERS, open_job
     from binsight.batch.status import read_status
 
     store, job = open_job(uri)
     found = read_status(store, job)
+    others = {
+        kind: read_status(store, job, kind=kind) for kind in FOLDERS if kind != "rows" and store.list(FOLDERS[kind])
+    }
     if as_json:
-        print_json(found.to_dict())
+        print_json(found.to_dict() | {kind: other.to_dict() for kind, other in others.items()})
     else:
         print_status(store, found)
+        for kind, other in others.items():
+            failed = f", {other.summary.failed:,} without" if other.summary.failed else ""
+            done = f"{other.summary.photos:,} of {other.photos:,} photos{failed}"
+            whole = ", complete" if other.is_complete else ""
+            click.echo(f"{kind}: {done}, {other.done:,} of {other.shards:,} shards{whole}")
     sys.exit(found.exit_code)
 
 
@@ -126,6 +136,7 @@ def print_status(store: Store, found: Status, again: str = "") -> None:
         click.echo("complete, every row compared with the plan" if found.is_verified else "complete")
     else:
         left = "" if found.remaining_s is None else f", about {_duration(found.remaining_s)} to go at this rate"
+        left = "; delete what is at fault, then" if found.faults else left
         click.echo(f"incomplete{left}: {again or f'binsight batch run {plain(store.address)}'}")
     if summary.photos and (warning := describe_camera(store, found.job, summary)):
         click.echo(f"warning: {plain(warning)}", err=True)

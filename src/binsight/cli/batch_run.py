@@ -16,7 +16,7 @@ from binsight.cli.batch_plan import plan_options, planned_job
 from binsight.cli.options import Command, option, quiet_option, together
 from binsight.cli.progress import Reporter, reporter
 from binsight.cli.text import plain
-from binsight.errors import BinsightError
+from binsight.errors import BinsightError, MissingExtraError, SettingsError
 from binsight.extras import needs_extra
 
 if TYPE_CHECKING:
@@ -153,6 +153,8 @@ def run_here(
             run_job(
                 store, job, opened, shards=chosen, retries=retries, kind=kind, on_done=watch.add, on_failure=watch.tell
             )
+    except (SettingsError, MissingExtraError):
+        raise  # the command itself is wrong
     except BinsightError as error:
         click.echo(f"binsight: {plain(str(error))}", err=True)
         click.echo(f"what is done stays done; to go on: {again}", err=True)

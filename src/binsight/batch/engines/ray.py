@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self, TypeVar
 
 from binsight.errors import BinsightError, JobError, SettingsError, StoreError, WorkerDiedError
+from binsight.extras import needs_extra
 from binsight.system_errors import describe_os_error
 
 __all__ = ["RayEngine"]
@@ -35,8 +36,8 @@ class RayEngine:
 
     def __init__(self, address: str, workers: int | None = None) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        import ray  # noqa: PLC0415 - only this engine needs it
-
+        with needs_extra("--engine ray", "ray"):
+            import ray  # noqa: PLC0415 - only this engine needs it
         _try_address(address)
         self._ray: Any = ray  # much of it says nothing of its types
         self._workers = workers
