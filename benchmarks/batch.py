@@ -178,7 +178,7 @@ def _sizes(arguments: argparse.Namespace, _folder: Path) -> Iterator[Sequence[st
 
 
 def _enlarge(photo: Image.Image, size: tuple[int, int], noise: float) -> bytes:
-    pixels = np.asarray(photo.resize(size), np.float32)
+    pixels = np.asarray(photo.resize(size), np.float64)
     pixels = pixels + np.random.default_rng(0).normal(0, noise, pixels.shape)
     file = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=80)
