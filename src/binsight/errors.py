@@ -17,6 +17,7 @@ __all__ = [
     "BundleError",
     "CheckpointError",
     "DatasetError",
+    "DiskFullError",
     "EmptyImageError",
     "ExportError",
     "ImageError",
@@ -115,6 +116,12 @@ class OutputError(BinsightError, OSError):
     """A result cannot be written where the user asked for it."""
 
     code = "unwritable"
+
+
+class DiskFullError(OutputError):
+    """There is no room for a file: the disk is full, or what it was for has had its share."""
+
+    code = "disk_full"
 
 
 class StoreError(BinsightError, OSError):

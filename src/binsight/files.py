@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 import uuid
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from binsight.errors import OutputError
+from binsight.errors import DiskFullError, OutputError
 from binsight.system_errors import describe_os_error
 
 __all__ = ["replace_whole", "replacing", "write_whole"]
@@ -26,6 +27,7 @@ def write_whole(path: str | Path, data: str | bytes, *, overwrite: bool = True) 
 
     Raises:
         OutputError: `path` exists and `overwrite` is false, or it cannot be written.
+        DiskFullError: there is no room for it.
     """
     with replacing(Path(path), overwrite=overwrite) as file:
         file.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
@@ -36,7 +38,7 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """A draft beside `path`, which takes its place when all is written.
 
     Raises:
-        OutputError: as `write_whole`.
+        OutputError, DiskFullError: as `write_whole`.
     """
     if not overwrite and os.path.lexists(path):
         raise OutputError(f"{path} exists; pass --overwrite to replace it")
@@ -50,7 +52,8 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
         draft.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {describe_os_error(error, named=False)}") from error
+        kind = DiskFullError if error.errno in {errno.ENOSPC, errno.EDQUOT} else OutputError
+        raise kind(f"cannot write {path}: {describe_os_error(error, named=False)}") from error
     finally:
         with contextlib.suppress(OSError):  # its folder may be none
             draft.unlink(missing_ok=True)

@@ -57,7 +57,7 @@ def test_damaged_index(kept: Path, tmp_path: Path, command: str, damage: str) ->
     data = index.read_bytes()
     index.write_bytes((b"" if damage == "all" else data[:4096]).ljust(len(data), b"\x5a"))
     arguments = ["--to", str(tmp_path / "out")] if command == "export" else []
-    with pytest.raises(InputError, match=r"cannot read the index of corrections \S+feedback\.sqlite3") as caught:
+    with pytest.raises(InputError, match=r"cannot read \S+feedback\.sqlite3") as caught:
         run(command, kept, *arguments)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -109,5 +109,5 @@ def test_export_json(kept: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [["list"], ["export", "--out", "out"]])
 def test_no_store(tmp_path: Path, arguments: list[str]) -> None:
     """A folder that is no store is refused in one line."""
-    with pytest.raises(InputError, match=r"no corrections in .*binsight serve --feedback"):
+    with pytest.raises(InputError, match=r"no feedback.sqlite3 in .*binsight serve --feedback"):
         run(arguments[0], tmp_path, *arguments[1:])

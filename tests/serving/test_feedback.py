@@ -20,11 +20,11 @@ import pytest
 from PIL import ExifTags, Image
 from tests.tiny_bundle import tiny_taxonomy
 
-from binsight.errors import BrokenImageError, EmptyImageError, InputError, OutputError
+from binsight import sqlite
+from binsight.errors import BrokenImageError, DiskFullError, EmptyImageError, InputError, OutputError
 from binsight.serving import corrections
 from binsight.serving.app import create_app
 from binsight.serving.corrections import (
-    FeedbackBusyError,
     FeedbackError,
     FeedbackFullError,
     FeedbackStore,
@@ -32,6 +32,7 @@ from binsight.serving.corrections import (
     read_corrections,
 )
 from binsight.serving.settings import Settings
+from binsight.sqlite import FileBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,7 +192,7 @@ class TestStore:
         before = kept(tmp_path), read_corrections(store.directory)
         fill_up(monkeypatch, statement)
         for data, corrected in ((photo(), "green"), (photo((9, 90, 9)), "blue")):
-            with pytest.raises(FeedbackFullError, match="the disk is full"):
+            with pytest.raises(DiskFullError, match="the disk is full"):
                 add(store, data, corrected=corrected)
         assert (kept(tmp_path), read_corrections(store.directory)) == before
 
@@ -199,17 +200,17 @@ class TestStore:
         """A photo for which the disk has no room leaves neither a draft nor a row."""
         store = store_in(tmp_path)
         monkeypatch.setattr(os, "fsync", no_room)
-        with pytest.raises(FeedbackFullError, match="no space left on its disk"):
+        with pytest.raises(DiskFullError, match="no space left on its disk"):
             add(store, photo())
         assert (kept(tmp_path), read_corrections(store.directory)) == ([], [])
 
     def test_locked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """An index that another program holds is an error of its own, and nothing is kept."""
-        monkeypatch.setattr(corrections, "_LOCK_TIMEOUT_S", 0.01)
+        monkeypatch.setattr(sqlite, "_LOCK_TIMEOUT_S", 0.01)
         store = store_in(tmp_path)
         with closing(sqlite3.connect(store.directory / "feedback.sqlite3", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(FeedbackBusyError, match="another program holds it"):
+            with pytest.raises(FileBusyError, match="another program holds it"):
                 add(store, photo())
         assert kept(tmp_path) == []
         assert add(store, photo())[1] == "stored"
@@ -220,7 +221,7 @@ class TestStore:
         with monkeypatch.context() as patch:
             fill_up(patch, "BEGIN")
             store = store_in(tmp_path)
-            with pytest.raises(FeedbackFullError):
+            with pytest.raises(DiskFullError):
                 add(store, photo((1, 99, 1)))
         assert add(store, photo((1, 99, 1)))[1] == "stored"
 
@@ -314,14 +315,14 @@ class TestFoldersAreTheTruth:
 
     def test_no_store(self, tmp_path: Path) -> None:
         """Reading a folder that is no store is an error, and makes none of it."""
-        with pytest.raises(InputError, match="no corrections in"):
+        with pytest.raises(InputError, match="no feedback.sqlite3 in"):
             read_corrections(tmp_path)
         assert list(tmp_path.iterdir()) == []
 
     def test_broken_index(self, tmp_path: Path) -> None:
         """An index that is no database is an error that names it."""
         (tmp_path / "feedback.sqlite3").write_bytes(b"not a database" * 100)
-        with pytest.raises(InputError, match=r"cannot read the index .*feedback\.sqlite3"):
+        with pytest.raises(InputError, match=r"cannot read .*feedback\.sqlite3"):
             read_corrections(tmp_path)
 
 
@@ -442,7 +443,7 @@ class TestEndpoint:
 
     def test_locked(self, client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """One that another program holds is 503, with the time to come back."""
-        monkeypatch.setattr(corrections, "_LOCK_TIMEOUT_S", 0.01)
+        monkeypatch.setattr(sqlite, "_LOCK_TIMEOUT_S", 0.01)
         with closing(sqlite3.connect(tmp_path / "kept" / "feedback.sqlite3", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             answer = send(client)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from binsight.errors import OutputError
+from binsight.sqlite import connect, upgrade
 
 __all__ = ["Entry", "Outbox"]
 
@@ -62,15 +63,12 @@ class Outbox:
         self._changed = threading.Condition(self._lock)
         self.changes = 0
         try:
-            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
+            self._database = connect(path, timeout_s=5, shared=True)
             version = self._one("PRAGMA user_version")
             tables = self._one("SELECT count(*) FROM sqlite_master")
             if version != _VERSION and (version or tables):
                 raise OutputError(f"{path}: expected a store that `binsight edge run` made, got another database")
-            self._database.execute("PRAGMA journal_mode = WAL")
-            # A number that was told must not be given again after a power cut.
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.executescript(_SCHEMA + f"PRAGMA user_version = {_VERSION};")
+            upgrade(self._database, _SCHEMA, _VERSION)  # a number that was told must not be given again
         except (sqlite3.Error, OSError) as error:
             raise OutputError(f"{path}: the store cannot be opened ({error})") from error
 

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from binsight.loop.database import read_only, transaction
 from binsight.loop.sampling import WEEK_S, Stratum
+from binsight.loop.schema import VERSION
 from binsight.probability.cusum import BernoulliCusum
 from binsight.probability.mmd import Shift
+from binsight.sqlite import read_only, transaction
 
 __all__ = ["ALPHA", "Counts", "Drift", "FeatureDrift", "Seen", "hour_of"]
 
@@ -105,7 +106,7 @@ class Counts:
         Raises:
             OutputError: they cannot be written.
         """
-        with transaction(self._path, _SCHEMA) as found:
+        with transaction(self._path, _SCHEMA, VERSION) as found:
             for each in seen:
                 found.execute(
                     "INSERT INTO counts VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET photos = photos + 1",
@@ -125,7 +126,7 @@ class Counts:
 
     def last_taken(self, source: str) -> int:
         """The number of the last photo that was counted of a source; 0 where there is none."""
-        with transaction(self._path, _SCHEMA) as found:
+        with transaction(self._path, _SCHEMA, VERSION) as found:
             row = found.execute("SELECT number FROM taken WHERE source = ?", (source,)).fetchone()
         return int(row["number"]) if row else 0
 
@@ -174,7 +175,7 @@ class Counts:
         Raises:
             OutputError: it cannot be written.
         """
-        with transaction(self._path, _SCHEMA) as rows:
+        with transaction(self._path, _SCHEMA, VERSION) as rows:
             text = json.dumps([found.before, [(n, shift and asdict(shift)) for n, shift in found.weeks]])
             rows.execute("INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", (found.model, found.at, text))
 

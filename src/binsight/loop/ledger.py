@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from binsight.errors import BinsightError, InputError, OutputError
+from binsight.sqlite import connect
 from binsight.system_errors import describe_os_error
 
 __all__ = ["Entry", "Event", "Ledger", "LedgerError", "utc_now", "utc_text"]
@@ -98,7 +99,7 @@ class Ledger:
         lock = self.path.with_suffix(".lock")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(lock, timeout=_LOCK_TIMEOUT_S, isolation_level=None)) as held:
+            with closing(connect(lock, timeout_s=_LOCK_TIMEOUT_S)) as held:
                 held.execute("BEGIN EXCLUSIVE")  # the system gives it back when a process is killed
                 self._repair()
                 yield self

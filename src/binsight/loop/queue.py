@@ -21,10 +21,10 @@ from typing import ClassVar, Final
 
 from binsight.errors import BinsightError, InputError
 from binsight.files import write_whole
-from binsight.loop.database import read_only, transaction
 from binsight.loop.ledger import Ledger, utc_now, utc_text
 from binsight.loop.sampling import Chances, Stratum, draw
-from binsight.loop.schema import SCHEMA
+from binsight.loop.schema import SCHEMA, VERSION
+from binsight.sqlite import read_only, transaction
 
 __all__ = ["MOST_CANDIDATES", "Forgotten", "Queue", "TooManyClaimsError", "UnknownPhotoError"]
 
@@ -90,7 +90,7 @@ class Queue:
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
         """The tables with the write lock held; kept on success, undone on any error."""
-        with transaction(self.path, SCHEMA) as queue:
+        with transaction(self.path, SCHEMA, VERSION) as queue:
             yield queue
 
     @contextmanager

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["SCHEMA"]
+__all__ = ["SCHEMA", "VERSION"]
+
+VERSION: Final = 4
+"""Of the loop's files; one of an earlier version gets the tables that it lacks."""
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS items (

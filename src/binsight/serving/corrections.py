@@ -9,31 +9,29 @@ as that class from then on, one that is deleted is gone, whatever the index stil
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import os
 import re
-import shutil
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from binsight.errors import BinsightError, InputError, OutputError
+from binsight.errors import BinsightError, DiskFullError, OutputError
 from binsight.files import write_whole
 from binsight.imaging import ImageLimits, read_photo, stored_jpeg
+from binsight.sqlite import FileBusyError, read_only, transaction
 from binsight.taxonomy import Taxonomy
 
 __all__ = [
     "Copied",
     "Correction",
-    "FeedbackBusyError",
     "FeedbackError",
     "FeedbackFullError",
     "FeedbackStore",
@@ -60,7 +58,8 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS corrections (
     sha256 TEXT PRIMARY KEY, corrected TEXT NOT NULL, predicted TEXT, model_name TEXT, model_version TEXT,
     created TEXT NOT NULL, size INTEGER NOT NULL
-) WITHOUT ROWID"""
+) WITHOUT ROWID;
+"""
 
 
 class FeedbackError(BinsightError, ValueError):
@@ -69,16 +68,10 @@ class FeedbackError(BinsightError, ValueError):
     code = "feedback"
 
 
-class FeedbackFullError(OutputError):
-    """The store has reached its size cap, or its disk is full; it deletes nothing to make room."""
+class FeedbackFullError(DiskFullError):
+    """The store has reached its size cap; it deletes nothing to make room."""
 
     code = "feedback_full"
-
-
-class FeedbackBusyError(OutputError):
-    """Another process holds the store's index for too long."""
-
-    code = "feedback_unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +131,7 @@ class FeedbackStore:
             raise OutputError(f"cannot keep corrections in {directory}: {error.strerror or error}") from error
         try:
             self._reconcile()
-        except (FeedbackFullError, FeedbackBusyError) as error:
+        except (DiskFullError, FileBusyError) as error:
             # Photos can be classified all the same; corrections are refused until there is room.
             _log.warning("corrections in %s were not looked through: %s", directory, error)
 
@@ -163,16 +156,17 @@ class FeedbackStore:
 
         Raises:
             FeedbackError: a class is not in the taxonomy, or the model's name or version is none.
-            FeedbackFullError: there is no room for it below the cap, or on the disk.
-            FeedbackBusyError: another process holds the index.
+            FeedbackFullError: there is no room for it below the cap.
+            DiskFullError: there is none on the disk.
+            FileBusyError: another process holds the index.
             ImageError: the photo was refused; see `decode_image`.
-            OutputError: it cannot be written. Then, as with the two before, nothing of it is kept.
+            OutputError: it cannot be written. Then, as with the three before, nothing of it is kept.
         """
         if faults := _faults(taxonomy, (predicted, corrected), (model_name, model_version)):
             raise FeedbackError("; ".join(faults))
         # Also around the decoder: one large photo in memory at a time.
         if not self._lock.acquire(timeout=_LOCK_TIMEOUT_S):
-            raise FeedbackBusyError("others are being stored; try again")
+            raise FileBusyError("others are being stored; try again")
         try:
             data = stored_jpeg(photo, limits=limits)
             created = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -192,11 +186,7 @@ class FeedbackStore:
         if not places:
             self._check_room(index, correction.size)
         _save(index, correction)
-        try:
-            write_whole(target, data)
-        except OutputError as error:
-            is_full = getattr(error.__cause__, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
-            raise (FeedbackFullError if is_full else OutputError)(str(error)) from error
+        write_whole(target, data)
         try:
             index.execute("COMMIT")
         except sqlite3.Error:
@@ -231,24 +221,8 @@ class FeedbackStore:
             for correction in set(after) - set(before):
                 _save(index, correction)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """The index, with the one write lock held; kept on success, undone on any error."""
-        path = self.directory / _INDEX
-        try:
-            with closing(sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S, isolation_level=None)) as index:
-                index.execute("PRAGMA journal_mode = WAL")
-                index.execute("BEGIN IMMEDIATE")
-                try:
-                    index.execute(_SCHEMA)
-                    yield index
-                    if index.in_transaction:
-                        index.execute("COMMIT")
-                finally:
-                    if index.in_transaction:
-                        index.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            raise _index_error(path, error) from error
+    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(self.directory / _INDEX, _SCHEMA)
 
 
 def read_corrections(directory: Path) -> list[Correction]:
@@ -257,16 +231,8 @@ def read_corrections(directory: Path) -> list[Correction]:
     Raises:
         InputError: there is no store in `directory`, or it cannot be read.
     """
-    path = directory / _INDEX
-    if not path.is_file():
-        raise InputError(f"no corrections in {directory}: expected the folder given to `binsight serve --feedback`")
-    try:
-        with closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_LOCK_TIMEOUT_S)
-        ) as index:
-            rows = _rows(index)
-    except sqlite3.Error as error:
-        raise InputError(f"cannot read the index of corrections {path}: {error}") from error
+    with read_only(directory / _INDEX, given_to="binsight serve --feedback") as index:
+        rows = _rows(index)
     return sorted(_reconciled(rows, _scan(directory)), key=lambda c: (c.corrected, c.created, c.sha256))
 
 
@@ -304,19 +270,6 @@ def _faults(taxonomy: Taxonomy, classes: Iterable[str], words: Iterable[str]) ->
 
 def _photo_path(folders: Path, correction: Correction) -> Path:
     return folders / correction.corrected / f"{correction.sha256}.jpg"
-
-
-def _index_error(path: Path, error: sqlite3.Error) -> OutputError:
-    """The error for the user: whether another process is in the way, the disk is full, or else."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells kinds of one code apart
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return FeedbackBusyError(f"cannot write the index of corrections {path}: another program holds it; try again")
-    no_room = code == sqlite3.SQLITE_FULL
-    with suppress(OSError):  # SQLite calls some writes on a full disk other names
-        no_room = no_room or shutil.disk_usage(path.parent).free < _BLOCK
-    if no_room:
-        return FeedbackFullError(f"cannot write the index of corrections {path}: the disk is full")
-    return OutputError(f"cannot write the index of corrections {path}: {error}")
 
 
 def _files(folders: Path, name: str) -> dict[Path, os.stat_result]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, g, request
 
-from binsight.errors import OutputError
+from binsight.errors import DiskFullError, OutputError
 from binsight.serving.claims import Claim, ClaimStore
-from binsight.serving.corrections import Correction, FeedbackBusyError, FeedbackError, FeedbackFullError, FeedbackStore
+from binsight.serving.corrections import Correction, FeedbackError, FeedbackStore
 from binsight.serving.forms import read_form
 from binsight.serving.problems import ProblemError
 from binsight.serving.service import current_service
 from binsight.serving.uploads import read_body
+from binsight.sqlite import FileBusyError
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -66,7 +67,7 @@ def feedback_blueprint(store: FeedbackStore | ClaimStore) -> Blueprint:
 def _not_stored(error: OutputError) -> ProblemError:
     # What the error says may name a path of the server: it is for the log only.
     _log.error("a correction was not stored, request %s: %s", g.get("request_id", ""), error)
-    if isinstance(error, FeedbackFullError):
+    if isinstance(error, DiskFullError):
         return ProblemError("feedback_full", _FULL)
-    retry_after_s = _BUSY_RETRY_S if isinstance(error, FeedbackBusyError) else None
+    retry_after_s = _BUSY_RETRY_S if isinstance(error, FileBusyError) else None
     return ProblemError("feedback_unavailable", _UNAVAILABLE, retry_after_s=retry_after_s)

@@ -10,7 +10,6 @@ The folders are the truth: what a browser shows of a lesson it has from here, so
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import re
@@ -25,7 +24,7 @@ import msgspec
 from PIL import Image, JpegImagePlugin  # noqa: F401 - the plug-in registers the format
 
 from binsight.dataset.labels import biodegradability_name, is_split, looks_like_split
-from binsight.errors import BinsightError, InputError, OutputError, TaxonomyError
+from binsight.errors import BinsightError, DiskFullError, InputError, OutputError, TaxonomyError
 from binsight.files import write_whole
 from binsight.imaging import ImageLimits, decode_image, read_photo, sniff_format
 from binsight.system_errors import describe_os_error
@@ -41,7 +40,6 @@ _THUMBNAIL_SIDE: Final = 320
 _THUMBNAIL_QUALITY: Final = 80
 _FILE_NAME = re.compile(r"([0-9a-f]{64})\.[a-z]{3,4}")
 _ID = re.compile(r"[0-9a-f]{64}")
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class LessonError(BinsightError, ValueError):
@@ -50,7 +48,7 @@ class LessonError(BinsightError, ValueError):
     code = "bad_parameter"
 
 
-class LessonFullError(OutputError):
+class LessonFullError(DiskFullError):
     """There is no room for another photo."""
 
     code = "lesson_full"
@@ -154,7 +152,7 @@ class Lesson:
 
         Raises:
             ImageError: it is no photo, or damaged.
-            LessonFullError: there is no room in the class, or on the disk.
+            DiskFullError: there is no room in the class, for the lessons, or on the disk.
             OutputError: it cannot be written.
         """
         digest = hashlib.sha256(data).hexdigest()
@@ -168,9 +166,8 @@ class Lesson:
             if len(data) > room:
                 raise LessonFullError("the lessons have reached --teach-max-mb; remove photos, or allow more")
             path = self.photos_folder / label / f"{digest}.{sniff_format(data).lower()}"
-            with _full_where_it_is():
-                write_whole(self._thumbnail(digest), _small(data, limits))
-                write_whole(path, data)
+            write_whole(self._thumbnail(digest), _small(data, limits))
+            write_whole(path, data)
             return Photo(digest, label, path), "stored"
 
     def move(self, photo_id: str, label: str | None, *, most: int) -> Photo:
@@ -231,8 +228,7 @@ class Lesson:
         """
         with self._lock:
             notes = replace(self.notes(), **changes)
-            with _full_where_it_is():
-                write_whole(self.folder / _NOTES, msgspec.json.format(msgspec.json.encode(notes)))
+            write_whole(self.folder / _NOTES, msgspec.json.format(msgspec.json.encode(notes)))
             return notes
 
     def _check_room(self, label: str, most: int) -> None:
@@ -279,16 +275,6 @@ def _changing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"cannot change {path}: {describe_os_error(error, named=False)}") from error
-
-
-@contextmanager
-def _full_where_it_is() -> Iterator[None]:
-    try:
-        yield
-    except OutputError as error:
-        if getattr(error.__cause__, "errno", None) in _NO_ROOM:
-            raise LessonFullError(str(error)) from error
-        raise
 
 
 def _small(data: bytes, limits: ImageLimits) -> bytes:

@@ -13,7 +13,7 @@ from binsight.adapt import ENOUGH, MOST, NOT_WASTE
 from binsight.adapt.camera import extend_taxonomy
 from binsight.bundle import Bundle, load_bundle
 from binsight.bundle.container import REPLAY_NAME
-from binsight.errors import BinsightError, ImageError
+from binsight.errors import BinsightError, DiskFullError, ImageError
 from binsight.serving import lesson_schemas as schemas
 from binsight.serving.admin import put_in_place
 from binsight.serving.api import json_response, parse_body, parse_query
@@ -66,7 +66,7 @@ def _with_problems(view: Callable[..., Response]) -> Callable[..., Response]:
 
 
 def _problem(error: Exception) -> ProblemError:
-    code = getattr(error, "code", "")
+    code = "lesson_full" if isinstance(error, DiskFullError) else getattr(error, "code", "")
     if code in {"lesson_full", "lesson_busy", "bad_parameter"}:
         return ProblemError(code, str(error))
     # An operator may know the server's paths, and has to.
