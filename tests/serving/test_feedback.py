@@ -315,7 +315,7 @@ class TestFoldersAreTheTruth:
 
     def test_no_store(self, tmp_path: Path) -> None:
         """Reading a folder that is no store is an error, and makes none of it."""
-        with pytest.raises(InputError, match="no feedback.sqlite3 in"):
+        with pytest.raises(InputError, match=r"no feedback\.sqlite3 in"):
             read_corrections(tmp_path)
         assert list(tmp_path.iterdir()) == []
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import logging
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from binsight import __version__
+from binsight.addresses import open_http, request_target
 from binsight.edge.outbox import Entry, Outbox
 from binsight.errors import OutputError
 
@@ -50,7 +50,7 @@ class _Client:
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self._url = urlsplit(url)
         self._headers = {"User-Agent": f"binsight/{__version__}", **headers}
-        self._connection = _connect(self._url)
+        self._connection = open_http(self._url, _TIMEOUT_S)
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         """The body of a 2xx answer.
@@ -59,9 +59,8 @@ class _Client:
             OSError: no answer, or one that may be otherwise later.
             RefusedError: the server refuses this request for good.
         """
-        target = self._url.path.rstrip("/") + path + (f"?{self._url.query}" if self._url.query else "")
         try:
-            self._connection.request("POST", target or "/", body, {**self._headers, **headers})
+            self._connection.request("POST", request_target(self._url, path), body, {**self._headers, **headers})
             with self._connection.getresponse() as answer:
                 content = answer.read(_ANSWER_LIMIT + 1)
         except (http.client.HTTPException, OSError) as error:
@@ -78,13 +77,6 @@ class _Client:
 
     def close(self) -> None:
         self._connection.close()
-
-
-def _connect(url: SplitResult) -> http.client.HTTPConnection:
-    host = url.hostname or ""
-    if url.scheme == "https":
-        return http.client.HTTPSConnection(host, url.port, timeout=_TIMEOUT_S, context=ssl.create_default_context())
-    return http.client.HTTPConnection(host, url.port, timeout=_TIMEOUT_S)
 
 
 class Webhook:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from binsight.addresses import is_address
 from binsight.errors import SettingsError
 from binsight.settings import Option, read_toml, section_faults, section_options, setting, suggest
 
@@ -95,7 +96,7 @@ class EdgeSettings:
             ("server", ("http", "https")),
         ):
             value = getattr(self, key)
-            if value is not None and not _is_address(value, schemes):
+            if value is not None and (not is_address(value, schemes) or "@" in urlsplit(value).netloc):
                 faults.append(f"{key}: expected {schemes[0]}://HOST[:PORT] without a name or password, got {value!r}")
         if self.source is None:
             faults.append("source: expected a camera, such as /dev/video0")
@@ -140,12 +141,3 @@ def _from_toml(option: Option, value: Any) -> Any:
     if option.unit > 1 and isinstance(value, int | float) and not isinstance(value, bool):
         return round(value * option.unit)
     return Path(value) if option.kind is Path and isinstance(value, str) else option.normalise(value)
-
-
-def _is_address(text: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        address = urlsplit(text)
-        whole = bool(address.hostname) and address.port != 0  # reading the port checks it
-    except ValueError:
-        return False
-    return whole and address.scheme in schemes and address.username is None

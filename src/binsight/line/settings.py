@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from binsight.addresses import is_address
 from binsight.predictor import OnStrange
 
 __all__ = [
@@ -265,12 +266,7 @@ class Shift(Table):
 
 
 def _check_address(url: str) -> None:
-    try:
-        address = urlsplit(url)
-        whole = bool(address.hostname) and address.port != 0  # reading the port checks it
-    except ValueError:
-        whole = False
-    if not whole:
+    if not is_address(url):
         raise ValueError(f"url: expected a host, and a port from 1 to 65535 or none, got {url!r}")
-    if address.username is not None or address.password is not None:
+    if "@" in urlsplit(url).netloc:
         raise ValueError("url: expected no name and password in it; MQTT has username and password_file")

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from binsight import __version__
+from binsight.addresses import open_http, request_target
 from binsight.line.config import LineConfig
 from binsight.line.messages import command_message
 from binsight.line.ports import Clock, SorterEvents
@@ -45,7 +46,7 @@ class WebhookSorter:
 
     def __init__(self, config: LineConfig, *, clock: Clock) -> None:
         self._config, self._clock = config, clock
-        self._receiver = urlsplit(config.sorter.url).netloc  # what is told of it: a path may be a secret
+        self._address = urlsplit(config.sorter.url)
         self._commands: deque[Command] = deque()
         self._messages: deque[tuple[str, dict[str, Any]]] = deque()
         self._waiting = threading.Condition()
@@ -101,7 +102,7 @@ class WebhookSorter:
                 failures += 1
                 if failures == 1:
                     words = describe_os_error(error) if isinstance(error, OSError) else repr(error)
-                    _log.warning("webhook: %s: %s; trying again", self._receiver, words)
+                    _log.warning("webhook: %s: %s; trying again", self._address.netloc, words)  # a path may be a secret
             finally:
                 self._hang_up()
             with self._waiting:
@@ -110,9 +111,7 @@ class WebhookSorter:
                 )
 
     def _connect(self) -> None:
-        address = urlsplit(self._config.sorter.url)
-        kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(address.hostname or "127.0.0.1", address.port, timeout=_TIMEOUT_S)
+        self._connection = open_http(self._address, _TIMEOUT_S)
         self._connection.connect()
         self._set_link(up=True)
 
@@ -148,11 +147,9 @@ class WebhookSorter:
         assert connection is not None  # noqa: S101 - called between connecting and hanging up only
         if connection.sock is not None and select.select([connection.sock], [], [], 0)[0]:
             connection.close()  # the other end has hung up while nothing was to be said; it is opened anew
-        address = urlsplit(self._config.sorter.url)
-        target = (address.path or "/") + (f"?{address.query}" if address.query else "")
         body = json.dumps({"line": self._config.line.name, "topic": topic, "message": message}, allow_nan=False)
         headers = {"Content-Type": "application/json", "User-Agent": f"binsight/{__version__}"}
-        connection.request("POST", target, body.encode(), headers)
+        connection.request("POST", request_target(self._address), body.encode(), headers)
         content, until_s = b"", time.monotonic() + _TIMEOUT_S
         with connection.getresponse() as answer:
             while part := answer.read1(_ANSWER_LIMIT):

@@ -6,10 +6,10 @@ import base64
 import hashlib
 import http.client
 import math
-import ssl
 from functools import partial
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from binsight.addresses import open_http, request_target
 from binsight.imaging import ImageLimits, decode_image
 from binsight.line.ports import Clock
 from binsight.line.sources.slot import Shot
@@ -40,7 +40,7 @@ class HttpCamera:
         self._url, self._clock, self._limits = urlsplit(url), clock, limits
         self._headers = {"Accept": accept, **_credentials(self._url)}
         self._read_timeout_s = read_timeout_s
-        self._connection = _connect(self._url, open_timeout_s)
+        self._connection = open_http(self._url, open_timeout_s)
         self._stamps = StampClock()
         self._last = b""
 
@@ -104,8 +104,7 @@ class HttpCamera:
         if self._connection.sock is None:
             self._connection.connect()
         self._connection.sock.settimeout(self._read_timeout_s)
-        target = (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
-        self._connection.request("GET", target, headers=self._headers)
+        self._connection.request("GET", request_target(self._url), headers=self._headers)
         return self._connection.getresponse()
 
 
@@ -115,13 +114,6 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
-
-
-def _connect(url: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
-    host = url.hostname or ""
-    if url.scheme == "https":
-        return http.client.HTTPSConnection(host, url.port, timeout=timeout_s, context=ssl.create_default_context())
-    return http.client.HTTPConnection(host, url.port, timeout=timeout_s)
 
 
 def _credentials(url: SplitResult) -> dict[str, str]:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from binsight.addresses import is_address
 from binsight.errors import InputError
 from binsight.line.ports import Clock, Source
 from binsight.line.sources.mjpeg import MotionJpeg
@@ -107,12 +108,7 @@ def _check_address(uri: str) -> None:
     Raises:
         InputError: no host, or no port, in it.
     """
-    try:
-        parts = urlsplit(uri.removeprefix("mjpeg "))
-        is_good = bool(parts.hostname) and parts.port != 0  # an odd port is an error of its own
-    except ValueError:
-        is_good = False
-    if not is_good:
+    if not is_address(uri.removeprefix("mjpeg ")):
         raise InputError(f"expected an address such as http://camera:80/capture, got {_without_password(uri)!r}")
 
 
