@@ -118,7 +118,7 @@ def test_a_simulation_counts_every_piece_and_writes_its_picture(binsight, tmp_pa
             ["there is no 'foo'", "kind: expected one of", "at_s: expected"],
         ),
         ("faults = 3", ["expected [[faults]] tables"]),
-        ("[[", ["this is not TOML"]),
+        ("[[", ["not valid TOML"]),
         ("faults = [1]", ["expected"]),
     ],
 )

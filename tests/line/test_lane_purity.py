@@ -101,10 +101,10 @@ def test_the_alarm_comes_when_even_the_upper_end_is_too_low(tmp_path: Path) -> N
         (tmp_path / name).mkdir()
         words = [] if right is None else ["metal_cans"] * right + ["paper_waste"] * (50 - right)
         (alarm,) = purity_alarms(purities(tmp_path / name, rows, words))
-        assert (alarm.code, alarm.active) == ("purity_lane_1", active)
+        assert (alarm["code"], alarm["active"]) == ("purity_lane_1", active)
         if active:
-            assert alarm.detail.startswith("lane 1: purity 6")
-            assert alarm.detail.endswith("after 50 audits, wanted 95.0%")
+            assert alarm["detail"].startswith("lane 1: purity 6")
+            assert alarm["detail"].endswith("after 50 audits, wanted 95.0%")
 
 
 def test_the_message_is_that_of_the_contract(tmp_path: Path) -> None:

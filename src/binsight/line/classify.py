@@ -6,10 +6,10 @@ import itertools
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from binsight.line.ports import Classifier
 from binsight.line.records import View
+from binsight.line.views import judge_views
 
 __all__ = ["ClassifierThread"]
 
@@ -62,6 +62,5 @@ class ClassifierThread:
     def _run(self) -> None:
         while (request := self._requests.get()[2]) is not None:
             views, then = request
-            found = self._classifier.predict_images([view.crop for view in views])
-            judged = [replace(view, prediction=prediction) for view, prediction in zip(views, found, strict=True)]
+            judged = judge_views(self._classifier, views)
             self._post(lambda then=then, judged=judged: then(judged))  # type: ignore[misc]  # bound now, not later

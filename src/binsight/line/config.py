@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
-import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -25,8 +23,8 @@ from binsight.line.settings import (
     SorterSettings,
     Table,
 )
+from binsight.settings import read_toml, suggest
 from binsight.taxonomy import Taxonomy
-from binsight.text_files import read_text
 
 __all__ = ["LineConfig", "load_line_config", "parse_line_config"]
 
@@ -102,7 +100,7 @@ class LineConfig(Table):
         words += [(f"lane {lane.number}", word, streams) for lane in self.lanes for word in lane.streams]
         words += [("grams", word, taxonomy.ids) for word in self.grams]
         return [
-            f"{where}: the model has no {word!r}; {_hint(word, known)}"
+            f"{where}: the model has no {word!r}; {suggest(word, known)}"
             for where, word, known in words
             if word not in known
         ]
@@ -115,11 +113,7 @@ def load_line_config(path: Path) -> LineConfig:
         InputError: it cannot be read.
         SettingsError: it is no TOML, or its values cannot be; all faults are in the message.
     """
-    try:
-        values = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: this is not TOML: {error}") from error
-    return parse_line_config(values, where=str(path))
+    return parse_line_config(read_toml(path), where=str(path))
 
 
 def parse_line_config(values: dict[str, Any], *, where: str = "line.toml") -> LineConfig:
@@ -147,12 +141,7 @@ def _fault(fault: dict[str, Any]) -> str:
                 if isinstance(annotation, type) and issubclass(annotation, BaseModel)
                 else annotation.__args__[0]
             )
-        return f"{place}: there is no such setting; {_hint(str(key), list(table.model_fields))}"
+        return f"{place}: there is no such setting; {suggest(str(key), list(table.model_fields))}"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     got = "" if fault["type"] in {"missing", "value_error"} else f", got {fault['input']!r}"
     return f"{place}: {message}{got}" if place else message
-
-
-def _hint(word: str, known: list[str] | tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there is {', '.join(known)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,7 +15,7 @@ from binsight.line.purity import Purity, Stratum, estimate_purity, estimate_puri
 from binsight.line.records import FAIL_SAFE_LANE
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["LanePurity", "PurityAlarm", "lane_purities", "purity_alarms", "purity_of_counts"]
+__all__ = ["LanePurity", "lane_purities", "purity_alarms", "purity_of_counts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,6 @@ class LanePurity:
     def missed(self) -> bool:
         """Whether the lane is surely less pure than it should be: even the interval's upper end is below its target."""
         return self.purity_target is not None and self.target.high < self.purity_target
-
-
-@dataclass(frozen=True, slots=True)
-class PurityAlarm:
-    """For `Alarms.set`: `alarms.set(alarm.code, active=alarm.active, detail=alarm.detail)`."""
-
-    code: str
-    active: bool
-    detail: str
 
 
 def lane_purities(
@@ -103,10 +95,10 @@ def purity_of_counts(counts: Iterable[Count], config: LineConfig, taxonomy: Taxo
     return found
 
 
-def purity_alarms(purities: dict[int, LanePurity]) -> list[PurityAlarm]:
-    """For every lane with a target, whether to call someone: when even the interval's upper end is below it."""
+def purity_alarms(purities: Mapping[int, LanePurity]) -> list[dict[str, Any]]:
+    """For every lane with a target, what `Alarms.set` takes: on when even the interval's upper end is below it."""
     return [
-        PurityAlarm(f"purity_lane_{number}", found.missed, _sentence(found))
+        {"code": f"purity_lane_{number}", "active": found.missed, "detail": _sentence(found)}
         for number, found in purities.items()
         if found.purity_target is not None
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from binsight.line.config import LineConfig
 from binsight.line.engine import Engine, Picture
@@ -13,6 +13,7 @@ from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.records import Piece, View
 from binsight.line.sorters.none import NoSorter
 from binsight.line.sources.opening import open_source
+from binsight.line.views import judge_views
 from binsight.predictor import Predictor
 
 __all__ = ["Look", "look"]
@@ -82,8 +83,7 @@ def look(
     clock, calls = _RecordingClock(), deque[Callable[[], None]]()
 
     def classify(views: Sequence[View], then: Callable[[Sequence[View]], None], *, urgent: bool) -> bool:  # noqa: ARG001 - none waits
-        found = predictor.predict_images([view.crop for view in views])
-        judged = [replace(view, prediction=prediction) for view, prediction in zip(views, found, strict=True)]
+        judged = judge_views(predictor, views)
         calls.append(lambda: then(judged))
         return True
 

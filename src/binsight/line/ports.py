@@ -115,6 +115,42 @@ class SorterEvents(Protocol):
         ...
 
 
+class PostedEvents:
+    """Hands what a sorter says to an engine, on the engine's own thread.
+
+    Args:
+        engine: takes the events.
+        post: has something called on its thread, or not at all.
+    """
+
+    def __init__(self, engine: SorterEvents, post: Callable[[Callable[[], None]], None]) -> None:
+        self._engine, self._post = engine, post
+
+    def on_ack(self, ack: Ack) -> None:
+        """See `SorterEvents`."""
+        self._post(lambda: self._engine.on_ack(ack))
+
+    def on_confirm(self, confirm: Confirm) -> None:
+        """See `SorterEvents`."""
+        self._post(lambda: self._engine.on_confirm(confirm))
+
+    def on_encoder(self, reading: EncoderReading) -> None:
+        """See `SorterEvents`."""
+        self._post(lambda: self._engine.on_encoder(reading))
+
+    def on_trigger(self, reading: EncoderReading | None) -> None:
+        """See `SorterEvents`."""
+        self._post(lambda: self._engine.on_trigger(reading))
+
+    def on_control(self, command: int) -> None:
+        """See `SorterEvents`."""
+        self._post(lambda: self._engine.on_control(command))
+
+    def on_link(self, *, up: bool) -> None:
+        """See `SorterEvents`."""
+        self._post(lambda: self._engine.on_link(up=up))
+
+
 class Sorter(Protocol):
     """The sorting equipment. No method waits for the network: an outbox of bounded length and a thread do."""
 

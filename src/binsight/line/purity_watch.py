@@ -48,12 +48,11 @@ class PurityWatch:
         purities = self._monitor.measure_purities()
         for number, found in purities.items():
             self._publish(f"purity/{number}", purity_message(found.target), retain=True)
-        found_alarms = purity_alarms(dict(purities))
-        alarms = self._line.engine.alarms
+        alarms, found_alarms = self._line.engine.alarms, purity_alarms(purities)
 
         def tell() -> None:
             for alarm in found_alarms:
-                alarms.set(alarm.code, active=alarm.active, detail=alarm.detail)
+                alarms.set(**alarm)
 
         self._line.post(tell)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from binsight.line.alarms import Alarm
 from binsight.line.classify import ClassifierThread
@@ -14,8 +13,8 @@ from binsight.line.config import LineConfig
 from binsight.line.engine import Engine, Picture
 from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.memory import LineMemory
-from binsight.line.ports import Sorter, Source
-from binsight.line.records import Ack, Confirm, EncoderReading, Frame, Piece
+from binsight.line.ports import PostedEvents, Sorter, Source
+from binsight.line.records import Frame, Piece
 from binsight.predictor import Predictor
 
 __all__ = ["LineRunner", "SystemClock"]
@@ -92,7 +91,7 @@ class LineRunner:
     def run(self) -> None:
         """Work until `stop`, or until a file has ended and every piece with it."""
         camera = threading.Thread(target=self._watch_camera, name="camera", daemon=True)
-        self._sorter.start(_Posting(self))
+        self._sorter.start(PostedEvents(self.engine, self.post))
         camera.start()
         try:
             self._work(self._is_done)
@@ -166,31 +165,3 @@ class LineRunner:
             self.engine.on_frame(frame)
             if self.engine.picture is not None:
                 self._on_picture(self.engine.picture)
-
-
-class _Posting:
-    """What the sorter says, handed over to the engine's thread."""
-
-    def __init__(self, runner: LineRunner) -> None:
-        self._runner = runner
-
-    def on_ack(self, ack: Ack) -> None:
-        self._post(self._runner.engine.on_ack, ack)
-
-    def on_confirm(self, confirm: Confirm) -> None:
-        self._post(self._runner.engine.on_confirm, confirm)
-
-    def on_encoder(self, reading: EncoderReading) -> None:
-        self._post(self._runner.engine.on_encoder, reading)
-
-    def on_trigger(self, reading: EncoderReading | None) -> None:
-        self._post(self._runner.engine.on_trigger, reading)
-
-    def on_control(self, command: int) -> None:
-        self._post(self._runner.engine.on_control, command)
-
-    def on_link(self, *, up: bool) -> None:
-        self._runner.post(lambda: self._runner.engine.on_link(up=up))
-
-    def _post(self, call: Callable[[Any], None], value: Any) -> None:
-        self._runner.post(lambda: call(value))

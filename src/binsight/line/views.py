@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from binsight.line.ports import Classifier
 from binsight.line.records import Blob, Frame, View
 
 __all__ = ["cut_view", "measure_sharpness", "select_voters"]
@@ -60,6 +62,12 @@ def measure_sharpness(image: NDArray[np.uint8]) -> float:
         return 0.0
     laplacian = x[1:-1, 2:] + x[1:-1, :-2] + x[2:, 1:-1] + x[:-2, 1:-1] - 4 * x[1:-1, 1:-1]
     return float(laplacian.var() / (x.var() + 1.0))
+
+
+def judge_views(classifier: Classifier, views: Sequence[View]) -> list[View]:
+    """The views with what the model says of each alone."""
+    found = classifier.predict_images([view.crop for view in views])
+    return [replace(view, prediction=prediction) for view, prediction in zip(views, found, strict=True)]
 
 
 def select_voters(views: Sequence[View]) -> list[View]:

@@ -25,11 +25,7 @@ _LEAST, _MOST = 30, 300  # photos of a week, and of the time before
 
 
 def see_photos(
-    predictor: Predictor,
-    photos: Sequence[Path | bytes],
-    *,
-    workers: int | None = None,
-    progress: Progress = unheard,
+    predictor: Predictor, photos: Sequence[Path | bytes], *, workers: int | None = None, progress: Progress = unheard
 ) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.bool_]]:
     """What a network sees in photos.
 
@@ -56,11 +52,7 @@ def see_photos(
 
 
 def measure_drift(
-    queue: Queue,
-    predictor: Predictor,
-    *,
-    workers: int | None = None,
-    progress: Progress = unheard,
+    queue: Queue, predictor: Predictor, *, workers: int | None = None, progress: Progress = unheard
 ) -> FeatureDrift:
     """Compare the photos drawn at random in each of the last two weeks with those from before.
 

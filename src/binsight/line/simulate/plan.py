@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from binsight.errors import SettingsError
-from binsight.text_files import read_text
+from binsight.settings import read_toml
 
 __all__ = ["Fault", "FaultKind", "PlannedPiece", "plan_pieces", "read_faults"]
 
@@ -120,10 +119,7 @@ def read_faults(path: Path) -> list[Fault]:
         InputError: it cannot be read.
         SettingsError: it is no such script; all faults of it are in the message.
     """
-    try:
-        values = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: this is not TOML: {error}") from error
+    values = read_toml(path)
     tables = values.get("faults")
     if (
         not isinstance(tables, list)

@@ -6,7 +6,6 @@ import datetime as dt
 import heapq
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import sqlalchemy as sa
@@ -15,10 +14,12 @@ from binsight.line.config import LineConfig
 from binsight.line.engine import Engine, Picture
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.writer import LedgerWriter
-from binsight.line.records import ENCODER_RANGE, Ack, Confirm, EncoderReading, Frame, Piece, View, encoder_difference
+from binsight.line.ports import PostedEvents
+from binsight.line.records import ENCODER_RANGE, EncoderReading, Frame, Piece, View, encoder_difference
 from binsight.line.simulate.plan import Fault, PlannedPiece
 from binsight.line.simulate.scene import Scene
 from binsight.line.simulate.sorter import SimulatedSorter
+from binsight.line.views import judge_views
 from binsight.predictor import Predictor
 
 __all__ = ["SimulatedLine"]
@@ -249,7 +250,7 @@ class SimulatedLine:
             empty_belt=self._empty_belt,
             keep_belt=self._keep_belt,
         )
-        self.sorter.start(_Alive(self._engine, lambda: life == self._life and self._engine is not None))
+        self.sorter.start(PostedEvents(self._engine, lambda call: self._call(life, call)))
 
     def _keep_belt(self, data: bytes) -> None:
         self._empty_belt = data
@@ -262,13 +263,17 @@ class SimulatedLine:
         self._engine = self._writer = None
 
     def _post(self, life: int, call: Callable[[], None]) -> None:
-        self.later(0, lambda: call() if life == self._life and self._engine is not None else None)
+        self.later(0, lambda: self._call(life, call))
+
+    def _call(self, life: int, call: Callable[[], None]) -> None:
+        """Nothing reaches a process that has died."""
+        if life == self._life and self._engine is not None:
+            call()
 
     def _classify(self, views: Sequence[View], then: Callable[[Sequence[View]], None], *, urgent: bool) -> bool:
         if self._classifier_free_s - self._now > (6 if urgent else 2) * _CLASSIFY_S:
             return False
-        found = self._predictor.predict_images([view.crop for view in views])
-        judged = [replace(view, prediction=prediction) for view, prediction in zip(views, found, strict=True)]
+        judged = judge_views(self._predictor, views)
         self._classifier_free_s = max(self._classifier_free_s, self._now) + _CLASSIFY_S * len(views)
         life = self._life
         self.later(self._classifier_free_s - self._now, lambda: self._post(life, lambda: then(judged)))
@@ -339,35 +344,3 @@ class SimulatedLine:
 
     def _value(self, kind: str) -> float | None:
         return next((fault.value for fault in self._active if fault.kind == kind), None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Alive:
-    """Hands the equipment's events to the engine, as long as its process lives."""
-
-    engine: Engine
-    is_alive: Callable[[], bool]
-
-    def on_ack(self, ack: Ack) -> None:
-        if self.is_alive():
-            self.engine.on_ack(ack)
-
-    def on_confirm(self, confirm: Confirm) -> None:
-        if self.is_alive():
-            self.engine.on_confirm(confirm)
-
-    def on_encoder(self, reading: EncoderReading) -> None:
-        if self.is_alive():
-            self.engine.on_encoder(reading)
-
-    def on_trigger(self, reading: EncoderReading | None) -> None:
-        if self.is_alive():
-            self.engine.on_trigger(reading)
-
-    def on_control(self, command: int) -> None:
-        if self.is_alive():
-            self.engine.on_control(command)
-
-    def on_link(self, *, up: bool) -> None:
-        if self.is_alive():
-            self.engine.on_link(up=up)

@@ -8,7 +8,6 @@ import errno
 import io
 import logging
 import os
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from binsight.line.config import LineConfig
 from binsight.line.messages import command_message, utc_text
 from binsight.line.ports import Clock, SorterEvents
 from binsight.line.records import Ack, Command
+from binsight.line.sorters.base import BaseSorter
 from binsight.system_errors import describe_os_error
 
 __all__ = ["COLUMNS", "CsvSorter"]
@@ -28,7 +28,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class CsvSorter:
+class CsvSorter(BaseSorter):
     """A row that stands in the file is the acknowledgement of its command; see `ports.Sorter`.
 
     A row is written whole or not at all, and handed to the system at once. While it cannot be written (a full disk) the
@@ -42,11 +42,8 @@ class CsvSorter:
     confirms = False
 
     def __init__(self, config: LineConfig, *, clock: Clock) -> None:
-        self._path, self._clock = Path(config.sorter.url), clock
-        self._events: SorterEvents | None = None
-        self._lock = threading.Lock()  # commands and pieces come from two threads
-        self._up = False
-        self.dropped = 0
+        super().__init__(config, clock=clock)
+        self._path = Path(config.sorter.url)
 
     def start(self, events: SorterEvents) -> None:
         """Open the file, or try again with each row."""
@@ -100,11 +97,6 @@ class CsvSorter:
                 with contextlib.suppress(OSError):
                     file.truncate(start)
                 raise
-
-    def _set_link(self, *, up: bool) -> None:
-        changed, self._up = up != self._up, up
-        if changed and self._events is not None:
-            self._events.on_link(up=up)
 
 
 def _is_torn(file: io.FileIO, size: int) -> bool:

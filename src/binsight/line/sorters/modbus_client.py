@@ -83,7 +83,7 @@ class ModbusClientSorter(PlcSorter):
         await self._write_commands(client)
         self._hear(await self._read(client))
         was_up = self._up
-        self._check_link()
+        self._check_heartbeat()
         if was_up and not self._up:
             raise ConnectionError("the PLC's heartbeat stands still")
         with self._lock:

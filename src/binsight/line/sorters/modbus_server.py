@@ -55,7 +55,7 @@ class ModbusServerSorter(PlcSorter):
             self._established()
             while server.is_active():
                 await asyncio.sleep(self._config.sorter.heartbeat_s / 4)
-                self._check_link()
+                self._check_heartbeat()
         finally:
             await server.shutdown()  # type: ignore[no-untyped-call]
             self._connections = 0

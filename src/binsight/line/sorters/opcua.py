@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import datetime as dt
 import json
-import threading
 from collections import deque
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +17,6 @@ from binsight.line.messages import command_message
 from binsight.line.ports import Clock
 from binsight.line.records import ACK_RESULTS, CONFIRM_RESULTS, Ack, Command, Confirm
 from binsight.line.sorters.opcua_tree import ITEM_STATES, MODES, VISION_STATES, Tree, build_tree
-from binsight.line.sorters.published import Published
 from binsight.line.sorters.session import SessionSorter
 
 __all__ = ["OpcuaSorter"]
@@ -26,7 +24,6 @@ __all__ = ["OpcuaSorter"]
 _PORT = 4840
 _OUTBOX = 8
 _RESULTS = 256  # messages about pieces that wait to be told
-_SILENT_BEATS = 3  # heartbeats that may be missing
 _KNOWN_RESULTS = 1000  # pieces that were announced: each is once
 
 
@@ -42,25 +39,12 @@ class OpcuaSorter(SessionSorter):
     """
 
     def __init__(self, config: LineConfig, *, clock: Clock) -> None:
-        super().__init__("opcua", library="asyncua")
-        self._config, self._clock = config, clock
-        self._published = Published(confirms=config.sorter.confirms)
-        self._lock = threading.Lock()  # for the totals: the engine writes them, the loop reads
+        super().__init__("opcua", config, clock=clock, library="asyncua")
         self._outbox: deque[Command] = deque()
         self._pieces: deque[dict[str, Any]] = deque()
         self._announced: dict[int, None] = {}
         self._wake = asyncio.Event()
-        self._newest = 0
-        self._up = False
-        self._heard_s = 0.0
         self._peer_heartbeat = 0
-        self.dropped = 0
-        self.malformed = 0
-
-    @property
-    def confirms(self) -> bool:
-        """Whether the equipment reports what became of a command."""
-        return self._config.sorter.confirms
 
     def send(self, command: Command) -> bool:
         """Hand a command over to be told at once; False when there is no link or the server does not keep up."""
@@ -187,13 +171,8 @@ class OpcuaSorter(SessionSorter):
             self._peer_heartbeat = beat
             self._heard_s = self._clock.now()
             self._set_link(up=True)
-        elif self._clock.now() - self._heard_s > _SILENT_BEATS * self._config.sorter.heartbeat_s:
-            self._set_link(up=False)
-
-    def _set_link(self, *, up: bool) -> None:
-        changed, self._up = up != self._up, up
-        if changed and self._events is not None:
-            self._events.on_link(up=up)
+        else:
+            self._check_heartbeat()
 
     async def _acknowledge(self, _parent: ua.NodeId, *arguments: ua.Variant) -> Any:
         return self._answer(arguments, ACK_RESULTS, lambda e, seq, word, now: e.on_ack(Ack(seq, word, now)))

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from binsight.line.config import LineConfig
 from binsight.line.ports import Clock
 from binsight.line.records import ACK_RESULTS, CONFIRM_RESULTS, Ack, Command, Confirm, EncoderReading
-from binsight.line.sorters.published import Published
 from binsight.line.sorters.register_map import RING_SLOTS, Answers, decode_answers, encode_slot, full_seq
 from binsight.line.sorters.session import SessionSorter
 from binsight.line.sorters.time_offset import TimeOffset
 
 __all__ = ["PlcSorter"]
-
-_SILENT_BEATS = 3  # heartbeats that may be missing
 
 
 @dataclass(slots=True)
@@ -41,25 +37,12 @@ class PlcSorter(SessionSorter):
     """
 
     def __init__(self, name: str, config: LineConfig, *, clock: Clock) -> None:
-        super().__init__(name, library="pymodbus")
-        self._config, self._clock = config, clock
-        self._published = Published(confirms=config.sorter.confirms)
+        super().__init__(name, config, clock=clock, library="pymodbus")
         named = dict.fromkeys(category for lane in config.lanes for category in lane.categories)
         self._categories = {category: number for number, category in enumerate(named, start=1)}
-        self._lock = threading.Lock()  # for what follows: send, publish and the loop each have a thread
         self._ring: dict[int, _Told] = {}
-        self._newest = 0
-        self._up = False
-        self._heard_s = 0.0
         self._answers = Answers()
         self._offset = TimeOffset()
-        self.dropped = 0
-        self.malformed = 0
-
-    @property
-    def confirms(self) -> bool:
-        """Whether the equipment reports what became of a command."""
-        return self._config.sorter.confirms
 
     def send(self, command: Command) -> bool:
         """Put a command into the ring; False when there is no link, or its place is taken by one that waits."""
@@ -141,18 +124,11 @@ class PlcSorter(SessionSorter):
             if told is not None and told.command.seq == seq:
                 told.answered = True
 
-    def _check_link(self) -> None:
-        """To be called now and then: a PLC whose heartbeat stands is away."""
-        if self._clock.now() - self._heard_s > _SILENT_BEATS * self._config.sorter.heartbeat_s:
-            self._set_link(up=False)
-
     def _set_link(self, *, up: bool) -> None:
-        with self._lock:
-            changed, self._up = up != self._up, up
-            if changed and not up:
+        super()._set_link(up=up)
+        if not up:
+            with self._lock:
                 self._ring.clear()  # what was not read by now must never be
-        if changed and self._events is not None:
-            self._events.on_link(up=up)
 
 
 def _is_new(before_seq: int, before_result: int, seq: int, result: int) -> bool:

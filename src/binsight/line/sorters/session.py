@@ -9,28 +9,37 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from binsight.line.ports import SorterEvents
+from binsight.line.config import LineConfig
+from binsight.line.ports import Clock, SorterEvents
+from binsight.line.sorters.base import BaseSorter
+from binsight.line.sorters.published import Published
 from binsight.system_errors import describe_os_error
 
 __all__ = ["SessionSorter"]
 
 _log = logging.getLogger(__name__)
 
+_SILENT_BEATS = 3  # heartbeats that may be missing
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between sessions that failed, the last for ever
 
 
-class SessionSorter(ABC):
+class SessionSorter(BaseSorter, ABC):
     """Runs `_serve` until it fails, and then anew with fresh objects, until it is closed.
 
     Args:
         name: of the thread and in the log.
+        config: of the line.
+        clock: the line's.
         library: whose own log is kept quiet: of a lost connection it tells pages, and this class one line.
     """
 
-    def __init__(self, name: str, *, library: str) -> None:
+    def __init__(self, name: str, config: LineConfig, *, clock: Clock, library: str) -> None:
+        super().__init__(config, clock=clock)
         logging.getLogger(library).setLevel(logging.CRITICAL)
         self._name = name
-        self._events: SorterEvents | None = None
+        self._published = Published(confirms=config.sorter.confirms)
+        self._newest = 0  # sequence number of a command
+        self._heard_s = 0.0  # when the equipment's heartbeat last changed
         self._closing = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -51,6 +60,11 @@ class SessionSorter(ABC):
     @abstractmethod
     async def _serve(self) -> None:
         """One session: build everything anew, call `_established` when it stands, return or raise when it is over."""
+
+    def _check_heartbeat(self) -> None:
+        """To be called now and then: equipment whose heartbeat stands is away."""
+        if self._clock.now() - self._heard_s > _SILENT_BEATS * self._config.sorter.heartbeat_s:
+            self._set_link(up=False)
 
     def _established(self) -> None:
         self._failures = 0

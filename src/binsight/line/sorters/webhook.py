@@ -19,6 +19,7 @@ from binsight.line.config import LineConfig
 from binsight.line.messages import command_message
 from binsight.line.ports import Clock, SorterEvents
 from binsight.line.records import ACK_RESULTS, Ack, Command
+from binsight.line.sorters.base import BaseSorter
 from binsight.system_errors import describe_os_error
 
 __all__ = ["WebhookSorter"]
@@ -31,7 +32,7 @@ _ANSWER_LIMIT = 64 * 1024  # bytes of an answer that are read
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to connect, the last for ever
 
 
-class WebhookSorter:
+class WebhookSorter(BaseSorter):
     """One connection that is kept open, commands before all else; see `ports.Sorter`.
 
     Nothing is sent twice: of a request that fails nobody knows whether it arrived. `TCP_NODELAY` is set by the
@@ -45,17 +46,13 @@ class WebhookSorter:
     confirms = False
 
     def __init__(self, config: LineConfig, *, clock: Clock) -> None:
-        self._config, self._clock = config, clock
+        super().__init__(config, clock=clock)
         self._address = urlsplit(config.sorter.url)
         self._commands: deque[Command] = deque()
         self._messages: deque[tuple[str, dict[str, Any]]] = deque()
-        self._waiting = threading.Condition()
+        self._waiting = threading.Condition(self._lock)
         self._closing = False
         self._connection: http.client.HTTPConnection | None = None
-        self._up = False
-        self._events: SorterEvents | None = None
-        self.dropped = 0
-        self.malformed = 0
         self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
 
     def start(self, events: SorterEvents) -> None:
@@ -172,9 +169,3 @@ class WebhookSorter:
             _log.warning("webhook: no answer to command %d: status %d, %.200r", command.seq, status, content)
         elif self._events is not None:
             self._events.on_ack(Ack(command.seq, result, self._clock.now()))
-
-    def _set_link(self, *, up: bool) -> None:
-        with self._waiting:
-            changed, self._up = up != self._up, up
-        if changed and self._events is not None:
-            self._events.on_link(up=up)

@@ -6,7 +6,11 @@ import base64
 import hashlib
 import http.client
 import math
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from functools import partial
+from typing import ClassVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from binsight.addresses import open_http, request_target
@@ -15,7 +19,7 @@ from binsight.line.ports import Clock
 from binsight.line.sources.slot import Shot
 from binsight.line.sources.stamps import StampClock
 
-__all__ = ["HttpCamera"]
+__all__ = ["HttpCamera", "HttpPictures"]
 
 _CHUNK = 65536
 
@@ -106,6 +110,57 @@ class HttpCamera:
         self._connection.sock.settimeout(self._read_timeout_s)
         self._connection.request("GET", request_target(self._url), headers=self._headers)
         return self._connection.getresponse()
+
+
+class HttpPictures(ABC):
+    """A camera's pictures: connected to when they are asked for, and until something fails.
+
+    Args:
+        url: `http://` or `https://`.
+        clock: the line's.
+        open_timeout_s: for the connection.
+        read_timeout_s: for one picture.
+        limits: of one picture.
+    """
+
+    accept: ClassVar[str]
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        open_timeout_s: float = 10.0,
+        read_timeout_s: float = 2.0,
+        limits: ImageLimits | None = None,
+    ) -> None:
+        self._url, self._clock, self._limits = url, clock, limits or ImageLimits()
+        self._open_timeout_s, self._read_timeout_s = open_timeout_s, read_timeout_s
+
+    def __call__(self, stop: threading.Event) -> Iterator[Shot]:
+        """Connect and give shots.
+
+        Raises:
+            OSError: no connection, no picture in time, or not the answer of a camera.
+        """
+        camera = HttpCamera(
+            self._url,
+            clock=self._clock,
+            accept=self.accept,
+            open_timeout_s=self._open_timeout_s,
+            read_timeout_s=min(self._open_timeout_s, self._read_timeout_s),
+            limits=self._limits,
+        )
+        try:
+            yield from self._shots(camera, stop)
+        except http.client.HTTPException as error:
+            raise OSError(f"broken answer ({type(error).__name__} {error})") from error
+        finally:
+            camera.close()
+
+    @abstractmethod
+    def _shots(self, camera: HttpCamera, stop: threading.Event) -> Iterator[Shot]:
+        """Ask a camera, until it is enough."""
 
 
 def _number(text: str | None) -> float | None:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from email.message import Message
 from email.parser import BytesHeaderParser
 
-from binsight.imaging import ImageLimits
 from binsight.line.ports import Clock
-from binsight.line.sources.http_camera import HttpCamera
+from binsight.line.sources.http_camera import HttpCamera, HttpPictures
 from binsight.line.sources.slot import Shot
 
 __all__ = ["MotionJpeg"]
@@ -18,59 +17,23 @@ __all__ = ["MotionJpeg"]
 _MOST_HEAD = 4096
 
 
-class MotionJpeg:
+class MotionJpeg(HttpPictures):
     """Pictures as they come, with the time at which they were taken where the camera stamps them, else of arrival.
 
     After a gap in the network, what waited in the camera arrives at once; its stamps tell that it is old.
-
-    Args:
-        url: `http://` or `https://`.
-        clock: the line's.
-        open_timeout_s: for the connection.
-        read_timeout_s: from picture to picture.
-        limits: of one picture.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        clock: Clock,
-        open_timeout_s: float = 10.0,
-        read_timeout_s: float = 2.0,
-        limits: ImageLimits | None = None,
-    ) -> None:
-        self._url, self._clock = url, clock
-        self._open_timeout_s, self._read_timeout_s = open_timeout_s, read_timeout_s
-        self._limits = limits or ImageLimits()
+    accept = "multipart/x-mixed-replace"
 
-    def __call__(self, stop: threading.Event) -> Iterator[Shot]:
-        """Connect and give shots until something fails.
-
-        Raises:
-            OSError: no connection, no picture in time, or not the answer of a camera.
-        """
-        camera = HttpCamera(
-            self._url,
-            clock=self._clock,
-            accept="multipart/x-mixed-replace",
-            open_timeout_s=self._open_timeout_s,
-            read_timeout_s=min(self._open_timeout_s, self._read_timeout_s),
-            limits=self._limits,
-        )
-        try:
-            with camera.ask() as response:
-                for head, data in self._parts(camera, response):
-                    if stop.is_set():
-                        return
-                    now = self._clock.now()
-                    shot = camera.shot(data, head.get("X-Timestamp"), arrived_s=now, latest_s=now)
-                    if shot is not None:
-                        yield shot
-        except http.client.HTTPException as error:
-            raise OSError(f"broken answer ({type(error).__name__} {error})") from error
-        finally:
-            camera.close()
+    def _shots(self, camera: HttpCamera, stop: threading.Event) -> Iterator[Shot]:
+        with camera.ask() as response:
+            for head, data in self._parts(camera, response):
+                if stop.is_set():
+                    return
+                now = self._clock.now()
+                shot = camera.shot(data, head.get("X-Timestamp"), arrived_s=now, latest_s=now)
+                if shot is not None:
+                    yield shot
 
     def _parts(self, camera: HttpCamera, response: http.client.HTTPResponse) -> Iterator[tuple[Message, bytes]]:
         """The head and the content of each part."""
