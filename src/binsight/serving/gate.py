@@ -10,12 +10,9 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from flask import Flask, Response, g, request
-from pydantic import BaseModel
 
-from binsight.serving.lesson_schemas import LessonPhotoQuery
-from binsight.serving.line_schemas import QUERIES as LINE_QUERIES
+from binsight.serving.openapi import QUERIES
 from binsight.serving.problems import ProblemError
-from binsight.serving.schemas import PredictQuery, PromoteQuery, ReloadQuery, ShadowQuery
 from binsight.serving.security import RateLimiter, client_network, cors_headers, find_key, is_own_page, presented_key
 from binsight.serving.service import Service
 from binsight.serving.telemetry import AccessLog
@@ -32,14 +29,7 @@ _FOR_ADMINS = frozenset({"admin", "lessons"})
 _UNLIMITED = frozenset({"lessons"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_PATH = 200
-_QUERIES: dict[str, type[BaseModel]] = {
-    "api.predict": PredictQuery,
-    "admin.reload": ReloadQuery,
-    "admin.promote": PromoteQuery,
-    "admin.shadow": ShadowQuery,
-    "lessons.add": LessonPhotoQuery,
-    **LINE_QUERIES,
-}
+_BRACES = str.maketrans("<>", "{}")  # of parameters in an address, as OpenAPI has them
 
 
 def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> None:
@@ -107,7 +97,8 @@ def _authenticate(service: Service) -> None:
 
 def _check_query() -> None:
     """A parameter that is misspelled or given twice must not be silently without effect."""
-    query = _QUERIES.get(request.endpoint or "")
+    address = "" if request.url_rule is None else request.url_rule.rule.translate(_BRACES)
+    query = QUERIES.get(("get" if request.method == "HEAD" else request.method.lower(), address))
     known = () if query is None else tuple(query.model_fields)
     for name, values in request.args.lists():
         if name not in known:

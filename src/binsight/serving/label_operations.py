@@ -2,68 +2,44 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
-
-from binsight.serving import label_schemas, schemas
-from binsight.serving.operation import Answers, Method, Operation
+from binsight.serving import label_schemas as labels
+from binsight.serving.operation import Operation, group
+from binsight.serving.schemas import ForgottenAnswer
 
 __all__ = ["FORGET", "LABEL_OPERATIONS"]
 
-FORGET = Operation(
-    "delete",
+_GONE = ("unknown_photo",)
+_PHOTO = "/items/{item}"
+
+FORGET = group(
+    "Photos",
     "/photos/{receipt}",
-    "Delete a photo that is kept for labelling.",
-    (schemas.ForgottenAnswer,),
-    ("unknown_photo", "feedback_unavailable", "rate_limited"),
-    tag="Photos",
+    [Operation("delete", "", "Delete a photo that is kept for labelling.", ForgottenAnswer)],
+    problems=("unknown_photo", "feedback_unavailable", "rate_limited"),
     guarded=True,
 )
-
-
-_LABEL_BODY = ("bad_request", "bad_parameter", "slow_upload", "length_required", "too_large", "unsupported_media_type")
-_LABELS: tuple[tuple[Method, str, str, Answers | str, tuple[str, ...], type[BaseModel] | None], ...] = (
-    ("get", "/status", "How far labelling is, and the answers there are.", (label_schemas.LabelStatus,), (), None),
+LABEL_OPERATIONS = group(
+    "Labels",
+    "/label",
     (
-        "post",
-        "/next",
-        "Photos to label, leased.",
-        (label_schemas.LabelItems,),
-        _LABEL_BODY,
-        label_schemas.LabelQuestion,
+        Operation("get", "/status", "How far labelling is, and the answers there are.", labels.LabelStatus),
+        Operation("post", "/next", "Photos to label, leased.", labels.LabelItems, body=labels.LabelQuestion),
+        Operation("post", "/grid", "Photos that may all be of one class.", labels.LabelGridOffer, ("length_required",)),
+        Operation(
+            "post", "/grid/answer", "Say which of them are something else.", labels.LabelGridTaken, body=labels.GridBody
+        ),
+        Operation("post", "/undo", "Take back the last label.", labels.LabelUndone, ("length_required",)),
+        Operation(
+            "post",
+            _PHOTO,
+            "Say what a photo shows.",
+            labels.LabelTaken,
+            (*_GONE, "already_labelled"),
+            body=labels.LabelBody,
+        ),
+        Operation("get", _PHOTO + "/photo", "The photo.", "image/jpeg", _GONE),
+        Operation("post", _PHOTO + "/reveal", "What the model said.", labels.LabelReveal, _GONE),
+        Operation("post", _PHOTO + "/skip", "Leave it open.", labels.LabelTaken, _GONE),
     ),
-    (
-        "post",
-        "/grid",
-        "Photos that may all be of one class.",
-        (label_schemas.LabelGridOffer,),
-        ("length_required",),
-        None,
-    ),
-    (
-        "post",
-        "/grid/answer",
-        "Say which of them are something else.",
-        (label_schemas.LabelGridTaken,),
-        _LABEL_BODY,
-        label_schemas.GridBody,
-    ),
-    ("post", "/undo", "Take back the last label.", (label_schemas.LabelUndone,), ("length_required",), None),
-    (
-        "post",
-        "/items/{item}",
-        "Say what a photo shows.",
-        (label_schemas.LabelTaken,),
-        ("unknown_photo", "already_labelled", *_LABEL_BODY),
-        label_schemas.LabelBody,
-    ),
-    ("get", "/items/{item}/photo", "The photo.", "image/jpeg", ("unknown_photo",), None),
-    ("post", "/items/{item}/reveal", "What the model said.", (label_schemas.LabelReveal,), ("unknown_photo",), None),
-    ("post", "/items/{item}/skip", "Leave it open.", (label_schemas.LabelTaken,), ("unknown_photo",), None),
+    problems=("ledger_away", "forbidden", "rate_limited"),
 )
-LABEL_OPERATIONS = tuple(
-    Operation(
-        method, "/label" + path, summary, answer, ("ledger_away", "forbidden", "rate_limited", *problems), tag="Labels",
-        body=body,
-    )
-    for method, path, summary, answer, problems, body in _LABELS
-)  # fmt: skip

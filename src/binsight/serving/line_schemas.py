@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from binsight.serving.schemas import Answer, Score
 
 __all__ = [
-    "QUERIES",
     "AlarmList",
     "AuditItem",
     "AuditLabel",
@@ -368,12 +366,3 @@ class LineAnew(Answer):
 
     overview: LineOverview
     newest: list[PieceEntry]
-
-
-# By the endpoint whose address takes them.
-QUERIES: Mapping[str, type[BaseModel]] = {
-    "lines.pieces": PiecesQuery,
-    "lines.shifts": CountQuery,
-    "lines.alarms": LimitQuery,
-    "lines.events": EventsQuery,
-}

@@ -7,32 +7,22 @@ import hashlib
 from flask import Blueprint, Response, request
 
 from binsight.bundle.container import MANIFEST_NAME, MODEL_NAME
-from binsight.serving.operation import Operation
+from binsight.serving.operation import Operation, group
 from binsight.serving.service import current_service
 
 __all__ = ["OFFLINE_OPERATIONS", "offline_blueprint"]
 
-_PATH = "/models/{name}/bundle/"
-_PROBLEMS = ("rate_limited", "unknown_model")
-OFFLINE_OPERATIONS = (
-    Operation(
-        "get",
-        _PATH + MANIFEST_NAME,
-        "A model's manifest: classes, preprocessing, temperatures, thresholds (docs/bundle-format.md).",
-        "application/json",
-        _PROBLEMS,
-        tag="Models",
-        guarded=True,
+_MANIFEST = "A model's manifest: classes, preprocessing, temperatures, thresholds (docs/bundle-format.md)."
+_NETWORK = "A model's network, for ONNX Runtime in the browser."
+OFFLINE_OPERATIONS = group(
+    "Models",
+    "/models/{name}/bundle/",
+    (
+        Operation("get", MANIFEST_NAME, _MANIFEST, "application/json"),
+        Operation("get", MODEL_NAME, _NETWORK, "application/octet-stream"),
     ),
-    Operation(
-        "get",
-        _PATH + MODEL_NAME,
-        "A model's network, for ONNX Runtime in the browser.",
-        "application/octet-stream",
-        _PROBLEMS,
-        tag="Models",
-        guarded=True,
-    ),
+    problems=("rate_limited", "unknown_model"),
+    guarded=True,
 )
 
 

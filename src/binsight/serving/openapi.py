@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from binsight import __version__
-from binsight.serving import line_schemas, schemas, v2_schemas
+from binsight.serving import line_schemas as lines
+from binsight.serving import schemas, v2_schemas
 from binsight.serving.admin_operations import ADMIN_OPERATIONS, SHADOW_OPERATIONS
 from binsight.serving.label_operations import FORGET, LABEL_OPERATIONS
 from binsight.serving.lesson_operations import LESSON_OPERATIONS
 from binsight.serving.lesson_schemas import LessonPhotoQuery
 from binsight.serving.offline import OFFLINE_OPERATIONS
-from binsight.serving.operation import Answers, Method, Operation
+from binsight.serving.operation import BODY, Operation, group
 from binsight.serving.problems import KINDS, MEDIA_TYPE
 from binsight.serving.sessions import CAMERA_HEADER, CAMERA_NAME
 from binsight.serving.settings import Settings
 
-__all__ = ["openapi_document"]
+__all__ = ["QUERIES", "openapi_document"]
 
 _DESCRIPTION = (
     "Sort waste by camera: a photo goes in; category, biodegradability, calibrated confidence and stream come out. "
@@ -39,150 +40,113 @@ _Schema = dict[str, Any]
 _BUSY = ("queue_full", "rate_limited", "loading", "draining", "deadline")
 _UPLOAD = ("bad_request", "no_file", "slow_upload", "too_large", "too_many_files", "unsupported_media_type")
 _PHOTO = ("empty", "not_an_image", "broken", "truncated")
-_KNOWN_MODEL = ("unknown_model",)
+_PREDICT = ("bad_parameter", *_UPLOAD, *_PHOTO, "unknown_model", *_BUSY)
+_FOUND = ("rate_limited", "unknown_model")
+_WAITING = ("loading", "draining")
+_PREDICTIONS = (schemas.PredictionAnswer, schemas.PredictionList)
+_PROTOCOL = "Open Inference Protocol"
 
 _OPERATIONS = (
-    Operation(
-        "post",
-        "/predict",
-        "Classify one photo or several.",
-        (schemas.PredictionAnswer, schemas.PredictionList),
-        ("bad_parameter", *_UPLOAD, *_PHOTO, *_KNOWN_MODEL, *_BUSY),
-        query=schemas.PredictQuery,
-        tag="Photos",
+    *group(
+        "Photos",
+        "",
+        [Operation("post", "/predict", "Classify one photo or several.", _PREDICTIONS, _PREDICT, schemas.PredictQuery)],
         guarded=True,
     ),
-    Operation("get", "/models", "The models.", (schemas.ModelList,), ("rate_limited",), tag="Models", guarded=True),
-    Operation(
-        "get",
-        "/models/{name}",
-        "All about a model.",
-        (schemas.ModelDetail,),
-        ("rate_limited", *_KNOWN_MODEL),
-        tag="Models",
+    *group(
+        "Models",
+        "/models",
+        (
+            Operation("get", "", "The models.", schemas.ModelList, ("rate_limited",)),
+            Operation("get", "/{name}", "All about a model.", schemas.ModelDetail, _FOUND),
+        ),
         guarded=True,
     ),
-    Operation("get", "/health", "The original health check: 200 while the process answers.", (schemas.Health,)),
-    Operation("get", "/health/live", "Whether the process answers.", (schemas.Health,)),
-    Operation("get", "/health/ready", "Whether photos are taken.", (schemas.Ready,), ("loading", "draining")),
+    Operation("get", "/health", "The original health check: 200 while the process answers.", schemas.Health),
+    Operation("get", "/health/live", "Whether the process answers.", schemas.Health),
+    Operation("get", "/health/ready", "Whether photos are taken.", schemas.Ready, _WAITING),
     Operation("get", "/metrics", "Counters and timings for Prometheus.", "text/plain"),
-    Operation("get", "/version", "What runs here.", (schemas.Version,)),
-    Operation("get", "/v2", "The server.", (v2_schemas.ServerMetadata,), tag="Open Inference Protocol"),
-    Operation("get", "/v2/health/live", "Live.", (v2_schemas.ServerLive,), tag="Open Inference Protocol"),
-    Operation(
-        "get",
-        "/v2/health/ready",
-        "Ready.",
-        (v2_schemas.ServerReady,),
-        ("loading", "draining"),
-        tag="Open Inference Protocol",
-    ),
+    Operation("get", "/version", "What runs here.", schemas.Version),
+    Operation("get", "/v2", "The server.", v2_schemas.ServerMetadata, tag=_PROTOCOL),
+    Operation("get", "/v2/health/live", "Live.", v2_schemas.ServerLive, tag=_PROTOCOL),
+    Operation("get", "/v2/health/ready", "Ready.", v2_schemas.ServerReady, _WAITING, tag=_PROTOCOL),
 )
-_V2_CALLS: tuple[tuple[Method, str, str, Answers, tuple[str, ...]], ...] = (
-    ("get", "", "The model's tensors.", (v2_schemas.V2ModelMetadata,), ("rate_limited", *_KNOWN_MODEL)),
-    (
-        "get",
-        "/ready",
-        "Whether the model is ready.",
-        (v2_schemas.V2ModelReady,),
-        ("rate_limited", "loading", "draining", *_KNOWN_MODEL),
-    ),
-    (
-        "post",
-        "/infer",
-        "Run the model.",
-        (v2_schemas.InferAnswer,),
-        ("bad_parameter", *_UPLOAD, *_PHOTO, *_KNOWN_MODEL, *_BUSY),
-    ),
+_V2_CALLS = (
+    Operation("get", "", "The model's tensors.", v2_schemas.V2ModelMetadata, _FOUND),
+    Operation("get", "/ready", "Whether the model is ready.", v2_schemas.V2ModelReady, (*_FOUND, *_WAITING)),
+    Operation("post", "/infer", "Run the model.", v2_schemas.InferAnswer, _PREDICT),
 )
 _V2_OPERATIONS = tuple(
-    Operation(method, prefix + suffix, summary, answer, problems, tag="Open Inference Protocol", guarded=True)
+    operation
     for prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
-    for method, suffix, summary, answer, problems in _V2_CALLS
+    for operation in group(_PROTOCOL, prefix, _V2_CALLS, guarded=True)
 )
-_FEEDBACK = Operation(
-    "post",
+_FEEDBACK = group(
+    "Photos",
     "/feedback",
-    "Keep a correction: 201 for a new photo, 200 for one that was there.",
-    (schemas.FeedbackAnswer,),
-    (
-        *("bad_request", "bad_parameter", "forbidden", "slow_upload", "too_large"),
-        *("feedback_full", "feedback_unavailable"),
-        *(*_PHOTO, *_KNOWN_MODEL, *_BUSY),
-    ),
-    tag="Photos",
+    [
+        Operation(
+            "post",
+            "",
+            "Keep a correction: 201 for a new photo, 200 for one that was there.",
+            schemas.FeedbackAnswer,
+            ("bad_request", "bad_parameter", "forbidden", "slow_upload", "too_large", "feedback_full"),
+            creates=True,
+        )
+    ],
+    problems=("feedback_unavailable", *_PHOTO, "unknown_model", *_BUSY),
     guarded=True,
-    creates=True,
 )
-
-
-_LINE_BUSY = ("rate_limited", "ledger_away")
-_KNOWN_LINE = ("unknown_line", *_LINE_BUSY)
-_LINE_BODY = ("bad_request", "bad_parameter", "forbidden", "slow_upload", "length_required", "too_large")
-_LINES: tuple[tuple[Method, str, str, Answers | str, tuple[str, ...]], ...] = (
-    ("get", ".json", "The lines.", (line_schemas.LineList,), ("rate_limited",)),
-    ("get", "/{name}/overview", "How a line is.", (line_schemas.LineOverview,), _KNOWN_LINE),
-    (
-        "get",
-        "/{name}/events",
-        "Events `anew` (LineAnew), `overview` (LineOverview), `pieces` (of PieceEntry), `alarm` (AlarmEntry), `frame`.",
-        "text/event-stream",
-        ("bad_parameter", *_KNOWN_LINE),
-    ),
-    ("get", "/{name}/frame", "The newest picture of the belt.", "image/jpeg", ("no_frame", *_KNOWN_LINE)),
-    (
-        "post",
-        "/{name}/frames",
-        "Push a picture of the belt.",
-        (line_schemas.FrameAnswer,),
-        (*_LINE_BODY, *_PHOTO, "unsupported_media_type", "not_here", "queue_full", "draining", *_KNOWN_LINE),
-    ),
-    (
-        "post",
-        "/{name}/trigger",
-        "Say that a piece is at the trigger line now.",
-        (line_schemas.TriggerAnswer,),
-        (*_LINE_BODY, "unsupported_media_type", "not_here", "draining", *_KNOWN_LINE),
-    ),
-    ("get", "/{name}/pieces", "The newest pieces.", (line_schemas.PieceList,), ("bad_parameter", *_KNOWN_LINE)),
-    ("get", "/{name}/pieces/{piece}", "A piece.", (line_schemas.PieceDetail,), ("unknown_piece", *_KNOWN_LINE)),
-    ("get", "/{name}/pieces/{piece}/picture", "Its picture.", "image/jpeg", ("unknown_piece", *_KNOWN_LINE)),
-    ("get", "/{name}/pieces/{piece}/views/{view}", "One of its views.", "image/jpeg", ("unknown_piece", *_KNOWN_LINE)),
-    ("get", "/{name}/shifts", "Sums of shifts.", (line_schemas.ShiftList,), ("bad_parameter", *_KNOWN_LINE)),
-    ("get", "/{name}/alarms", "Alarms.", (line_schemas.AlarmList,), ("bad_parameter", *_KNOWN_LINE)),
-    (
-        "post",
-        "/{name}/audit/next",
-        "A piece to label, blind.",
-        (line_schemas.AuditItem,),
-        (*_LINE_BODY, "unsupported_media_type", "draining", *_KNOWN_LINE),
-    ),
-    (
-        "post",
-        "/{name}/audit/{piece}",
-        "Say what a piece is.",
-        (line_schemas.LabelAnswer,),
-        (*_LINE_BODY, "unsupported_media_type", "already_labelled", "draining", *_KNOWN_LINE),
+_EVENTS = (
+    "Events `anew` (LineAnew), `overview` (LineOverview), `pieces` (of PieceEntry), `alarm` (AlarmEntry), `frame`."
+)
+_TRIGGER = "Say that a piece is at the trigger line now."
+_LINE_LIST = Operation("get", "/lines.json", "The lines.", lines.LineList, ("rate_limited",), tag="Lines", guarded=True)
+_LINE_OPERATIONS = (
+    _LINE_LIST,
+    *group(
+        "Lines",
+        "/lines/{name}",
+        (
+            Operation("get", "/overview", "How a line is.", lines.LineOverview),
+            Operation("get", "/events", _EVENTS, "text/event-stream", ("bad_parameter",), lines.EventsQuery),
+            Operation("get", "/frame", "The newest picture of the belt.", "image/jpeg", ("no_frame",)),
+            Operation(
+                "post",
+                "/frames",
+                "Push a picture of the belt.",
+                lines.FrameAnswer,
+                (*BODY, *_PHOTO, "not_here", "queue_full"),
+            ),
+            Operation("post", "/trigger", _TRIGGER, lines.TriggerAnswer, ("not_here",), body=lines.TriggerBody),
+            Operation("get", "/pieces", "The newest pieces.", lines.PieceList, ("bad_parameter",), lines.PiecesQuery),
+            Operation("get", "/pieces/{piece}", "A piece.", lines.PieceDetail, ("unknown_piece",)),
+            Operation("get", "/pieces/{piece}/picture", "Its picture.", "image/jpeg", ("unknown_piece",)),
+            Operation("get", "/pieces/{piece}/views/{view}", "One of its views.", "image/jpeg", ("unknown_piece",)),
+            Operation("get", "/shifts", "Sums of shifts.", lines.ShiftList, ("bad_parameter",), lines.CountQuery),
+            Operation("get", "/alarms", "Alarms.", lines.AlarmList, ("bad_parameter",), lines.LimitQuery),
+            Operation("post", "/audit/next", "A piece to label, blind.", lines.AuditItem, body=lines.AuditQuestion),
+            Operation(
+                "post",
+                "/audit/{piece}",
+                "Say what a piece is.",
+                lines.LabelAnswer,
+                ("already_labelled",),
+                body=lines.AuditLabel,
+            ),
+        ),
+        problems=("unknown_line", "rate_limited", "ledger_away"),
+        changing=("forbidden", "draining"),
+        guarded=True,
     ),
 )
-_LINE_QUERIES: dict[str, type[BaseModel]] = {
-    "/{name}/events": line_schemas.EventsQuery,
-    "/{name}/pieces": line_schemas.PiecesQuery,
-    "/{name}/shifts": line_schemas.CountQuery,
-    "/{name}/alarms": line_schemas.LimitQuery,
+QUERIES: Mapping[tuple[str, str], type[BaseModel]] = {
+    (each.method, each.path): each.query
+    for each in (*_OPERATIONS, *ADMIN_OPERATIONS, *SHADOW_OPERATIONS, *LESSON_OPERATIONS, *_LINE_OPERATIONS)
+    if each.query is not None
 }
-_LINE_BODIES: dict[str, type[BaseModel]] = {
-    "/{name}/trigger": line_schemas.TriggerBody,
-    "/{name}/audit/next": line_schemas.AuditQuestion,
-    "/{name}/audit/{piece}": line_schemas.AuditLabel,
-}
-_LINE_OPERATIONS = tuple(
-    Operation(
-        method, "/lines" + path, summary, answer, problems, query=_LINE_QUERIES.get(path), tag="Lines", guarded=True,
-        body=_LINE_BODIES.get(path),
-    )
-    for method, path, summary, answer, problems in _LINES
-)  # fmt: skip
+"""The type of the query parameters of a call, by its method and address; no other call has any."""
+
 _FRAME_HEADERS = (
     ("X-Binsight-Device", "Who sends it.", {"type": "string", "maxLength": 64}),
     ("X-Binsight-Sequence", "The device's own number of it: what came before is dropped.", {"type": "integer"}),
@@ -197,9 +161,9 @@ def openapi_document(settings: Settings, *, has_lines: bool = False, has_offline
     if settings.admin_keys and settings.registry_dir is not None and settings.loop_dir is not None:
         operations += SHADOW_OPERATIONS
     if settings.feedback_dir is not None or settings.loop_dir is not None:
-        operations += (_FEEDBACK,)
+        operations += _FEEDBACK
     if settings.loop_dir is not None:
-        operations += (FORGET, *(LABEL_OPERATIONS if settings.label_keys else ()))
+        operations += FORGET + (LABEL_OPERATIONS if settings.label_keys else ())
     if settings.teach_dir is not None:
         operations += LESSON_OPERATIONS
     if has_lines:
@@ -257,7 +221,7 @@ def _operation(operation: Operation, settings: Settings) -> _Schema:
         )
     elif operation.body is not None:
         content = {"application/json": {"schema": _ref(operation.body.__name__)}}
-        document["requestBody"] = {"required": operation.body is not line_schemas.TriggerBody, "content": content}
+        document["requestBody"] = {"required": operation.body is not lines.TriggerBody, "content": content}
     elif operation.path.endswith("/infer"):
         document["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref("InferRequest")}}}
     if needs_key:
@@ -269,7 +233,7 @@ def _ok(operation: Operation) -> _Schema:
     if isinstance(operation.answer, str):
         kind = "object" if operation.answer == "application/json" else "string"
         return {"description": operation.summary, "content": {operation.answer: {"schema": {"type": kind}}}}
-    options = [_ref(answer.__name__) for answer in operation.answer]
+    options = [_ref(answer.__name__) for answer in operation.answers]
     schema = options[0] if len(options) == 1 else {"oneOf": options}
     answer: _Schema = {"description": operation.summary, "content": {"application/json": {"schema": schema}}}
     if operation.path.endswith("/infer"):
@@ -284,8 +248,8 @@ def _problem_responses(codes: Iterable[str]) -> _Schema:
     for code in codes:
         by_status.setdefault(str(KINDS[code].status), []).append(code)
     responses: _Schema = {}
-    for status, group in sorted(by_status.items()):
-        text = "; ".join(f"`{code}`: {KINDS[code].title}" for code in dict.fromkeys(group))
+    for status, same in sorted(by_status.items()):
+        text = "; ".join(f"`{code}`: {KINDS[code].title}" for code in dict.fromkeys(same))
         response: _Schema = {"description": text, "content": {MEDIA_TYPE: {"schema": _ref("ProblemAnswer")}}}
         if status in {"429", "503"}:
             response["headers"] = {
@@ -342,12 +306,11 @@ def _query_parameters(query: type[BaseModel] | None) -> list[_Schema]:
 def _component_schemas(operations: Iterable[Operation]) -> _Schema:
     models: set[type[BaseModel]] = {schemas.JsonPhoto, v2_schemas.InferRequest, schemas.ProblemAnswer}
     for operation in operations:
-        if not isinstance(operation.answer, str):
-            models.update(operation.answer)
+        models.update(operation.answers)
         if operation.body is not None:
             models.add(operation.body)
         if operation.tag == "Lines":
-            models.add(line_schemas.LineAnew)
+            models.add(lines.LineAnew)
     ordered = sorted(models, key=lambda model: model.__name__)
     _, definitions = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF)
     found: _Schema = definitions["$defs"]
