@@ -16,7 +16,7 @@ from binsight.dataset import Dataset, scan
 from binsight.dataset.duplicates import connected_groups, duplicate_groups
 from binsight.errors import DatasetError, TaxonomyError
 from binsight.imaging import ImageLimits
-from binsight.predictor import Predictor, run_photos
+from binsight.predictor import Outputs, Predictor, run_photos
 from binsight.progress import Stage, unheard_stage
 from binsight.taxonomy import Taxonomy, WasteClass, name_key
 
@@ -128,10 +128,7 @@ def look_at_camera(
         predictor, [kept.file(s) for s in kept], _SEEN, workers=workers, limits=limits, progress=stage("Looking")
     )
     damaged = {kept.samples[i].path: str(fault) for i, fault in looked.faults.items()}
-    said = [] if looked.outputs is None else predictor.interpret(looked.outputs)
-    features = np.zeros((0, 0), np.float32)
-    if looked.outputs is not None and looked.outputs.features is not None:
-        features = looked.outputs.features
+    features, told, accepted = _said(predictor, taxonomy, looked.outputs)
     left_out = {**broken, **too_many, **damaged}
     kept = kept.where(lambda s: s.path not in damaged)
     labels = np.array([classes[s.class_id] for s in kept], np.int64)
@@ -141,8 +138,6 @@ def look_at_camera(
     left_out |= torn
     rows = np.array([s.path not in torn for s in kept], bool)
     chosen = [s for s in kept if s.path not in torn]
-    told = np.array([taxonomy.index(p.category) for p in said], np.int64)
-    accepted = np.array([p.decision == "accept" for p in said], bool)
     seen = SeenPhotos(
         taxonomy,
         tuple(s.path for s in chosen),
@@ -155,6 +150,17 @@ def look_at_camera(
     )
     _check(seen, root, fewest)
     return seen
+
+
+def _said(
+    predictor: Predictor, taxonomy: Taxonomy, outputs: Outputs | None
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
+    """The features of photos, the classes that the model names, and whether it would accept them."""
+    said = [] if outputs is None else predictor.interpret(outputs)
+    features = None if outputs is None else outputs.features
+    told = np.array([taxonomy.index(p.category) for p in said], np.int64)
+    accepted = np.array([p.decision == "accept" for p in said], bool)
+    return np.zeros((0, 0), np.float32) if features is None else features, told, accepted
 
 
 def _match(name: str, taxonomy: Taxonomy, root: Path) -> str | None:

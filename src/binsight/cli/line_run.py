@@ -28,7 +28,9 @@ from binsight.serving.settings import server_options
 if TYPE_CHECKING:
     from binsight.line.config import LineConfig
     from binsight.line.engine import Picture
+    from binsight.line.ports import Clock, Source
     from binsight.line.records import Piece
+    from binsight.line.settings import CameraSettings
     from binsight.predictor import Predictor
     from binsight.taxonomy import Taxonomy
 
@@ -300,19 +302,12 @@ def _run_line(config: LineConfig, file: Path | None, printer: _Printer, *, http:
     from binsight.line.memory import LineMemory
     from binsight.line.run import LineRunner, SystemClock
     from binsight.line.sorters.opening import open_sorter
-    from binsight.line.sources.opening import open_source
 
     # Its own, gone after the check: where there is a server, the line uses that one's.
     taxonomy = _check_start(config, _load(config, file))
-    clock, camera = SystemClock(), config.camera
+    clock = SystemClock()
     # The camera first: what cannot be opened must not leave an empty ledger behind.
-    source = open_source(
-        camera.source,
-        clock,
-        frames_per_second=camera.frames_per_second,
-        open_timeout_s=camera.open_timeout_s,
-        stalled_after_s=camera.stalled_after_ms / 1000,
-    )
+    source = _open_camera(config.camera, clock)
     logging.basicConfig(format="binsight: %(message)s", level=logging.WARNING)
     url = ledger_url(config, file)
     sorter = open_sorter(config, clock)
@@ -344,6 +339,18 @@ def _run_line(config: LineConfig, file: Path | None, printer: _Printer, *, http:
                 click.echo(plain(f"binsight: {config.line.name} at {server.url}/lines"), err=True)
             runner.run()
     printer.close()
+
+
+def _open_camera(camera: CameraSettings, clock: Clock) -> Source:
+    from binsight.line.sources.opening import open_source
+
+    return open_source(
+        camera.source,
+        clock,
+        frames_per_second=camera.frames_per_second,
+        open_timeout_s=camera.open_timeout_s,
+        stalled_after_s=camera.stalled_after_ms / 1000,
+    )
 
 
 def _load(config: LineConfig, file: Path | None) -> Predictor:

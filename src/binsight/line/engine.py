@@ -119,16 +119,16 @@ class Engine:
             ledger=ledger,
             dispatcher=self.dispatcher,
             machine=self.machine,
-            next_seq=ledger.start(
-                config.line.name,
-                clock.utc(),
-                confirms=sorter.confirms,
-                configuration=stored_configuration(config, predictor.taxonomy),
-            ),
+            next_seq=self._open_account(stored_configuration(config, predictor.taxonomy)),
             seed=seed,
             on_piece=on_piece,
             judge=self._judge,
         )
+
+    def _open_account(self, configuration: Mapping[str, Any]) -> int:
+        """Open the line's account; the sequence number of the next piece."""
+        name, confirms = self.config.line.name, self._sorter.confirms
+        return self._ledger.start(name, self._clock.utc(), confirms=confirms, configuration=configuration)
 
     @property
     def _is_silent(self) -> bool:

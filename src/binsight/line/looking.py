@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from binsight.line.config import LineConfig
@@ -13,6 +14,7 @@ from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.records import Piece, View
 from binsight.line.sorters.none import NoSorter
 from binsight.line.sources.opening import open_source
+from binsight.line.sources.survey import read_frames
 from binsight.line.views import judge_views
 from binsight.predictor import Predictor
 
@@ -106,25 +108,16 @@ def look(
         engine.tick()
         ledger.flush()
 
-    source, frames = open_source(config.camera.source, clock, every_frame=True), 0
-    try:
-        while True:
-            try:
-                frame = source.read(timeout_s=1.0)
-            except EOFError:
-                break
-            if frame is None:
-                continue
+    frames = 0
+    with closing(open_source(config.camera.source, clock, every_frame=True)) as source:
+        for frames, frame in enumerate(read_frames(source), start=1):
             clock.now_s = max(clock.now_s, frame.captured_s)
             engine.on_frame(frame)
             settle()
-            frames += 1
             seen = engine.picture
             # A frame that showed nothing new, or before an empty belt was known, is shown as it came.
             on_picture(seen if seen is not None and seen.frame.number == frame.number else Picture(frame, (), {}))
             on_progress(frames)
-    finally:
-        source.close()
     length_s = clock.now_s
     while not engine.at_rest and clock.now_s < length_s + _AFTER_S:
         clock.now_s += _STEP_S

@@ -80,30 +80,17 @@ def page_blueprint() -> Blueprint:
     files, digest = _read_files(), page_digest()
     blueprint = Blueprint("page", __name__, template_folder="templates")
 
-    def render() -> str:
-        has_docs = any(rule.rule == "/docs" for rule in current_app.url_map.iter_rules())
-        return render_template(
-            "index.html",
-            digest=digest,
-            has_docs=has_docs,
-            has_device=has_runtime(),
-            has_feedback="feedback" in current_app.blueprints,
-            has_lessons="lessons" in current_app.blueprints,
-            max_bytes=current_service().settings.max_photo_bytes,
-            keep_days=current_service().settings.keep_days if "kept" in current_app.blueprints else None,
-        )
-
     @blueprint.get("/")
     def index() -> ResponseReturnValue:
         """The page itself; asked for anew each time, answered with 304 when it is the same."""
-        return html_response(render())
+        return html_response(_index_html())
 
     @blueprint.get("/sw.js")
     def service_worker() -> ResponseReturnValue:
         """What keeps the page in a browser; it changes with the page. 404 where the page needs the server."""
         if not has_runtime():
             abort(404)
-        html = render()
+        html = _index_html()
         named = (*re.findall(r'static/[^"]+', html), *(f"static/{digest}/{name}" for name in _device_files()))
         version = hashlib.sha256(html.encode()).hexdigest()[:16]
         script = render_template("sw.js", version=version, files=sorted(set(named)))
@@ -132,6 +119,20 @@ def page_blueprint() -> Blueprint:
 
     blueprint.after_request(protect)
     return blueprint
+
+
+def _index_html() -> str:
+    settings, features = current_service().settings, current_app.blueprints
+    return render_template(
+        "index.html",
+        digest=page_digest(),
+        has_docs=any(rule.rule == "/docs" for rule in current_app.url_map.iter_rules()),
+        has_device=has_runtime(),
+        has_feedback="feedback" in features,
+        has_lessons="lessons" in features,
+        max_bytes=settings.max_photo_bytes,
+        keep_days=settings.keep_days if "kept" in features else None,
+    )
 
 
 def protect(response: Response) -> Response:

@@ -131,19 +131,26 @@ def simulate(
     )
     line.run()
     classes = predictor.taxonomy.classes
-    truth = Truth(
-        categories=[photos[piece.photo].category for piece in pieces],
-        centres_mm=[piece.centre_mm for piece in pieces],
+    lanes = [
+        (lane, frozenset(c.id for c in classes if config.lane_of(c.id, c.stream) is lane)) for lane in config.lanes
+    ]
+    return compare(
+        read_rows(ledger_url), line.sorter.books, _truth(line, shift, photos), lanes=lanes, virtual_s=line.now()
+    )
+
+
+def _truth(line: SimulatedLine, shift: Shift, photos: Sequence[PiecePhoto]) -> Truth:
+    field_mm = line.config.camera.field_mm
+    trigger_mm = line.config.camera.trigger_at * field_mm
+    return Truth(
+        categories=[photos[piece.photo].category for piece in line.pieces],
+        centres_mm=[piece.centre_mm for piece in line.pieces],
         crossings=line.crossings,
         blind_mm=line.blind_mm,
         # Fed double, what lies on the belt reaches half a piece further.
         piece_mm=_PIECE_MM * (1.5 if any(fault.kind == "double_feed" for fault in shift.faults) else 1.0),
-        approach_mm=(trigger_mm, config.camera.field_mm - trigger_mm),
+        approach_mm=(trigger_mm, field_mm - trigger_mm),
     )
-    lanes = [
-        (lane, frozenset(c.id for c in classes if config.lane_of(c.id, c.stream) is lane)) for lane in config.lanes
-    ]
-    return compare(read_rows(ledger_url), line.sorter.books, truth, lanes=lanes, virtual_s=line.now())
 
 
 def read_rows(ledger_url: str) -> list[Piece]:

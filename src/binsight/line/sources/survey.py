@@ -15,7 +15,7 @@ from binsight.line.field import Direction
 from binsight.line.ports import Source
 from binsight.line.records import Frame
 
-__all__ = ["Motion", "learn_belt", "measure_motion"]
+__all__ = ["Motion", "learn_belt", "measure_motion", "read_frames"]
 
 _PAIRS, _EVERY_S = 40, 0.5  # pairs of frames that are compared, and how far apart they are taken
 _SIDE = 160  # pixels of the longer side of the small pictures
@@ -69,7 +69,7 @@ def learn_belt(source: Source, detector: Detector) -> bytes | None:
         detector: of the line's region and direction; it learns.
     """
     next_s, taken = 0.0, 0
-    for frame in _frames(source):
+    for frame in read_frames(source):
         if frame.captured_s < next_s:
             continue
         next_s, taken = frame.captured_s + _EVERY_S / 2, taken + 1
@@ -80,7 +80,8 @@ def learn_belt(source: Source, detector: Detector) -> bytes | None:
     return None
 
 
-def _frames(source: Source) -> Iterator[Frame]:
+def read_frames(source: Source) -> Iterator[Frame]:
+    """Every frame of a recording, to its end."""
     while True:
         try:
             frame = source.read(timeout_s=1.0)
@@ -94,7 +95,7 @@ def _pairs(source: Source) -> Iterator[tuple[NDArray[np.float32], NDArray[np.flo
     """Small grey pictures, two frames apart, and the seconds between them."""
     recent: deque[Frame] = deque(maxlen=3)
     next_s, found = 0.0, 0
-    for frame in _frames(source):
+    for frame in read_frames(source):
         recent.append(frame)
         if len(recent) < 3 or frame.captured_s < next_s:
             continue
