@@ -6,16 +6,24 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, g, request
 
 from binsight.errors import BinsightError, BundleError, OutputError
 from binsight.loop.registry import RegistryError
 from binsight.loop.standing import read_comparisons
 from binsight.loop.trials import begin_challenge, end_trial
-from binsight.serving.api import json_response, parse_query
+from binsight.serving.api import add_view, parse_query
 from binsight.serving.models import Change, NoRollbackError, ReloadBusyError, RolledBackError
 from binsight.serving.problems import ProblemError
-from binsight.serving.schemas import ComparisonAnswer, Evidence, ModelChange, PromoteQuery, ReloadQuery, ShadowQuery
+from binsight.serving.schemas import (
+    Answer,
+    ComparisonAnswer,
+    Evidence,
+    ModelChange,
+    PromoteQuery,
+    ReloadQuery,
+    ShadowQuery,
+)
 from binsight.serving.service import Service, current_service
 from binsight.serving.shadow import Shadow
 
@@ -27,7 +35,7 @@ _log = logging.getLogger("binsight.serving")
 def admin_blueprint(*, has_shadow: bool) -> Blueprint:
     """`POST /admin/models/{name}/reload`, `/promote`, `/rollback`; `POST|DELETE …/shadow`, `GET …/evidence`."""
     blueprint = Blueprint("admin", __name__)
-    views: list[tuple[str, Callable[[str], Response], str]] = [
+    views: list[tuple[str, Callable[[str], Answer], str]] = [
         ("reload", _reload, "POST"),
         ("rollback", _rollback, "POST"),
         ("promote", _promote, "POST"),
@@ -36,11 +44,11 @@ def admin_blueprint(*, has_shadow: bool) -> Blueprint:
         views += [("shadow", _begin_shadow, "POST"), ("shadow", _end_shadow, "DELETE"), ("evidence", _evidence, "GET")]
     for action, view, method in views:
         endpoint = "end_shadow" if method == "DELETE" else action
-        blueprint.add_url_rule(f"/admin/models/<name>/{action}", view_func=view, endpoint=endpoint, methods=[method])
+        add_view(blueprint, f"/admin/models/<name>/{action}", endpoint, view, method)
     return blueprint
 
 
-def _reload(name: str) -> Response:
+def _reload(name: str) -> Answer:
     service = current_service()
     service.check_ready()
     service.model(name)
@@ -48,7 +56,7 @@ def _reload(name: str) -> Response:
     return put_in_place(service, name, lambda: service.reload(name, force=query.force))
 
 
-def _promote(name: str) -> Response:
+def _promote(name: str) -> Answer:
     service = current_service()
     service.check_ready()
     service.model(name)
@@ -56,20 +64,20 @@ def _promote(name: str) -> Response:
     return put_in_place(service, name, lambda: service.store.promote(name, query.model, by=by, override=query.override))
 
 
-def _rollback(name: str) -> Response:
+def _rollback(name: str) -> Answer:
     service = current_service()
     service.model(name)
     by = g.client
     return put_in_place(service, name, lambda: service.store.rollback(name, by=by))
 
 
-def _begin_shadow(name: str) -> Response:
+def _begin_shadow(name: str) -> Answer:
     shadow = _shadow(name)
     share, by = parse_query(request.args, ShadowQuery).share, g.client
     return _shadowed(name, shadow, lambda: begin_challenge(shadow.registry, by=by, share=share))
 
 
-def _end_shadow(name: str) -> Response:
+def _end_shadow(name: str) -> Answer:
     shadow = _shadow(name)
     by = g.client
 
@@ -80,7 +88,7 @@ def _end_shadow(name: str) -> Response:
     return _shadowed(name, shadow, end)
 
 
-def _evidence(name: str) -> Response:
+def _evidence(name: str) -> Answer:
     return _shadowed(name, _shadow(name), lambda: None)
 
 
@@ -94,7 +102,7 @@ def _shadow(name: str) -> Shadow:
     return service.shadow
 
 
-def _shadowed(name: str, shadow: Shadow, change: Callable[[], object]) -> Response:
+def _shadowed(name: str, shadow: Shadow, change: Callable[[], object]) -> Answer:
     """Change something, and say how the models compare."""
     try:
         change()
@@ -106,19 +114,17 @@ def _shadowed(name: str, shadow: Shadow, change: Callable[[], object]) -> Respon
         _log.error("the shadow of %s: %s", name, error)
         detail = "the registry or the loop cannot be read or written now; the server's log says why"
         raise ProblemError("ledger_away", detail, retry_after_s=2) from None
-    return json_response(
-        Evidence(
-            name=name,
-            shadow=[f"{run.model.bundle.manifest.name} {run.model.version}" for run in shadow.runs],
-            refused=list(shadow.refused.values()),
-            waiting=shadow.waiting,
-            results={str(result): count for result, count in shadow.results.items()},
-            comparisons=[ComparisonAnswer(**asdict(each)) for each in comparisons],
-        ).to_json()
+    return Evidence(
+        name=name,
+        shadow=[f"{run.model.bundle.manifest.name} {run.model.version}" for run in shadow.runs],
+        refused=list(shadow.refused.values()),
+        waiting=shadow.waiting,
+        results={str(result): count for result, count in shadow.results.items()},
+        comparisons=[ComparisonAnswer(**asdict(each)) for each in comparisons],
     )
 
 
-def put_in_place(service: Service, name: str, change: Callable[[], Change]) -> Response:
+def put_in_place(service: Service, name: str, change: Callable[[], Change]) -> Answer:
     """Change which bundle is served under a name, and say what came of it.
 
     Raises:
@@ -138,11 +144,9 @@ def put_in_place(service: Service, name: str, change: Callable[[], Change]) -> R
         _log.error("model %s was not changed: %s", name, error)
         detail = str(error) if isinstance(error, BundleError) else "the bundle cannot be read where it was"
         raise ProblemError("bundle", detail) from None
-    return json_response(
-        ModelChange(
-            name=name,
-            result=result,
-            version=service.model(name).version,
-            previous_version=service.store.previous_version(name),
-        ).to_json()
+    return ModelChange(
+        name=name,
+        result=result,
+        version=service.model(name).version,
+        previous_version=service.store.previous_version(name),
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from flask import Blueprint, Response, g, request
 from pydantic import BaseModel, ValidationError
@@ -29,7 +29,7 @@ from binsight.serving.service import Service, current_service
 from binsight.serving.sessions import CAMERA_HEADER, CAMERA_NAME
 from binsight.serving.uploads import Photo, read_body, read_photos
 
-__all__ = ["api_blueprint", "json_response", "may_be_kept", "named_camera", "parse_body", "parse_query"]
+__all__ = ["add_view", "api_blueprint", "json_response", "may_be_kept", "named_camera", "parse_body", "parse_query"]
 
 Given = TypeVar("Given", bound=BaseModel)
 _MAX_JSON = 100_000
@@ -38,15 +38,28 @@ _MAX_JSON = 100_000
 def api_blueprint() -> Blueprint:
     """`POST /predict`, `GET /models`, `GET /models/{name}`."""
     blueprint = Blueprint("api", __name__)
-    blueprint.add_url_rule("/predict", view_func=_predict, endpoint="predict", methods=["POST"])
-    blueprint.add_url_rule("/models", view_func=_models, endpoint="models", methods=["GET"])
-    blueprint.add_url_rule("/models/<name>", view_func=_model, endpoint="model", methods=["GET"])
+    add_view(blueprint, "/predict", "predict", _predict, "POST")
+    add_view(blueprint, "/models", "models", _models)
+    add_view(blueprint, "/models/<name>", "model", _model)
     return blueprint
 
 
-def json_response(body: bytes, status: int = 200) -> Response:
-    """An answer with a JSON body."""
+def json_response(answer: Answer | bytes, status: int = 200) -> Response:
+    """A response with a JSON body."""
+    body = answer if isinstance(answer, bytes) else answer.to_json()
     return Response(body, status, mimetype="application/json")
+
+
+def add_view(
+    blueprint: Blueprint, rule: str, endpoint: str, view: Callable[..., Answer | Response], method: str = "GET"
+) -> None:
+    """Add a view that gives a response, or an answer that becomes one."""
+
+    def call(**parts: Any) -> Response:
+        found = view(**parts)
+        return found if isinstance(found, Response) else json_response(found)
+
+    blueprint.add_url_rule(rule, endpoint, call, methods=[method])
 
 
 def parse_query(values: Mapping[str, str], kind: type[Given]) -> Given:
@@ -80,7 +93,7 @@ def _predict() -> Response:
     if not upload.many:
         if isinstance(results[0], ProblemError):
             raise cast("ProblemError", results.pop())  # in no variable: it would keep this frame, and so the photo
-        return json_response(answer(results[0], query).to_json())
+        return json_response(answer(results[0], query))
     pairs = zip(upload.photos, results, strict=True)
     return json_response(b"[" + b",".join(_entry(photo.source, r, query).to_json() for photo, r in pairs) + b"]")
 
@@ -141,17 +154,17 @@ def _entry(source: str, result: Classified | ProblemError, query: PredictQuery) 
     return answer(result, query, source)
 
 
-def _models() -> Response:
+def _models() -> Answer:
     service = current_service()
-    return json_response(ModelList(models=[_summary(service, name) for name in service.store.names]).to_json())
+    return ModelList(models=[_summary(service, name) for name in service.store.names])
 
 
-def _model(name: str) -> Response:
+def _model(name: str) -> Answer:
     service = current_service()
     model = service.model(name)
     manifest = model.bundle.manifest
     whole = manifest.to_dict()
-    detail = ModelDetail(
+    return ModelDetail(
         **_summary(service, name).model_dump(),
         created=manifest.created,
         input_size=list(manifest.preprocess.size),
@@ -159,7 +172,6 @@ def _model(name: str) -> Response:
         metrics=whole["metrics"],
         training=whole["training"],
     )
-    return json_response(detail.to_json())
 
 
 def _summary(service: Service, name: str) -> ModelSummary:

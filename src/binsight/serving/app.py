@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from binsight.errors import BinsightError, ImageError
 from binsight.serving.admin import admin_blueprint
 from binsight.serving.api import api_blueprint
 from binsight.serving.docs_page import docs_blueprint
@@ -20,7 +17,7 @@ from binsight.serving.line_metrics import LineCollector
 from binsight.serving.line_port import Line
 from binsight.serving.lines import lines_blueprint
 from binsight.serving.offline import offline_blueprint
-from binsight.serving.problems import ProblemError, image_problem, problem_response
+from binsight.serving.problems import answer_error
 from binsight.serving.service import Service
 from binsight.serving.settings import Settings
 from binsight.serving.v2 import v2_blueprint, v2_health_blueprint
@@ -29,15 +26,6 @@ if TYPE_CHECKING:
     from binsight.serving.lessons import Lessons
 
 __all__ = ["create_app"]
-
-_log = logging.getLogger("binsight.serving")
-_CODES = {
-    404: "not_found",
-    405: "method_not_allowed",
-    408: "slow_upload",
-    413: "too_large",
-    415: "unsupported_media_type",
-}
 
 
 def create_app(
@@ -65,7 +53,7 @@ def create_app(
 
         service.end_teaching = lessons.teaching.close
         app.register_blueprint(lessons_blueprint(lessons))
-    app.register_error_handler(Exception, _answer_error)
+    app.register_error_handler(Exception, answer_error)
     if settings.trusted_proxies:
         n = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n)  # type: ignore[method-assign]  # as Flask documents
@@ -117,32 +105,3 @@ def _register_blueprints(app: Flask, service: Service, lines: Sequence[Line]) ->
             blueprints += [label_page_blueprint(), labels_blueprint(service.keeper.queue)]
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
-
-
-def _answer_error(error: Exception) -> Response:
-    problem = _problem(error)
-    g.problem = problem
-    if f"{request.path}/".startswith("/v2/"):
-        problem.extra["error"] = problem.detail  # where clients of the Open Inference Protocol look
-    return problem_response(problem, g.get("request_id", ""))
-
-
-def _problem(error: Exception) -> ProblemError:
-    if isinstance(error, ProblemError):
-        return error
-    if isinstance(error, ImageError):
-        return image_problem(error)
-    if isinstance(error, HTTPException):
-        return _from_werkzeug(error)
-    # Whatever it is, it is the server's fault: the log gets all of it, the client nothing.
-    message = "a request failed" if isinstance(error, BinsightError) else "a request failed unexpectedly"
-    _log.error("%s, request %s", message, g.get("request_id", ""), exc_info=error)
-    return ProblemError("internal", "the server's log says more under this request's id")
-
-
-def _from_werkzeug(error: HTTPException) -> ProblemError:
-    headers: dict[str, Any] = {}
-    if error.code == 405:
-        headers = {name: value for name, value in error.get_headers() if name == "Allow"}
-    kind = _CODES.get(error.code or 500, "internal" if (error.code or 500) >= 500 else "bad_request")
-    return ProblemError(kind, str(error.description or error.name), headers=headers)

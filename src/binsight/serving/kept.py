@@ -34,7 +34,7 @@ def kept_blueprint(keeper: Keeper) -> Blueprint:
         except OutputError as error:
             _log.error("a photo was not deleted, request %s: %s", g.get("request_id", ""), error)
             raise ProblemError("feedback_unavailable", "it could not be deleted; try again", retry_after_s=5) from None
-        return json_response(ForgottenAnswer(forgotten=True).to_json())
+        return json_response(ForgottenAnswer(forgotten=True))
 
     return blueprint
 

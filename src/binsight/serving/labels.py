@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, g, render_template
+from flask import Blueprint, Response, g, render_template, request
 
 from binsight.errors import BinsightError, OutputError
 from binsight.loop.grid import Grid, answer_grid, offer_grid
@@ -15,9 +15,9 @@ from binsight.loop.labelling import Labelling
 from binsight.loop.queue import Queue
 from binsight.loop.standing import read_status
 from binsight.serving import label_schemas as schemas
-from binsight.serving.api import json_response, parse_body
+from binsight.serving.api import add_view, parse_body
 from binsight.serving.page import html_response, page_digest, protect
-from binsight.serving.problems import ProblemError
+from binsight.serving.problems import ProblemError, answer_error
 from binsight.serving.service import current_service
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["label_page_blueprint", "labels_blueprint"]
 
 _ID = re.compile(r"[0-9a-f]{64}")
+_ANY = 64 * "0"  # where no photo is named
 
 
 def label_page_blueprint() -> Blueprint:
@@ -47,40 +48,35 @@ def labels_blueprint(queue: Queue) -> Blueprint:
     """Calls below `/label/`."""
     blueprint = Blueprint("labels", __name__)
 
-    def route(rule: str, endpoint: str, view: Callable[..., Answer | Response], method: str = "POST") -> None:
-        blueprint.add_url_rule("/label" + rule, endpoint, _answered(view), methods=[method])
-
-    route("/status", "status", lambda: _status(queue), "GET")
-    route("/next", "next", lambda: _next(queue))
-    route("/grid", "grid", lambda: _grid(queue))
-    route("/grid/answer", "grid_answer", lambda: _answer_grid(queue))
-    route("/undo", "undo", lambda: _undo(queue))
-    route("/items/<item>", "label", lambda item: _label(queue, item))
-    route("/items/<item>/photo", "photo", lambda item: _photo(queue, item), "GET")
-    route("/items/<item>/reveal", "reveal", lambda item: _reveal(queue, item))
-    route("/items/<item>/skip", "skip", lambda item: _skip(queue, item))
+    blueprint.before_request(_check_item)
+    blueprint.register_error_handler(BinsightError, lambda error: answer_error(_problem(error)))
+    route = partial(add_view, blueprint)
+    route("/label/status", "status", lambda: _status(queue))
+    route("/label/next", "next", lambda: _next(queue), "POST")
+    route("/label/grid", "grid", lambda: _grid(queue), "POST")
+    route("/label/grid/answer", "grid_answer", lambda: _answer_grid(queue), "POST")
+    route("/label/undo", "undo", lambda: _undo(queue), "POST")
+    route("/label/items/<item>", "label", lambda item: _label(queue, item), "POST")
+    route("/label/items/<item>/photo", "photo", lambda item: _photo(queue, item))
+    route("/label/items/<item>/reveal", "reveal", lambda item: _reveal(queue, item), "POST")
+    route("/label/items/<item>/skip", "skip", lambda item: _skip(queue, item), "POST")
     return blueprint
 
 
-def _answered(view: Callable[..., Answer | Response]) -> Callable[..., Response]:
-    """The view's JSON; what labelling refuses becomes a problem."""
+def _check_item() -> None:
+    if not _ID.fullmatch((request.view_args or {}).get("item", _ANY)):
+        raise ProblemError("unknown_photo", "expected a photo's id, 64 hex digits")
 
-    def call(**parts: str) -> Response:
-        if "item" in parts and not _ID.fullmatch(parts["item"]):
-            raise ProblemError("unknown_photo", "expected a photo's id, 64 hex digits")
-        try:
-            answer = view(**parts)
-        except OutputError as error:
-            raise ProblemError("ledger_away", "the labels cannot be written now; try again", retry_after_s=2) from error
-        except BinsightError as error:
-            if error.code == "label":
-                raise ProblemError("bad_parameter", str(error)) from None
-            if error.code in {"unknown_photo", "already_labelled"}:
-                raise ProblemError(error.code, str(error)) from None
-            raise
-        return answer if isinstance(answer, Response) else json_response(answer.to_json())
 
-    return call
+def _problem(error: BinsightError) -> BinsightError:
+    """What labelling refuses, as a problem."""
+    if isinstance(error, OutputError):
+        return ProblemError("ledger_away", "the labels cannot be written now; try again", retry_after_s=2)
+    if error.code == "label":
+        return ProblemError("bad_parameter", str(error))
+    if error.code in {"unknown_photo", "already_labelled"}:
+        return ProblemError(error.code, str(error))
+    return error
 
 
 def _desk(queue: Queue) -> Labelling:

@@ -16,11 +16,12 @@ from binsight.bundle.container import REPLAY_NAME
 from binsight.errors import BinsightError, DiskFullError, ImageError
 from binsight.serving import lesson_schemas as schemas
 from binsight.serving.admin import put_in_place
-from binsight.serving.api import json_response, parse_body, parse_query
+from binsight.serving.api import add_view, json_response, parse_body, parse_query
 from binsight.serving.lesson import Lesson, LessonError, Photo, Put, new_class_fault
 from binsight.serving.lessons import Lessons
 from binsight.serving.models import Change, NoRollbackError
-from binsight.serving.problems import ProblemError
+from binsight.serving.problems import ProblemError, answer_error
+from binsight.serving.schemas import Answer
 from binsight.serving.service import current_service
 from binsight.serving.uploads import read_photos
 from binsight.taxonomy import Taxonomy, WasteClass
@@ -35,9 +36,12 @@ def lessons_blueprint(lessons: Lessons) -> Blueprint:
     blueprint = Blueprint("lessons", __name__)
     desk = _Desk(lessons)
 
-    def route(rule: str, endpoint: str, view: Callable[..., Response], method: str = "GET") -> None:
-        rule = f"/admin/models/<name>/lesson{rule}"
-        blueprint.add_url_rule(rule, endpoint, _with_problems(view), methods=[method])
+    blueprint.before_request(lambda: current_service().check_ready(g.start))
+    for kind in (BinsightError, OSError):
+        blueprint.register_error_handler(kind, lambda error: answer_error(_problem(error)))
+
+    def route(rule: str, endpoint: str, view: Callable[..., Answer | Response], method: str = "GET") -> None:
+        add_view(blueprint, f"/admin/models/<name>/lesson{rule}", endpoint, view, method)
 
     route("", "lesson", desk.show)
     route("/classes", "classes", desk.change_classes, "POST")
@@ -52,20 +56,9 @@ def lessons_blueprint(lessons: Lessons) -> Blueprint:
     return blueprint
 
 
-def _with_problems(view: Callable[..., Response]) -> Callable[..., Response]:
-    def call(**parts: str) -> Response:
-        current_service().check_ready(g.start)
-        try:
-            return view(**parts)
-        except (ProblemError, ImageError):
-            raise
-        except (BinsightError, OSError) as error:
-            raise _problem(error) from error
-
-    return call
-
-
-def _problem(error: Exception) -> ProblemError:
+def _problem(error: Exception) -> Exception:
+    if isinstance(error, ProblemError | ImageError):
+        return error
     code = "lesson_full" if isinstance(error, DiskFullError) else getattr(error, "code", "")
     if code in {"lesson_full", "lesson_busy", "bad_parameter"}:
         return ProblemError(code, str(error))
@@ -80,11 +73,11 @@ class _Desk:
     def __init__(self, lessons: Lessons) -> None:
         self._lessons = lessons
 
-    def show(self, name: str) -> Response:
+    def show(self, name: str) -> Answer:
         """The lesson as it is."""
         return self._answer(name)
 
-    def change_classes(self, name: str) -> Response:
+    def change_classes(self, name: str) -> Answer:
         """Add a class, or take one away."""
         bundle, body = self._bundle(name), parse_body(schemas.NewClass)
         self._check_idle(name)
@@ -139,7 +132,7 @@ class _Desk:
             raise ProblemError("not_found", str(error)) from None
         return _photo(was.id, label or was.label, "moved" if label else "removed")
 
-    def teach(self, name: str) -> Response:
+    def teach(self, name: str) -> Answer:
         """Begin."""
         bundle = self._bundle(name)
         if refusal := _refusal(bundle):
@@ -147,13 +140,13 @@ class _Desk:
         self._lessons.teach(name, bundle, current_service().limits)
         return self._answer(name)
 
-    def cancel(self, name: str) -> Response:
+    def cancel(self, name: str) -> Answer:
         """End it."""
         self._bundle(name)
         self._lessons.teaching.cancel(name)
         return self._answer(name)
 
-    def use(self, name: str) -> Response:
+    def use(self, name: str) -> Answer:
         """Serve what was taught."""
         self._bundle(name)
         path = self._taught(name)
@@ -162,7 +155,7 @@ class _Desk:
         service = current_service()
         return put_in_place(service, name, lambda: service.reload(name, path, force=True))
 
-    def undo(self, name: str) -> Response:
+    def undo(self, name: str) -> Answer:
         """Serve what was served before."""
         self._bundle(name)
         service, placements = current_service(), self._lessons.placements
@@ -207,11 +200,11 @@ class _Desk:
         taxonomy = _taxonomy(bundle, self._lessons.lesson(name).notes().new_classes)
         return (*taxonomy.classes, WasteClass(NOT_WASTE, "Empty places", None, ""))
 
-    def _answer(self, name: str) -> Response:
+    def _answer(self, name: str) -> Answer:
         service, lessons, bundle = current_service(), self._lessons, self._bundle(name)
         lesson, taxonomy = lessons.lesson(name), bundle.manifest.taxonomy
         progress, notes = lessons.teaching.progress.get(name), lesson.notes()
-        answer = schemas.LessonAnswer(
+        return schemas.LessonAnswer(
             model=name,
             version=bundle.manifest.version,
             served_version=service.model(name).version,
@@ -228,7 +221,6 @@ class _Desk:
             result=self._result(lesson, service.model(name).bundle.path),
             can_undo=lessons.placements.path(name) is not None,
         )
-        return json_response(answer.to_json())
 
     def _result(self, lesson: Lesson, served: Path) -> schemas.LessonResult | None:
         result = lesson.notes().result
@@ -269,4 +261,4 @@ def _shown(classes: Iterable[WasteClass], photos: list[Photo], known: Taxonomy) 
 
 def _photo(photo_id: str, label: str, outcome: Put | str) -> Response:
     answer = schemas.LessonPhoto.model_validate({"id": photo_id, "category": label, "outcome": outcome})
-    return json_response(answer.to_json(), 201 if outcome == "stored" else 200)
+    return json_response(answer, 201 if outcome == "stored" else 200)

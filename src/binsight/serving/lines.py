@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, request
 
 from binsight.errors import BinsightError, ImageError, InputError
 from binsight.serving import line_schemas as schemas
-from binsight.serving.api import json_response, parse_body, parse_query
+from binsight.serving.api import add_view, parse_body, parse_query
 from binsight.serving.line_port import Line
-from binsight.serving.problems import ProblemError
+from binsight.serving.problems import ProblemError, answer_error
 from binsight.serving.schemas import Answer
 from binsight.serving.service import current_service
 from binsight.serving.streams import STREAMS, Broadcaster, Event
@@ -57,11 +58,16 @@ def lines_blueprint(lines: Sequence[Line]) -> Blueprint:
     """Everything about `lines` that is JSON or a picture."""
     blueprint, desk = Blueprint("lines", __name__), _Desk(lines)
 
-    def route(rule: str, endpoint: str, view: Callable[..., Response], method: str = "GET") -> None:
-        blueprint.add_url_rule(rule, endpoint, _with_problems(view), methods=[method])
-
-    route("/lines.json", "list", lambda: _answer(schemas.LineList, {"lines": [line.about() for line in desk.lines]}))
-    route("/lines/<name>/overview", "overview", lambda name: _answer(schemas.LineOverview, desk.line(name).overview()))
+    blueprint.register_error_handler(BinsightError, lambda error: answer_error(_problem(error)))
+    route = partial(add_view, blueprint)
+    route(
+        "/lines.json", "list", lambda: schemas.LineList.model_validate({"lines": [line.about() for line in desk.lines]})
+    )
+    route(
+        "/lines/<name>/overview",
+        "overview",
+        lambda name: schemas.LineOverview.model_validate(desk.line(name).overview()),
+    )
     route("/lines/<name>/events", "events", lambda name: _events(desk.stream(name)))
     route("/lines/<name>/frame", "frame", lambda name: _frame(desk.line(name)))
     route("/lines/<name>/frames", "push", lambda name: _push(desk.line(name)), "POST")
@@ -81,21 +87,10 @@ def lines_blueprint(lines: Sequence[Line]) -> Blueprint:
     return blueprint
 
 
-def _with_problems(view: Callable[..., Response]) -> Callable[..., Response]:
-    """What a line refuses becomes a problem."""
-
-    def call(**parts: Any) -> Response:
-        try:
-            return view(**parts)
-        except (ProblemError, ImageError):
-            raise
-        except BinsightError as error:
-            raise _problem(error) from error
-
-    return call
-
-
 def _problem(error: BinsightError) -> BinsightError:
+    """What a line refuses, as a problem."""
+    if isinstance(error, ProblemError | ImageError):
+        return error
     if error.code in {"not_here", "already_labelled"}:
         return ProblemError(error.code, str(error))
     if error.code == "ledger_away":
@@ -103,10 +98,6 @@ def _problem(error: BinsightError) -> BinsightError:
     if error.code == "label" or isinstance(error, InputError):
         return ProblemError("bad_parameter", str(error))
     return error
-
-
-def _answer(kind: type[Answer], values: dict[str, Any]) -> Response:
-    return json_response(kind.model_validate(values).to_json())
 
 
 def _events(stream: Broadcaster) -> Response:
@@ -140,7 +131,7 @@ def _frame(line: Line) -> Response:
     return Response(jpeg, mimetype="image/jpeg")
 
 
-def _push(line: Line) -> Response:
+def _push(line: Line) -> Answer:
     kind = request.mimetype
     if not kind.startswith("image/"):
         raise ProblemError("unsupported_media_type", f"expected image/jpeg, got {kind[:100] or 'no content type'!r}")
@@ -156,7 +147,7 @@ def _push(line: Line) -> Response:
         raise ProblemError("bad_parameter", detail, extra={"errors": faults})
     data = read_body(request, current_service().settings.max_photo_bytes)
     newest = line.push(data, device=device, sequence=sequence, age_s=(age_ms or 0) / 1000, encoder=encoder)
-    return _answer(schemas.FrameAnswer, {"newest": newest})
+    return schemas.FrameAnswer.model_validate({"newest": newest})
 
 
 def _number(name: str, faults: list[dict[str, str]], *, high: float) -> float | None:
@@ -182,23 +173,23 @@ def _whole(name: str, faults: list[dict[str, str]], *, high: int) -> int | None:
     return int(text)
 
 
-def _trigger(line: Line) -> Response:
+def _trigger(line: Line) -> Answer:
     line.trigger(parse_body(schemas.TriggerBody).encoder if request.content_length else None)
-    return _answer(schemas.TriggerAnswer, {"taken": True})
+    return schemas.TriggerAnswer.model_validate({"taken": True})
 
 
-def _pieces(line: Line) -> Response:
+def _pieces(line: Line) -> Answer:
     query = parse_query(request.args, schemas.PiecesQuery)
     statuses = () if query.status is None else (query.status,)
     found = line.account.pieces(limit=query.limit, before=query.before, lane=query.lane, statuses=statuses)
-    return _answer(schemas.PieceList, found)
+    return schemas.PieceList.model_validate(found)
 
 
-def _piece(line: Line, piece: str) -> Response:
+def _piece(line: Line, piece: str) -> Answer:
     found = line.account.piece(piece)
     if found is None:
         raise ProblemError("unknown_piece", f"the ledger of {line.name} has no piece {piece[:26]!r}")
-    return _answer(schemas.PieceDetail, found)
+    return schemas.PieceDetail.model_validate(found)
 
 
 def _picture(line: Line, piece: str, view: int | None = None) -> Response:
@@ -208,20 +199,20 @@ def _picture(line: Line, piece: str, view: int | None = None) -> Response:
     return Response(jpeg, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
-def _shifts(line: Line) -> Response:
-    return _answer(schemas.ShiftList, line.shifts(parse_query(request.args, schemas.CountQuery).count))
+def _shifts(line: Line) -> Answer:
+    return schemas.ShiftList.model_validate(line.shifts(parse_query(request.args, schemas.CountQuery).count))
 
 
-def _alarms(line: Line) -> Response:
-    return _answer(schemas.AlarmList, line.account.events(parse_query(request.args, schemas.LimitQuery).limit))
+def _alarms(line: Line) -> Answer:
+    return schemas.AlarmList.model_validate(line.account.events(parse_query(request.args, schemas.LimitQuery).limit))
 
 
-def _audit_next(line: Line) -> Response:
+def _audit_next(line: Line) -> Answer:
     question = parse_body(schemas.AuditQuestion)
-    return _answer(schemas.AuditItem, line.account.next_to_audit(question.auditor, question.skip))
+    return schemas.AuditItem.model_validate(line.account.next_to_audit(question.auditor, question.skip))
 
 
-def _audit(line: Line, piece: str) -> Response:
+def _audit(line: Line, piece: str) -> Answer:
     label = parse_body(schemas.AuditLabel)
     progress = line.label(piece, label.category, label.auditor)
-    return _answer(schemas.LabelAnswer, {"id": piece, "category": label.category, **progress})
+    return schemas.LabelAnswer.model_validate({"id": piece, "category": label.category, **progress})

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from flask import Response, json
+from flask import Response, g, json, request
 from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException
 
 from binsight.errors import BinsightError, ImageError
 
-__all__ = ["KINDS", "Kind", "ProblemError", "image_problem", "problem_response", "validation_problem"]
+__all__ = ["KINDS", "Kind", "ProblemError", "answer_error", "image_problem", "validation_problem"]
 
 MEDIA_TYPE = "application/problem+json"
 _MAX_DETAIL = 500
+_log = logging.getLogger("binsight.serving")
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "slow_upload",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +155,33 @@ def problem_response(problem: ProblemError, request_id: str) -> Response:
     if problem.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def answer_error(error: Exception) -> Response:
+    """The answer to a request that failed; the log and the metrics hear of it."""
+    problem = _problem(error)
+    g.problem = problem
+    if f"{request.path}/".startswith("/v2/"):
+        problem.extra["error"] = problem.detail  # where clients of the Open Inference Protocol look
+    return problem_response(problem, g.get("request_id", ""))
+
+
+def _problem(error: Exception) -> ProblemError:
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, ImageError):
+        return image_problem(error)
+    if isinstance(error, HTTPException):
+        return _from_werkzeug(error)
+    # Whatever it is, it is the server's fault: the log gets all of it, the client nothing.
+    message = "a request failed" if isinstance(error, BinsightError) else "a request failed unexpectedly"
+    _log.error("%s, request %s", message, g.get("request_id", ""), exc_info=error)
+    return ProblemError("internal", "the server's log says more under this request's id")
+
+
+def _from_werkzeug(error: HTTPException) -> ProblemError:
+    headers: dict[str, Any] = {}
+    if error.code == 405:
+        headers = {name: value for name, value in error.get_headers() if name == "Allow"}
+    kind = _CODES.get(error.code or 500, "internal" if (error.code or 500) >= 500 else "bad_request")
+    return ProblemError(kind, str(error.description or error.name), headers=headers)

@@ -18,7 +18,7 @@ from binsight import __version__
 from binsight.errors import BinsightError, ImageError
 from binsight.imaging import prepare_photo
 from binsight.predictor import Outputs, Prediction
-from binsight.serving.api import json_response, may_be_kept, named_camera
+from binsight.serving.api import add_view, json_response, may_be_kept, named_camera
 from binsight.serving.keeping import Receipt, Upload
 from binsight.serving.models import LoadedModel
 from binsight.serving.photo_queue import Job
@@ -50,9 +50,9 @@ Tensors = dict[str, NDArray[Any]]
 def v2_health_blueprint() -> Blueprint:
     """`GET /v2`, `/v2/health/live`, `/v2/health/ready`: open to everyone."""
     blueprint = Blueprint("v2_health", __name__)
-    blueprint.add_url_rule("/v2", view_func=_server, endpoint="server", methods=["GET"])
-    blueprint.add_url_rule("/v2/health/live", view_func=_live, endpoint="live", methods=["GET"])
-    blueprint.add_url_rule("/v2/health/ready", view_func=_ready, endpoint="ready", methods=["GET"])
+    add_view(blueprint, "/v2", "server", _server)
+    add_view(blueprint, "/v2/health/live", "live", _live)
+    add_view(blueprint, "/v2/health/ready", "ready", _ready)
     return blueprint
 
 
@@ -61,25 +61,25 @@ def v2_blueprint() -> Blueprint:
     blueprint = Blueprint("v2", __name__)
     for suffix, view, method in (("", _model, "GET"), ("/ready", _model_ready, "GET"), ("/infer", _infer, "POST")):
         endpoint = suffix.strip("/") or "model"
-        for form in ("/v2/models/<name>", "/v2/models/<name>/versions/<version>"):
-            blueprint.add_url_rule(form + suffix, view_func=view, endpoint=endpoint, methods=[method])
+        add_view(blueprint, f"/v2/models/<name>{suffix}", endpoint, view, method)
+        blueprint.add_url_rule(f"/v2/models/<name>/versions/<version>{suffix}", endpoint, methods=[method])
     return blueprint
 
 
-def _server() -> Response:
-    return _json(ServerMetadata(name="binsight", version=__version__, extensions=["binary_tensor_data"]))
+def _server() -> Answer:
+    return ServerMetadata(name="binsight", version=__version__, extensions=["binary_tensor_data"])
 
 
-def _live() -> Response:
-    return _json(ServerLive(live=True))
+def _live() -> Answer:
+    return ServerLive(live=True)
 
 
-def _ready() -> Response:
+def _ready() -> Answer:
     current_service().check_ready()
-    return _json(ServerReady(ready=True))
+    return ServerReady(ready=True)
 
 
-def _model(name: str, version: str | None = None) -> Response:
+def _model(name: str, version: str | None = None) -> Answer:
     model = _find(current_service(), name, version)
     height, width = model.narrow.spec.size
     classes = len(model.narrow.taxonomy)
@@ -96,25 +96,23 @@ def _model(name: str, version: str | None = None) -> Response:
         TensorMetadata(name="decision", datatype="BYTES", shape=[-1]),
     ]
     outputs += [TensorMetadata(name=n, datatype="FP32", shape=shapes[n]) for n in _available(model)]
-    return _json(
-        V2ModelMetadata(
-            name=name,
-            versions=[model.version],
-            platform="onnx_onnxruntime",
-            inputs=[
-                TensorMetadata(name="images", datatype="UINT8", shape=[-1, height, width, 3]),
-                TensorMetadata(name="photos", datatype="BYTES", shape=[-1]),
-            ],
-            outputs=outputs,
-        )
+    return V2ModelMetadata(
+        name=name,
+        versions=[model.version],
+        platform="onnx_onnxruntime",
+        inputs=[
+            TensorMetadata(name="images", datatype="UINT8", shape=[-1, height, width, 3]),
+            TensorMetadata(name="photos", datatype="BYTES", shape=[-1]),
+        ],
+        outputs=outputs,
     )
 
 
-def _model_ready(name: str, version: str | None = None) -> Response:
+def _model_ready(name: str, version: str | None = None) -> Answer:
     service = current_service()
     service.check_ready()
     _find(service, name, version)
-    return _json(V2ModelReady(name=name, ready=True))
+    return V2ModelReady(name=name, ready=True)
 
 
 def _infer(name: str, version: str | None = None) -> Response:
@@ -133,7 +131,7 @@ def _infer(name: str, version: str | None = None) -> Response:
     if any(kept):
         answer.parameters = {"kept": ",".join("" if receipt is None else receipt.receipt for receipt in kept)}
     if not tail:
-        return _json(answer)
+        return json_response(answer)
     head = answer.to_json()
     response = Response(head + tail, mimetype="application/octet-stream")
     response.headers[BINARY_HEADER] = str(len(head))
@@ -216,7 +214,3 @@ def _run(
 
 def _finish(model: LoadedModel, outputs: Outputs, timing_ms: dict[str, float]) -> tuple[Outputs, Prediction]:
     return outputs, model.narrow.interpret(outputs, timing_ms)[0]
-
-
-def _json(answer: Answer) -> Response:
-    return json_response(answer.to_json())
