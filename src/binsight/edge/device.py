@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import threading
@@ -10,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from PIL import Image
-
 from binsight.edge.outbox import Entry, Outbox
 from binsight.edge.settings import EdgeSettings
+from binsight.imaging import small_jpeg
 from binsight.line.clock import SystemClock
 from binsight.line.messages import utc_text
 from binsight.line.mqtt_link import MqttLink
@@ -27,7 +25,6 @@ _log = logging.getLogger(__name__)
 
 _READ_S: Final = 0.2
 _CONFIRM_S: Final = 5.0  # a broker confirms a result within this, or it is told again
-_LONGEST_SIDE: Final = 640  # of a picture for the server
 _QUALITY: Final = 85
 
 
@@ -162,7 +159,7 @@ class Device:
             is_asked = self._settings.server is not None and (
                 mode == "server" or (mode == "ask" and found.decision == "review")
             )
-            self._outbox.put(self._message(found), _jpeg(frame) if is_asked else None)
+            self._outbox.put(self._message(found), small_jpeg(frame.image, quality=_QUALITY) if is_asked else None)
 
     def _message(self, found: Prediction) -> dict[str, Any]:
         return {
@@ -192,15 +189,6 @@ class Device:
             "dropped": self._outbox.dropped(),
             "memory_mb": memory_mb(),
         }
-
-
-def _jpeg(frame: Frame) -> bytes:
-    """The frame as a JPEG of at most 640 pixels a side."""
-    picture = Image.fromarray(frame.image)
-    picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.BILINEAR)
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=_QUALITY)
-    return stream.getvalue()
 
 
 def memory_mb() -> float | None:

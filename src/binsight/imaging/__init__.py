@@ -10,7 +10,7 @@ from binsight.imaging.decode import ImageLimits, Photo, decode_image, decode_pho
 from binsight.imaging.formats import SUPPORTED_FORMATS, sniff_format
 from binsight.imaging.heatmap import overlay_heatmap
 from binsight.imaging.preprocess import PreprocessSpec, normalise, prepare_photo, resize_image
-from binsight.imaging.storing import stored_jpeg
+from binsight.imaging.storing import encode_picture, small_jpeg, stored_jpeg
 
 __all__ = [
     "SUPPORTED_FORMATS",
@@ -19,12 +19,14 @@ __all__ = [
     "PreprocessSpec",
     "decode_image",
     "decode_photo",
+    "encode_picture",
     "normalise",
     "overlay_heatmap",
     "prepare_photo",
     "read_header",
     "read_photo",
     "resize_image",
+    "small_jpeg",
     "sniff_format",
     "stored_jpeg",
 ]

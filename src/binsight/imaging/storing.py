@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
-from PIL import Image, JpegImagePlugin  # noqa: F401 - the plug-in registers the format
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, JpegImagePlugin, PngImagePlugin  # noqa: F401 - plug-ins register their formats
 
 from binsight.imaging.decode import ImageLimits, decode_image
 
-__all__ = ["stored_jpeg"]
+__all__ = ["encode_picture", "small_jpeg", "stored_jpeg"]
 
 # No backbone sees more than a few hundred pixels; random crops for training want some more.
 _MAX_SIDE = 1600
@@ -25,6 +28,21 @@ def stored_jpeg(photo: bytes, *, limits: ImageLimits | None = None) -> bytes:
     """
     picture = Image.fromarray(decode_image(photo, limits=limits, min_size=(_MAX_SIDE, _MAX_SIDE)))
     picture.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-    return buffer.getvalue()
+    return encode_picture(picture, quality=_JPEG_QUALITY, subsampling=0)
+
+
+def small_jpeg(frame: NDArray[np.uint8], *, side: int = 640, quality: int = 70) -> bytes:
+    """An `(h, w, 3)` RGB frame as a JPEG of at most `side` pixels a side, for whoever looks on."""
+    picture = Image.fromarray(frame)
+    factor = max(picture.size) // side
+    if factor > 1:
+        picture = picture.reduce(factor)  # means of whole pixels: a tenth of the time of a filter
+    picture.thumbnail((side, side), Image.Resampling.BILINEAR)
+    return encode_picture(picture, quality=quality)
+
+
+def encode_picture(picture: Image.Image | NDArray[np.uint8], kind: str = "JPEG", **options: Any) -> bytes:
+    """A picture, or `(h, w, 3)` RGB pixels, as a file's bytes; `options` are those of Pillow for the format."""
+    stream = io.BytesIO()
+    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(stream, kind, **options)
+    return stream.getvalue()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from binsight.line.pictures import encode_picture
+from binsight.imaging import encode_picture
 from binsight.line.records import View
 
 __all__ = ["Film", "make_film"]
@@ -56,7 +56,7 @@ def make_film(views: Sequence[View], voted: Collection[int], *, at: Callable[[fl
         for view, frame in zip(ordered, frames, strict=True)
     )
     sharpest = max(ordered, key=lambda view: view.sharpness)
-    return Film(encode_picture(_small(sharpest.crop, _THUMBNAIL_SIDE)), entries, b"".join(frames))
+    return Film(encode_picture(_small(sharpest.crop, _THUMBNAIL_SIDE), quality=85), entries, b"".join(frames))
 
 
 def _entry(view: View, *, voted: bool, at: str, size: int) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from PIL import Image
 
 from binsight.files import write_whole
+from binsight.imaging import encode_picture
 from binsight.line.config import LineConfig
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.schema import pieces, thumbnails
-from binsight.line.pictures import encode_picture
 from binsight.line.records import Piece
 
 __all__ = ["write_gallery"]
@@ -74,7 +74,9 @@ def _page(
         f"<p>{len(rows):,} pieces." + (f" The first {_MOST:,} are shown." if len(rows) > _MOST else "") + "</p>",
     ]
     if picture is not None:
-        parts.append(_image(encode_picture(picture), "The belt with a box, an id and a lane for each piece"))
+        parts.append(
+            _image(encode_picture(picture, quality=85), "The belt with a box, an id and a lane for each piece")
+        )
     parts += [_table("What they are", Counter(row.category or "not known" for row in rows))]
     parts += [_table("Where they went", Counter(_place(row, config) for row in rows))]
     parts += [f"<h2>Pieces</h2><ul>{''.join(shown)}</ul>"]

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from binsight.errors import BinsightError
+from binsight.imaging import small_jpeg
 from binsight.line.account import LineAccount, event_entry, piece_entry
 from binsight.line.alarms import Alarm
 from binsight.line.engine import Engine
 from binsight.line.following import LedgerFollower
 from binsight.line.lane_purity import LanePurity
 from binsight.line.ledger.reading import Event, Span, count_pieces, latency_percentiles
-from binsight.line.live_frame import encode_jpeg, frame_message
+from binsight.line.live_frame import frame_message
 from binsight.line.messages import purity_message, utc_text
 from binsight.line.packml import Mode, State
 from binsight.line.ports import Clock
@@ -213,7 +214,7 @@ class LineMonitor:
         with self._lock:
             now = self._clock.now()
             if self._jpeg is None or now - self._jpeg[0] >= _FRAME_S:
-                self._jpeg = now, encode_jpeg(picture)
+                self._jpeg = now, small_jpeg(picture.frame.image)
             return self._jpeg[1]
 
     def about(self) -> dict[str, Any]:

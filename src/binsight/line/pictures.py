@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 from PIL import Image
 
 from binsight.errors import InputError
 from binsight.files import write_whole
+from binsight.imaging import encode_picture
 
-__all__ = ["encode_picture", "picture_format", "write_picture"]
+__all__ = ["picture_format", "write_picture"]
 
+_QUALITY = 85
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
@@ -22,7 +23,7 @@ def write_picture(path: Path, image: Image.Image) -> None:
         InputError: its name asks for a format that is none of ours.
         OutputError: it cannot be written.
     """
-    write_whole(path, encode_picture(image, picture_format(path)))
+    write_whole(path, encode_picture(image, picture_format(path), quality=_QUALITY))
 
 
 def picture_format(path: Path) -> str:
@@ -35,10 +36,3 @@ def picture_format(path: Path) -> str:
     if kind is None:
         raise InputError(f"expected a picture's name with {', '.join(_FORMATS)}, got {path}")
     return kind
-
-
-def encode_picture(image: Image.Image, kind: str = "JPEG", *, quality: int = 85) -> bytes:
-    """The picture as a file's bytes."""
-    stream = io.BytesIO()
-    image.save(stream, kind, quality=quality)
-    return stream.getvalue()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import io
 from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin  # noqa: F401 - the plug-in registers the format
 
-from binsight.imaging import ImageLimits, decode_photo, overlay_heatmap, prepare_photo
+from binsight.imaging import ImageLimits, decode_photo, encode_picture, overlay_heatmap, prepare_photo
 from binsight.imaging.heatmap import class_evidence
 from binsight.predictor import Outputs, Prediction
 from binsight.serving.keeping import Receipt
@@ -93,7 +91,6 @@ class _HeatmapDrawing:
         prediction = engine.interpret(outputs, timing_ms)[0]
         assert outputs.attention is not None  # noqa: S101 - asked for, and every bundle has it
         evidence = class_evidence(outputs.attention[0], engine.taxonomy.index(prediction.category))
-        file = io.BytesIO()
-        Image.fromarray(overlay_heatmap(self._photo, evidence, engine.spec)).save(file, "PNG", compress_level=_FAST)
-        data_url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+        png = encode_picture(overlay_heatmap(self._photo, evidence, engine.spec), "PNG", compress_level=_FAST)
+        data_url = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
         return Classified(prediction, data_url)

@@ -7,7 +7,6 @@ moment when no photo waits to be classified, on one thread, so that answers do n
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import secrets
 import threading
@@ -22,10 +21,9 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin  # noqa: F401 - the plug-in registers the format
 
 from binsight.errors import BinsightError
-from binsight.imaging import ImageLimits, stored_jpeg
+from binsight.imaging import ImageLimits, encode_picture, stored_jpeg
 from binsight.loop.counts import Counts, Seen
 from binsight.loop.queue import Queue, UnknownPhotoError
 from binsight.loop.sampling import Chances, Quotas, Stratum, draw, random_chance, review_chance
@@ -48,11 +46,7 @@ Upload = bytes | NDArray[np.uint8]
 
 def photo_file(upload: Upload) -> bytes:
     """The file of a photo; of pixels as they were sent, a PNG."""
-    if isinstance(upload, bytes):
-        return upload
-    file = io.BytesIO()
-    Image.fromarray(upload).save(file, "PNG", compress_level=1)
-    return file.getvalue()
+    return upload if isinstance(upload, bytes) else encode_picture(upload, "PNG", compress_level=1)
 
 
 class HashedInput:

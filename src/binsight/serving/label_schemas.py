@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from binsight.serving.schemas import Answer
+from binsight.serving.schemas import Answer, Body
 
 __all__ = [
     "GridBody",
@@ -26,19 +26,15 @@ __all__ = [
 PhotoId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class LabelQuestion(BaseModel):
+class LabelQuestion(Body):
     """Asks for photos to label."""
-
-    model_config = ConfigDict(extra="forbid")
 
     count: int = Field(default=1, ge=1, le=20)
     skip: list[PhotoId] = Field(default=[], max_length=200, description="Photos not to give now.")
 
 
-class LabelBody(BaseModel):
+class LabelBody(Body):
     """What a labeller says of a photo."""
-
-    model_config = ConfigDict(extra="forbid")
 
     answer: str = Field(min_length=1, max_length=64)
     event: str = Field(min_length=8, max_length=64, description="Names this answer; sent twice, it counts once.")
@@ -47,10 +43,8 @@ class LabelBody(BaseModel):
     revealed: bool = Field(default=False, description="Whether the labeller has seen what the model said.")
 
 
-class GridBody(BaseModel):
+class GridBody(Body):
     """What a labeller says of a grid: all but those named are of its class."""
-
-    model_config = ConfigDict(extra="forbid")
 
     category: str = Field(min_length=1, max_length=64)
     items: list[PhotoId] = Field(min_length=1, max_length=20)

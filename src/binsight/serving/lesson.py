@@ -11,7 +11,6 @@ The folders are the truth: what a browser shows of a lesson it has from here, so
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import threading
 from collections.abc import Iterator
@@ -21,12 +20,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
-from PIL import Image, JpegImagePlugin  # noqa: F401 - the plug-in registers the format
+from PIL import Image
 
 from binsight.dataset.labels import biodegradability_name, is_split, looks_like_split
 from binsight.errors import BinsightError, DiskFullError, InputError, OutputError, TaxonomyError
 from binsight.files import write_whole
-from binsight.imaging import ImageLimits, decode_image, read_photo, sniff_format
+from binsight.imaging import ImageLimits, decode_image, encode_picture, read_photo, sniff_format
 from binsight.system_errors import describe_os_error
 from binsight.taxonomy import Taxonomy, WasteClass, name_key
 from binsight.text_files import read_text
@@ -280,6 +279,4 @@ def _changing(path: Path) -> Iterator[None]:
 def _small(data: bytes, limits: ImageLimits) -> bytes:
     picture = Image.fromarray(decode_image(data, limits=limits, min_size=(_THUMBNAIL_SIDE, _THUMBNAIL_SIDE)))
     picture.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY)
-    return buffer.getvalue()
+    return encode_picture(picture, quality=_THUMBNAIL_QUALITY)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from binsight.serving.schemas import Answer
+from binsight.serving.schemas import Answer, Body, Query
 
 __all__ = [
     "LessonAnswer",
@@ -22,14 +22,12 @@ __all__ = [
 _Text = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+class _Body(Body):
+    model_config = ConfigDict(str_strip_whitespace=True)
 
 
-class LessonPhotoQuery(BaseModel):
+class LessonPhotoQuery(Query):
     """Of which class a photo is."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     category: _Text = Field(description="The id of one of the lesson's classes; `not-waste` for empty places.")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from binsight.serving.schemas import Answer, Score
+from binsight.serving.schemas import Answer, Body, Query, Score
 
 __all__ = [
     "AlarmList",
@@ -35,15 +35,7 @@ Status = Literal[
 Auditor = Annotated[str, Field(min_length=1, max_length=100, description="Who labels.")]
 
 
-class _Query(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PiecesQuery(_Query):
+class PiecesQuery(Query):
     """Which pieces."""
 
     limit: Annotated[int, Field(ge=1, le=500)] = Field(default=50, description="How many at most.")
@@ -54,25 +46,25 @@ class PiecesQuery(_Query):
     status: Status | None = Field(default=None, description="Only those with this status.")
 
 
-class CountQuery(_Query):
+class CountQuery(Query):
     """How many shifts."""
 
     count: Annotated[int, Field(ge=1, le=100)] = Field(default=9, description="How many, back from the present one.")
 
 
-class LimitQuery(_Query):
+class LimitQuery(Query):
     """How many entries."""
 
     limit: Annotated[int, Field(ge=1, le=1000)] = Field(default=100, description="How many at most.")
 
 
-class EventsQuery(_Query):
+class EventsQuery(Query):
     """What the stream should carry."""
 
     frames: bool = Field(default=True, description="Also the pictures of the belt.")
 
 
-class AuditQuestion(_Body):
+class AuditQuestion(Body):
     """Asks for a piece to label."""
 
     auditor: Auditor
@@ -81,7 +73,7 @@ class AuditQuestion(_Body):
     )
 
 
-class AuditLabel(_Body):
+class AuditLabel(Body):
     """What a person says a piece is."""
 
     auditor: Auditor
@@ -90,7 +82,7 @@ class AuditLabel(_Body):
     )
 
 
-class TriggerBody(_Body):
+class TriggerBody(Body):
     """A piece is at the trigger line."""
 
     encoder: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(default=None, description="The belt's counts.")

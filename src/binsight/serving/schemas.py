@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 __all__ = [
     "Answer",
+    "Body",
     "ClassInfo",
     "ComparisonAnswer",
     "Evidence",
@@ -25,6 +26,7 @@ __all__ = [
     "PredictionList",
     "ProblemAnswer",
     "PromoteQuery",
+    "Query",
     "Ready",
     "ReloadQuery",
     "ShadowQuery",
@@ -44,10 +46,20 @@ class Answer(BaseModel):
         return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
 
 
-class PredictQuery(BaseModel):
-    """What can be asked of a prediction in the address."""
+class Query(BaseModel):
+    """The base of what can be asked in the address."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Body(BaseModel):
+    """The base of what is sent as JSON."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PredictQuery(Query):
+    """What can be asked of a prediction in the address."""
 
     top: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=None, description="Also list the `top` most probable categories, most probable first."
@@ -60,18 +72,14 @@ class PredictQuery(BaseModel):
     )
 
 
-class ReloadQuery(BaseModel):
+class ReloadQuery(Query):
     """What can be asked of a reload in the address."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     force: bool = Field(default=False, description="Also load a bundle that was rolled back.")
 
 
-class PromoteQuery(BaseModel):
+class PromoteQuery(Query):
     """What can be asked of a promotion in the address."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     model: str = Field(
         default="challenger", max_length=64, description="An alias, a version, or the beginning of a hash."
@@ -81,18 +89,14 @@ class PromoteQuery(BaseModel):
     )
 
 
-class ShadowQuery(BaseModel):
+class ShadowQuery(Query):
     """What can be asked of a shadow in the address."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     share: float = Field(default=1.0, gt=0, le=1, description="Of photos, that the challenger sees too.")
 
 
-class JsonPhoto(BaseModel):
+class JsonPhoto(Body):
     """One photo inside JSON."""
-
-    model_config = ConfigDict(extra="forbid")
 
     image_base64: str = Field(
         description="The photo's file in base64 (RFC 4648), with or without `data:image/…;base64,`."
