@@ -7,8 +7,9 @@ import pytest
 from tests.adapt.world import PLANT_LIGHT, factory_heads, factory_replay, features_of, shots
 from tests.tiny_bundle import tiny_taxonomy
 
+from binsight.adapt.judging import RawScores
 from binsight.adapt.learning import LinearHead, Memory, learn
-from binsight.adapt.teaching import teach
+from binsight.adapt.teaching import _loss_bound, teach
 from binsight.bundle import CameraPhotos, Replay
 
 
@@ -92,3 +93,30 @@ def test_each_photo_is_judged_by_others() -> None:
     taught = teach(factory_heads(), factory_replay(), tiny_taxonomy(), CameraPhotos(features, labels), np.arange(20))
     assert taught.left_out.logits[0].argmax() == 0
     assert taught.left_out.correct()[1:].mean() > 0.8
+
+
+def test_what_a_lesson_may_cost_is_bounded_with_certainty() -> None:
+    """By hand: three of four photos are told with 3 to 1, so the temperature is 1; then with 1 to 1.
+
+    The probability of the right class falls by 0.25 three times and rises by as much once: 0.125 on average, with a
+    standard error of 0.2165 / 2.
+    """
+    labels, photos = np.array([0, 0, 0, 1]), np.arange(4)
+    before = RawScores(np.tile([np.log(3), 0.0], (4, 1)), labels, photos)
+    after = RawScores(np.zeros((4, 2)), labels, photos)
+    assert _loss_bound(before, after) == pytest.approx(0.125 + 1.645 * 0.2165 / 2, abs=1e-3)
+    assert _loss_bound(before, before) == 0
+
+
+def test_a_camera_that_contradicts_old_knowledge_counts_less() -> None:
+    """Red as the factory saw it, called green; and what was known of red is not lost."""
+    red = features_of(shots("red", 10))
+    green = features_of(shots("green", 10, light=PLANT_LIGHT))
+    groups, heads, replay = np.arange(20), factory_heads(), factory_replay()
+    wrong = CameraPhotos(np.concatenate([red, green]), np.ones(20, np.int64))
+    wrong.labels[10:] = 0
+    taught = teach(heads, replay, tiny_taxonomy(), wrong, groups)
+    assert taught.camera_weight < 300
+    plant = features_of(np.concatenate([shots(name, 10, light=PLANT_LIGHT) for name in ("red", "green")]))
+    honest = teach(heads, replay, tiny_taxonomy(), CameraPhotos(plant, np.repeat([0, 1], 10)), groups)
+    assert honest.camera_weight == 300

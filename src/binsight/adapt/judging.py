@@ -94,7 +94,8 @@ def fit_decisions(camera: RawScores, known: RawScores, targets: ReviewTargets) -
 
     Temperatures are those of all of them. What is familiar on the camera or was before stays familiar. The confidence
     from which on a photo is accepted is the stricter of two: that of all photos, and that of the camera's alone, where
-    an empty place that is accepted counts as a mistake.
+    an empty place that is accepted counts as a mistake. Classes that none of the camera's photos was taken for need the
+    first only, unless the camera shows new classes, which may be taken for any.
     """
     items = camera.take(camera.labels >= 0)
     both = items.followed_by(known)
@@ -111,8 +112,11 @@ def fit_decisions(camera: RawScores, known: RawScores, targets: ReviewTargets) -
         certainty=targets.certainty,
         groups=camera.groups[passes],
     )
-    least = max(chosen.threshold, fitted.review.confidence[0])
-    review = replace(review, confidence=(least,) * camera.logits.shape[1])
+    usual = fitted.review.confidence[0]
+    taken_for = np.isin(np.arange(camera.logits.shape[1]), camera.logits.argmax(axis=1))
+    is_told = taken_for | ~np.isin(items.labels, known.labels).all()
+    confidence = np.where(is_told, max(chosen.threshold, usual), usual)
+    review = replace(review, confidence=tuple(confidence.tolist()))
     shown = min(chosen.shown_precision, fitted.shown_precision)
     return Fitted(replace(fitted, review=review, shown_precision=shown), scale)
 
