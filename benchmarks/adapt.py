@@ -5,7 +5,9 @@ r"""What teaching a camera is worth: every source of `more` as if it were a came
 From each source with two classes or more (`not-waste` is one; others are only judged before) so many photos per class
 are drawn, at most half of a class, five times; the shipped bundle is taught on them, and judged on the photos of that
 source that were not drawn. `test` is the test split of `waste8`: what the taught model still knows. `--wrong 0.1` gives
-a tenth of the drawn photos a wrong label. A draw that was measured is not measured again.
+a tenth of the drawn photos a wrong label. With `--old val` half of the photos that the bundle keeps to be judged by
+take no part in the lesson, and stand for `test`: how a lesson is taught is chosen by these. A draw that was measured is
+not measured again.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +27,7 @@ from binsight.adapt.camera import NOT_WASTE, extend_taxonomy
 from binsight.adapt.heads import read_heads
 from binsight.adapt.judging import fit_decisions, judge
 from binsight.adapt.teaching import scores_of, teach
-from binsight.bundle import Bundle, CameraPhotos, load_bundle, read_calibration, read_replay, resolve_bundle
+from binsight.bundle import Bundle, CameraPhotos, Replay, load_bundle, read_calibration, read_replay, resolve_bundle
 from binsight.predictor import Outputs, Predictor
 from binsight.taxonomy import Taxonomy, WasteClass
 from cached_outputs import Table, load_table
@@ -46,22 +49,23 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache/outputs"))
     parser.add_argument("--model", default="waste8")
     parser.add_argument("--wrong", type=float, default=0.0, help="share of the drawn photos with a wrong label")
+    parser.add_argument("--old", choices=["test", "val"], default="test", help="old photos to judge by")
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--out", type=Path, help="PNG of the curve")
     arguments = parser.parse_args()
-    table = load_table(arguments.data, arguments.cache, ["more", "test"], model=arguments.model)
+    table = load_table(arguments.data, arguments.cache, ["more", arguments.old], model=arguments.model)
     bundle = load_bundle(resolve_bundle(arguments.model))
-    kept = arguments.cache / f"adapt-{bundle.manifest.version}-wrong{arguments.wrong:g}.jsonl"
+    kept = arguments.cache / f"adapt-{bundle.manifest.version}-{arguments.old}-wrong{arguments.wrong:g}.jsonl"
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     done = {(row["source"], row["size"], row["draw"]) for row in rows}
     more = table.take(table.splits == "more")
-    test = table.take(table.splits == "test")
+    old = table.take(table.splits == arguments.old)
     cameras = {source: more.take(more.sources == source) for source in sorted(set(more.sources.tolist()))}
     for draw, size, source in product(range(arguments.draws), arguments.sizes, cameras):
         if (source, size, draw) in done or (draw and not size) or (size and not can_be_taught(cameras[source])):
             continue
-        row = measure(bundle, cameras[source], test, size, draw, arguments.wrong)
+        row = measure(bundle, cameras[source], old, size, draw, arguments.wrong)
         rows.append(row | {"source": source, "size": size, "draw": draw})
         with kept.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rows[-1]) + "\n")
@@ -71,8 +75,8 @@ def main() -> None:
         plot(wanted, arguments.out)
 
 
-def measure(bundle: Bundle, camera: Table, test: Table, size: int, draw: int, wrong: float) -> Row:
-    """Teach the bundle `size` photos per class of a camera, and judge it on the others and on `test`."""
+def measure(bundle: Bundle, camera: Table, old: Table, size: int, draw: int, wrong: float) -> Row:
+    """Teach the bundle `size` photos per class of a camera, and judge it on the others and on old photos."""
     taxonomy = extend_taxonomy(bundle.manifest.taxonomy, [c for c in NEW if c.id in set(camera.labels.tolist())])
     rng = np.random.default_rng([draw, size])
     names = sorted(set(camera.labels.tolist()))
@@ -85,22 +89,34 @@ def measure(bundle: Bundle, camera: Table, test: Table, size: int, draw: int, wr
     ).astype(np.intp)
     rest = np.setdiff1d(np.arange(len(camera)), drawn)
     if not size:
-        return before(bundle, camera, test)
+        return before(bundle, camera, old)
     labels = numbers(camera.labels, taxonomy)[drawn]
     for i in rng.permutation(len(drawn))[: round(wrong * len(drawn))]:
         labels[i] = rng.choice([label for label in np.unique(labels) if label != labels[i]])
     heads, replay, record = read_heads(bundle.read_model()), read_replay(bundle), read_calibration(bundle)
     if replay is None or record is None:
         raise SystemExit("the bundle has no replay; binsight train writes one")
+    known = CameraPhotos(old.features, numbers(old.labels, taxonomy))
+    if set(old.splits.tolist()) == {"val"}:
+        replay, known = without_half(replay, draw % 2)
     taught = teach(heads, replay, taxonomy, CameraPhotos(camera.features[drawn], labels), np.arange(len(drawn)))
     fitted = fit_decisions(taught.left_out, taught.known, record.targets)
     found: Row = {}
-    for name, photos in (("camera", camera.take(rest)), ("test", test)):
-        scores = scores_of(taught.heads, taxonomy, CameraPhotos(photos.features, numbers(photos.labels, taxonomy)))
+    others = CameraPhotos(camera.features[rest], numbers(camera.labels[rest], taxonomy))
+    for name, photos in (("camera", others), ("test", known)):
+        scores = scores_of(taught.heads, taxonomy, photos)
         accepted, _ = judge(scores, fitted)
         found |= shares(name, scores.labels, scores.correct(), accepted)
     left_out = taught.left_out.correct()[taught.left_out.labels >= 0]
     return found | {"cross_validated": float(left_out.mean()), "photos": len(drawn), "weight": taught.camera_weight}
+
+
+def without_half(replay: Replay, half: int) -> tuple[Replay, CameraPhotos]:
+    """The replay without every second of the photos that it keeps to judge by, and these."""
+    spared = np.flatnonzero(replay.held)[half::2]
+    rest = np.setdiff1d(np.arange(len(replay.labels)), spared)
+    photos = CameraPhotos(replay.mean + replay.codes[spared] @ replay.basis.T, replay.labels[spared])
+    return replace(replay, codes=replay.codes[rest], labels=replay.labels[rest], held=replay.held[rest]), photos
 
 
 def can_be_taught(camera: Table) -> bool:
@@ -109,11 +125,11 @@ def can_be_taught(camera: Table) -> bool:
     return len(enough) > 1 and set(enough) != {NOT_WASTE}
 
 
-def before(bundle: Bundle, camera: Table, test: Table) -> Row:
+def before(bundle: Bundle, camera: Table, old: Table) -> Row:
     """The shipped bundle, as its predictor decides."""
     predictor = Predictor(bundle, threads=1)
     found: Row = {}
-    for name, photos in (("camera", camera), ("test", test)):
+    for name, photos in (("camera", camera), ("test", old)):
         outputs = Outputs(
             photos.logits, photos.biodegradable[:, None], unfamiliarity=photos.unfamiliarity[:, None]
         )  # fmt: skip
