@@ -1,6 +1,6 @@
 """One of several `binsight tune` in a process of its own, which stops in its second trial: see test_tune_shared.py.
 
-python -m tests.cli.tuning_worker GO ARGUMENTS… waits there for the file GO.
+python -m tests.cli.tuning_worker GO ARGUMENTS… waits there for the file GO; GO.tried says how many trials it has begun.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def fit_or_wait(*args: Any, **options: Any) -> Any:
         print("waiting", flush=True)
         while not Path(go).exists():
             time.sleep(0.01)
+    Path(f"{go}.tried").write_text(str(len(trials)))
     return fit(*args, **options)
 
 
