@@ -87,12 +87,13 @@ def test_without_the_base_it_is_refused(shared: Path, monkeypatch: pytest.Monkey
         load_bundle(shared).read("model.onnx")
 
 
-def test_a_base_that_is_itself_made_from_another_is_refused(packaged: Path, tmp_path: Path) -> None:
-    """So none can be made from itself."""
-    base = load_bundle(packaged)
-    middle = write_bundle(packaged.parent / "middle", tiny_manifest(name="middle"), tiny_files(), base=base)
-    last = write_bundle(tmp_path / "last", tiny_manifest(), tiny_files(), base=load_bundle(middle))
-    assert [fault.file for fault in verify_bundle(last)] == ["model.onnx"]
+def test_a_base_that_is_itself_made_from_another_is_refused(shared: Path, packaged: Path, tmp_path: Path) -> None:
+    """When it is written and, should the package change, when it is read: so none can be made from itself."""
+    other = tiny_bundle(packaged.parent / "other")
+    write_bundle(packaged, tiny_manifest(), tiny_files(), base=load_bundle(other), overwrite=True)
+    assert [fault.file for fault in verify_bundle(shared)] == ["model.onnx"]
+    with pytest.raises(BundleError, match="is made from that of tiny; take that as the base"):
+        write_bundle(tmp_path / "last", tiny_manifest(), tiny_files(), base=load_bundle(packaged))
 
 
 @pytest.mark.parametrize("change", ["altered", "longer", "missing"])

@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.bundle.corrupt import write_raw
+from tests.bundle.corrupt import files_of, write_raw
 from tests.tiny_bundle import CARD, tiny_bundle, tiny_files, tiny_manifest, tiny_taxonomy
 
-from binsight.bundle import Metric, SplitMetrics, load_bundle, verify_bundle, write_bundle
+from binsight.bundle import Metric, SplitMetrics, load_bundle, resolve_bundle, verify_bundle, write_bundle
 from binsight.imaging import PreprocessSpec
 from binsight.probability import ReviewThresholds
 from binsight.taxonomy import Taxonomy
@@ -283,6 +283,21 @@ class TestPack:
         run = binsight("model", "pack", bundle, tmp_path / "photos.zip", "--overwrite")
         assert run.code == 2
         assert run.err == f"binsight: {tmp_path}/photos.zip exists and is not a bundle; choose another name\n"
+
+    def test_with_a_base_only_the_rest_is_stored(self, binsight: RunBinsight, tmp_path: Path) -> None:
+        """So the package has `materials`; packed again from the whole, it is the same byte for byte."""
+        assert binsight("model", "pack", "materials", tmp_path / "whole.zip").code == 0
+        assert binsight("model", "pack", tmp_path / "whole.zip", tmp_path / "small", "--base", "waste8").code == 0
+        assert files_of(tmp_path / "small") == files_of(resolve_bundle("materials"))
+
+    def test_a_base_that_is_not_in_the_package_is_refused(
+        self, binsight: RunBinsight, bundle: Path, tmp_path: Path
+    ) -> None:
+        """With the names of those that are."""
+        run = binsight("model", "pack", bundle, tmp_path / "small", "--base", "nothing")
+        assert run.code == 2
+        assert "expected a bundle in the package, materials or waste8" in run.err
+        assert not (tmp_path / "small").exists()
 
     def test_altered_bundle_is_not_packed(self, binsight: RunBinsight, bundle: Path, tmp_path: Path) -> None:
         """A bundle with an altered file is refused by the file's name."""

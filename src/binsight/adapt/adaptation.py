@@ -152,7 +152,7 @@ class _Teachable:
         if replay is None:
             raise BundleError(
                 f"{bundle.path}: {bundle.label} carries no {REPLAY_NAME}, without which it would forget what it knows; "
-                "train it again with this version of binsight"
+                "train it again with bundle.store_replay"
             )
         model = bundle.read_model()
         record = read_calibration(bundle) or CalibrationRecord.of(ReviewTargets(), 0.0, {})

@@ -109,6 +109,8 @@ def zip_bundle(bundle: Bundle) -> bytes:
 def _contents(manifest: Manifest, files: Mapping[str, bytes], base: Bundle | None = None) -> dict[str, bytes]:
     entries, shared = {name: FileEntry.of(data) for name, data in files.items()}, None
     if base is not None:
+        if base.manifest.base is not None:
+            raise BundleError(f"is made from that of {base.manifest.base.name}; take that as the base", file=MODEL_NAME)
         delta = make_delta(base.read(MODEL_NAME), files[MODEL_NAME])
         if len(delta) >= len(files[MODEL_NAME]):
             raise BundleError(f"has nothing in common with that of {base.label}", file=MODEL_NAME)
