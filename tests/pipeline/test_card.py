@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from tests.pipeline.tiny import COLOURS
 
-from binsight.bundle import load_bundle
+from binsight.bundle import load_bundle, resolve_bundle
 from binsight.pipeline.card import Confusion, _sources, _yaml_lines, draw_pictures
 
 
@@ -90,3 +90,23 @@ def test_pictures_show_the_photos():
     assert first == draw_pictures(Confusion.of("val", truth, told, COLOURS.ids), np.full(6, 0.7), truth == told)
     other = draw_pictures(Confusion.of("val", truth, truth, COLOURS.ids), np.full(6, 0.9), truth == truth)  # noqa: PLR0124
     assert all(first[name] != other[name] for name in first)
+
+
+@pytest.mark.parametrize("name", ["waste8", "materials"])
+def test_cards_in_the_package_are_read_by_the_hub(name):
+    """With figures of test; classes, confusions, sources with licences; and every picture is there."""
+    bundle = load_bundle(resolve_bundle(name))
+    text = bundle.read("card.md").decode()
+    results = {(r.dataset_split, r.metric_name): r.metric_value for r in ModelCard(text).data.eval_results}
+    assert results["test", "accuracy"] == pytest.approx(
+        bundle.manifest.metrics["test"].values["accuracy"].value, abs=1e-4
+    )
+    for words in (
+        "| class | photos in test |",
+        "| shown | told to be |",
+        "| source | photos | licence as stated | from |",
+    ):
+        assert words in text
+    shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
+    assert len(shown) == 3
+    assert set(shown) <= set(bundle.manifest.files)

@@ -120,6 +120,7 @@ def _train(
 def _print_plan(settings: TrainConfig, options: dict[str, Any], *, as_json: bool) -> None:
     from binsight.pipeline.plan import make_plan
 
+    options.pop("features")  # nothing is computed
     plan = make_plan(load_dataset(**options), settings)
     if as_json:
         print_json(plan.to_dict())
