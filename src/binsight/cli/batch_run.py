@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from binsight.batch.job import Kind
     from binsight.batch.shard import Task
     from binsight.batch.summary import Summary
+    from binsight.progress import Progress
 
 __all__ = ["everything", "run", "run_here", "run_options"]
 
@@ -149,7 +150,8 @@ def run_here(
     before = read_status(store, job, chosen, kind)
     try:
         with reporter(quiet=quiet) as shown, _open_engine(engine, workers, address, before.shards) as opened:
-            watch = _Watch(shown, before.summary.photos, before.photos, quiet=quiet)
+            stage = shown.stage("Classifying" if kind == "rows" else "Computing features")
+            watch = _Watch(shown, stage, before.summary.photos, before.photos, quiet=quiet)
             run_job(
                 store, job, opened, shards=chosen, retries=retries, kind=kind, on_done=watch.add, on_failure=watch.tell
             )
@@ -183,8 +185,8 @@ def _open_engine(
 class _Watch:
     """Tells how far a run is: a bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, shown: Reporter, done: int, total: int, *, quiet: bool) -> None:
-        self._shown, self._advance, self._quiet = shown, shown.stage("Classifying"), quiet
+    def __init__(self, shown: Reporter, stage: Progress, done: int, total: int, *, quiet: bool) -> None:
+        self._shown, self._advance, self._quiet = shown, stage, quiet
         self._before, self._done, self._total = done, done, total
         self._began = self._told = time.monotonic()
         self._advance(done, total)
