@@ -27,7 +27,7 @@ from binsight.cli.sources import find_photos
 from binsight.cli.text import markup, new_table, open_console, plain, print_json
 
 if TYPE_CHECKING:
-    from binsight.evaluation import Evaluation
+    from binsight.evaluation import Evaluation, EvaluationSettings
     from binsight.evaluation.requirements import Requirement, Verdict
     from binsight.taxonomy import Taxonomy
 
@@ -132,7 +132,7 @@ def evaluate(
       binsight evaluate waste8 photos/ --json | jq .values.accuracy
     """
     from binsight.bundle import load_bundle, resolve_bundle
-    from binsight.evaluation import EvaluationSettings, evaluate_bundle, write_report
+    from binsight.evaluation import evaluate_bundle, write_report
     from binsight.evaluation.overlap import find_overlap, judged_requirements, leave_out_seen
     from binsight.evaluation.page import require_libraries
     from binsight.evaluation.requirements import check_requirements
@@ -142,13 +142,7 @@ def evaluate(
     loaded = load_bundle(resolve_bundle(bundle))
     taxonomy = loaded.manifest.taxonomy
     requirements = _requirements(required, taxonomy)
-    settings = EvaluationSettings(
-        target_precision=options.pop("target_precision"),
-        costs=_costs(cost_matrix, taxonomy),
-        seed=options.pop("seed"),
-        robustness_photos=options.pop("robustness_photos"),
-        pictured_mistakes=60 if html else 0,
-    )
+    settings = _settings(options, cost_matrix, taxonomy, pictured_mistakes=60 if html else 0)
     strange = find_photos(str(unknown)) if unknown else []
     labelled = load_labelled(data, taxonomy, by=by, **options)
     photos, overlap = labelled.photos, find_overlap(loaded, labelled.photos, workers=options["workers"])
@@ -178,10 +172,21 @@ def _requirements(required: tuple[str, ...], taxonomy: Taxonomy) -> list[Require
     return [parse_requirement(text, taxonomy.ids) for text in required]
 
 
-def _costs(path: Path | None, taxonomy: Taxonomy) -> Any:
+def _settings(
+    options: dict[str, Any], costs: Path | None, taxonomy: Taxonomy, *, pictured_mistakes: int
+) -> EvaluationSettings:
+    """Take the settings out of the options; what is left belongs to `load_labelled`."""
+    from binsight.evaluation import EvaluationSettings
     from binsight.evaluation.costs import read_costs
 
-    return None if path is None else read_costs(path, streams=list(dict.fromkeys(c.stream for c in taxonomy.classes)))
+    streams = list(dict.fromkeys(each.stream for each in taxonomy.classes))
+    return EvaluationSettings(
+        target_precision=options.pop("target_precision"),
+        costs=None if costs is None else read_costs(costs, streams=streams),
+        seed=options.pop("seed"),
+        robustness_photos=options.pop("robustness_photos"),
+        pictured_mistakes=pictured_mistakes,
+    )
 
 
 def _warn_of_seen(found: Evaluation) -> None:

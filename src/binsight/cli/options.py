@@ -210,9 +210,9 @@ def json_option(text: str = "Print JSON.") -> Decorator:
     return option("--json", "as_json", is_flag=True, help=text)
 
 
-def workers_option(text: str = "Cores to use.  [default: all]") -> Decorator:
+def workers_option() -> Decorator:
     """`--workers`."""
-    return option("--workers", type=click.IntRange(min=1), metavar="N", help=text)
+    return option("--workers", type=click.IntRange(min=1), metavar="N", help="Cores to use.  [default: all]")
 
 
 def precision_option() -> Decorator:

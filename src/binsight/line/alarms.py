@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 __all__ = ["Alarm", "Alarms", "ShareAlarm"]
 
+_WINDOW, _LEAST = 200, 50  # pieces of which a share is taken
+
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
@@ -58,17 +60,15 @@ class Alarms:
 
 
 class ShareAlarm:
-    """A share over the last pieces that is too high; it goes when the share has fallen to 0.8 of the limit.
+    """A share over the last 200 pieces that is too high; it goes when the share has fallen to 0.8 of the limit.
 
     Args:
         limit: in [0, 1].
-        window: pieces that count.
     """
 
-    def __init__(self, limit: float, *, window: int = 200) -> None:
+    def __init__(self, limit: float) -> None:
         self._limit = limit
-        self._last: deque[bool] = deque(maxlen=window)
-        self._least = min(50, window)
+        self._last: deque[bool] = deque(maxlen=_WINDOW)
         self.active = False
 
     @property
@@ -79,6 +79,6 @@ class ShareAlarm:
     def add(self, hit: bool) -> bool:
         """Take one more piece; whether the alarm is on now."""
         self._last.append(hit)
-        if len(self._last) >= self._least:
+        if len(self._last) >= _LEAST:
             self.active = self.share > (0.8 * self._limit if self.active else self._limit)
         return self.active

@@ -53,22 +53,20 @@ class LaneBudget:
         )
 
 
-def lane_budgets(config: LineConfig, *, decide_ms: float, link_p99_ms: float | None = None) -> list[LaneBudget]:
+def lane_budgets(config: LineConfig, *, decide_ms: float) -> list[LaneBudget]:
     """The account of every lane at the belt's full speed.
 
     Args:
         config: of the line.
         decide_ms: what deciding takes in 99 of 100 cases, measured with the model on this machine.
-        link_p99_ms: what the link takes, where it was measured; else the configuration's.
     """
-    link_ms = config.sorter.link_p99_ms if link_p99_ms is None else link_p99_ms
     return [
         LaneBudget(
             lane=lane.number,
             available_ms=1000 * lane.distance_mm / config.belt.speed_mm_s - lane.lead_ms,
             frame_ms=1000 / config.camera.frames_per_second,
             decide_ms=decide_ms,
-            link_ms=link_ms,
+            link_ms=config.sorter.link_p99_ms,
             scan_ms=config.sorter.scan_ms,
         )
         for lane in config.lanes

@@ -106,16 +106,13 @@ def estimate_purity(strata: Sequence[Stratum], right: Collection[str], *, seed: 
     return _estimate(_by_rightness(strata, right), {"right": 1.0, "wrong": 1.0}, {"right"}, seed)
 
 
-def estimate_purity_by_weight(
-    strata: Sequence[Stratum], right: Collection[str], grams: Mapping[str, float], *, seed: int = 0
-) -> Purity:
+def estimate_purity_by_weight(strata: Sequence[Stratum], right: Collection[str], grams: Mapping[str, float]) -> Purity:
     """The share of the weight that belongs there, taking each piece to weigh what its true category does on average.
 
     Args:
         strata: as above; each category found is a key of `grams`.
         right: categories that belong there.
         grams: mean weight of one piece, per category; the interval takes it as known.
-        seed: of the draws.
 
     Raises:
         KeyError: a category was found whose weight is not given.
@@ -123,11 +120,11 @@ def estimate_purity_by_weight(
     missing = {category for stratum in strata for category in stratum.found} - grams.keys()
     if missing:
         raise KeyError(*sorted(missing))
-    return _estimate(strata, grams, set(right), seed)
+    return _estimate(strata, grams, set(right), seed=0)
 
 
-def merge_strata(strata: Sequence[Stratum], least: int = LEAST_AUDITS) -> list[Stratum]:
-    """Strata of at least `least` audits each.
+def merge_strata(strata: Sequence[Stratum]) -> list[Stratum]:
+    """Strata of at least `LEAST_AUDITS` audits each.
 
     Within one kind, in the order given, a stratum with too few takes in the following ones until it has enough; what
     is left over at the end joins the last one before it. A kind that has too few as a whole joins the next kind.
@@ -135,22 +132,22 @@ def merge_strata(strata: Sequence[Stratum], least: int = LEAST_AUDITS) -> list[S
     """
     kinds = dict.fromkeys(stratum.kind for stratum in strata)
     complete = [stratum for stratum in strata if stratum.complete]
-    groups = [_gather([s for s in strata if s.kind == kind and not s.complete], least) for kind in kinds]
+    groups = [_gather([s for s in strata if s.kind == kind and not s.complete]) for kind in kinds]
     merged = [stratum for group in groups for stratum in group]
-    if sum(stratum.audited for stratum in merged) < least:
+    if sum(stratum.audited for stratum in merged) < LEAST_AUDITS:
         merged, complete = [*merged, *complete], []
-    short = [stratum for stratum in merged if stratum.audited < least]
-    return [*complete, *_gather([*short, *(s for s in merged if s.audited >= least)], least)]
+    short = [stratum for stratum in merged if stratum.audited < LEAST_AUDITS]
+    return [*complete, *_gather([*short, *(s for s in merged if s.audited >= LEAST_AUDITS)])]
 
 
-def _gather(strata: Sequence[Stratum], least: int) -> list[Stratum]:
+def _gather(strata: Sequence[Stratum]) -> list[Stratum]:
     gathered: list[Stratum] = []
     for stratum in strata:
-        if gathered and gathered[-1].audited < least:
+        if gathered and gathered[-1].audited < LEAST_AUDITS:
             gathered[-1] = _join(gathered[-1], stratum)
         else:
             gathered.append(stratum)
-    if len(gathered) > 1 and gathered[-1].audited < least:
+    if len(gathered) > 1 and gathered[-1].audited < LEAST_AUDITS:
         last = gathered.pop()
         gathered[-1] = _join(gathered[-1], last)
     return gathered

@@ -15,6 +15,7 @@ from binsight.line.monitor import LineMonitor, RunningLine
 __all__ = ["PurityWatch"]
 
 _log = logging.getLogger(__name__)
+_EVERY_S = 30.0
 
 
 class PurityWatch:
@@ -24,13 +25,10 @@ class PurityWatch:
         monitor: measures, and keeps what came of it.
         line: whose alarms are set.
         publish: takes `purity/{lane}` and its message, as `Sorter.publish`.
-        every_s: between two measurements.
     """
 
-    def __init__(
-        self, monitor: LineMonitor, line: RunningLine, publish: Callable[..., None], *, every_s: float = 30.0
-    ) -> None:
-        self._monitor, self._line, self._publish, self._every_s = monitor, line, publish, every_s
+    def __init__(self, monitor: LineMonitor, line: RunningLine, publish: Callable[..., None]) -> None:
+        self._monitor, self._line, self._publish = monitor, line, publish
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="purity", daemon=True)
 
@@ -57,7 +55,7 @@ class PurityWatch:
         self._line.post(tell)
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._every_s):
+        while not self._stopping.wait(_EVERY_S):
             try:
                 self.check()
             except sa.exc.SQLAlchemyError as error:

@@ -10,7 +10,7 @@ from binsight.line.alarms import Alarm
 from binsight.line.classify import ClassifierThread
 from binsight.line.clock import SystemClock
 from binsight.line.config import LineConfig
-from binsight.line.engine import Engine, Picture
+from binsight.line.engine import Engine
 from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.memory import LineMemory
 from binsight.line.ports import PostedEvents, Sorter, Source
@@ -37,7 +37,7 @@ class LineRunner:
         ledger: the account.
         clock: real time.
         memory: over restarts.
-        on_piece, on_alarm, on_picture: told on the engine's thread; must not wait.
+        on_piece, on_alarm: told on the engine's thread; must not wait.
     """
 
     def __init__(
@@ -52,12 +52,10 @@ class LineRunner:
         clock: SystemClock | None = None,
         on_piece: Callable[[Piece], None] = lambda _: None,
         on_alarm: Callable[[Alarm], None] = lambda _: None,
-        on_picture: Callable[[Picture], None] = lambda _: None,
     ) -> None:
         self.config, self.predictor = config, predictor
         self._clock = clock or SystemClock()
         self._source, self._sorter, self._ledger = source, sorter, ledger
-        self._on_picture = on_picture
         self._calls: queue.Queue[Callable[[], None]] = queue.Queue()
         self._newest: Frame | None = None
         self._frame_lock = threading.Lock()
@@ -163,5 +161,3 @@ class LineRunner:
             frame, self._newest = self._newest, None
         if frame is not None:
             self.engine.on_frame(frame)
-            if self.engine.picture is not None:
-                self._on_picture(self.engine.picture)

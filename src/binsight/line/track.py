@@ -20,6 +20,8 @@ _EDGE_MM = 8.0  # nearer than this to an end of the field a box is cut off
 _SLACK_MM = 10.0  # by which a box may be off where it is expected, whatever the travel
 _FORGET_S = 1.0  # an unconfirmed track without sighting is forgotten
 _MIN_SIGHTINGS = 3
+_HYSTERESIS_MM = 3.0  # beyond the line a piece counts
+_CONFIRM_MM = 20.0  # by which a track must be seen to move
 
 
 @dataclass(slots=True)
@@ -137,27 +139,16 @@ class Tracker:
             which may stand still, or run twice as fast, while its speed says that it moves. How far it came is then
             read off the pieces; those that are alike and follow each other closer than that on their strip of the
             belt, with nothing else in view, cannot be told from their neighbours.
-        hysteresis_mm: how far beyond the line a piece counts.
-        confirm_mm: how far a track must be seen to move.
         external: something outside says when a piece is at the line (`nearest`); the camera counts none.
 
     Raises:
         SettingsError: `line` is out of range.
     """
 
-    def __init__(
-        self,
-        *,
-        line: float = 0.5,
-        slip: float = 0.1,
-        hysteresis_mm: float = 3.0,
-        confirm_mm: float = 20.0,
-        external: bool = False,
-    ) -> None:
+    def __init__(self, *, line: float = 0.5, slip: float = 0.1, external: bool = False) -> None:
         if not 0 < line < 1:
             raise SettingsError(f"expected the counting line as a share of the field between 0 and 1, got {line}")
         self._line, self.slip = line, slip
-        self._hysteresis_mm, self._confirm_mm = hysteresis_mm, confirm_mm
         self._external = external
         self._tracks: list[Track] = []
         self._travel_mm: float | None = None
@@ -281,7 +272,7 @@ class Tracker:
             along = (float(boxes[:, 0].min()), float(boxes[:, 1].max()))
             across = (float(boxes[:, 2].min()), float(boxes[:, 3].max()))
             track.see(along, across, [blobs[s] for s in sights], step_mm=step, length_mm=length_mm)
-            if track.sightings >= _MIN_SIGHTINGS and track.moved_mm >= self._confirm_mm:
+            if track.sightings >= _MIN_SIGHTINGS and track.moved_mm >= _CONFIRM_MM:
                 track.confirmed = True
 
     def _begin(
@@ -326,7 +317,7 @@ class Tracker:
         for track in self._tracks:
             if track.counted or track.beyond or not track.measured or not track.confirmed:
                 continue
-            whole = not track.tail_open and track.centre_mm >= line + self._hysteresis_mm
+            whole = not track.tail_open and track.centre_mm >= line + _HYSTERESIS_MM
             if whole or track.along[1] >= length_mm - _EDGE_MM:  # longer than the field: it is now or never
                 track.counted, track.crossed_mm = True, travel_mm - (track.centre_mm - line)
                 crossed.append(track)

@@ -67,12 +67,11 @@ def krippendorff_alpha(first: NDArray[np.intp], second: NDArray[np.intp]) -> flo
     return float("nan") if expected == 0 else 1 - float((first != second).mean()) / expected
 
 
-def measure_agreement(pairs: Sequence[tuple[str, str]], *, seed: int = 0) -> Agreement:
+def measure_agreement(pairs: Sequence[tuple[str, str]]) -> Agreement:
     """Agreement over photos that two people labelled, with 95 % bootstrap intervals over the photos.
 
     Args:
         pairs: what the first and the second said of each.
-        seed: of the resampling.
     """
     if not pairs:
         nothing = wilson_interval(0, 0)
@@ -80,7 +79,7 @@ def measure_agreement(pairs: Sequence[tuple[str, str]], *, seed: int = 0) -> Agr
     names = sorted({name for pair in pairs for name in pair})
     number = {name: i for i, name in enumerate(names)}
     table = np.array([[number[a], number[b]] for a, b in pairs], np.intp)
-    drawn = np.random.default_rng(seed).integers(0, len(table), (_RESAMPLES, len(table)))
+    drawn = np.random.default_rng(0).integers(0, len(table), (_RESAMPLES, len(table)))
 
     def interval(measure: Callable[[NDArray[np.intp], NDArray[np.intp]], float]) -> Interval:
         values = np.array([measure(table[rows, 0], table[rows, 1]) for rows in drawn])

@@ -51,9 +51,7 @@ def see_photos(
     return np.zeros((0, 0), np.float32) if features is None else features, classes, readable
 
 
-def measure_drift(
-    queue: Queue, predictor: Predictor, *, workers: int | None = None, progress: Progress = unheard
-) -> FeatureDrift:
+def measure_drift(queue: Queue, predictor: Predictor, *, workers: int | None = None) -> FeatureDrift:
     """Compare the photos drawn at random in each of the last two weeks with those from before.
 
     Photos of one predicted class are compared with each other, so another mix of things is no drift. It is a notice, no
@@ -63,7 +61,6 @@ def measure_drift(
         queue: of the loop.
         predictor: of the model in use, loaded with `threads=1`; it looks at all of these photos.
         workers: photos in work at a time.
-        progress: told how far it is.
     """
     now, manifest = queue.now(), predictor.bundle.manifest
     about = f"{manifest.name} {manifest.version}", utc_text(now)
@@ -75,7 +72,7 @@ def measure_drift(
     if len(chosen[0]) < _LEAST:
         return FeatureDrift(*about, len(chosen[0]), tuple((len(ids), None) for ids in chosen[1:]))
     paths = [queue.photo(item) for ids in chosen for item in ids]
-    features, classes, readable = see_photos(predictor, paths, workers=workers, progress=progress)
+    features, classes, readable = see_photos(predictor, paths, workers=workers)
     part = np.repeat(np.arange(len(chosen)), [len(ids) for ids in chosen])[readable]
     weeks = []
     for week in range(1, len(chosen)):

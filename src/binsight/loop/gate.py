@@ -134,7 +134,6 @@ def judge(
     looks_alpha: Literal["one", "ten"] = "ten",
     live: PairedCounts | None = None,
     declared: Benefit | None = None,
-    seed: int = 0,
 ) -> GateResult:
     """Apply the rule.
 
@@ -147,7 +146,6 @@ def judge(
         looks_alpha: whether the locked photos are looked at once, or ten times, so that each look has a tenth of 5 %.
         live: counts of a shadow on live photos, which then give the proof.
         declared: what the challenger is wanted for, where it need not be better.
-        seed: of the bootstrap.
     """
     z = Z_05 if looks_alpha == "one" else Z_005
     right = locked.counts(locked.right(locked.old), locked.right(locked.new), locked.known)
@@ -160,7 +158,7 @@ def judge(
         harm,
         _guard_unknown(locked),
         _guard_classes(locked),
-        _guard_brier(locked, seed),
+        _guard_brier(locked),
         *_guard_cost(cost),
     ]
     outcomes = {check.outcome for check in checks}
@@ -223,13 +221,13 @@ def _guard_classes(locked: Pair) -> Check:
     return Check("classes", "failed" if worse else "passed", "no class worse (McNemar)")
 
 
-def _guard_brier(locked: Pair, seed: int) -> Check:
+def _guard_brier(locked: Pair) -> Check:
     difference = (locked.new.brier - locked.old.brier)[locked.known]
     text = f"confidences: Brier score not worse by {_MOST_BRIER:g}"
     if not len(difference):
         return Check("brier", "not measured", text)
     figures = lambda weights: {"brier": weights @ difference / weights.sum(axis=1)}  # noqa: E731
-    found = bootstrap_intervals(figures, [locked.copies[locked.known]], seed=seed)["brier"]
+    found = bootstrap_intervals(figures, [locked.copies[locked.known]], seed=0)["brier"]
     outcome: Outcome = "passed" if found.high <= _MOST_BRIER else "failed" if found.low > _MOST_BRIER else "open"
     return Check("brier", outcome, text)
 

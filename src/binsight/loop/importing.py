@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 from binsight.dataset import scan
 from binsight.dataset.labels import resolve_classes
 from binsight.errors import ImageError, InputError
-from binsight.imaging import ImageLimits, read_photo, stored_jpeg
+from binsight.imaging import read_photo, stored_jpeg
 from binsight.loop.ledger import utc_text
 from binsight.loop.queue import Queue
 from binsight.loop.sampling import Chances, Stratum
@@ -45,14 +45,7 @@ class Imported:
 
 
 def import_labels(
-    queue: Queue,
-    source: Path,
-    form: str,
-    taxonomy: Taxonomy,
-    *,
-    by: str,
-    limits: ImageLimits | None = None,
-    progress: Progress = unheard,
+    queue: Queue, source: Path, form: str, taxonomy: Taxonomy, *, by: str, progress: Progress = unheard
 ) -> Imported:
     """Put labelled photos into a queue, for training only; one of ten is looked at by a second person.
 
@@ -64,7 +57,6 @@ def import_labels(
         form: one of `READERS`.
         taxonomy: what the class names are matched to; `not waste`, `several` and `unclear` are answers too.
         by: who labelled them.
-        limits: larger photos are left out.
         progress: told how far it is.
 
     Raises:
@@ -79,7 +71,7 @@ def import_labels(
     labels, known, left_out = 0, 0, {}
     for done, (path, name) in enumerate(found.items(), start=1):
         try:
-            jpeg = stored_jpeg(read_photo(path, limits=limits), limits=limits)
+            jpeg = stored_jpeg(read_photo(path))
             is_new = _put(queue, jpeg, answers[name], by)
         except (ImageError, InputError) as error:
             left_out[str(path)] = str(error)

@@ -93,15 +93,12 @@ class RunningServer:
         return done
 
 
-def run_server(
-    settings: Settings, *, announce: Callable[[str], None], log_stream: TextIO | None = None, lines: Sequence[Line] = ()
-) -> bool:
+def run_server(settings: Settings, *, announce: Callable[[str], None], lines: Sequence[Line] = ()) -> bool:
     """Serve until SIGTERM or SIGINT; reload models on SIGHUP.
 
     Args:
         settings: what to serve, and how.
         announce: called with the address when photos are taken.
-        log_stream: where the access log goes; by default standard error.
         lines: to show.
 
     Returns:
@@ -113,7 +110,7 @@ def run_server(
     """
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     _install_signals(events)
-    server = RunningServer(settings, log_stream=log_stream, lines=lines)
+    server = RunningServer(settings, lines=lines)
     try:
         server.load()
     except BinsightError:

@@ -21,6 +21,7 @@ _log = logging.getLogger("binsight.serving")
 
 # Of a request's environment: a list. A view that puts a subscription there has its answer continued with what comes.
 STREAMS: Final = "binsight.streams"
+_ROOM = 200  # events that may wait for one reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +120,12 @@ class Broadcaster:
         collect: the news since it was last called; on this object's thread.
         anew: the event that says all that counts.
         period_s: between two calls.
-        room: events that may wait for one reader.
     """
 
     def __init__(
-        self,
-        collect: Callable[[], Iterable[Event]],
-        anew: Callable[[], Event],
-        *,
-        period_s: float = 0.2,
-        room: int = 200,
+        self, collect: Callable[[], Iterable[Event]], anew: Callable[[], Event], *, period_s: float = 0.2
     ) -> None:
-        self._collect, self._period_s, self._room = collect, period_s, room
-        self._anew = anew
+        self._collect, self._anew, self._period_s = collect, anew, period_s
         self._readers: set[Subscription] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -147,7 +141,7 @@ class Broadcaster:
 
     def subscribe(self, *, without: Collection[str] = ()) -> Subscription:
         """A place for one more reader, who wants no events of the names in `without`."""
-        subscription = Subscription(self.first, room=self._room, without=without, on_close=self._remove)
+        subscription = Subscription(self.first, room=_ROOM, without=without, on_close=self._remove)
         with self._changed:
             self._readers.add(subscription)
             if self._thread is None:

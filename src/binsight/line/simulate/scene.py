@@ -14,6 +14,8 @@ from binsight.line.simulate.plan import PlannedPiece
 
 __all__ = ["Scene"]
 
+_FIELD_MM = 600.0  # how much belt the camera sees
+_NOISE = 2.0  # of the camera, standard deviation in grey levels
 _BELT_MM = 1700.0  # the belt's pattern repeats: it is a loop
 # Teal, as many belts are: photos have dark, grey and white parts of their own, and what looks like the belt is belt.
 _BELT_COLOUR = np.array([30.0, 98.0, 112.0])
@@ -29,11 +31,9 @@ class Scene:
         photos: `(h, w, 3)` uint8 each.
         pieces: where they lie, in the order of the belt.
         size: `(height, width)` of the frame.
-        field_mm: how much belt it shows.
         trigger_mm: where in the field the trigger line is; `PlannedPiece.centre_mm` is met there.
         piece_mm: longer side of a piece.
         rng: draws the belt's pattern and the camera's noise.
-        noise: standard deviation of the camera's noise, in grey levels.
     """
 
     def __init__(
@@ -42,27 +42,25 @@ class Scene:
         pieces: Sequence[PlannedPiece],
         *,
         size: tuple[int, int] = (480, 640),
-        field_mm: float = 600.0,
         trigger_mm: float = 420.0,
         piece_mm: float = 110.0,
         rng: np.random.Generator,
-        noise: float = 2.0,
     ) -> None:
         self._photos, self._pieces = photos, pieces
         self._centres = [piece.centre_mm for piece in pieces]
-        self._size, self._field_mm, self._trigger_mm, self._piece_mm = size, field_mm, trigger_mm, piece_mm
-        self._scale = size[1] / field_mm  # pixels per mm
+        self._size, self._trigger_mm, self._piece_mm = size, trigger_mm, piece_mm
+        self._scale = size[1] / _FIELD_MM  # pixels per mm
         self._loop = round(_BELT_MM * self._scale)
         belt = _belt_pattern(size[0], self._loop, rng)
         self._belt = np.concatenate([belt, belt[:, : size[1]]], axis=1)  # so that every picture is one slice of it
-        self._noise = np.clip(rng.normal(0, noise, 2 * size[0] * size[1]).round(), -8, 8).astype(np.int16)
+        self._noise = np.clip(rng.normal(0, _NOISE, 2 * size[0] * size[1]).round(), -8, 8).astype(np.int16)
         self._rng = rng
         self._sprite = lru_cache(maxsize=256)(self._cut_sprite)
 
     def in_view(self, travel_mm: float) -> Sequence[PlannedPiece]:
         """The pieces that are at least in part in the picture."""
         reach = self._piece_mm
-        low = travel_mm - (self._field_mm - self._trigger_mm) - reach
+        low = travel_mm - (_FIELD_MM - self._trigger_mm) - reach
         high = travel_mm + self._trigger_mm + reach
         return self._pieces[bisect_left(self._centres, low) : bisect_right(self._centres, high)]
 

@@ -72,16 +72,13 @@ class SimulatedSorter:
         lanes: where its ejectors are.
         world: belt and time.
         rng: draws refusals.
-        wire_s: how long a message takes, one way.
     """
 
     confirms = True
 
-    def __init__(
-        self, lanes: tuple[Lane, ...], *, world: World, rng: np.random.Generator, wire_s: float = _WIRE_S
-    ) -> None:
+    def __init__(self, lanes: tuple[Lane, ...], *, world: World, rng: np.random.Generator) -> None:
         self._lanes = {lane.number: lane for lane in lanes}
-        self._world, self._rng, self._wire_s = world, rng, wire_s
+        self._world, self._rng = world, rng
         self._events: SorterEvents | None = None
         self._life = 0  # restarts: what was planned in an earlier life is forgotten
         self.books: dict[int, Entry] = {}
@@ -101,7 +98,7 @@ class SimulatedSorter:
         """The line's side: hand over to the network."""
         if not self.up:
             return False
-        self._world.later(self._wire_s, lambda: self._receive(command))
+        self._world.later(_WIRE_S, lambda: self._receive(command))
         return True
 
     def publish(self, topic: str, payload: dict[str, object], *, retain: bool = False) -> None:  # noqa: ARG002
@@ -171,4 +168,4 @@ class SimulatedSorter:
             if self.up and self._events is not None:
                 call(self._events, self._world.now())
 
-        self._world.later(self._wire_s + delay_s, arrive)
+        self._world.later(_WIRE_S + delay_s, arrive)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from binsight.errors import InputError
-from binsight.imaging import ImageLimits, decode_image, read_header
+from binsight.imaging import decode_image, read_header
 from binsight.line.ports import Clock
 from binsight.line.sources.slot import Shot, SlotSource
 
@@ -20,19 +20,10 @@ class PushSource(SlotSource):
 
     Args:
         clock, stalled_after_s, frames_per_second: see `SlotSource`.
-        limits: of one picture.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        *,
-        stalled_after_s: float = 1.0,
-        frames_per_second: float | None = None,
-        limits: ImageLimits | None = None,
-    ) -> None:
+    def __init__(self, clock: Clock, *, stalled_after_s: float = 1.0, frames_per_second: float | None = None) -> None:
         super().__init__(clock, stalled_after_s=stalled_after_s, frames_per_second=frames_per_second)
-        self._limits = limits or ImageLimits()
         self._devices: dict[str, tuple[int, float]] = {}
 
     def push(
@@ -62,14 +53,14 @@ class PushSource(SlotSource):
         """
         if not 0 <= age_s < float("inf"):
             raise InputError(f"expected the age of the frame in seconds, 0 or more, got {age_s}")
-        read_header(data, limits=self._limits)
+        read_header(data)
         captured_s = self._clock.now() - age_s
         with self._arrival:
             late = self._last_s is not None and captured_s < self._last_s
             if late or age_s > self._stalled_after_s or self._is_repeated(device, sequence):
                 self._dropped += 1
                 return False
-        self.put(Shot(captured_s, partial(decode_image, data, limits=self._limits), encoder))
+        self.put(Shot(captured_s, partial(decode_image, data), encoder))
         return True
 
     def _is_repeated(self, device: str, sequence: int | None) -> bool:
