@@ -22,7 +22,7 @@ _MAY_BE_LOST = 0.005
 _COMPOST = "compost"
 
 
-@click.command(cls=Command, short_help="Teach a model your camera with a few photos of each class.")
+@click.command(cls=Command)
 @click.argument("bundle", type=BUNDLE)
 @click.argument("photos", type=PLACE)
 @option("--out", type=PLACE, required=True, metavar="BUNDLE", help="The new bundle: a folder, or a .zip file.")

@@ -27,7 +27,7 @@ _FILES_SHOWN = 4
 _NOTHING = "none"
 
 
-@click.command(cls=Command, short_help="Find duplicates, leakage, wrong labels and shortcuts.")
+@click.command(cls=Command)
 @dataset_options
 @json_option("Print JSON; the schema is in docs/audit.md.")
 @html_option()

@@ -23,7 +23,7 @@ _REPORT = "_binsight/report.html"
 _URI = click.argument("uri", metavar="URI")
 
 
-@click.command(cls=Command, short_help="Say how far a job is, and when it will be done.")
+@click.command(cls=Command)
 @_URI
 @json_option()
 @needs_extra("binsight batch", "batch")
@@ -57,7 +57,7 @@ def status(uri: str, as_json: bool) -> None:
     sys.exit(found.exit_code)
 
 
-@click.command(cls=Command, short_help="Write a page on what came of the photos.")
+@click.command(cls=Command)
 @_URI
 @html_option(f"Where to.  [default: URI/{_REPORT}]")
 @needs_extra("binsight batch", "batch")
@@ -72,7 +72,7 @@ def report(uri: str, html: Path | None) -> None:
     click.echo(f"report: {plain(write_report(uri, html))}")
 
 
-@click.command(cls=Command, short_help="Compare every row with the plan, then write _SUCCESS.")
+@click.command(cls=Command)
 @_URI
 @json_option()
 @quiet_option()

@@ -41,7 +41,7 @@ plan_options = together(
 """What both commands that plan are told."""
 
 
-@click.command(cls=Command, short_help="List the photos and divide them into shards.")
+@click.command(cls=Command)
 @plan_options
 @option("--dry-run", is_flag=True, help="List and count, but write nothing.")
 @quiet_option("No progress, no notes.")

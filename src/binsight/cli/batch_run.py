@@ -60,7 +60,7 @@ run_options = together(
 """What all commands that work on a job are told."""
 
 
-@click.command(cls=Command, short_help="Classify what is not done yet, on one machine or many.")
+@click.command(cls=Command)
 @click.argument("uri", metavar="URI")
 @run_options
 def run(uri: str, **options: Any) -> None:

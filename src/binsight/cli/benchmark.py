@@ -37,11 +37,7 @@ def _counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
     return tuple(dict.fromkeys(counts))
 
 
-@click.command(
-    cls=Command,
-    renamed={"--threads": "--workers"},
-    short_help="Measure how fast, large and hungry models are on this machine.",
-)
+@click.command(cls=Command, renamed={"--threads": "--workers"})
 @bundle_argument("bundles", nargs=-1, metavar="[BUNDLE]...")
 @option(
     "--engine",

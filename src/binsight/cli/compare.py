@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 
-@click.command(cls=Command, short_help="Compare models, or backbones, on the same photos.")
+@click.command(cls=Command)
 @click.argument("bundles", nargs=-1, type=BUNDLE, metavar="BUNDLE...")
 @option("--data", required=True, type=PLACE, metavar="DATA", help="The labelled photos to compare on.")
 @labelled_options

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["clean"]
 
 
-@click.command(cls=Command, short_help="Leave out what an audit found, and say why.")
+@click.command(cls=Command)
 @dataset_options
 @click.argument("audit", type=FILE)
 @option("--out", required=True, type=FILE, help="The manifest to write: .csv or .jsonl.")

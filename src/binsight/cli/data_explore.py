@@ -15,9 +15,7 @@ from binsight.cli.text import plain, print_json
 __all__ = ["explore"]
 
 
-@click.command(
-    cls=Command, renamed={"--max-photos": "--limit"}, short_help="Draw counts, sizes, samples and a map of the photos."
-)
+@click.command(cls=Command, renamed={"--max-photos": "--limit"})
 @dataset_options
 @option("--out", required=True, type=FOLDER, help="Where to draw.")
 @model_option("The model whose features make the map.")

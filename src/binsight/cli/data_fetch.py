@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["fetch"]
 
 
-@click.command(
-    cls=Command,
-    renamed={"--to": "--out", "--force": "--overwrite"},
-    short_help="Download a public set of waste photos.",
-)
+@click.command(cls=Command, renamed={"--to": "--out", "--force": "--overwrite"})
 @click.argument("name", required=False)
 @option("--out", type=FOLDER, help="The folder to bring it to.")
 @option("--list", "as_list", is_flag=True, help="Show which sets there are, with licence and size.")

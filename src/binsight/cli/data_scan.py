@@ -24,7 +24,7 @@ __all__ = ["describe", "print_counts", "scan"]
 _SHOWN = 20
 
 
-@click.command(cls=Command, short_help="List the photos of a data set, and what is wrong with it.")
+@click.command(cls=Command)
 @dataset_options
 @option("--decode", is_flag=True, help="Decode every photo, to find damage behind a sound header; slower.")
 @option("--manifest", type=FILE, help="Write what was found to this .csv or .jsonl file.")

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["split"]
 
 
-@click.command(
-    cls=Command, renamed={"--to": "--folders"}, short_help="Divide into train, val and test, twins on one side."
-)
+@click.command(cls=Command, renamed={"--to": "--folders"})
 @dataset_options
 @option("--val", type=NumberRange(0, 1, max_open=True), default=0.1, help="Share for val.")
 @option("--test", type=NumberRange(0, 1, max_open=True), default=0.15, help="Share for test.")

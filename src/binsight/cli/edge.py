@@ -16,7 +16,7 @@ _COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, lazy=_COMMANDS, short_help="Run a small computer with a camera beside a bin.")
+@click.group(cls=LazyGroup, lazy=_COMMANDS)
 def edge() -> None:
     """Run a small computer with a camera, such as a Raspberry Pi, that tells a server what it sees.
 

@@ -52,7 +52,7 @@ def _times(value: int | None, unit: int) -> int | None:
     return None if value is None else value * unit
 
 
-@click.command(cls=EdgeCommand, short_help="Look through a camera; tell results and health to a server.")
+@click.command(cls=EdgeCommand)
 @click.argument("file", type=FILE, required=False, metavar="[EDGE.TOML]")
 @needs_extra("an edge device", "edge")
 def run(file: Path | None, **given: Any) -> None:
@@ -72,7 +72,7 @@ def run(file: Path | None, **given: Any) -> None:
     _run(settings)
 
 
-@click.command(cls=EdgeCommand, short_help="Check the settings, and measure which engine is fastest here.")
+@click.command(cls=EdgeCommand)
 @click.argument("file", type=FILE, required=False, metavar="[EDGE.TOML]")
 @json_option()
 @needs_extra("an edge device", "edge")

@@ -42,7 +42,7 @@ _SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy", "biodegr
 _FAULTS_SHOWN = 20
 
 
-@click.command(cls=Command, short_help="Measure a model on labelled photos.")
+@click.command(cls=Command)
 @click.argument("bundle", type=BUNDLE)
 @click.argument("data", type=PLACE)
 @labelled_options

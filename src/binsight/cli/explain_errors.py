@@ -21,7 +21,7 @@ __all__ = ["explain_errors"]
 _SHOWN = 12
 
 
-@click.command(cls=Command, name="explain-errors", short_help="Show what a model gets wrong, and what it looked at.")
+@click.command(cls=Command, name="explain-errors")
 @click.argument("bundle", type=BUNDLE)
 @click.argument("data", type=PLACE)
 @labelled_options

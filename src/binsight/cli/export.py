@@ -35,11 +35,7 @@ _FORMATS = ("onnx", "onnx-int8", "litert", "litert-int8", "esp32")
 _CALIBRATION_PHOTOS = 100  # more change nothing that can be measured
 
 
-@click.command(
-    cls=Command,
-    renamed={"--to": "--format"},
-    short_help="Export a model to ONNX, LiteRT or an ESP32, and check that it says the same.",
-)
+@click.command(cls=Command, renamed={"--to": "--format"})
 @bundle_argument()
 @option("--format", "name", type=click.Choice(_FORMATS), required=True, help="The format.")
 @option("--out", type=PLACE, metavar="PATH", help="Where to.  [default: NAME-VERSION.SUFFIX]")

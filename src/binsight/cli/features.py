@@ -13,7 +13,7 @@ from binsight.cli.options import Command, option
 __all__ = ["features"]
 
 
-@click.command(cls=Command, short_help="Compute the features of a job's photos, on as many machines as there are.")
+@click.command(cls=Command)
 @click.argument("uri", metavar="URI")
 @option("--mirrored", is_flag=True, help="Of the photos' mirror images, into _mirrored: training learns from both.")
 @run_options

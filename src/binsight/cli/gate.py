@@ -38,7 +38,7 @@ __all__ = ["gate"]
 _MARKS = {"passed": "yes", "failed": "NO", "open": "not shown", "not measured": "no such photos"}
 
 
-@click.command(cls=Command, short_help="Prove that a model may take another's place, or say what is missing.")
+@click.command(cls=Command)
 @click.argument("challenger", type=BUNDLE)
 @option("--against", "champion", type=BUNDLE, required=True, metavar="CHAMPION", help="The model in use.")
 @option("--data", type=PLACE, required=True, metavar="DATA", help="Labelled photos: folders, a manifest, or a loop.")

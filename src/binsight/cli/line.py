@@ -21,7 +21,7 @@ _COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, lazy=_COMMANDS, short_help="Run a sorting line: camera, belt, sorter, ledger.")
+@click.group(cls=LazyGroup, lazy=_COMMANDS)
 def line() -> None:
     """Run a sorting line: from a camera over a belt to the sorter, with an account of every piece.
 

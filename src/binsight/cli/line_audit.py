@@ -28,7 +28,7 @@ _CELLS = 48  # of a picture on the terminal, two pixels high each
 _ALL = 1_000_000
 
 
-@click.command(cls=Command, short_help="Label the pieces drawn at random, blind; export and import labels.")
+@click.command(cls=Command)
 @ledger_options
 @option("--by", metavar="NAME", help="Who labels.  [default: the name of the user]")
 @option("--label", "asks", is_flag=True, help="Show one piece after another on the terminal, and ask.", section="Label")

@@ -22,7 +22,7 @@ __all__ = ["check"]
 _WIDTH = 72
 
 
-@click.command(short_help="Check line.toml: geometry, categories, time budget.")
+@click.command()
 @click.argument("file", type=FILE, default=Path("line.toml"), metavar="[LINE.TOML]")
 @json_option("Print the account as one JSON object.")
 @needs_extra("a line", "line")

@@ -26,7 +26,7 @@ __all__ = ["report"]
 _ALARMS_SHOWN = 10
 
 
-@click.command(cls=Command, short_help="Purity per lane with intervals, ends and their reasons, classes, latency.")
+@click.command(cls=Command)
 @ledger_options
 @span_options
 @option("--csv", "as_csv", is_flag=True, help="Print one row per lane: target, non-target, non-recyclable.")

@@ -41,7 +41,7 @@ _ACCESS = {
 }
 
 
-@click.command(short_help="Watch a belt, or look at one's own video.")
+@click.command()
 @click.argument("file", type=FILE, required=False, metavar="[LINE.TOML]")
 @option("--source", section="Camera", metavar="SOURCE",
         help="rtsp://…, /dev/video0, a video file, http://… (a JPEG), mjpeg http://…, folder:DIR.")  # fmt: skip

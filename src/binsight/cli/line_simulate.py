@@ -26,7 +26,7 @@ __all__ = ["simulate"]
 _PHOTOS = Path("examples/photos")
 
 
-@click.command(short_help="Run a line without hardware, faults and all.")
+@click.command()
 @option("--pieces", section="Belt", type=click.IntRange(1, 10_000_000), default=200, metavar="N",
         help="Pieces on the belt.")  # fmt: skip
 @option("--rate", section="Belt", type=click.FloatRange(0.001, 20), default=4.0, metavar="R",

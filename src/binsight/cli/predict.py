@@ -42,7 +42,7 @@ def millions(ctx: click.Context, param: click.Parameter, value: float) -> int:
     return max(1, round(value * 1e6))
 
 
-@click.command(cls=Command, renamed={"--threads": "--workers"}, short_help="Say what the waste on photos is.")
+@click.command(cls=Command, renamed={"--threads": "--workers"})
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER|GLOB|-...")
 @option("--json", "form", section="Output", flag_value="json", help="One JSON object per line.")
 @option("--csv", "form", section="Output", flag_value="csv", help="CSV with a header, one row per photo.")

@@ -22,7 +22,7 @@ __all__ = ["retrain"]
 _LISTED = 10
 
 
-@click.command(cls=Command, short_help="Teach the champion what was labelled, and register a challenger.")
+@click.command(cls=Command)
 @click.argument("directory", metavar="DIR", type=PLACE)
 @option("--registry", "models", type=PLACE, required=True, metavar="DIR", help="Where the champion is.")
 @option(

@@ -68,7 +68,7 @@ def _print_new_key(ctx: click.Context, parameter: click.Parameter, name: str | N
     ctx.exit()
 
 
-@click.command(cls=ServeCommand, short_help="Serve the HTTP API and the web page.")
+@click.command(cls=ServeCommand)
 @option(
     "--config",
     type=FILE,

@@ -31,7 +31,7 @@ __all__ = ["train"]
 
 
 @setting_options(all_options())
-@click.command(cls=SettingsCommand, short_help="Train a model on your photos, and write its bundle.")
+@click.command(cls=SettingsCommand)
 @dataset_options
 @option("--out", type=PLACE, metavar="BUNDLE", help="The bundle: a folder, or a .zip file.")
 @option("--config", type=FILE, help="Settings in TOML; flags go before it. --dry-run prints one.")

@@ -37,7 +37,7 @@ def _counts(section: str, name: str) -> bool:
 
 
 @setting_options([option for option in all_options() if _counts(option.section, option.name)])
-@click.command(cls=SettingsCommand, short_help="Search the settings of a model's heads, and plot what matters.")
+@click.command(cls=SettingsCommand)
 @dataset_options
 @option("--out", type=FOLDER, default="tuning", help="Where table and pictures go.")
 @option("--config", type=FILE, help="Settings in TOML, as for train.")
