@@ -8,21 +8,24 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 from tests.line.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["free_port", "mosquitto", "postgres"]
+__all__ = ["free_port", "mosquitto", "new_database", "postgres"]
 
 
 def free_port() -> int:
@@ -78,14 +81,14 @@ def mosquitto(
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """Run a PostgreSQL of its own and give the address of an empty database in it."""
+def postgres(*settings: str) -> Iterator[str]:
+    """Run a PostgreSQL of its own and give the address of an empty database in it; settings such as `fsync=on`."""
     # Not below the test's own folder: other users, as whom it must run here, may not enter that one.
     with tempfile.TemporaryDirectory(prefix="binsight-postgres-", ignore_cleanup_errors=True) as folder:
-        yield from _run_postgres(Path(folder))
+        yield from _run_postgres(Path(folder), settings or ("fsync=off",))
 
 
-def _run_postgres(folder: Path) -> Iterator[str]:
+def _run_postgres(folder: Path, settings: tuple[str, ...]) -> Iterator[str]:
     programs = "/usr/lib/postgresql/*/bin"
     initdb, server = _find("initdb", programs), _find("postgres", programs)
     data, port = folder / "postgres", free_port()
@@ -96,7 +99,8 @@ def _run_postgres(folder: Path) -> Iterator[str]:
         os.chown(folder, pwd.getpwnam("postgres").pw_uid, pwd.getpwnam("postgres").pw_gid)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([*as_user, initdb, "-D", data, "-A", "trust", "-U", "binsight", "-N"], check=True, cwd="/", **quiet)
-    options = ["-p", str(port), "-k", "", "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+    options = ["-p", str(port), "-k", "", "-c", "listen_addresses=127.0.0.1"]
+    options += [word for setting in settings for word in ("-c", setting)]
     process = subprocess.Popen([*as_user, server, "-D", str(data), *options], cwd="/", **quiet)
     try:
         _wait_for_port(port, process)
@@ -106,5 +110,15 @@ def _run_postgres(folder: Path) -> Iterator[str]:
             time.sleep(0.05)
         yield f"postgresql+psycopg://binsight@127.0.0.1:{port}/postgres"
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # at once, whoever is still connected
         process.wait(timeout=PATIENCE_S)
+
+
+def new_database(server: str) -> str:
+    """Make an empty database beside that of `postgres`, and return its address."""
+    name = f"test_{uuid.uuid4().hex}"
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.rpartition("/")[0] + f"/{name}"

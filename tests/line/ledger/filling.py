@@ -68,7 +68,7 @@ def fill(url: str, rows: Iterable[Piece]) -> sa.Engine:
         if row.thumbnail:
             writer.keep(row, Film(jpeg()))
             writer.flush()  # at most 1,000 pictures wait
-    writer.flush()
+    writer.close()
     return database
 
 

@@ -65,7 +65,7 @@ def test_hours_are_those_of_utc_whatever_zone_the_server_has(url: str) -> None:
     database = fill(url, [piece(1, minutes=20), piece(2, minutes=40)])
     if database.dialect.name == "postgresql":
         with database.begin() as connection:
-            connection.execute(sa.text("ALTER DATABASE postgres SET timezone TO 'Asia/Kolkata'"))
+            connection.execute(sa.text(f"ALTER DATABASE {database.url.database} SET timezone TO 'Asia/Kolkata'"))
         database.dispose()
     assert total(count_pieces(database, DAY), "at") == {AT: 2}
     database.dispose()
@@ -92,7 +92,9 @@ def test_the_line_is_the_only_one_or_has_to_be_said(url: str) -> None:
     assert choose_line(database) == "line1"
     with pytest.raises(InputError, match=r"no line 'line2' in this ledger; it has line1$"):
         choose_line(database, "line2")
-    LedgerWriter(database, threaded=False).start("line2", AT)
+    writer = LedgerWriter(database, threaded=False)
+    writer.start("line2", AT)
+    writer.close()
     with pytest.raises(InputError, match=r"which line.*line1, line2"):
         choose_line(database)
     found = read_configuration(database, "line1")

@@ -41,7 +41,7 @@ def test_old_rows_go_and_so_do_day_old_pictures_but_not_what_waits_for_its_audit
     writer = LedgerWriter(database, threaded=False)
     for days in (0, 39):
         writer.event("line1", "link", active=True, detail="", at=AT + dt.timedelta(days=days))
-    writer.flush()
+    writer.close()
     now = AT + dt.timedelta(days=40)
     batches = list(Retention(database, 30, batch=3).batches(now))
     assert max(batches) == 3
@@ -59,8 +59,9 @@ def test_the_newest_row_stays_so_that_no_sequence_number_comes_twice(url: str) -
     database = fill(url, [piece(seq) for seq in range(1, 8)])
     assert Retention(database, 30).remove(AT + dt.timedelta(days=365)) == 6
     assert kept(database)[0] == [7]
-    assert LedgerWriter(database, threaded=False).start("line1", AT) == 8
-    database.dispose()
+    writer = LedgerWriter(database, threaded=False)
+    assert writer.start("line1", AT) == 8
+    writer.close()
 
 
 def test_zero_days_keep_rows_and_pictures_of_the_audit_for_ever(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sqlite3
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from tests.line.patience import PATIENCE_S
+from tests.line.services import new_database
 
 from binsight.errors import InputError
 from binsight.line.film import Film
 from binsight.line.ledger import retention
+from binsight.line.ledger import writer as writer_module
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.schema import events, metadata, pieces, thumbnails
 from binsight.line.ledger.writer import LedgerWriter
@@ -205,3 +208,106 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(url: str) -> None:
     assert rows(url)[0] == rows(url)[0] | row
     assert rows(url, thumbnails) == [picture | {"views": None, "frames": None}]
     open_database(url, upgrade=False).dispose()
+
+
+def commits_of(engine: sa.Engine) -> list[int]:
+    """Return a list that grows with each transaction of a writer."""
+    found: list[int] = []
+    sa.event.listen(engine, "commit", lambda _: found.append(1))
+    return found
+
+
+def statuses(engine: sa.Engine) -> dict[int, str]:
+    """Return what another connection reads."""
+    with engine.connect() as connection:
+        return dict(map(tuple, connection.execute(sa.select(pieces.c.seq, pieces.c.status))))
+
+
+def wait_until(condition: Any) -> None:
+    """Wait for what must come."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_answers_wait_for_the_next_command_and_go_with_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece's first row and a command are written at once, each with all that waits: two transactions a piece."""
+    monkeypatch.setattr(writer_module, "_WAIT_S", 1e6)
+    engine, done = open_database(url), threading.Event()
+    writer = LedgerWriter(open_database(url))
+    commits = commits_of(writer.database)
+    writer.put(piece(1))
+    wait_until(lambda: statuses(engine) == {1: "seen"})
+    writer.put(piece(1, status="acknowledged"))
+    writer.keep(piece(1, thumbnail="1"), Film(b"jpeg"))
+    writer.event("line1", "link", active=True, detail="", at=AT)
+    writer.put(piece(2, status="commanded"), after=lambda _: done.set())
+    assert done.wait(PATIENCE_S)
+    assert statuses(engine) == {1: "acknowledged", 2: "commanded"}
+    assert len(rows(url, thumbnails)) == len(rows(url, events)) == 1
+    assert len(commits) == 2
+    writer.close()
+    engine.dispose()
+
+
+def test_what_waits_is_written_by_itself(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing needs to follow."""
+    monkeypatch.setattr(writer_module, "_WAIT_S", 0.01)
+    engine, writer = open_database(url), LedgerWriter(open_database(url))
+    writer.put(piece(1, status="confirmed"))
+    wait_until(lambda: statuses(engine) == {1: "confirmed"})
+    writer.close()
+    engine.dispose()
+
+
+def test_a_kill_loses_no_piece_with_the_answers_that_wait(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row and its command are there, and it ends as what was commanded and not answered."""
+    monkeypatch.setattr(writer_module, "_WAIT_S", 1e6)
+    writer, done = LedgerWriter(open_database(url)), threading.Event()
+    writer.put(piece(1))
+    writer.put(piece(1, status="commanded", lane=3), after=lambda _: done.set())
+    assert done.wait(PATIENCE_S)
+    writer.put(piece(1, status="confirmed", lane=3))
+    writer.abandon()
+    writer = LedgerWriter(open_database(url))
+    assert writer.start("line1", AT) == 2
+    writer.close()
+    assert [(row["status"], row["reason"]) for row in rows(url)] == [("unknown", "restart")]
+
+
+def test_a_second_line_of_a_name_is_refused(url: str) -> None:
+    """Before it changes anything; another name, and the same one when the first is closed, are taken."""
+    first, second = LedgerWriter(open_database(url)), LedgerWriter(open_database(url))
+    first.start("line1", AT)
+    first.put(piece(1, status="commanded"))
+    first.flush()
+    with pytest.raises(InputError, match="a line named 'line1' writes into this ledger already"):
+        second.start("line1", AT)
+    assert second.start("line2", AT) == 1
+    assert rows(url)[0]["status"] == "commanded"
+    first.close()
+    assert second.start("line1", AT) == 2
+    second.close()
+
+
+def test_who_lost_the_connection_and_the_name_writes_no_more(postgres_server: str) -> None:
+    """While PostgreSQL was away another line of that name was started: rows are kept, and it is told."""
+    url = new_database(postgres_server)
+    first, second = (LedgerWriter(open_database(url), threaded=False) for _ in range(2))
+    first.start("line1", AT)
+    with second.database.begin() as connection:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+        connection.execute(sa.text(others + "pg_backend_pid()"))
+        wait_until(lambda: not connection.execute(sa.text("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'")).all())
+    second.start("line1", AT)
+    first.put(piece(1))
+    assert not first.flush()  # the connection is gone
+    assert not first.flush()
+    assert first.fault is not None
+    assert "writes into this ledger already, from 127.0.0.1 since 20" in first.fault
+    second.close()
+    assert first.flush()
+    assert first.fault is None
+    first.close()
+    assert [row["seq"] for row in rows(url)] == [1]

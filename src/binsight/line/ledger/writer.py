@@ -1,19 +1,28 @@
-"""The one writer of a ledger: what is queued is written in the order in which it came, in batches."""
+"""The one writer of a ledger: what is queued is written in the order in which it came, in batches.
+
+What a crash must not lose is written at once, with all that waits: a piece's first row, without which it would not be
+counted, and a row after which something is done (a command leaves). Answers, ends, pictures and events wait for these,
+for a quarter of a second at most. Of a line that is killed meanwhile the row is there, and ends as `start` says.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from binsight.errors import InputError
 from binsight.line.film import Film
+from binsight.line.ledger.claim import Claim
 from binsight.line.ledger.retention import Retention
 from binsight.line.ledger.schema import AUDIT_COLUMNS, events, lines, pieces, thumbnails
 from binsight.line.records import FAIL_SAFE_LANE, Piece
@@ -22,10 +31,12 @@ __all__ = ["LedgerWriter"]
 
 _log = logging.getLogger(__name__)
 
+_WAIT_S = 0.25  # of rows that a crash may make anew
 _MAX_WAITING = 100_000  # rows kept while the database is away; about two hours at 10 pieces a second
 _MAX_FILMS = 1000  # pieces whose pictures wait, some 20 kB each
 _PAUSES_S = (0.05, 0.2, 1.0, 5.0)  # between tries, the last for ever
 _TIDY_S = 3600.0  # between two looks for what is too old
+_COLUMNS = [column.name for column in fields(Piece)]
 _AFTER_RESTART = {"commanded": "unknown", "acknowledged": "unknown", "seen": "late", "decided": "late"}
 
 
@@ -37,6 +48,7 @@ class _Waiting:
     thumbnails: dict[str, tuple[dt.datetime, Film]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     after: list[Callable[[bool], None]] = field(default_factory=list)
+    due_s: float = math.inf
 
     def __bool__(self) -> bool:
         return bool(self.pieces or self.thumbnails or self.events or self.after)
@@ -54,6 +66,11 @@ class LedgerWriter:
     def __init__(self, database: sa.Engine, *, threaded: bool = True, keep_days: int | None = None) -> None:
         self.database = database
         self._insert: Any = postgresql.insert if database.dialect.name == "postgresql" else sqlite.insert
+        self._put_pieces = _upsert(self._insert, pieces, AUDIT_COLUMNS)
+        self._put_thumbnails = _upsert(self._insert, thumbnails)
+        self._using = threading.RLock()  # the connection: `start` is called from another thread
+        self._connection: sa.Connection | None = None
+        self._claims: dict[str, Claim] = {}
         self._waiting = _Waiting()
         self._changed = threading.Condition()
         self._busy = False
@@ -72,8 +89,14 @@ class LedgerWriter:
     def start(
         self, line: str, at: dt.datetime, *, confirms: bool = True, configuration: Mapping[str, Any] | None = None
     ) -> int:
-        """Open a line's account and end what a killed run left open; see `ports.Ledger.start`."""
-        with self.database.begin() as connection:
+        """Open a line's account and end what a killed run left open; see `ports.Ledger.start`.
+
+        Raises:
+            InputError: another line of that name writes into this ledger.
+        """
+        with self._transaction() as connection:
+            claim = self._claims.setdefault(line, Claim(line))
+            claim.take(connection)
             for status, end in _AFTER_RESTART.items():
                 if status == "acknowledged" and not confirms:
                     continue
@@ -97,21 +120,21 @@ class LedgerWriter:
             self._waiting.pieces[piece.id] = piece
             if after is not None:
                 self._waiting.after.append(after)
-            self._changed.notify_all()
+            self._wake(0.0 if after is not None or piece.status == "seen" else _WAIT_S)
 
     def keep(self, piece: Piece, film: Film) -> None:
         """Queue the pictures of a piece; see `ports.Ledger.keep`."""
         with self._changed:
             if piece.thumbnail is not None and len(self._waiting.thumbnails) < _MAX_FILMS:
                 self._waiting.thumbnails[piece.thumbnail] = (piece.seen_at, film)
-            self._changed.notify_all()
+            self._wake(_WAIT_S)
 
     def event(self, line: str, code: str, *, active: bool, detail: str, at: dt.datetime) -> None:
         """Queue a row of `events`."""
         with self._changed:
             if len(self._waiting.events) < _MAX_WAITING:
                 self._waiting.events.append({"line": line, "code": code, "active": active, "detail": detail, "at": at})
-            self._changed.notify_all()
+            self._wake(_WAIT_S)
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until all that was queued is written; without a thread, write it now."""
@@ -121,6 +144,8 @@ class LedgerWriter:
                     return False
             return True
         with self._changed:
+            if self._waiting:
+                self._wake(0.0)
             return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout_s)
 
     def close(self) -> None:
@@ -133,6 +158,9 @@ class LedgerWriter:
             self._thread.join(timeout=10)
         if self._waiting:
             _log.error("ledger: %d rows could not be written: %s", len(self._waiting.pieces), self.fault)
+        self._hang_up()
+        for claim in self._claims.values():
+            claim.release()
         self.database.dispose()
 
     def abandon(self) -> None:
@@ -144,9 +172,8 @@ class LedgerWriter:
     def _run(self) -> None:
         failures = 0
         while True:
+            called = self._wait()
             with self._changed:
-                idle_s = None if self._retention is None else max(0.0, self._tidy_at - time.monotonic())
-                called = self._changed.wait_for(lambda: self._waiting or self._closing, idle_s)
                 if self._closing and (not self._waiting or self.fault):
                     return
             if not called:
@@ -158,6 +185,27 @@ class LedgerWriter:
                 with self._changed:
                     # New commands must hear soon that they cannot be written; they end the pause.
                     self._changed.wait_for(lambda: self._closing or self._waiting.after, pause_s)
+
+    def _wait(self) -> bool:
+        """Until something is to be written, or removed: then False."""
+        with self._changed:
+            while not self._closing:
+                now_s = time.monotonic()
+                tidy_at = math.inf if self._retention is None else self._tidy_at
+                if now_s >= self._waiting.due_s:
+                    return True
+                if now_s >= tidy_at:
+                    return False
+                wakes_s = min(self._waiting.due_s, tidy_at)
+                self._changed.wait(None if wakes_s == math.inf else wakes_s - now_s)
+            return True
+
+    def _wake(self, wait_s: float) -> None:
+        """Have what waits written within a time. The lock is held."""
+        due_s = time.monotonic() + wait_s
+        if due_s < self._waiting.due_s:
+            self._waiting.due_s = due_s
+            self._changed.notify_all()
 
     def _tidy(self) -> None:
         """Remove one batch of what is too old."""
@@ -180,7 +228,7 @@ class LedgerWriter:
             self._busy = True
         try:
             self._write(batch)
-        except sa.exc.SQLAlchemyError as error:
+        except (sa.exc.SQLAlchemyError, InputError) as error:
             self._take_back(batch, error)
             written = False
         else:
@@ -193,7 +241,7 @@ class LedgerWriter:
             self._changed.notify_all()
         return written
 
-    def _take_back(self, batch: _Waiting, error: sa.exc.SQLAlchemyError) -> None:
+    def _take_back(self, batch: _Waiting, error: Exception) -> None:
         fault = str(getattr(error, "orig", error)).strip().splitlines()[0]
         if self.fault is None:
             _log.error("ledger: cannot write (%s); keeping the rows and trying again", fault)
@@ -203,27 +251,54 @@ class LedgerWriter:
             newer.pieces = {**batch.pieces, **newer.pieces}
             newer.thumbnails = {**batch.thumbnails, **newer.thumbnails}
             newer.events = [*batch.events, *newer.events]
+            newer.due_s = 0.0
 
     def _write(self, batch: _Waiting) -> None:
-        with self.database.begin() as connection:
+        with self._transaction() as connection:
             if batch.pieces:
-                self._upsert(connection, pieces, [asdict(piece) for piece in batch.pieces.values()], AUDIT_COLUMNS)
+                rows = [{name: getattr(piece, name) for name in _COLUMNS} for piece in batch.pieces.values()]
+                connection.execute(self._put_pieces, rows)
             if batch.thumbnails:
-                self._upsert(connection, thumbnails, [_film_row(key, *kept) for key, kept in batch.thumbnails.items()])
+                films = [_film_row(key, *kept) for key, kept in batch.thumbnails.items()]
+                connection.execute(self._put_thumbnails, films)
             if batch.events:
                 connection.execute(sa.insert(events), batch.events)
 
-    def _upsert(
-        self, connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]], untouched: tuple[str, ...] = ()
-    ) -> None:
-        statement = self._insert(table)
-        key = [column.name for column in table.primary_key]
-        changed = {
-            column.name: statement.excluded[column.name]
-            for column in table.columns
-            if column.name not in (*key, *untouched)
-        }
-        connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changed), rows)
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        """On the one connection that writes, and holds the lines' names; after a failure the next one is new."""
+        with self._using:
+            if self._connection is None:
+                connection = self.database.connect()
+                try:
+                    for claim in self._claims.values():
+                        with connection.begin():
+                            claim.take(connection)
+                except BaseException:
+                    connection.close()
+                    raise
+                self._connection = connection
+            try:
+                with self._connection.begin():
+                    yield self._connection
+            except sa.exc.SQLAlchemyError:
+                self._hang_up()
+                raise
+
+    def _hang_up(self) -> None:
+        with self._using:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.invalidate()  # not back to the pool, where it would keep the names
+                connection.close()
+
+
+def _upsert(insert: Any, table: sa.Table, untouched: tuple[str, ...] = ()) -> Any:
+    statement = insert(table)
+    key = [column.name for column in table.primary_key]
+    names = {column.name for column in table.columns} - {*key, *untouched}
+    excluded = {name: statement.excluded[name] for name in sorted(names)}
+    return statement.on_conflict_do_update(index_elements=key, set_=excluded)
 
 
 def _film_row(key: str, at: dt.datetime, film: Film) -> dict[str, Any]:
