@@ -110,7 +110,7 @@ def _run_postgres(folder: Path, settings: tuple[str, ...]) -> Iterator[str]:
             time.sleep(0.05)
         yield f"postgresql+psycopg://binsight@127.0.0.1:{port}/postgres"
     finally:
-        process.send_signal(signal.SIGINT)  # at once, whoever is still connected
+        process.send_signal(signal.SIGQUIT)  # at once, whoever is still connected; nobody needs what it holds
         process.wait(timeout=PATIENCE_S)
 
 

@@ -163,6 +163,8 @@ def _put(queue: Queue, piece: _Piece, picture: bytes, chances: Chances, is_rando
 def _picture(ledger: sa.Engine, piece: _Piece) -> bytes | None:
     """Its sharpest view, a JPEG; None where it is not kept any more."""
     with ledger.connect() as connection:
-        query = sa.select(thumbnails.c.jpeg).where(thumbnails.c.key == piece.thumbnail)
+        query = sa.select(thumbnails.c.jpeg).where(
+            thumbnails.c.key == piece.thumbnail, thumbnails.c.at == piece.seen_at
+        )
         found: bytes | None = connection.execute(query).scalar()
     return found

@@ -237,8 +237,11 @@ def test_answers_wait_for_the_next_command_and_go_with_it(url: str, monkeypatch:
     engine, done = open_database(url), threading.Event()
     writer = LedgerWriter(open_database(url))
     commits = commits_of(writer.database)
+    writer.put(piece(2))
+    assert writer.flush(PATIENCE_S)
+    commits.clear()  # its connection, and the day, are there now
     writer.put(piece(1))
-    wait_until(lambda: statuses(engine) == {1: "seen"})
+    wait_until(lambda: statuses(engine) == {1: "seen", 2: "seen"})
     writer.put(piece(1, status="acknowledged"))
     writer.keep(piece(1, thumbnail="1"), Film(b"jpeg"))
     writer.event("line1", "link", active=True, detail="", at=AT)

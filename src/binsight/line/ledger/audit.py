@@ -16,7 +16,7 @@ from typing import ClassVar
 import sqlalchemy as sa
 
 from binsight.errors import BinsightError, TaxonomyError
-from binsight.line.ledger.schema import pieces, thumbnails
+from binsight.line.ledger.schema import PICTURED, pieces, thumbnails
 from binsight.line.records import new_ulid
 from binsight.taxonomy import Taxonomy, name_key
 
@@ -136,7 +136,7 @@ def next_for_audit(
     times += [pieces.c.seen_at < until] if until else []
     query = (
         sa.select(pieces.c.id, thumbnails.c.jpeg)
-        .join(thumbnails, thumbnails.c.key == pieces.c.thumbnail)
+        .join(thumbnails, PICTURED)
         .where(pieces.c.line == line, _DRAWN, _OPEN, pieces.c.id.not_in(skip), *times)
         .order_by(sa.case((place >= start, 0), else_=1), place)
         .limit(count)
@@ -236,7 +236,7 @@ def read_progress(
     times += [pieces.c.seen_at < until] if until else []
     query = (
         sa.select(pieces.c.audited_by, pieces.c.audited_at.is_not(None), has_picture, sa.func.count())
-        .select_from(pieces.outerjoin(thumbnails, thumbnails.c.key == pieces.c.thumbnail))
+        .select_from(pieces.outerjoin(thumbnails, PICTURED))
         .where(pieces.c.line == line, _DRAWN, *times)
         .group_by(pieces.c.audited_by, pieces.c.audited_at.is_not(None), has_picture)
     )

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from binsight.errors import InputError
 from binsight.line.film import Film
-from binsight.line.ledger.schema import Utc, events, lines, pieces, thumbnails
+from binsight.line.ledger.schema import PICTURED, Utc, events, lines, pieces, thumbnails
 from binsight.line.records import FAIL_SAFE_LANE, Piece
 
 __all__ = [
@@ -218,7 +218,7 @@ def read_piece(database: sa.Engine, id: str) -> tuple[Piece, Film | None] | None
     """One piece with its pictures, which are None once they are removed; all is None without such a piece."""
     kept = (thumbnails.c.jpeg, thumbnails.c.views, thumbnails.c.frames)
     query = sa.select(*_COLUMNS, *kept).where(pieces.c.id == id)
-    joined = pieces.outerjoin(thumbnails, thumbnails.c.key == pieces.c.thumbnail)
+    joined = pieces.outerjoin(thumbnails, PICTURED)
     with database.connect() as connection:
         row = connection.execute(query.select_from(joined)).first()
     if row is None:

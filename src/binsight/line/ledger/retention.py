@@ -1,12 +1,15 @@
 """What a ledger forgets, and when.
 
-- Rows, with their pictures, and events: after `keep_days`.
+- Rows, with their pictures, and events: after the `keep_days` of their line.
 - Pictures of pieces that were not drawn for the audit: after one day. They are for looking at what just happened.
-- Never the newest row of a line, however old: sequence numbers go on from it, and none is used twice.
+- Never the last sequence number of a line, for no number is used twice: its newest row stays, however old.
 
 So a piece that waits for its auditor keeps row and picture for `keep_days`. With `keep_days` 0 rows, events and the
 audit's pictures are kept for ever; the other pictures, of which there would be some gigabytes a day, are not.
 Deleted rows leave room in the file for new ones: it stops growing, but does not get smaller.
+
+A PostgreSQL that is kept by days drops each that is too old for every line; the lines' last numbers stand in `lines`.
+Single rows are deleted there only of lines that keep theirs for less time than others do.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
+from binsight.line.ledger.days import Days, are_divided
 from binsight.line.ledger.schema import events, lines, pieces, thumbnails
 
 __all__ = ["Retention"]
@@ -29,7 +33,7 @@ class Retention:
 
     Args:
         database: the ledger.
-        keep_days: rows older than this are removed; 0 keeps them.
+        keep_days: of lines that did not tell; rows older than this are removed; 0 keeps them.
         batch: rows removed in one transaction.
     """
 
@@ -40,25 +44,37 @@ class Retention:
         self._looked_until: dt.datetime | None = None  # pictures before this are of pieces drawn for the audit
 
     def remove(self, now: dt.datetime) -> int:
-        """Remove all that is too old at `now`; how many rows and pictures that were."""
+        """Remove all that is too old at `now`; how many rows and pictures that were, and tables of days."""
         return sum(self.batches(now))
 
     def batches(self, now: dt.datetime) -> Iterator[int]:
         """The same in steps: each one transaction; gives how many it removed."""
         yield from self._pictures(now - dt.timedelta(days=_PICTURE_DAYS))
-        if self._keep_days:
-            before = now - dt.timedelta(days=self._keep_days)
-            with self._database.connect() as connection:
-                names = list(connection.execute(sa.select(lines.c.name)).scalars())
-            for name in names:
-                yield from self._rows(name, before)
+        days = sa.func.coalesce(lines.c.keep_days, self._keep_days)
+        with self._database.connect() as connection:
+            kept = dict(map(tuple, connection.execute(sa.select(lines.c.name, days))))
+            is_divided = are_divided(connection)
+        longest = max((number or dt.timedelta.max.days for number in kept.values()), default=0)
+        if is_divided and 0 < longest < dt.timedelta.max.days:
+            yield from self._days(now - dt.timedelta(days=longest))
+        for name, number in kept.items():
+            if number:
+                before = now - dt.timedelta(days=number)
+                if not is_divided or number < longest:
+                    yield from self._rows(name, before)
                 old = (events.c.line == name, events.c.at < before)
                 yield from self._delete(events, events.c.number, sa.select(events.c.number).where(*old))
+
+    def _days(self, before: dt.datetime) -> Iterator[int]:
+        days = Days(self._database)
+        while dropped := days.drop(before):
+            yield len(dropped)
 
     def _pictures(self, before: dt.datetime) -> Iterator[int]:
         """Of pieces that were not drawn, and of none; from where the last look ended."""
         # A picture's key is its piece's id.
-        drawn = sa.exists().where(pieces.c.id == thumbnails.c.key, pieces.c.audit_probability.is_not(None))
+        same = (pieces.c.id == thumbnails.c.key, pieces.c.seen_at == thumbnails.c.at)
+        drawn = sa.exists().where(*same, pieces.c.audit_probability.is_not(None))
         query = sa.select(thumbnails.c.key).where(thumbnails.c.at < before, ~drawn)
         if self._looked_until is not None:
             query = query.where(thumbnails.c.at >= self._looked_until)

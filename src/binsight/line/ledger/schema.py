@@ -1,4 +1,4 @@
-"""The ledger's tables, the same in SQLite and in PostgreSQL."""
+"""The ledger's tables, the same in SQLite and in PostgreSQL (there, by days: their keys hold the time as well)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-__all__ = ["AUDIT_COLUMNS", "Utc", "events", "lines", "metadata", "pieces", "thumbnails"]
+__all__ = ["AUDIT_COLUMNS", "PICTURED", "Utc", "events", "lines", "metadata", "pieces", "thumbnails"]
 
 metadata = sa.MetaData()
 
@@ -70,6 +70,8 @@ pieces = sa.Table(
     sa.Column("decided_at", Utc),
     sa.UniqueConstraint("line", "seq", name="pieces_line_seq"),
     sa.Index("pieces_line_seen", "line", "seen_at"),
+    sa.Index("pieces_line_status_seen", "line", "status", "seen_at"),
+    sa.Index("pieces_line_lane_seen", "line", "lane", "seen_at"),
     # Few rows are drawn for the audit; those still to be labelled are looked for often.
     sa.Index(
         "pieces_audit",
@@ -108,4 +110,9 @@ lines = sa.Table(
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("configuration", sa.JSON(none_as_null=True)),
     sa.Column("since", Utc, nullable=False),
+    sa.Column("keep_days", sa.Integer),
+    sa.Column("last_seq", sa.BigInteger),  # of days that were dropped
 )
+
+# The picture of a piece. The time says in which day to look, where the ledger is kept by days.
+PICTURED = sa.and_(thumbnails.c.key == pieces.c.thumbnail, thumbnails.c.at == pieces.c.seen_at)

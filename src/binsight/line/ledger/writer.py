@@ -23,6 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from binsight.errors import InputError
 from binsight.line.film import Film
 from binsight.line.ledger.claim import Claim
+from binsight.line.ledger.days import Days, are_divided
 from binsight.line.ledger.retention import Retention
 from binsight.line.ledger.schema import AUDIT_COLUMNS, events, lines, pieces, thumbnails
 from binsight.line.records import FAIL_SAFE_LANE, Piece
@@ -66,8 +67,8 @@ class LedgerWriter:
     def __init__(self, database: sa.Engine, *, threaded: bool = True, keep_days: int | None = None) -> None:
         self.database = database
         self._insert: Any = postgresql.insert if database.dialect.name == "postgresql" else sqlite.insert
-        self._put_pieces = _upsert(self._insert, pieces, AUDIT_COLUMNS)
-        self._put_thumbnails = _upsert(self._insert, thumbnails)
+        with database.connect() as connection:
+            self._look(connection)
         self._using = threading.RLock()  # the connection: `start` is called from another thread
         self._connection: sa.Connection | None = None
         self._claims: dict[str, Claim] = {}
@@ -77,6 +78,7 @@ class LedgerWriter:
         self._closing = False
         self.fault: str | None = None  # why the last write failed; None while all is well
         self.lost = 0  # rows given up because too many waited
+        self._keep_days = keep_days
         self._retention = None if keep_days is None else Retention(database, keep_days)
         self._tidying: Iterator[int] | None = None
         # A wall clock that jumps while the line runs must not make everything old.
@@ -103,13 +105,12 @@ class LedgerWriter:
                 left_open = sa.update(pieces).where(pieces.c.line == line, pieces.c.status == status)
                 lane = {"lane": FAIL_SAFE_LANE} if end == "late" else {}
                 connection.execute(left_open.values(status=end, reason="restart", **lane))
-            row = {"name": line, "since": at, "configuration": configuration}
-            statement = self._insert(lines).values(row)
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["name"], set_={"configuration": configuration})
-            )
-            last = connection.execute(sa.select(sa.func.max(pieces.c.seq)).where(pieces.c.line == line)).scalar()
-        return int(last or 0) + 1
+            told = {"configuration": configuration, "keep_days": self._keep_days}
+            statement = self._insert(lines).values({"name": line, "since": at, **told})
+            connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=told))
+            newest = sa.select(sa.func.max(pieces.c.seq)).where(pieces.c.line == line).scalar_subquery()
+            last = connection.execute(sa.select(newest, lines.c.last_seq).where(lines.c.name == line)).one()
+        return max(seq or 0 for seq in last) + 1
 
     def put(self, piece: Piece, *, after: Callable[[bool], None] | None = None) -> None:
         """Queue a piece's row; see `ports.Ledger.put`."""
@@ -255,6 +256,9 @@ class LedgerWriter:
 
     def _write(self, batch: _Waiting) -> None:
         with self._transaction() as connection:
+            if self._days is not None:
+                pictured = (at for at, _ in batch.thumbnails.values())
+                self._days.make({*(piece.seen_at for piece in batch.pieces.values()), *pictured})
             if batch.pieces:
                 rows = [{name: getattr(piece, name) for name in _COLUMNS} for piece in batch.pieces.values()]
                 connection.execute(self._put_pieces, rows)
@@ -266,14 +270,19 @@ class LedgerWriter:
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
-        """On the one connection that writes, and holds the lines' names; after a failure the next one is new."""
+        """In PostgreSQL on the one connection that holds the lines' names; after a failure the next one is new."""
+        if self.database.dialect.name == "sqlite":
+            with self.database.begin() as connection:
+                yield connection
+            return
         with self._using:
             if self._connection is None:
                 connection = self.database.connect()
                 try:
-                    for claim in self._claims.values():
-                        with connection.begin():
+                    with connection.begin():
+                        for claim in self._claims.values():
                             claim.take(connection)
+                        self._look(connection)
                 except BaseException:
                     connection.close()
                     raise
@@ -285,6 +294,12 @@ class LedgerWriter:
                 self._hang_up()
                 raise
 
+    def _look(self, connection: sa.Connection) -> None:
+        """How the tables are kept; that may have changed while they could not be written."""
+        self._days = Days(self.database) if are_divided(connection) else None
+        self._put_pieces = _upsert(self._insert, pieces, pieces.c.seen_at, self._days, AUDIT_COLUMNS)
+        self._put_thumbnails = _upsert(self._insert, thumbnails, thumbnails.c.at, self._days)
+
     def _hang_up(self) -> None:
         with self._using:
             connection, self._connection = self._connection, None
@@ -293,9 +308,11 @@ class LedgerWriter:
                 connection.close()
 
 
-def _upsert(insert: Any, table: sa.Table, untouched: tuple[str, ...] = ()) -> Any:
+def _upsert(
+    insert: Any, table: sa.Table, time: sa.Column[Any], days: Days | None, untouched: tuple[str, ...] = ()
+) -> Any:
     statement = insert(table)
-    key = [column.name for column in table.primary_key]
+    key = [column.name for column in table.primary_key] + ([time.name] if days else [])
     names = {column.name for column in table.columns} - {*key, *untouched}
     excluded = {name: statement.excluded[name] for name in sorted(names)}
     return statement.on_conflict_do_update(index_elements=key, set_=excluded)
