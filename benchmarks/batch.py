@@ -34,10 +34,10 @@ from binsight.batch.job import Job, open_job, part_name, read_photos
 from binsight.batch.plan import plan_job
 from binsight.batch.rows import Row, encode_rows, make_table
 from binsight.batch.sources import find_source
-from binsight.batch.stores import Store
 from binsight.batch.summary import Summary
 from binsight.imaging import ImageLimits
 from binsight.predictor import Predictor, available_cores, predict_many
+from binsight.stores import Store
 
 ROOT = Path(__file__).parent.parent
 SHARED_PHOTOS = ROOT.parent / "shared" / "data" / "waste8" / "val"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from binsight.batch.stores import Store
+    from binsight.stores import Store
 
 __all__ = ["InlineEngine", "classify_or_die", "dies_on", "make_job", "rows_of", "save_photos"]
 

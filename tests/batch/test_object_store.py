@@ -13,16 +13,16 @@ from PIL import Image
 from tests.batch.jobs import InlineEngine, make_job
 from tests.batch.object_store import KEY, SECRET, Proxy, find_weed, running_proxy, running_store
 
-from binsight.batch import stores
+from binsight import stores
 from binsight.batch.job import Job, part_name
 from binsight.batch.rows import decode_rows
 from binsight.batch.run import run_job
 from binsight.batch.sources import find_source
 from binsight.batch.status import read_status, verify_job
-from binsight.batch.stores import Store, open_store
 from binsight.errors import AccessError, StoreError
 from binsight.imaging import ImageLimits
 from binsight.predictor import Predictor
+from binsight.stores import Store, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from binsight.batch.job import Job
-    from binsight.batch.stores import Store
+    from binsight.stores import Store
 
 
 def planned(store: Store, job: Job) -> list[str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from binsight.batch.job import Job
-    from binsight.batch.stores import Store
+    from binsight.stores import Store
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'binsight[ray]'")
 pytestmark = [

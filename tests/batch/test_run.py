@@ -28,7 +28,7 @@ from binsight.predictor import Predictor, predict_files
 
 if TYPE_CHECKING:
     from binsight.batch.job import Job
-    from binsight.batch.stores import Store
+    from binsight.stores import Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills as Unix does, and names of its files")
 

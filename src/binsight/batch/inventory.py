@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from binsight.batch.lists import as_text, opened, read_csv, read_parquet
-from binsight.batch.stores import is_remote, split_address
 from binsight.errors import DatasetError
+from binsight.stores import is_remote, split_address
 
 __all__ = ["INVENTORY", "list_inventory"]
 

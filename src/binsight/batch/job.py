@@ -15,10 +15,10 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from binsight.batch.stores import Store, open_store
 from binsight.bundle import Bundle, load_bundle, resolve_bundle, zip_bundle
 from binsight.errors import InputError, JobError
 from binsight.imaging import ImageLimits
+from binsight.stores import Store, open_store
 
 __all__ = [
     "FOLDERS",

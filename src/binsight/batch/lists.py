@@ -15,8 +15,8 @@ from typing import IO, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from binsight.batch.stores import is_remote, open_bucket, split_address, translated
 from binsight.errors import DatasetError, InputError
+from binsight.stores import is_remote, open_bucket, split_address, translated
 from binsight.system_errors import describe_os_error
 from binsight.text_files import wrong_encoding
 

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from binsight.batch.job import JOB, MODEL, Job, Model, open_job, pack_model, plan_name
 from binsight.batch.repeats import Repeats
 from binsight.batch.sources import Source
-from binsight.batch.stores import Store, open_store
 from binsight.errors import InputError, JobError
 from binsight.imaging import ImageLimits
+from binsight.stores import Store, open_store
 
 __all__ = ["Planned", "check_model", "plan_job"]
 

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from binsight.batch.job import Job, Photo
-from binsight.batch.stores import is_remote, open_bucket, split_address, translated
 from binsight.errors import AccessError, ImageTooLargeError, InputError, StoreError
 from binsight.imaging import read_photo
+from binsight.stores import is_remote, open_bucket, split_address, translated
 
 __all__ = ["PhotoReader"]
 

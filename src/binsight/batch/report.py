@@ -8,10 +8,10 @@ from typing import Any
 
 from binsight.batch.job import Job, opened_model
 from binsight.batch.status import Span, Status
-from binsight.batch.stores import Store
 from binsight.batch.summary import Summary
 from binsight.pages import render_template
 from binsight.predictor import StreamCheck
+from binsight.stores import Store
 
 __all__ = ["describe_camera", "render_report"]
 

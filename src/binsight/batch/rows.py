@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from binsight import __version__
 from binsight.batch.job import Job
-from binsight.batch.stores import Store
 from binsight.batch.summary import Summary, plain_text
 from binsight.errors import BinsightError, InputError, JobError
 from binsight.predictor.prediction import Prediction
+from binsight.stores import Store
 
 __all__ = [
     "SCHEMA_VERSION",

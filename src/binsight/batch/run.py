@@ -11,9 +11,9 @@ from binsight.batch.engines import Engine
 from binsight.batch.job import FOLDERS, PIECES, Job, Kind, part_name
 from binsight.batch.rows import decode_rows, encode_rows, read_summary
 from binsight.batch.shard import Task, classify_shard, convict_photo, extract_shard
-from binsight.batch.stores import Store
 from binsight.batch.summary import Summary
 from binsight.errors import AccessError, BinsightError, JobError, WorkerDiedError
+from binsight.stores import Store
 
 __all__ = ["run_job"]
 

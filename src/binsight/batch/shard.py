@@ -14,11 +14,11 @@ import numpy as np
 from binsight.batch.job import PIECES, Job, Kind, Photo, open_job, opened_model, part_name, read_photos
 from binsight.batch.reading import PhotoReader
 from binsight.batch.rows import Row, encode_rows, make_feature_table, make_table
-from binsight.batch.stores import Store
 from binsight.batch.summary import Summary
 from binsight.errors import BinsightError, JobError, StoreError, WorkerDiedError
 from binsight.imaging import prepare_photo
 from binsight.predictor import Prediction, Predictor, StreamCheck, predict_many
+from binsight.stores import Store
 
 __all__ = ["Task", "classify_shard", "convict_photo", "extract_shard", "feature_size"]
 

@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 
 from binsight.batch.inventory import INVENTORY, list_inventory
 from binsight.batch.lists import LIST_SUFFIXES, list_addresses
-from binsight.batch.stores import is_remote, open_bucket, split_address, translated
 from binsight.dataset.folder import PHOTO_SUFFIXES, walk_photos
 from binsight.dataset.samples import Ignored
 from binsight.errors import InputError
+from binsight.stores import is_remote, open_bucket, split_address, translated
 
 __all__ = ["Source", "find_source"]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from binsight.batch.job import FOLDERS, PIECES, SUCCESS, Job, Kind, part_name, read_photos
 from binsight.batch.rows import read_sources, read_summary
-from binsight.batch.stores import Store
 from binsight.batch.summary import Summary
 from binsight.errors import InputError, JobError
 from binsight.predictor import run_in_order
 from binsight.progress import Progress, unheard
+from binsight.stores import Store
 
 __all__ = ["Status", "read_status", "verify_job"]
 

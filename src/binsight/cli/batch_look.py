@@ -15,7 +15,7 @@ from binsight.extras import needs_extra
 
 if TYPE_CHECKING:
     from binsight.batch.status import Status
-    from binsight.batch.stores import Store
+    from binsight.stores import Store
 
 __all__ = ["print_status", "report", "status", "verify", "write_report"]
 

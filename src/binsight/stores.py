@@ -1,4 +1,4 @@
-"""Where jobs and photos lie: a folder of this machine, or an object store."""
+"""Where the files of jobs, photos and exports lie: a folder of this machine, or an object store."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Entry:
 
 
 class Store(Protocol):
-    """A place for a job's files. Names have `/` between their parts; a file appears whole or not at all.
+    """A place for files. Names have `/` between their parts; a file appears whole or not at all.
 
     Attributes:
         address: as it was given.
