@@ -12,17 +12,19 @@ started for it, with every commit on disk. Then rows are compared with the piece
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import heapq
 import json
 import multiprocessing
 import os
 import queue
+import random
 import resource
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.synchronize import Event
@@ -33,18 +35,23 @@ import numpy as np
 import sqlalchemy as sa
 from tests.line.services import mosquitto, postgres
 
+from binsight.line.account import LineAccount
 from binsight.line.belt import Belt
 from binsight.line.clock import SystemClock
 from binsight.line.commands import Dispatcher
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.film import Film
+from binsight.line.following import LedgerFollower
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.schema import pieces
 from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.messages import piece_message
+from binsight.line.monitor import LineMonitor
 from binsight.line.mqtt_link import new_client
 from binsight.line.records import Ack, Confirm, Piece, new_ulid
+from binsight.line.shifts import last_periods
 from binsight.line.sorters.mqtt import MqttSorter
+from binsight.taxonomy import builtin_taxonomy
 
 CLASSES = ("metal_cans", "paper_waste", "plastic_bags", "glass_bottles", "food_waste", "cardboard", "other", "textiles")
 DECIDE_S = 0.06  # from the trigger line to the decision
@@ -348,6 +355,163 @@ def report(
     print(f"processor a piece: {told}; of {cores * seconds:.0f} s {sum(each.values()):.0f} s were used")
 
 
+# What dashboards ask.
+
+FILL = """
+INSERT INTO {part} (id, line, seq, seen_at, captured_at, decided_at, status, frames, category, confidence, scores,
+    decision, reason, lane, commanded_at, latency_ms, model_name, model_version, thumbnail, audit_probability,
+    true_category, audited_at, audited_by)
+SELECT id, line, seq, at, at, at, status, 4, category, 0.97, '{scores}',
+    CASE WHEN luck < 0.17 THEN 'review' ELSE 'accept' END,
+    CASE WHEN luck < 0.17 THEN 'low_confidence' END, CASE WHEN luck < 0.17 THEN 0 ELSE 1 + (seq %% 4) END,
+    CASE WHEN luck >= 0.17 THEN at END, 30 + 20 * random(), 'waste8', '1.3.0', CASE WHEN drawn THEN id END,
+    CASE WHEN drawn THEN 0.02 END, CASE WHEN drawn AND seq %% 2 = 0 THEN category END,
+    CASE WHEN drawn AND seq %% 2 = 0 THEN at END, CASE WHEN drawn AND seq %% 2 = 0 THEN 'eve' END
+FROM (
+    SELECT line, seq, at, luck, random() < CASE WHEN luck < 0.17 THEN 0.2 ELSE 0.02 END AS drawn,
+        ('{classes}'::text[])[1 + seq %% 8] AS category,
+        CASE WHEN luck < 0.17 THEN 'fail_safe' WHEN luck < 0.18 THEN 'unknown' WHEN luck < 0.19 THEN 'late'
+            WHEN luck < 0.195 THEN 'refused' WHEN luck < 0.2 THEN 'dropped' ELSE 'confirmed' END AS status,
+        upper(lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || substr(md5(line || seq), 1, 14)) AS id
+    FROM (
+        SELECT 'line' || lpad(number::text, 3, '0') AS line, {day} * each + turn AS seq, random() AS luck,
+            timestamptz '{date} 00:00+00' + interval '1 day' * (turn - random()) / each AS at
+        FROM (SELECT number, CASE WHEN number = 0 THEN {busy} ELSE {usual} END AS each
+              FROM generate_series(0, {lines} - 1) AS number) AS lines, generate_series(1, each) AS turn
+    ) AS made
+) AS whole
+"""
+PICTURES = """
+INSERT INTO thumbnails_{name} (key, at, jpeg) SELECT id, seen_at, '\\x{jpeg}' FROM pieces_{name} WHERE thumbnail = id
+"""
+LOADING = (
+    "max_wal_size=16GB",
+    "maintenance_work_mem=512MB",
+    "autovacuum=off",
+    "fsync=off",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+)
+
+
+def fill_days(engine: sa.Engine, options: argparse.Namespace) -> None:
+    """Make pieces inside the database, a day at a time, until today; one line has a tenth of them."""
+    today = dt.datetime.now(dt.UTC).date()
+    busy = options.pieces // 10 // options.days
+    usual = options.pieces * 9 // 10 // options.days // (options.lines - 1)
+    scores = json.dumps(dict.fromkeys(CLASSES, 0.125))
+    with engine.connect() as connection:
+        for day in range(options.days):
+            date = today - dt.timedelta(days=options.days - 1 - day)
+            name, bounds = f"{date:%Y%m%d}", f"FROM ('{date} 00:00+00') TO ('{date + dt.timedelta(days=1)} 00:00+00')"
+            values = {"day": day, "date": date, "busy": busy, "usual": usual, "lines": options.lines, "scores": scores}
+            statements = [
+                f"CREATE TABLE {table}_{name} (LIKE {table} INCLUDING DEFAULTS)" for table in ("pieces", "thumbnails")
+            ]
+            statements += [FILL.format(part=f"pieces_{name}", classes="{" + ",".join(CLASSES) + "}", **values)]
+            statements += [PICTURES.format(name=name, jpeg="ff" * 400)]
+            for table in ("pieces", "thumbnails"):
+                statements += [f"ALTER TABLE {table} ATTACH PARTITION {table}_{name} FOR VALUES {bounds}"]
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+            connection.commit()
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("INSERT INTO lines (name, since) SELECT DISTINCT line, now() FROM pieces")
+        connection.exec_driver_sql("VACUUM ANALYZE")
+
+
+def questions(engine: sa.Engine, name: str, chance: random.Random) -> dict[str, Callable[[], Any]]:
+    """What a dashboard and its programs ask of a line."""
+    config, clock = line_config("plant", name, 1883), SystemClock()
+    account = LineAccount(config, engine, builtin_taxonomy())
+    newest = account.pieces(limit=500)["pieces"]
+    old = newest[chance.randrange(len(newest))]["id"]
+    today = last_periods(config.shifts, clock.utc(), 1)[0]
+    follower = LedgerFollower(
+        engine, name, has_ended=lambda _: True, tell_piece=lambda _: None, tell_alarm=lambda _: None
+    )
+    return {
+        "a dashboard is opened": lambda: LineMonitor(account, clock).anew(),
+        "what is new (twice a second)": follower.poll,
+        "newest 50 pieces": lambda: account.pieces(limit=50),
+        "next 50 pieces": lambda: account.pieces(limit=50, before=old),
+        "newest 50 of a lane": lambda: account.pieces(limit=50, lane=chance.randrange(5)),
+        "newest 50 that were late": lambda: account.pieces(limit=50, statuses=["late"]),
+        "newest 50 still under way": lambda: account.pieces(limit=50, statuses=["commanded"]),
+        "one piece, with its picture": lambda: account.piece(old),
+        "nine days": lambda: account.shifts(9, clock.utc()),
+        "purity of the day": lambda: account.purities(today),
+        "alarms": lambda: account.events(100),
+        "next piece of the audit": lambda: account.next_to_audit("eve"),
+    }
+
+
+class Stopwatch:
+    """Milliseconds in the database since it was set, with the slowest statement."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.ms, self.slowest = 0.0, (0.0, "", None)
+        self._began = 0.0
+        sa.event.listen(engine, "before_cursor_execute", self._start)
+        sa.event.listen(engine, "after_cursor_execute", self._stop)
+
+    def _start(self, *_: Any) -> None:
+        self._began = time.perf_counter()
+
+    def _stop(self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        took = 1000 * (time.perf_counter() - self._began)
+        self.ms += took
+        self.slowest = max(self.slowest, (took, statement, parameters), key=lambda found: found[0])
+
+
+def ask(engine: sa.Engine, names: Sequence[str], watch: Stopwatch) -> dict[str, list[tuple[float, float]]]:
+    """Milliseconds for each question: in the database, and as a whole."""
+    chance, took = random.Random(0), defaultdict(list)  # noqa: S311 - no secret
+    for name in names:
+        for question, call in questions(engine, name, chance).items():
+            watch.ms, began = 0.0, time.perf_counter()
+            call()
+            took[question].append((watch.ms, 1000 * (time.perf_counter() - began)))
+    return took
+
+
+def explain(engine: sa.Engine, watch: Stopwatch) -> None:
+    """Print the plan of the slowest statement."""
+    took, statement, parameters = watch.slowest
+    with engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS) {statement}", parameters).scalars().all()
+    print(f"the slowest statement took {took:.0f} ms: {statement}", *plan[:30], sep="\n")
+
+
+def read(options: argparse.Namespace) -> None:
+    """Fill, ask, and print a table."""
+    with postgres("shared_buffers=2GB", "work_mem=32MB", "max_parallel_workers_per_gather=0", *LOADING) as url:
+        engine = open_database(url)
+        began = time.perf_counter()
+        fill_days(engine, options)
+        with engine.connect() as connection:
+            count = connection.exec_driver_sql("SELECT count(*) FROM pieces").scalar_one()
+            size = connection.exec_driver_sql(
+                "SELECT pg_size_pretty(pg_database_size(current_database()))"
+            ).scalar_one()
+        print(f"{count:,} pieces of {options.lines} lines over {options.days} days, {size}", end="; ")
+        print(f"made in {time.perf_counter() - began:.0f} s")
+        chance = random.Random(1)  # noqa: S311 - no secret
+        usual = [f"line{chance.randrange(1, options.lines):03}" for _ in range(options.asked)]
+        groups = {"a line like most": usual, "the busiest": ["line000"] * (options.asked // 3)}
+        print("ms, p95 in the database and as a whole" + "".join(f"{title:>24}" for title in groups))
+        watch = Stopwatch(engine)
+        table = {title: ask(engine, names, watch) for title, names in groups.items()}
+        for question in table["the busiest"]:
+            cells = [np.percentile(table[title][question], 95, axis=0) for title in groups]
+            print(f"{question:38}" + "".join(f"{inside:14.1f} {whole:9.1f}" for inside, whole in cells))
+        for title, took in table.items():
+            inside, whole = np.percentile(np.concatenate(list(took.values())), 95, axis=0)
+            print(f"all questions, {title}: p95 {inside:.0f} ms in the database, {whole:.0f} ms as a whole")
+        explain(engine, watch)
+        engine.dispose()
+
+
 def main() -> None:
     """Do what was asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -358,6 +522,12 @@ def main() -> None:
     writing.add_argument("--seconds", type=float, default=30)
     writing.add_argument("--workers", type=int, default=2)
     writing.set_defaults(call=write)
+    reading = commands.add_parser("read")
+    reading.add_argument("--pieces", type=int, default=10_000_000)
+    reading.add_argument("--lines", type=int, default=200)
+    reading.add_argument("--days", type=int, default=25)
+    reading.add_argument("--asked", type=int, default=60, help="lines that are asked, each every question")
+    reading.set_defaults(call=read)
     options = parser.parse_args()
     options.call(options)
 

@@ -17,6 +17,8 @@ _COMMANDS = {
     "Account": {
         "report": ("binsight.cli.line_report:report", "Purity per lane, ends and reasons, classes, latency."),
         "audit": ("binsight.cli.line_audit:audit", "Label the pieces drawn at random, blind."),
+        "export": ("binsight.cli.line_export:export", "Finished hours as Parquet, to a folder or an object store."),
+        "divide": ("binsight.cli.line_divide:divide", "Keep an older PostgreSQL ledger by days."),
     },
 }
 

@@ -23,14 +23,23 @@ if TYPE_CHECKING:
     from binsight.line.ledger.reading import Span
     from binsight.taxonomy import Taxonomy
 
-__all__ = ["OpenLedger", "ledger_options", "open_ledger", "read_span", "span_options"]
+__all__ = [
+    "Moment",
+    "OpenLedger",
+    "choose_line",
+    "ledger_options",
+    "open_database",
+    "open_ledger",
+    "read_span",
+    "span_options",
+]
 
 
 _DAY = dt.timedelta(days=1)
 _TICK = dt.timedelta(milliseconds=1)
 
 
-class _Moment(click.ParamType[dt.datetime]):
+class Moment(click.ParamType[dt.datetime]):
     """A date or a date and a time, by the clock on the wall unless a zone is given."""
 
     name = "time"
@@ -69,45 +78,62 @@ ledger_options = together(
 """Which ledger, and which line of it."""
 
 span_options = together(
-    option("--since", type=_Moment(), help="Pieces seen then or later.  [default: a day]"),
-    option("--until", type=_Moment(), help="Pieces seen before.  [default: the newest]"),
+    option("--since", type=Moment(), help="Pieces seen then or later.  [default: a day]"),
+    option("--until", type=Moment(), help="Pieces seen before.  [default: the newest]"),
     option("--shift", metavar="NAME", help="Only pieces of this shift."),
 )
 """Which time."""
 
 
 @contextmanager
-def open_ledger(place: str, line: str | None) -> Iterator[OpenLedger]:
-    """Open what the user named, and close it again; nothing is created.
+def open_database(place: str) -> Iterator[tuple[sa.Engine, LineConfig | None]]:
+    """Open the ledger that the user named, and close it again; with the settings, where it was named by these.
+
+    Nothing is created.
 
     Raises:
-        InputError: it is no ledger, has no such line, or is damaged or locked.
+        InputError: it is no ledger, or is damaged or locked.
         MissingExtraError: `binsight[line]` is not installed.
     """
     with needs_extra("a line's ledger", "line"):
         import sqlalchemy as sa
 
-        from binsight.line.ledger.database import open_database
+        from binsight.line.ledger import database as ledger
     url: str | Path = place
     config = read_config(Path(place)) if place.endswith(".toml") else None
     if config is not None:
-        line = line or config.line.name
         url = config.ledger.url or Path(place).with_name(f"{config.line.name}.sqlite")
-    database = open_database(_address(url), upgrade=False)
+    database = ledger.open_database(_address(url), upgrade=False)
     try:
-        yield _choose(database, config, Path(place), line)
+        yield database, config
     except sa.exc.DBAPIError as error:
         raise InputError(f"the ledger {place}: {str(error.orig).splitlines()[0]}") from error
     finally:
         database.dispose()
 
 
-def _choose(database: sa.Engine, config: LineConfig | None, place: Path, line: str | None) -> OpenLedger:
-    from binsight.bundle import load_bundle, resolve_bundle
-    from binsight.line.ledger.configuration import read_configuration
-    from binsight.line.ledger.reading import choose_line
+@contextmanager
+def open_ledger(place: str, line: str | None) -> Iterator[OpenLedger]:
+    """The same, and choose one of its lines.
 
-    name = choose_line(database, line)
+    Raises:
+        InputError, MissingExtraError: as `open_database`; or it has no such line.
+    """
+    with open_database(place) as (database, config):
+        yield choose_line(database, config, Path(place), line)
+
+
+def choose_line(database: sa.Engine, config: LineConfig | None, place: Path, line: str | None) -> OpenLedger:
+    """The line of that name, that of the settings, or the only one, with what is known of it.
+
+    Raises:
+        InputError: there is none, it has to be said which, or its settings were stored by another version.
+    """
+    from binsight.bundle import load_bundle, resolve_bundle
+    from binsight.line.ledger import reading
+    from binsight.line.ledger.configuration import read_configuration
+
+    name = reading.choose_line(database, line or (None if config is None else config.line.name))
     try:
         stored = read_configuration(database, name)
     except SettingsError as error:

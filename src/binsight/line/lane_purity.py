@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,9 +19,9 @@ from binsight.taxonomy import Taxonomy
 __all__ = ["LanePurity", "lane_purities", "purity_alarms", "purity_of_counts"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LanePurity:
-    """What lies in one lane. Each share has an interval of its own.
+    """What lies in one lane. Each share has an interval of its own; those but of `target` are computed when asked for.
 
     The three shares are those that regulators of sorting plants ask for: the material the lane is meant for; material
     that could be recycled, but not from here; material that cannot be recycled at all.
@@ -30,20 +31,40 @@ class LanePurity:
         name: for people.
         categories: class ids that belong there.
         target: share of pieces that belong there: the lane's purity.
-        non_target: share of those that do not, and could be recycled.
-        non_recyclable: share of those that do not, and could not.
-        by_weight: share of the weight that belongs there; None where the weight of a category is not known.
         purity_target: what the lane should reach; None where nothing is set.
+        strata: what was found in it.
+        elsewhere: class ids that could be recycled, but not from here.
+        neither: what cannot be recycled.
+        grams: mean weights, where they are given.
     """
 
     lane: int
     name: str
     categories: tuple[str, ...]
     target: Purity
-    non_target: Purity
-    non_recyclable: Purity
-    by_weight: Purity | None = None
     purity_target: float | None = None
+    strata: Sequence[Stratum] = field(default=(), repr=False)
+    elsewhere: Collection[str] = field(default=(), repr=False)
+    neither: Collection[str] = field(default=(), repr=False)
+    grams: Mapping[str, float] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def non_target(self) -> Purity:
+        """Share of those that do not belong there, and could be recycled."""
+        return estimate_purity(self.strata, self.elsewhere)
+
+    @cached_property
+    def non_recyclable(self) -> Purity:
+        """Share of those that do not, and could not."""
+        return estimate_purity(self.strata, self.neither)
+
+    @cached_property
+    def by_weight(self) -> Purity | None:
+        """Share of the weight that belongs there; None where the weight of a category is not known."""
+        heavy = {category for stratum in self.strata for category in stratum.found}
+        if not self.grams or not heavy | set(self.categories) <= self.grams.keys():
+            return None
+        return estimate_purity_by_weight(self.strata, self.categories, self.grams)
 
     @property
     def missed(self) -> bool:
@@ -87,10 +108,11 @@ def purity_of_counts(counts: Iterable[Count], config: LineConfig, taxonomy: Taxo
             names[number],
             tuple(categories),
             target=estimate_purity(strata, right),
-            non_target=estimate_purity(strata, elsewhere),
-            non_recyclable=estimate_purity(strata, neither - right - elsewhere),
-            by_weight=_by_weight(strata, right, config),
             purity_target=targets.get(number),
+            strata=strata,
+            elsewhere=elsewhere,
+            neither=neither - right - elsewhere,
+            grams=config.grams,
         )
     return found
 
@@ -130,10 +152,3 @@ def _strata(counts: Iterable[Count]) -> list[Stratum]:
             categories = found.setdefault(key, {})
             categories[count.true_category] = categories.get(count.true_category, 0) + count.pieces
     return [Stratum(sizes[key], found.get(key, {}), key[0]) for key in sorted(sizes)]
-
-
-def _by_weight(strata: Sequence[Stratum], right: set[str], config: LineConfig) -> Purity | None:
-    heavy = {category for stratum in strata for category in stratum.found}
-    if not config.grams or not heavy | right <= config.grams.keys():
-        return None
-    return estimate_purity_by_weight(strata, right, config.grams)

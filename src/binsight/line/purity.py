@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,10 +182,25 @@ def _estimate(strata: Sequence[Stratum], grams: Mapping[str, float], right: set[
     if all(s.complete for s in merged):
         return Purity(purity, purity, purity, audited, pieces, wrong)
     prior = _prior(found.sum(axis=0), is_right)
-    totals = _predict(found, sizes, prior, np.random.default_rng(seed))
-    low, high = np.quantile(_share(totals, weights, is_right), _TAILS)
+    key = (tuple(map(tuple, found)), tuple(sizes), tuple(prior), tuple(weights), tuple(is_right))
+    low, high = _interval(*key, seed)
     low, high = (low if wrong < audited else 0.0), (high if wrong else 1.0)
-    return Purity(purity, min(float(low), purity), max(float(high), purity), audited, pieces, wrong)
+    return Purity(purity, min(low, purity), max(high, purity), audited, pieces, wrong)
+
+
+@lru_cache(maxsize=10_000)
+def _interval(
+    found: tuple[tuple[float, ...], ...],
+    sizes: tuple[int, ...],
+    prior: tuple[float, ...],
+    weights: tuple[float, ...],
+    is_right: tuple[bool, ...],
+    seed: int,
+) -> tuple[float, float]:
+    """The tails of the draws; remembered, for dashboards ask for days that are over again and again."""
+    totals = _predict(np.array(found), np.array(sizes), np.array(prior), np.random.default_rng(seed))
+    low, high = np.quantile(_share(totals, np.array(weights), np.array(is_right)), _TAILS)
+    return float(low), float(high)
 
 
 def _prior(found: NDArray[np.float64], is_right: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -25,10 +25,12 @@ __all__ = [
     "choose_line",
     "count_pieces",
     "find_pieces",
+    "hours_of",
     "last_seen",
     "latency_percentiles",
     "read_events",
     "read_piece",
+    "read_pieces",
     "total",
 ]
 
@@ -143,6 +145,23 @@ def count_pieces(database: sa.Engine, span: Span, *, every: Bucket = "hour") -> 
     with database.connect() as connection:
         counts = [Count(*tuple(row)) for row in connection.execute(query)]
     return sorted(counts, key=lambda count: count.at)
+
+
+def hours_of(
+    database: sa.Engine, span: Span, key: sa.ColumnElement[Any], *sums: sa.ColumnElement[Any]
+) -> list[tuple[Any, ...]]:
+    """For each hour (UTC) and each value of `key`: hour, value, pieces, and the sums."""
+    at = _bucket("hour", database.dialect.name).label("at")
+    query = sa.select(at, key, sa.func.count(), *sums).where(span.holds()).group_by(at, key)
+    with database.connect() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def read_pieces(database: sa.Engine, span: Span) -> list[Piece]:
+    """All pieces of a span, in the order in which they came."""
+    query = sa.select(*_COLUMNS).where(span.holds()).order_by(pieces.c.seen_at, pieces.c.seq)
+    with database.connect() as connection:
+        return [Piece(*row) for row in connection.execute(query)]
 
 
 def _bucket(every: Bucket, dialect: str) -> sa.ColumnElement[Any]:
