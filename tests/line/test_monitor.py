@@ -85,6 +85,7 @@ def test_a_restart_goes_on_counting(make_line: Callable[..., WatchedLine]) -> No
     first = make_line(clock=clock)
     first.piece()
     first.piece(seen_at=clock.utc() - dt.timedelta(days=3))
+    first.close()
     overview = make_line(clock=clock).monitor.overview()
     assert overview["pieces"] == 1
     assert overview["latency_ms"] == {"p50": 38.5, "p95": 38.5, "p99": 38.5}
@@ -190,8 +191,10 @@ def test_push(make_line: Callable[..., WatchedLine]) -> None:
 
 def test_trigger(make_line: Callable[..., WatchedLine]) -> None:
     """A trigger reaches the engine of a line that asks for it."""
+    first = make_line()
     with pytest.raises(NotHereError, match="external"):
-        make_line().monitor.trigger(None)
+        first.monitor.trigger(None)
+    first.close()
     line = make_line(camera={"trigger": "external"})
     line.monitor.trigger(5)
     line.monitor.trigger(None)

@@ -60,7 +60,7 @@ def export(
             else:
                 click.echo(
                     plain(
-                        f"{opened.line}: {told.written:,} hours written, {told.replaced:,} written anew, "
-                        f"{told.unchanged:,} as they were; {told.rows:,} pieces"
+                        f"{opened.line}: hours: {told.written:,} written, {told.replaced:,} anew, "
+                        f"{told.unchanged:,} as they were; pieces: {told.rows:,}"
                     )
                 )

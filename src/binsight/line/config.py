@@ -79,6 +79,12 @@ class LineConfig(Table):
         """Of all MQTT topics, without a slash at its end."""
         return (self.sorter.prefix or f"binsight/v1/{self.line.site}/{self.line.name}").rstrip("/")
 
+    @property
+    def client(self) -> str:
+        """By which a broker knows the line: a dash within a name is doubled, so that no two lines share one."""
+        site, name = (word.replace("-", "--") for word in (self.line.site, self.line.name))
+        return f"binsight-{site}-{name}"
+
     def lane_of(self, category: str, stream: str) -> Lane | None:
         """The lane that takes a category; one that names the category goes before one that names its stream."""
         by_category = (lane for lane in self.lanes if category in lane.categories)

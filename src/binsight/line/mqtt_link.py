@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,17 +16,23 @@ from urllib.parse import urlsplit
 from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from binsight.line.ports import Clock
 
-__all__ = ["MqttLink", "broker_address", "new_client"]
+__all__ = ["OWN_NAMES", "MqttLink", "broker_address", "new_client"]
 
 _log = logging.getLogger(__name__)
+
+OWN_NAMES = "lines that share a broker need a [line] site or name of their own, or a [sorter] prefix"
 
 _STUCK_S = 1.0  # a broker that confirms nothing for so long does not keep up
 _KEEPALIVE_S = 5
 _CONNECT_TIMEOUT_S = 3.0
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to connect, the last for ever
+_TAKEN_OVER = 142  # MQTT 5: another client of the same name has connected; not all brokers say so
+_BRIEF_S, _BRIEFLY = 10.0, 3  # a connection that is cut so soon, so many times in a row, tells the same
+_TAKEN_OVER_S = 30.0  # until the next try then: two lines of one name must not chase each other from the broker
 _OUTBOX = 256  # messages handed over that the broker has not confirmed
 
 
@@ -67,6 +74,7 @@ class MqttLink:
         self._client: Client | None = None  # while it is connected
         self._unconfirmed: deque[tuple[MQTTMessageInfo, float]] = deque()
         self._down = threading.Event()
+        self._briefly = 0  # how many times in a row
         self._closing = threading.Event()
         self.dropped = 0
         self._thread = threading.Thread(target=self._keep_connected, name="mqtt", daemon=True)
@@ -129,15 +137,26 @@ class MqttLink:
                     _log.warning("mqtt: no connection to %s (%s); trying again", self._url, error)
             finally:
                 self._hang_up(client)
-            self._closing.wait(_PAUSES_S[min(failures, len(_PAUSES_S)) - 1] if failures else 0.05)
+            pause_s = _PAUSES_S[min(failures, len(_PAUSES_S)) - 1] if failures else 0.05
+            self._closing.wait(_TAKEN_OVER_S if self._is_chased() else pause_s)
 
     def _serve(self) -> bool:
         """Wait until the connection is down; whether it ever was up."""
         if not self._down.wait(_CONNECT_TIMEOUT_S) and self._client is None:
             return False
-        was_up = self._client is not None
+        was_up, began_s = self._client is not None, time.monotonic()
         self._down.wait()
+        is_brief = was_up and time.monotonic() - began_s < _BRIEF_S
+        if self._briefly < _BRIEFLY:  # else the broker has said so
+            self._briefly = self._briefly + 1 if is_brief else 0
         return was_up
+
+    def _is_chased(self) -> bool:
+        if self._briefly < _BRIEFLY or self._closing.is_set():
+            return False
+        self._briefly = 0
+        _log.error("mqtt: another client called %s seems to connect to %s; %s", self._name, self._url, OWN_NAMES)
+        return True
 
     def _hang_up(self, client: Client) -> None:
         was_up, self._client = self._client is not None, None
@@ -151,7 +170,7 @@ class MqttLink:
         client = new_client(self._url, self._name, self._username, self._password, reconnects=False)
         client.will_set(*self._will, qos=1, retain=True)
         client.on_connect = self._connected
-        client.on_disconnect = lambda *_: self._down.set()
+        client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed
         client.on_message = lambda _client, _data, message: self._on_message(message)
         return client
@@ -161,9 +180,16 @@ class MqttLink:
             _log.warning("mqtt: %s refuses the connection: %s", self._url, reason)
             self._down.set()
         elif self._topics:
-            client.subscribe([(topic, 1) for topic in self._topics])
+            # What we say ourselves does not come back, nor what was meant for an earlier moment.
+            options = SubscribeOptions(qos=1, noLocal=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            client.subscribe([(topic, options) for topic in self._topics])
         else:
             self._subscribed(client)
+
+    def _disconnected(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.value == _TAKEN_OVER:
+            self._briefly = _BRIEFLY
+        self._down.set()
 
     def _subscribed(self, client: Client, *_: Any) -> None:
         """The link is up from here on: an answer to a command cannot be missed any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,8 @@ from tests.line.services import free_port, mosquitto
 
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.records import Ack, Confirm, EncoderReading
+from binsight.line.settings import LineSettings
+from binsight.line.sorters.home_assistant import device_id
 from binsight.line.sorters.mqtt import MqttSorter
 
 if TYPE_CHECKING:
@@ -183,3 +186,53 @@ def test_home_assistant_is_told_again_when_it_comes_online(broker: int, line: tu
     publish.single("homeassistant/status", "online", hostname="127.0.0.1", port=broker)
     assert equipment.next().payload == first.payload
     equipment.close()
+
+
+def wait_for_words(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    """Wait until the log says so."""
+    end = time.monotonic() + PATIENCE_S
+    while words not in caplog.text:
+        assert time.monotonic() < end, caplog.text
+        time.sleep(0.005)
+
+
+def test_a_second_line_of_one_name_is_told_and_they_do_not_chase_each_other(
+    broker: int, line: tuple[MqttSorter, Heard], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each cuts off the other; after a few times one of them says so and leaves the other alone for half a minute."""
+    second, heard = MqttSorter(config(broker), clock=StandingClock()), Heard()  # type: ignore[arg-type]
+    second.start(heard)
+    assert line[1].link.get(timeout=PATIENCE_S) is False
+    wait_for_words(caplog, "another client called binsight-plant-line1 seems to connect")
+    end = time.monotonic() + PATIENCE_S
+    while not (line[0].send(COMMAND) or second.send(COMMAND)):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    second.close()
+
+
+def test_another_line_under_the_same_prefix_is_told(
+    broker: int, line: tuple[MqttSorter, Heard], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, by both; what a line says itself is no other line."""
+    line[0].publish("state", {"online": True, "state": 6}, retain=True)
+    tell(broker, "confirm", '{"seq":1,"result":"ejected"}')
+    assert line[1].events.get(timeout=PATIENCE_S) == Confirm(1, "ejected", 100.0)
+    assert "another line" not in caplog.text
+    other = config(broker).model_copy(update={"line": LineSettings(name="line2")})
+    other = other.model_copy(update={"sorter": other.sorter.model_copy(update={"prefix": PREFIX})})
+    second, heard = MqttSorter(other, clock=StandingClock()), Heard()  # type: ignore[arg-type]
+    second.start(heard)
+    assert heard.link.get(timeout=PATIENCE_S) is True
+    second.publish("state", {"online": True, "state": 6}, retain=True)
+    wait_for_words(caplog, f"another line speaks under {PREFIX}")
+    second.close()
+
+
+def test_no_two_lines_share_what_a_broker_or_home_assistant_knows_them_by() -> None:
+    """Whatever dashes and underscores their names have; the usual names stay as they are."""
+    names = ["a", "b", "a-b", "b-c", "a-", "a_b", "b_c", "plant", "line1"]
+    configs = [parse_line_config({"line": {"site": site, "name": name}}) for site in names for name in names]
+    assert len({config.client for config in configs}) == len({device_id(config) for config in configs}) == 81
+    usual = parse_line_config({"line": {"name": "line1"}})
+    assert (usual.client, device_id(usual)) == ("binsight-plant-line1", "binsight_line1")

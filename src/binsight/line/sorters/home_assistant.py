@@ -7,7 +7,19 @@ from typing import Any
 from binsight import __version__
 from binsight.line.config import LineConfig
 
-__all__ = ["discovery_message"]
+__all__ = ["device_id", "discovery_message"]
+
+
+def device_id(config: LineConfig) -> str:
+    """`binsight_{line}`; with the site before the line where one is set, for line1 is in every plant.
+
+    An underscore within a name is doubled then, and one stands before, so that no two lines share one.
+    """
+    line = config.line
+    if line.site == type(line).model_fields["site"].default:
+        return f"binsight_{line.name}"
+    site, name = (word.replace("_", "__") for word in (line.site, line.name))
+    return f"binsight__{site}_{name}"
 
 
 def discovery_message(config: LineConfig) -> dict[str, Any]:
@@ -16,7 +28,7 @@ def discovery_message(config: LineConfig) -> dict[str, Any]:
     References:
         Home Assistant, MQTT integration: device discovery payload; `default_entity_id` takes the place of `object_id`.
     """
-    name, prefix = config.line.name, config.prefix
+    name, prefix = device_id(config).removeprefix("binsight_"), config.prefix
     state = f"{prefix}/state"
     components = {
         "camera": _sensor(name, "camera", "Camera", state, "{{ value_json.camera }}"),
@@ -38,7 +50,7 @@ def discovery_message(config: LineConfig) -> dict[str, Any]:
     return {
         "device": {
             "identifiers": [f"binsight_{name}"],
-            "name": f"binsight {name}",
+            "name": f"binsight {config.line.name}",
             "manufacturer": "binsight",
             "model": config.line.model,
             "sw_version": __version__,

@@ -13,10 +13,10 @@ from paho.mqtt.properties import Properties
 
 from binsight.line.config import LineConfig
 from binsight.line.messages import command_message
-from binsight.line.mqtt_link import MqttLink
+from binsight.line.mqtt_link import OWN_NAMES, MqttLink
 from binsight.line.ports import Clock, SorterEvents
 from binsight.line.records import ACK_RESULTS, CONFIRM_RESULTS, ENCODER_RANGE, Ack, Command, Confirm, EncoderReading
-from binsight.line.sorters.home_assistant import discovery_message
+from binsight.line.sorters.home_assistant import device_id, discovery_message
 from binsight.line.sorters.time_offset import TimeOffset
 from binsight.text_files import read_text
 
@@ -42,12 +42,13 @@ class MqttSorter:
     def __init__(self, config: LineConfig, *, clock: Clock) -> None:
         self._config, self._clock = config, clock
         self._prefix = config.prefix
-        name = f"binsight-{config.line.site}-{config.line.name}"
-        self._ack_topic = f"{self._prefix}/ack/{name}"
-        topics = [self._ack_topic, *(f"{self._prefix}/{word}" for word in ("confirm", "encoder", "trigger", "control"))]
+        self._ack_topic = f"{self._prefix}/ack/{config.client}"
+        heard = ("confirm", "encoder", "trigger", "control", "state")
+        topics = [self._ack_topic, *(f"{self._prefix}/{word}" for word in heard)]
+        self._heard_another = False
         self._link = MqttLink(
             config.sorter.url,
-            name=name,
+            name=config.client,
             clock=clock,
             will=(f"{self._prefix}/state", _encode({"online": False})),
             topics=topics + [_HOME_ASSISTANT_STATUS] * config.sorter.home_assistant,
@@ -93,6 +94,7 @@ class MqttSorter:
         self._link.close(wait_s=wait_s)
 
     def _link_changed(self, up: bool) -> None:
+        self._heard_another = False
         if up:
             self._announce()
         if self._events is not None:
@@ -100,7 +102,7 @@ class MqttSorter:
 
     def _announce(self) -> None:
         if self._config.sorter.home_assistant:
-            topic = f"homeassistant/device/binsight_{self._config.line.name}/config"
+            topic = f"homeassistant/device/{device_id(self._config)}/config"
             self._link.publish(topic, _encode(discovery_message(self._config)), retain=True)
 
     def _received(self, message: MQTTMessage) -> None:
@@ -136,6 +138,12 @@ class MqttSorter:
 
     def _take_control(self, values: dict[str, Any], _now: float) -> None:
         self._heard().on_control(_whole(values["CntrlCmd"]))
+
+    def _take_state(self, values: dict[str, Any], _now: float) -> None:
+        # Our own does not come back to us.
+        if values.get("online") and not self._heard_another:
+            self._heard_another = True
+            _log.error("mqtt: another line speaks under %s; %s", self._prefix, OWN_NAMES)
 
     def _heard(self) -> SorterEvents:
         assert self._events is not None  # noqa: S101 - nothing is subscribed before `start`
