@@ -384,6 +384,7 @@ FROM (
 PICTURES = """
 INSERT INTO thumbnails_{name} (key, at, jpeg) SELECT id, seen_at, '\\x{jpeg}' FROM pieces_{name} WHERE thumbnail = id
 """
+READING = ("shared_buffers=2GB", "work_mem=32MB", "max_parallel_workers_per_gather=0")
 LOADING = (
     "max_wal_size=16GB",
     "maintenance_work_mem=512MB",
@@ -485,29 +486,33 @@ def explain(engine: sa.Engine, watch: Stopwatch) -> None:
 
 def read(options: argparse.Namespace) -> None:
     """Fill, ask, and print a table."""
-    with postgres("shared_buffers=2GB", "work_mem=32MB", "max_parallel_workers_per_gather=0", *LOADING) as url:
+    with ExitStack() as stack:
+        url = options.url or stack.enter_context(postgres(*READING, *LOADING))
         engine = open_database(url)
-        began = time.perf_counter()
-        fill_days(engine, options)
+        if not options.url:
+            fill_days(engine, options)
         with engine.connect() as connection:
-            count = connection.exec_driver_sql("SELECT count(*) FROM pieces").scalar_one()
-            size = connection.exec_driver_sql(
-                "SELECT pg_size_pretty(pg_database_size(current_database()))"
-            ).scalar_one()
-        print(f"{count:,} pieces of {options.lines} lines over {options.days} days, {size}", end="; ")
-        print(f"made in {time.perf_counter() - began:.0f} s")
+            size = "SELECT count(*), pg_size_pretty(pg_database_size(current_database())) FROM pieces"
+            print("{:,} pieces, {}".format(*connection.exec_driver_sql(size).one()))
         chance = random.Random(1)  # noqa: S311 - no secret
         usual = [f"line{chance.randrange(1, options.lines):03}" for _ in range(options.asked)]
         groups = {"a line like most": usual, "the busiest": ["line000"] * (options.asked // 3)}
-        print("ms, p95 in the database and as a whole" + "".join(f"{title:>24}" for title in groups))
         watch = Stopwatch(engine)
         table = {title: ask(engine, names, watch) for title, names in groups.items()}
+        print(
+            f"{'ms, p50 and p95, in the database':38}"
+            + "".join(f"{title:>21}" for title in groups)
+            + "   p95, all of it"
+        )
         for question in table["the busiest"]:
-            cells = [np.percentile(table[title][question], 95, axis=0) for title in groups]
-            print(f"{question:38}" + "".join(f"{inside:14.1f} {whole:9.1f}" for inside, whole in cells))
+            found = [np.percentile(table[title][question], [50, 95], axis=0) for title in groups]
+            inside = "".join(f"{p50[0]:12.1f} {p95[0]:8.1f}" for p50, p95 in found)
+            print(f"{question:38}{inside}" + "".join(f"{p95[1]:9.1f}" for _, p95 in found))
         for title, took in table.items():
             inside, whole = np.percentile(np.concatenate(list(took.values())), 95, axis=0)
-            print(f"all questions, {title}: p95 {inside:.0f} ms in the database, {whole:.0f} ms as a whole")
+            print(
+                f"all questions, {title}: p95 {inside:.0f} ms in the database, {whole:.0f} ms with all that is computed"
+            )
         explain(engine, watch)
         engine.dispose()
 
@@ -526,6 +531,7 @@ def main() -> None:
     reading.add_argument("--pieces", type=int, default=10_000_000)
     reading.add_argument("--lines", type=int, default=200)
     reading.add_argument("--days", type=int, default=25)
+    reading.add_argument("--url", help="of a ledger that an earlier run has filled")
     reading.add_argument("--asked", type=int, default=60, help="lines that are asked, each every question")
     reading.set_defaults(call=read)
     options = parser.parse_args()

@@ -15,11 +15,13 @@ from binsight.line.config import LineConfig
 from binsight.line.lane_purity import LanePurity, lane_purities, purity_of_counts
 from binsight.line.ledger.audit import Label, label_piece, next_for_audit, read_progress
 from binsight.line.ledger.reading import (
+    Bucket,
+    Count,
     Event,
     Span,
     count_pieces,
     find_pieces,
-    latency_percentiles,
+    latencies_between,
     read_events,
     read_piece,
     total,
@@ -35,6 +37,7 @@ Question = TypeVar("Question", bound=Callable[..., Any])
 
 _log = logging.getLogger(__name__)
 _VIEW = ("frame", "at", "box", "sharpness", "voted", "category", "decision", "reason", "unfamiliarity")
+_PERCENTS = (50, 95, 99)
 _EVER = dt.timedelta(days=36_500)
 
 
@@ -121,8 +124,19 @@ class LineAccount:
     @_asks
     def shifts(self, count: int, now: dt.datetime) -> dict[str, Any]:
         """Sums for the last shifts, or days, the newest first; those without a piece are left out."""
-        entries = [self._shift(period) for period in last_periods(self.config.shifts, now, count)]
-        return {"shifts": [entry for entry in entries if entry["pieces"]]}
+        periods = last_periods(self.config.shifts, now, count)
+        times = [*(period.began for period in reversed(periods)), periods[0].ended]
+        span = Span(self._line, times[0], times[-1])
+        # One look at all of them, with hours that belong to one shift whole.
+        every: Bucket = "hour" if all(time.astimezone(dt.UTC).minute == 0 for time in times) else "minute"
+        counts = count_pieces(self.database, span, every=every)
+        latencies = latencies_between(self.database, span, times, _PERCENTS)
+        found = []
+        for period, latency in zip(periods, reversed(latencies), strict=True):
+            inside = [count for count in counts if period.began <= count.at < period.ended]
+            if inside:
+                found.append(self._shift(period, inside, latency or {}))
+        return {"shifts": found}
 
     @_asks
     def purities(self, period: Period) -> dict[int, LanePurity]:
@@ -136,20 +150,17 @@ class LineAccount:
         found = read_events(self.database, self._line, span.since, span.until, limit=limit)
         return {"events": [event_entry(event) for event in found]}
 
-    def _shift(self, period: Period) -> dict[str, Any]:
-        span = Span(self._line, period.began, period.ended)
-        counts = count_pieces(self.database, span)
+    def _shift(self, period: Period, counts: list[Count], percentiles: dict[float, float]) -> dict[str, Any]:
         pieces = sum(count.pieces for count in counts)
         reviewed = sum(count.pieces for count in counts if count.decision == "review")
-        percentiles = latency_percentiles(self.database, span, (50, 95, 99)) or {}
         lanes = total(counts, "reached")
-        purities = purity_of_counts(counts, self.config, self.taxonomy) if counts else {}
+        purities = purity_of_counts(counts, self.config, self.taxonomy)
         return {
             "name": period.name,
             "began": utc_text(period.began),
             "pieces": pieces,
-            "review_share": reviewed / pieces if pieces else None,
-            "latency_ms": {f"p{percent:g}": percentiles.get(percent) for percent in (50, 95, 99)},
+            "review_share": reviewed / pieces,
+            "latency_ms": {f"p{percent:g}": percentiles.get(percent) for percent in _PERCENTS},
             "ends": dict(total(counts, "status")),
             "lanes": [
                 {"number": number, "pieces": lanes[number], "purity": _target(purities, number)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -135,14 +136,22 @@ def next_for_audit(
     times = [pieces.c.seen_at >= since] if since else []
     times += [pieces.c.seen_at < until] if until else []
     query = (
-        sa.select(pieces.c.id, thumbnails.c.jpeg)
-        .join(thumbnails, PICTURED)
-        .where(pieces.c.line == line, _DRAWN, _OPEN, pieces.c.id.not_in(skip), *times)
+        sa.select(pieces.c.id, pieces.c.thumbnail, pieces.c.seen_at)
+        .where(pieces.c.line == line, _DRAWN, _OPEN, pieces.c.id.not_in(skip), pieces.c.thumbnail.is_not(None), *times)
         .order_by(sa.case((place >= start, 0), else_=1), place)
-        .limit(count)
     )
+    # Pictures are looked up for the first ones only; a few more, for one may have been lost.
+    size, found = count + 10, dict[str, bytes]()
     with database.connect() as connection:
-        return [AuditItem(*row) for row in connection.execute(query)]
+        for offset in itertools.count(0, size):
+            page = connection.execute(query.limit(size).offset(offset)).all()
+            at = {row.seen_at for row in page}
+            kept = (thumbnails.c.key.in_([row.thumbnail for row in page]), thumbnails.c.at.in_(at))
+            jpegs = dict(map(tuple, connection.execute(sa.select(thumbnails.c.key, thumbnails.c.jpeg).where(*kept))))
+            found |= {row.id: jpegs[row.thumbnail] for row in page if row.thumbnail in jpegs}
+            if len(page) < size or len(found) >= count:
+                return [AuditItem(*item) for item in itertools.islice(found.items(), count)]
+    raise AssertionError  # the loop ends with the last page
 
 
 def label_piece(database: sa.Engine, label: Label, *, at: dt.datetime, taxonomy: Taxonomy) -> None:
@@ -231,22 +240,16 @@ def read_progress(
     database: sa.Engine, line: str, *, since: dt.datetime | None = None, until: dt.datetime | None = None
 ) -> AuditProgress:
     """How many pieces were drawn, how many are labelled, and by whom."""
-    has_picture = thumbnails.c.key.is_not(None).label("has_picture")
     times = [pieces.c.seen_at >= since] if since else []
     times += [pieces.c.seen_at < until] if until else []
-    query = (
-        sa.select(pieces.c.audited_by, pieces.c.audited_at.is_not(None), has_picture, sa.func.count())
-        .select_from(pieces.outerjoin(thumbnails, PICTURED))
-        .where(pieces.c.line == line, _DRAWN, *times)
-        .group_by(pieces.c.audited_by, pieces.c.audited_at.is_not(None), has_picture)
-    )
-    drawn = labelled = missing = 0
-    auditors: dict[str, int] = {}
+    here = (pieces.c.line == line, _DRAWN, *times)
+    number = sa.func.count()
+    done = sa.select(pieces.c.audited_by, number).where(*here, ~_OPEN).group_by(pieces.c.audited_by)
+    # One look for each: a join would go through the pictures of all lines.
+    picture = sa.select(thumbnails.c.key).where(PICTURED).correlate(pieces).scalar_subquery()
+    waiting = sa.select(number, sa.func.count(picture)).where(*here, _OPEN)
     with database.connect() as connection:
-        for who, done, shown, count in connection.execute(query):
-            drawn += count
-            labelled += count if done else 0
-            missing += 0 if done or shown else count
-            if done:
-                auditors[who or "?"] = auditors.get(who or "?", 0) + count
-    return AuditProgress(drawn, labelled, missing, auditors)
+        auditors = {who or "?": count for who, count in connection.execute(done)}
+        left, pictured = connection.execute(waiting).one()
+    labelled = sum(auditors.values())
+    return AuditProgress(labelled + left, labelled, left - pictured, auditors)

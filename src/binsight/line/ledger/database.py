@@ -67,8 +67,12 @@ def _parse(url: str | sa.URL) -> sa.URL:
 def _options(url: sa.URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": _BUSY_TIMEOUT_S}}
-    # A connection that a restart of the server has cut is noticed before it is used.
-    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+    # Compiling a question about many days takes longer than answering it.
+    settings = {} if "options" in url.query else {"options": "-c jit=off"}
+    # A connection that a restart of the server has cut is noticed before it is used; one to a server that lost its
+    # power, within half a minute.
+    alive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5, **alive, **settings}}
 
 
 def _prepare_sqlite(engine: sa.Engine, *, journal: bool) -> None:

@@ -19,6 +19,7 @@ from binsight.line.ledger.schema import PICTURED, Utc, events, lines, pieces, th
 from binsight.line.records import FAIL_SAFE_LANE, Piece
 
 __all__ = [
+    "Bucket",
     "Count",
     "Event",
     "Span",
@@ -27,6 +28,7 @@ __all__ = [
     "find_pieces",
     "hours_of",
     "last_seen",
+    "latencies_between",
     "latency_percentiles",
     "read_events",
     "read_piece",
@@ -189,15 +191,27 @@ def latency_percentiles(
     database: sa.Engine, span: Span, percents: Sequence[float] = (50, 90, 99)
 ) -> dict[float, float] | None:
     """From capture to command in milliseconds, by nearest rank, exact to 0.1 ms; None where nothing was commanded."""
+    return latencies_between(database, span, [span.since, span.until], percents)[0]
+
+
+def latencies_between(
+    database: sa.Engine, span: Span, times: Sequence[dt.datetime], percents: Sequence[float]
+) -> list[dict[float, float] | None]:
+    """The same for each time between two of `times`, which rise, from one look at the span."""
     tenth = sa.cast(sa.func.round(pieces.c.latency_ms * 10), sa.Integer).label("tenth")
     known = (span.holds(), pieces.c.latency_ms.is_not(None), pieces.c.commanded_at.is_not(None))
-    query = sa.select(tenth, sa.func.count()).where(*known).group_by(tenth).order_by(tenth)
+    which = sa.case(*((pieces.c.seen_at < until, n) for n, until in enumerate(times[1:])), else_=-1).label("which")
+    query = sa.select(which, tenth, sa.func.count()).where(*known).group_by(which, tenth).order_by(tenth)
+    histograms: dict[int, list[tuple[int, int]]] = {}
     with database.connect() as connection:
-        histogram = [(int(value), int(count)) for value, count in connection.execute(query)]
-    number = sum(count for _, count in histogram)
-    if not number:
-        return None
-    return {percent: _nearest_rank(histogram, percent / 100 * number) / 10 for percent in percents}
+        for number, value, count in connection.execute(query):
+            histograms.setdefault(number, []).append((int(value), int(count)))
+    found: list[dict[float, float] | None] = []
+    for histogram in (histograms.get(n) for n in range(len(times) - 1)):
+        number = sum(count for _, count in histogram or ())
+        ranked = histogram and {percent: _nearest_rank(histogram, percent / 100 * number) / 10 for percent in percents}
+        found.append(ranked)
+    return found
 
 
 def _nearest_rank(histogram: Sequence[tuple[int, int]], rank: float) -> int:
