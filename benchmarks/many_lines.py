@@ -117,7 +117,7 @@ class SimulatedLine:
     """What is behind the network: pieces come, are decided, commanded, and answered."""
 
     def __init__(self, worker: Worker, number: int) -> None:
-        self.worker, self.clock = worker, SystemClock()
+        self.worker, self.clock, self.up = worker, SystemClock(), threading.Event()
         self.config = line_config(worker.site, f"line{number:03}", worker.broker)
         self.ledger = TimedWriter(open_database(worker.url, upgrade=False), worker.waits_s)
         self.seq = self.ledger.start(self.config.line.name, self.clock.utc())
@@ -170,9 +170,14 @@ class SimulatedLine:
         self.worker.calls.put(lambda: self.dispatcher.on_confirm(confirm))
 
     def on_link(self, *, up: bool) -> None:
-        """Nothing depends on it."""
+        """The broker is there."""
+        if up:
+            self.up.set()
 
-    on_encoder = on_trigger = on_control = on_link  # type: ignore[assignment]  # none of these comes
+    def on_encoder(self, reading: Any) -> None:
+        """None of these comes."""
+
+    on_trigger = on_control = on_encoder
 
     def close(self) -> None:
         """As a line does that is stopped."""
@@ -192,8 +197,8 @@ def line_config(site: str, name: str, broker: int) -> LineConfig:
 def run_worker(worker: Worker, lines: range, seconds: float, go: Event, told: multiprocessing.Queue[Any]) -> None:
     """Run lines for a time, and tell what it took."""
     mine = [SimulatedLine(worker, number) for number in lines]
-    while not all(line.sorter._link.is_up for line in mine):  # noqa: SLF001 - the sorter's own `start` tells late
-        time.sleep(0.05)
+    for line in mine:
+        line.up.wait()
     told.put("ready")
     go.wait()
     began, cpu_s = time.monotonic(), own_cpu_s()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from binsight.errors import InputError, SettingsError
 from binsight.extras import needs_extra
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from binsight.line.alarms import Alarm
     from binsight.line.config import LineConfig
     from binsight.line.monitor import LineMonitor, RunningLine
@@ -102,16 +105,19 @@ def followed_lines(files: Sequence[Path]) -> list[LineMonitor]:
         InputError: a file cannot be read, or a ledger is not there yet.
         SettingsError: something in a file cannot be, or two lines have one name.
     """
-    monitors = [_followed(file) for file in files]
+    from binsight.line.ledger.database import open_database
+
+    # Lines of one ledger share its connections: hundreds of them would use up what a server has.
+    opened = cache(partial(open_database, upgrade=False))
+    monitors = [_followed(file, opened) for file in files]
     names = [monitor.name for monitor in monitors]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SettingsError(f"--lines: expected lines of different names, got {', '.join(twice)} twice")
     return monitors
 
 
-def _followed(file: Path) -> LineMonitor:
+def _followed(file: Path, opened: Callable[[str], sa.Engine]) -> LineMonitor:
     from binsight.line.account import LineAccount
-    from binsight.line.ledger.database import open_database
     from binsight.line.monitor import LineMonitor
     from binsight.line.run import SystemClock
 
@@ -121,7 +127,7 @@ def _followed(file: Path) -> LineMonitor:
     if place is not None and not Path(place).exists():  # opening it would make it
         raise InputError(f"{file}: there is no ledger {place} yet; start the line first: binsight line run {file}")
     taxonomy = _taxonomy(config, file)
-    monitor = LineMonitor(LineAccount(config, open_database(url, upgrade=False), taxonomy), SystemClock())
+    monitor = LineMonitor(LineAccount(config, opened(url), taxonomy), SystemClock())
     monitor.listen()
     return monitor
 

@@ -206,12 +206,14 @@ def latencies_between(
     with database.connect() as connection:
         for number, value, count in connection.execute(query):
             histograms.setdefault(number, []).append((int(value), int(count)))
-    found: list[dict[float, float] | None] = []
-    for histogram in (histograms.get(n) for n in range(len(times) - 1)):
-        number = sum(count for _, count in histogram or ())
-        ranked = histogram and {percent: _nearest_rank(histogram, percent / 100 * number) / 10 for percent in percents}
-        found.append(ranked)
-    return found
+    return [_ranked(histograms.get(number), percents) for number in range(len(times) - 1)]
+
+
+def _ranked(histogram: Sequence[tuple[int, int]] | None, percents: Sequence[float]) -> dict[float, float] | None:
+    if histogram is None:
+        return None
+    number = sum(count for _, count in histogram)
+    return {percent: _nearest_rank(histogram, percent / 100 * number) / 10 for percent in percents}
 
 
 def _nearest_rank(histogram: Sequence[tuple[int, int]], rank: float) -> int:
