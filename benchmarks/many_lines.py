@@ -238,7 +238,11 @@ def run_equipment(broker: int, stop: Event, told: multiprocessing.Queue[Any]) ->
             changed.notify()
 
     client.max_inflight_messages_set(1000)
-    client.on_connect = lambda *_: client.subscribe("binsight/v1/+/+/cmd/sort", qos=1)
+
+    def listen(*_: Any) -> None:
+        client.subscribe("binsight/v1/+/+/cmd/sort", qos=1)
+
+    client.on_connect = listen
     client.on_subscribe = lambda *_: up.set()
     client.on_message = take
     client.connect("127.0.0.1", broker)
