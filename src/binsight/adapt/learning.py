@@ -41,8 +41,7 @@ class LinearHead:
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Of `(n, d)` features, `(n, C)`."""
-        result: NDArray[np.float64] = features @ self.weight + self.bias
-        return result
+        return features @ self.weight + self.bias
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,8 +69,7 @@ class Overlap:
     @property
     def any(self) -> NDArray[np.bool_]:
         """`(n,)`, whether it has seen the photo at all."""
-        found: NDArray[np.bool_] = self.trained | self.calibrated | self.chosen
-        return found
+        return self.trained | self.calibrated | self.chosen
 
     def take(self, positions: NDArray[np.intp]) -> Overlap:
         """The same of some of the photos."""

@@ -125,8 +125,7 @@ def brier_scores(probabilities: NDArray[np.float64], labels: NDArray[np.intp]) -
 def log_losses(probabilities: NDArray[np.float64], labels: NDArray[np.intp]) -> NDArray[np.float64]:
     """For each photo `-ln p` of its true class; a probability below 1e-12 counts as that: `(n,)`."""
     chosen = probabilities[np.arange(len(labels)), labels]
-    result: NDArray[np.float64] = -np.log(np.maximum(chosen, _SMALLEST_PROBABILITY))
-    return result
+    return -np.log(np.maximum(chosen, _SMALLEST_PROBABILITY))
 
 
 def reliability_bins(

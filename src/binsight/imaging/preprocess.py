@@ -141,8 +141,7 @@ def normalise(images: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.flo
     """
     ordered = images[..., ::-1] if spec.channel_order == "bgr" else images
     mean, scale = np.asarray(spec.mean, np.float32), np.asarray(spec.scale, np.float32)
-    result: NDArray[np.float32] = (ordered.astype(np.float32) - mean) * scale
-    return result
+    return (ordered.astype(np.float32) - mean) * scale
 
 
 def visible_box(spec: PreprocessSpec, height: int, width: int) -> tuple[float, float, float, float]:

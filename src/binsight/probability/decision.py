@@ -49,8 +49,7 @@ def sigmoid(logits: ArrayLike, *, temperature: float = 1.0) -> NDArray[np.float6
     """
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     # tanh saturates where exp would overflow: sigmoid(z) = (1 + tanh(z / 2)) / 2.
-    result: NDArray[np.float64] = 0.5 * (1.0 + np.tanh(0.5 * scaled))
-    return result
+    return 0.5 * (1.0 + np.tanh(0.5 * scaled))
 
 
 def top_k(probabilities: ArrayLike, k: int) -> NDArray[np.intp]:

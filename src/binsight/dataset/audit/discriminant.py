@@ -109,8 +109,7 @@ class _Standard:
         return cls(mean.astype(np.float32), scale.astype(np.float32))
 
     def apply(self, features: NDArray[np.floating]) -> Floats:
-        result: Floats = (features.astype(np.float32) - self.mean) * self.scale
-        return result
+        return (features.astype(np.float32) - self.mean) * self.scale
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,8 +100,7 @@ def _false_alarms(predicted: NDArray[np.intp], labels: NDArray[np.int64], classe
     """For each class the share of the other photos that are taken for it, `(C,)`."""
     wrong = np.bincount(predicted[predicted != labels], minlength=classes)
     others = len(labels) - np.bincount(labels, minlength=classes)
-    result: NDArray[np.float64] = wrong / np.maximum(others, 1)
-    return result
+    return wrong / np.maximum(others, 1)
 
 
 def _columns(found: Measurements) -> dict[str, NDArray[np.float32]]:

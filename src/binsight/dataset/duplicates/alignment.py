@@ -73,8 +73,7 @@ class _Inside:
     @property
     def weight(self) -> Floats:
         """1 for each pixel inside, `(n, side, side)`."""
-        result: Floats = self.rows[:, :, None] * self.columns[:, None, :]
-        return result
+        return self.rows[:, :, None] * self.columns[:, None, :]
 
 
 def _align(first: Floats, second: Floats, placement: Floats, steps: int) -> Floats:

@@ -50,8 +50,7 @@ def describe(thumbnails: NDArray[np.float16]) -> NDArray[np.float32]:
     spectrum *= 1 + order[:, None] + order[None, :]
     flat = spectrum.reshape(len(thumbnails), _FREQUENCIES**2)[:, 1:]
     length = np.linalg.norm(flat, axis=1, keepdims=True)
-    result: NDArray[np.float32] = np.where(length > 1e-3, flat / np.maximum(length, 1e-3), 0).astype(np.float32)
-    return result
+    return np.where(length > 1e-3, flat / np.maximum(length, 1e-3), 0).astype(np.float32)
 
 
 def contrast(thumbnails: NDArray[np.float16]) -> NDArray[np.float32]:
@@ -105,5 +104,4 @@ def _cosines(side: int) -> NDArray[np.float32]:
     frequency, place = np.arange(_FREQUENCIES)[:, None], np.arange(side)[None, :]
     basis: NDArray[np.float64] = np.cos(np.pi * frequency * (2 * place + 1) / (2 * side)) * np.sqrt(2 / side)
     basis[0] /= np.sqrt(2)
-    result: NDArray[np.float32] = basis.astype(np.float32)
-    return result
+    return basis.astype(np.float32)

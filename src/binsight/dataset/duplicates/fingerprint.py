@@ -79,5 +79,4 @@ def thumbnail(grey: Image.Image) -> NDArray[np.float16]:
 def _colours(few: Image.Image) -> NDArray[np.float16]:
     """Cb and Cr of each cell of an 8 x 8 grid (JFIF 1.02, section 7)."""
     rgb = np.asarray(few.reduce(FEW_SIDE // COLOUR_SIDE)).reshape(-1, 3).astype(np.float32)
-    result: NDArray[np.float16] = (rgb @ _CHROMA).astype(np.float16).reshape(COLOUR_SIDE, COLOUR_SIDE, 2)
-    return result
+    return (rgb @ _CHROMA).astype(np.float16).reshape(COLOUR_SIDE, COLOUR_SIDE, 2)

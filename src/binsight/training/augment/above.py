@@ -65,8 +65,7 @@ def _backdrop(rng: np.random.Generator, other: Source | None, place: Source | No
         return np.asarray(Image.fromarray(part).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
     if other is not None and rng.random() < _BY_PHOTO:
         return make_backdrop(_SIDE, _SIDE, rng, other=other)
-    dark: Picture = (make_backdrop(_SIDE, _SIDE, rng) * rng.uniform(0.25, 1)).astype(np.uint8)
-    return dark
+    return (make_backdrop(_SIDE, _SIDE, rng) * rng.uniform(0.25, 1)).astype(np.uint8)
 
 
 def _paste(image: Picture, foreground: NDArray[np.float32], backdrop: Source, rng: np.random.Generator) -> Picture:

@@ -112,8 +112,7 @@ def _border(height: int, width: int) -> NDArray[np.bool_]:
 def _opponent(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Brightness, red against green and yellow against blue, of `(..., 3)` RGB."""
     mixing = np.array([[_LUMA_WEIGHT / 3, 1, 0.5], [_LUMA_WEIGHT / 3, -1, 0.5], [_LUMA_WEIGHT / 3, 0, -1]], np.float32)
-    values: NDArray[np.float32] = pixels @ mixing
-    return values
+    return pixels @ mixing
 
 
 def _places(height: int, width: int) -> NDArray[np.float32]:

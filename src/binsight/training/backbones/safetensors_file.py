@@ -61,8 +61,7 @@ def write_backbone_safetensors(name: str, model: keras.Model) -> bytes:
         if not np.isfinite(array).all():
             raise WeightsError(f"{key} has values that are not finite or too large for {array.dtype}")
         tensors[key] = np.ascontiguousarray(array)
-    data: bytes = save(tensors, metadata={_NAME_KEY: name})
-    return data
+    return save(tensors, metadata={_NAME_KEY: name})
 
 
 def find_safetensors(name: str, weights_dir: Path | None) -> Path | None:

@@ -64,8 +64,7 @@ def add_to_mean(mean: Weights, count: int, weights: Weights) -> Weights:
 
 def _mix(a: NDArray[np.floating], b: NDArray[np.floating], share: float) -> NDArray[np.floating]:
     """In the arithmetic of `a`; equal values stay exactly as they are."""
-    mixed: NDArray[np.floating] = a + a.dtype.type(share) * (b - a) if share < 1 else b.astype(a.dtype)
-    return mixed
+    return a + a.dtype.type(share) * (b - a) if share < 1 else b.astype(a.dtype)
 
 
 def _check_same_shapes(networks: Sequence[Weights]) -> None:

@@ -188,8 +188,7 @@ def draw_order(
         for part, share in zip(parts, shares, strict=True):
             rounds = -(-share // len(part))
             drawn += [np.concatenate([rng.permutation(part) for _ in range(rounds)])[:share]] if rounds else []
-    order: NDArray[np.intp] = rng.permutation(np.concatenate(drawn))
-    return order
+    return rng.permutation(np.concatenate(drawn))
 
 
 def _count_occurrences(order: NDArray[np.intp]) -> Iterator[_Draw]:

@@ -28,8 +28,7 @@ class LinearModel:
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """`(n, k)` logits of `(n, d)` features."""
-        result: NDArray[np.float64] = features @ self.weight + self.bias
-        return result
+        return features @ self.weight + self.bias
 
 
 @dataclass(frozen=True)
