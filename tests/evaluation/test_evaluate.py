@@ -10,7 +10,6 @@ from sklearn.metrics import f1_score
 from tests.evaluation.photos import labelled, save
 from tests.tiny_bundle import tiny_bundle, tiny_manifest, tiny_model, tiny_taxonomy
 
-from binsight.bundle import Manifest
 from binsight.errors import DatasetError, SettingsError
 from binsight.evaluation import EvaluationSettings, LabelledSet, evaluate_bundle
 from binsight.probability import ReviewThresholds
@@ -122,17 +121,6 @@ def test_json_holds_no_pictures_and_nothing_undefined(found):
     assert data["values"]["engine_ms"]["low"] is None
     assert data["confusions"][0]["count"] == 1
     assert "pictures" not in text
-
-
-def test_a_manifest_takes_the_figures(found):
-    """They can be stored in a bundle, those of unknown photos apart, and speed not at all."""
-    metrics = found.split_metrics()
-    assert set(metrics) == {"val", "unknown"}
-    assert metrics["val"].photos == 11
-    assert "unknown_auroc" in metrics["unknown"].values
-    assert not {"engine_ms", "unknown_auroc"} & set(metrics["val"].values)
-    manifest = tiny_manifest(metrics=metrics)
-    assert Manifest.from_bytes(manifest.to_bytes()).metrics["val"].values["accuracy"].value == pytest.approx(9 / 11)
 
 
 def test_all_right_is_not_certain(shared_bundle, tmp_path):

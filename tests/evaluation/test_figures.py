@@ -6,7 +6,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from binsight.evaluation.bootstrap import bootstrap_intervals
 from binsight.evaluation.costs import StreamCosts
-from binsight.evaluation.figures import all_figures, measure_scores
+from binsight.evaluation.figures import all_figures, confusion_matrix, measure_scores
 from binsight.evaluation.scoring import Scores
 from binsight.probability import Decision
 from binsight.probability.calibration import NetworkScores
@@ -103,3 +103,9 @@ def test_calibration_errors_are_freed_from_what_the_drawing_adds(sample):
     raw = bootstrap_intervals(figures, [np.arange(60)], resamples=200)
     for name in ("calibration_error", "adaptive_calibration_error", "calibration_error_cross_fitted"):
         assert found[name].high < raw[name].high, name
+
+
+def test_confusion_matrix_has_true_classes_as_rows():
+    """One of three photos of class 0 is taken for class 1: the mistake stands in row 0, column 1."""
+    found = confusion_matrix(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), 3)
+    assert found.tolist() == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]

@@ -54,7 +54,8 @@ def test_what_is_confused_with_what():
     assert list(confusion.class_rows()) == [
         "| red | 3 | 33.3% | 50.0% |", "| green | 2 | 50.0% | 33.3% |", "| blue | 1 | 100.0% | 100.0% |",
     ]  # fmt: skip
-    assert Confusion.of("val", truth, truth, COLOURS.ids).confused_rows() == ["| nothing | | 0 |"]
+    nothing = Confusion.of("val", truth, truth, COLOURS.ids)
+    assert nothing.confused_rows() == ["| nothing | | 0 |"]
 
 
 def test_sources_are_named_with_their_licences():

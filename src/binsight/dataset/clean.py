@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from binsight.dataset.duplicates import connected_groups
 from binsight.dataset.samples import Dataset, Sample
 from binsight.errors import DatasetError
 from binsight.text_files import read_text
@@ -174,13 +175,9 @@ def _rank(sample: Sample) -> tuple[int, int, int, str]:
 
 def _exact_twins(members: Sequence[int], pairs: Sequence[tuple[int, int]]) -> dict[int, set[int]]:
     """For each member all that are exact copies of it, directly or through others, and itself."""
-    twins = {i: {i} for i in members}
-    for first, second in pairs:
-        if first in twins and second in twins and twins[first] is not twins[second]:
-            joined = twins[first] | twins[second]
-            for i in joined:
-                twins[i] = joined
-    return twins
+    place = {i: row for row, i in enumerate(members)}
+    groups = connected_groups(len(members), ((place[a], place[b]) for a, b in pairs if a in place and b in place))
+    return {i: {j for j in members if groups[place[j]] == groups[place[i]]} for i in members}
 
 
 def _match(dataset: Dataset, audit: Mapping[str, Any]) -> dict[str, int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from binsight.dataset.samples import SPLITS, Dataset, Sample
+from binsight.dataset.duplicates import connected_groups
+from binsight.dataset.samples import SPLITS, Dataset
 from binsight.errors import DatasetError
 
 __all__ = ["Groups", "Share", "split", "split_shares"]
@@ -118,25 +119,17 @@ def _group_names(dataset: Dataset, groups: Groups | None) -> list[Hashable | Non
     return list(groups)
 
 
-def _members(dataset: Dataset, order: Iterable[int], names: Sequence[Hashable | None]) -> list[list[int]]:
+def _members(dataset: Dataset, order: Sequence[int], names: Sequence[Hashable | None]) -> list[list[int]]:
     """The positions of each group's samples; what shares a name or its bytes is one group."""
-    parent: dict[Hashable, Hashable] = {}
-
-    def root(node: Hashable) -> Hashable:
-        while (above := parent.setdefault(node, node)) != node:
-            parent[node] = parent[above]
-            node = above
-        return node
-
-    order = list(order)
-    for i in order:
-        sample: Sample = dataset.samples[i]
-        for link in (("name", names[i]), ("column", sample.extra.get("group")), ("bytes", sample.sha256)):
-            if link[1] is not None:
-                parent[root(link)] = root(("row", i))
-    found: dict[Hashable, list[int]] = defaultdict(list)
-    for i in order:
-        found[root(("row", i))].append(i)
+    first: dict[Hashable, int] = {}
+    pairs = []
+    for row, i in enumerate(order):
+        sample = dataset.samples[i]
+        links = ("name", names[i]), ("column", sample.extra.get("group")), ("bytes", sample.sha256)
+        pairs += [(first.setdefault(link, row), row) for link in links if link[1] is not None]
+    found: dict[int, list[int]] = defaultdict(list)
+    for i, group in zip(order, connected_groups(len(order), pairs), strict=True):
+        found[group].append(i)
     return list(found.values())
 
 

@@ -32,8 +32,8 @@ def write_comparison(comparison: Comparison, path: str | Path, *, title: str = "
     write_whole(path, render_comparison(comparison, title=title))
 
 
-def write_plot(comparison: Comparison, path: str | Path, *, cost: Cost = "time") -> None:
-    """Write the Pareto plot as PNG or SVG, as the suffix of `path` says.
+def write_plot(comparison: Comparison, path: str | Path) -> None:
+    """Write the Pareto plot, accuracy against time, as PNG or SVG, as the suffix of `path` says.
 
     Raises:
         OutputError: another suffix, or it cannot be written.
@@ -44,7 +44,7 @@ def write_plot(comparison: Comparison, path: str | Path, *, cost: Cost = "time")
     if form not in {"png", "svg"}:
         raise OutputError(f"expected a plot that ends in .png or .svg, got {path}")
     with legible(printable(e.name) for e in comparison.entries):
-        data = save_figure(draw_comparison(comparison, cost=cost), form=form)
+        data = save_figure(draw_comparison(comparison, cost="time"), form=form)
     write_whole(path, data)
 
 

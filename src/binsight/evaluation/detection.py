@@ -45,10 +45,10 @@ def _areas(w: NDArray[np.float64], is_known: NDArray[np.bool_], last: NDArray[np
     return result
 
 
-def miss_rate_at(score: NDArray[np.float64], known: int, *, kept: float = 0.95) -> float:
-    """The share of unknown photos whose score is no larger than what the share `kept` of the known ones stays within.
+def miss_rate_at(score: NDArray[np.float64], known: int) -> float:
+    """The share of unknown photos whose score is no larger than what 95 % of the known ones stay within.
 
     Also called the false positive rate at 95 % true positives (FPR95).
     """
-    limit = np.quantile(np.nan_to_num(score[:known], nan=np.inf), kept, method="higher")
+    limit = np.quantile(np.nan_to_num(score[:known], nan=np.inf), 0.95, method="higher")
     return float(np.mean(score[known:] <= limit))

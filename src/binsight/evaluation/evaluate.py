@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from binsight.bundle import Bundle, load_bundle
 from binsight.errors import DatasetError
 from binsight.evaluation.costs import StreamCosts, default_costs
-from binsight.evaluation.figures import measure_scores, stream_positions
+from binsight.evaluation.figures import confusion_matrix, measure_scores, stream_positions
 from binsight.evaluation.labelled import LabelledSet
 from binsight.evaluation.measures import CROSS_FITTED
-from binsight.evaluation.metrics import confusion_matrix
 from binsight.evaluation.mistakes import Mistake, add_pictures, find_mistakes
 from binsight.evaluation.overlap import Overlap, find_overlap
 from binsight.evaluation.reliability import equal_width_bins, expected_error_if_calibrated, reliability_bins

@@ -24,7 +24,8 @@ from binsight.probability import top_k
 from binsight.probability.intervals import Interval, share_interval, wilson_interval
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["BIASED", "all_figures", "class_means", "edge_interval", "measure_scores", "stream_positions"]
+__all__ = ["BIASED", "all_figures", "class_means", "confusion_matrix", "edge_interval", "measure_scores",
+           "stream_positions"]  # fmt: skip
 
 BIASED = ("calibration_error", "adaptive_calibration_error", "calibration_error_cross_fitted")
 """The figures whose resamples are larger than the sample: see `bootstrap_intervals`."""
@@ -146,6 +147,13 @@ def class_means(right: _Array, true: _Array, named: _Array) -> dict[str, _Array]
     """
     recall, f1 = _ratio(right, true), _ratio(2 * right, true + named)
     return {"balanced_accuracy": _mean_of_defined(recall), "macro_f1": _mean_of_defined(f1)}
+
+
+def confusion_matrix(labels: NDArray[np.intp], predicted: NDArray[np.intp], classes: int) -> NDArray[np.intp]:
+    """How often each true class (row) was taken for each class (column), `(C, C)`."""
+    matrix = np.zeros((classes, classes), np.intp)
+    np.add.at(matrix, (labels, predicted), 1)
+    return matrix
 
 
 def stream_positions(taxonomy: Taxonomy) -> tuple[tuple[str, ...], NDArray[np.intp]]:

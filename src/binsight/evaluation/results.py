@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from binsight.bundle import Metric, SplitMetrics
 from binsight.evaluation.mistakes import Mistake, confusions
 from binsight.evaluation.overlap import OverlapCounts
 from binsight.evaluation.reliability import ReliabilityBin
@@ -165,19 +164,6 @@ class Evaluation:
         found["confusions"] = json_ready(confusions(self.mistakes))
         return found
 
-    def split_metrics(self) -> dict[str, SplitMetrics]:
-        """The figures as a bundle's manifest keeps them: those of the split, and of the unknown photos."""
-        own = {name: _metric(v) for name, v in self.values.items() if not name.startswith(_ELSEWHERE)}
-        found = {self.split: SplitMetrics(self.photos, own)}
-        if self.unknown is not None:
-            strange = {n: _metric(v) for n, v in self.values.items() if n.startswith("unknown_")}
-            found["unknown"] = SplitMetrics(self.unknown.photos, strange)
-        return found
-
-
-# Of other photos than the split's, or of this machine and not of the model.
-_ELSEWHERE = ("unknown_", "decode_ms", "engine_ms", "model_mb")
-
 
 def json_ready(value: Any) -> Any:
     """Plain data for JSON: records as objects without their pictures, not-a-number as None."""
@@ -190,8 +176,3 @@ def json_ready(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _metric(interval: Interval) -> Metric:
-    low, high = (None if math.isnan(bound) else bound for bound in (interval.low, interval.high))
-    return Metric(interval.value, low, high)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from binsight.bundle import CalibrationRecord, Manifest, Metric
 from binsight.dataset.licences import NOT_STATED
+from binsight.evaluation.figures import confusion_matrix
 from binsight.evaluation.reliability import equal_width_bins, reliability_bins
 
 __all__ = ["Confusion", "draw_pictures", "metric_rows", "render_card", "shown_precision"]
@@ -103,9 +104,7 @@ class Confusion:
     @classmethod
     def of(cls, split: str, labels: NDArray[np.intp], predicted: NDArray[np.intp], ids: tuple[str, ...]) -> Confusion:
         """Count what `(n,)` photos show, and what they were told to show."""
-        counts = np.zeros((len(ids), len(ids)), np.intp)
-        np.add.at(counts, (labels, predicted), 1)
-        return cls(split, ids, counts)
+        return cls(split, ids, confusion_matrix(labels, predicted, len(ids)))
 
     def class_rows(self) -> Iterator[str]:
         """Each class as a row of a Markdown table: id, photos, recall, precision."""

@@ -13,16 +13,16 @@ from binsight.bundle import load_bundle
 from binsight.errors import BundleError
 from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.work import key_of
+from binsight.predictor import one_blas_thread
 from binsight.probability.folds import spread_folds
 from binsight.training.features import View
-from binsight.training.heads.linear import Heads, LinearModel, choose_penalty, fit_heads
+from binsight.training.heads.linear import LAYERS, Heads, LinearModel, choose_penalty, fit_heads
 from binsight.training.heads.search import open_study, search_small_network, trial_records
-from binsight.training.heads.small_fit import FeatureSet, fit_small_network, one_blas_thread
+from binsight.training.heads.small_fit import FeatureSet, fit_small_network
 from binsight.training.heads.small_network import SmallNetworkSettings
 
 __all__ = ["FittedHeads", "fit_inner", "fit_logistic", "search_inner", "take_from_bundle"]
 
-_LAYERS = {"categories": "logits", "biodegradable": "biodegradable_logit", "inner": "inner"}
 _JUDGED = 5  # one part in so many of train judges the trials of a search
 
 
@@ -92,7 +92,7 @@ def take_from_bundle(run: Run, source: FeatureSource) -> FittedHeads:
     constants = {c.name: c for c in load_from_string(bundle.read_model()).graph.initializer}
     parts = {
         name: LinearModel(*(_constant(constants[f"{layer}.{part}"]) for part in ("weight", "bias")))
-        for name, layer in _LAYERS.items()
+        for name, layer in LAYERS.items()
         if f"{layer}.weight" in constants and (name != "biodegradable" or run.data.mask is not None)
     }
     if "categories" not in parts or ("biodegradable" in parts) != (run.data.mask is not None):

@@ -13,7 +13,7 @@ from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.run import Run
 from binsight.pipeline.tail import compute_views, find_cut
-from binsight.training.heads.linear import Heads, LinearModel, fit_heads
+from binsight.training.heads.linear import LAYERS, Heads, LinearModel, fit_heads
 from binsight.training.photos import LabelledPhotos
 
 if TYPE_CHECKING:
@@ -105,23 +105,17 @@ def _put_heads_on(backbone: keras.Model, heads: Heads, *, classes: int, dropout:
 
 
 def _set_heads(network: keras.Model, heads: Heads) -> None:
-    parts = {"logits": heads.categories, "biodegradable_logit": heads.biodegradable, "inner": heads.inner}
-    for name, part in parts.items():
-        if part is not None:
-            network.get_layer(name).set_weights(_as_layer(part))
-
-
-def _as_layer(part: LinearModel) -> list[Any]:
-    return [part.weight.astype(np.float32), part.bias.astype(np.float32)]
+    for name, layer in LAYERS.items():
+        if (part := getattr(heads, name)) is not None:
+            network.get_layer(layer).set_weights([part.weight.astype(np.float32), part.bias.astype(np.float32)])
 
 
 def heads_of(network: keras.Model) -> Heads:
     """The heads of a network as it is now."""
-    layers = {"logits": "categories", "biodegradable_logit": "biodegradable", "inner": "inner"}
-    there = {layer.name: layer for layer in network.layers}
+    weights = {layer.name: layer.get_weights() for layer in network.layers if layer.name in LAYERS.values()}
     parts = {
-        name: LinearModel(*(array.astype(np.float64) for array in there[layer].get_weights()))
-        for layer, name in layers.items()
-        if layer in there
+        name: LinearModel(*(array.astype(np.float64) for array in weights[layer]))
+        for name, layer in LAYERS.items()
+        if layer in weights
     }
     return Heads(**parts)

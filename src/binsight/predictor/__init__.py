@@ -1,6 +1,6 @@
 """From a bundle and photos to predictions, on ONNX Runtime."""
 
-from binsight.predictor.cores import available_cores
+from binsight.predictor.cores import available_cores, one_blas_thread
 from binsight.predictor.outputs import PhotoOutputs, run_photos
 from binsight.predictor.precision import choose_precision, time_in_turns
 from binsight.predictor.prediction import Precision, Prediction
@@ -20,6 +20,7 @@ __all__ = [
     "StreamState",
     "available_cores",
     "choose_precision",
+    "one_blas_thread",
     "predict_files",
     "predict_many",
     "run_in_order",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-__all__ = ["available_cores"]
+__all__ = ["available_cores", "one_blas_thread"]
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -27,3 +30,14 @@ def available_cores(*, quota: Path = _QUOTA) -> int:
         return bound
     # Rounded up: half a core is better used by a thread than left alone.
     return max(1, min(bound, -(-share // period)))
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Keeps the matrix library from starting threads inside each of ours, where threadpoolctl is installed.
+
+    On small matrices its threads wait for each other longer than they work: the shortcut check took ten times the CPU.
+    """
+    if importlib.util.find_spec("threadpoolctl") is None:
+        return nullcontext()
+    limits: AbstractContextManager[object] = importlib.import_module("threadpoolctl").threadpool_limits(1, "blas")
+    return limits

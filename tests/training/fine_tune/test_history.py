@@ -28,6 +28,13 @@ def test_csv_has_one_row_per_epoch_and_is_exact(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_of_equally_right_ones_the_lower_loss_is_better():
+    """Accuracy counts first."""
+    worse, better = replace(RECORD, val_accuracy=0.9, val_loss=0.1), replace(RECORD, val_accuracy=0.95, val_loss=0.2)
+    assert better.rank > worse.rank
+    assert replace(better, val_loss=0.1).rank > better.rank
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     """A file stands in its place."""
     (tmp_path / "run").write_text("")

@@ -31,13 +31,6 @@ def test_without_a_second_head_its_part_is_left_out():
     assert found == Validation(0.0, 1.0, 1.0, None)
 
 
-def test_of_equally_right_ones_the_lower_loss_is_better():
-    """Accuracy counts first."""
-    worse, better = Validation(0.1, 0.9, 0.9, None), Validation(0.2, 0.95, 0.9, None)
-    assert better.rank > worse.rank
-    assert Validation(0.1, 0.95, 0.1, None).rank > better.rank
-
-
 class FakeStore:
     """As many pictures as asked for; each holds its number."""
 

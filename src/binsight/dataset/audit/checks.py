@@ -19,11 +19,10 @@ from binsight.dataset.audit.measure import Measurements, measure_photos
 from binsight.dataset.audit.quality import quality_findings
 from binsight.dataset.audit.settings import AuditSettings
 from binsight.dataset.audit.shortcuts import check_shortcuts
-from binsight.dataset.blas import one_blas_thread
 from binsight.dataset.duplicates import connected_groups, find_duplicates
 from binsight.dataset.samples import Dataset
 from binsight.imaging import ImageLimits
-from binsight.predictor import Predictor
+from binsight.predictor import Predictor, one_blas_thread
 from binsight.probability.folds import spread_folds
 from binsight.progress import Stage, unheard_stage
 

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.dataset.blas import one_blas_thread
 from binsight.dataset.duplicates.alignment import shot_similarity
 from binsight.dataset.duplicates.descriptor import (
     ORIENTATIONS,
@@ -20,7 +19,7 @@ from binsight.dataset.duplicates.descriptor import (
 )
 from binsight.dataset.duplicates.fingerprint import COLOUR_SIDE, THUMBNAIL_SIDE, Fingerprint
 from binsight.dataset.duplicates.neighbours import CellIndex
-from binsight.predictor import run_in_order
+from binsight.predictor import one_blas_thread, run_in_order
 from binsight.progress import Progress, unheard
 
 __all__ = ["BEYOND_DOUBT", "NEAR_THRESHOLD", "DuplicatePair", "Fingerprints", "find_duplicates"]

@@ -39,6 +39,11 @@ class EpochRecord:
     val_biodegradable_accuracy: float | None
     seconds: float
 
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Larger is better: by accuracy, then by loss."""
+        return self.val_accuracy, -self.val_loss
+
 
 OnEpochEnd = Callable[[EpochRecord], None]
 

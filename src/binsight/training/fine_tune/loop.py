@@ -231,7 +231,7 @@ class FineTuneRun:
             val_biodegradable_accuracy=found.biodegradable_accuracy,
             seconds=time.perf_counter() - began,
         )
-        improved = not self.history or _rank(record) > _rank(self.history[self.best_epoch - 1])
+        improved = not self.history or record.rank > self.history[self.best_epoch - 1].rank
         self.history.append(record)
         if improved:
             self.best, self.best_epoch = weights, epoch
@@ -290,7 +290,3 @@ class FineTuneRun:
                 f"{self.folder.path} has another run; it differs in {'; '.join(differences)}: "
                 "resume with what it was begun with, or name another folder"
             )
-
-
-def _rank(record: EpochRecord) -> tuple[float, float]:
-    return record.val_accuracy, -record.val_loss

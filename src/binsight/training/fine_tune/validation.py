@@ -34,11 +34,6 @@ class Validation:
     macro_f1: float
     biodegradable_accuracy: float | None
 
-    @property
-    def rank(self) -> tuple[float, float]:
-        """Larger is better: by accuracy, then by loss."""
-        return self.accuracy, -self.loss
-
     @classmethod
     def of(
         cls, logits: Mapping[str, NDArray[np.float32]], photos: LabelledPhotos, *, biodegradable_weight: float

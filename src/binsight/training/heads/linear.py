@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,13 @@ from numpy.typing import NDArray
 from binsight.predictor import run_in_order
 from binsight.progress import Progress, unheard
 
-__all__ = ["Heads", "LinearModel", "choose_penalty", "fit_biodegradable", "fit_categories", "fit_heads"]
+__all__ = ["LAYERS", "Heads", "LinearModel", "choose_penalty", "fit_biodegradable", "fit_categories", "fit_heads"]
 
 _MAX_ITERATIONS = 2000
+
+
+LAYERS: Final = {"categories": "logits", "biodegradable": "biodegradable_logit", "inner": "inner"}
+"""Part of `Heads` → the layer of a network that it is."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,7 @@ class Heads:
 
     def to_arrays(self) -> dict[str, NDArray[np.float64]]:
         """Its weights by name, which `from_arrays` reads back."""
-        parts = {"categories": self.categories, "biodegradable": self.biodegradable, "inner": self.inner}
-        found = {name: part for name, part in parts.items() if part is not None}
+        found = {name: part for name in LAYERS if (part := getattr(self, name)) is not None}
         return {f"{n}.weight": p.weight for n, p in found.items()} | {f"{n}.bias": p.bias for n, p in found.items()}
 
     @classmethod

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from binsight.predictor import run_in_order
+from binsight.predictor import one_blas_thread, run_in_order
 from binsight.settings import setting
 from binsight.training.augment.settings import AugmentSettings
-from binsight.training.heads.small_fit import FeatureSet, FitResult, fit_small_network, one_blas_thread
+from binsight.training.heads.small_fit import FeatureSet, FitResult, fit_small_network
 from binsight.training.heads.small_network import SmallNetworkSettings
 
 __all__ = [

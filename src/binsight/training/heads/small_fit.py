@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from binsight.training.heads.linear import Heads
 from binsight.training.heads.small_network import SmallNetwork, SmallNetworkSettings
 
-__all__ = ["FeatureSet", "FitEpoch", "FitResult", "fit_small_network", "one_blas_thread"]
+__all__ = ["FeatureSet", "FitEpoch", "FitResult", "fit_small_network"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,6 @@ def fit_small_network(
     *,
     classes: int,
     settings: SmallNetworkSettings,
-    start: Heads | None = None,
     keep: Literal["best", "last"] = "best",
     on_epoch_end: Callable[[FitEpoch], None] = lambda _record: None,
 ) -> FitResult:
@@ -86,14 +84,11 @@ def fit_small_network(
         val: the photos that decide which epoch is best.
         classes: C.
         settings: shape, rate, length.
-        start: initial weights; by default drawn by the seed.
         keep: the weights of the best epoch, or of the last, where `val` is not to decide.
         on_epoch_end: called after every epoch; may raise to stop.
     """
     shape = train.upright.shape[1]
     network = SmallNetwork(shape, classes, biodegradable=train.biodegradable is not None, settings=settings)
-    if start is not None:
-        network.load(start)
     weights = _class_weights(train.labels, classes) if settings.balanced else None
     generator = np.random.default_rng([settings.seed, 1])
     history: list[FitEpoch] = []
@@ -133,12 +128,3 @@ def _class_weights(labels: NDArray[np.intp], classes: int) -> NDArray[np.float32
     """For each photo `n / (C n_c)`, as scikit-learn's `balanced`."""
     counts = np.maximum(np.bincount(labels, minlength=classes), 1)
     return (len(labels) / (classes * counts))[labels].astype(np.float32)
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Keeps the matrix library from starting threads: on products this small they wait longer than they work."""
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - an extra
-
-    with threadpool_limits(1, "blas"):
-        yield

@@ -84,13 +84,6 @@ class SmallNetwork:
         inner = LinearModel(*(a.astype(np.float64) for a in self._values[:2])) if self._settings.inner_size else None
         return Heads(LinearModel(kernel[:, : self._classes], bias[: self._classes]), second, inner)
 
-    def load(self, heads: Heads) -> None:
-        """Take over weights, of the same shapes."""
-        parts = ([heads.inner] if heads.inner else []) + [_side_by_side(heads)]
-        values = [array for part in parts for array in (part.weight, part.bias)]
-        for mine, given in zip(self._values, values, strict=True):
-            mine[...] = given
-
     def train_batch(
         self,
         rows: NDArray[np.float32],
@@ -201,10 +194,3 @@ def _carve(vector: NDArray[np.float32], shapes: Sequence[tuple[int, ...]]) -> li
         arrays.append(vector[start : start + size].reshape(shape))
         start += size
     return arrays
-
-
-def _side_by_side(heads: Heads) -> LinearModel:
-    parts = [heads.categories] + ([heads.biodegradable] if heads.biodegradable else [])
-    return LinearModel(
-        np.concatenate([part.weight for part in parts], axis=1), np.concatenate([part.bias for part in parts])
-    )
