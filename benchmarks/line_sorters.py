@@ -300,10 +300,9 @@ def measure_kind(kind: str, commands: int) -> Iterator[tuple[str, list[float]]]:
         with equipment(modbus_server_equipment, port):
             yield kind, measure(kind, f"tcp://127.0.0.1:{port}", commands)
     else:  # the line is the server: the equipment waits for it
-        target, scheme = {
-            "modbus-server": (modbus_client_equipment, "tcp"),
-            "opcua": (opcua_equipment, "opc.tcp"),
-        }[kind]
+        target, scheme = {"modbus-server": (modbus_client_equipment, "tcp"), "opcua": (opcua_equipment, "opc.tcp")}[
+            kind
+        ]
         with equipment(target, port, wait=False):
             yield kind, measure(kind, f"{scheme}://127.0.0.1:{port}", commands)
 

@@ -182,9 +182,7 @@ def _large_photo(photos: Sequence[Path]) -> tuple[str, ...]:
     spec = load_bundle(resolve_bundle("waste8")).manifest.preprocess
     large = [_enlarged(path) for path in photos[:5]]
     ours, theirs = _in_turn(
-        lambda: [prepare_photo(data, spec) for data in large],
-        lambda: [decode_image(data) for data in large],
-        repeat=5,
+        lambda: [prepare_photo(data, spec) for data in large], lambda: [decode_image(data) for data in large], repeat=5
     )
     n = len(large)
     return (

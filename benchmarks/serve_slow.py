@@ -140,10 +140,7 @@ def measure_slow(
             run.during = closed_load(port, requests, clients, seconds)
             beside_s = cpu_s() - start
             run.held, run.probes_ms = slow.open, probes.get()
-    run.cpu_ms = (
-        1000 * alone_s / max(1, run.before.statuses[200]),
-        1000 * beside_s / max(1, run.during.statuses[200]),
-    )
+    run.cpu_ms = (1000 * alone_s / max(1, run.before.statuses[200]), 1000 * beside_s / max(1, run.during.statuses[200]))
     return run
 
 

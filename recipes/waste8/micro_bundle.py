@@ -15,24 +15,20 @@ from micro_network import MEAN, SCALE, Layer, normalise
 from micro_photos import Photos, copies_among, digest, list_photos, read_split
 from numpy.typing import NDArray
 
-from binsight.bundle import CalibrationRecord, Manifest, Metric, SplitMetrics, photo_key, write_bundle
+from binsight.bundle import CalibrationRecord, Manifest, SplitMetrics, photo_key, write_bundle
 from binsight.bundle.container import CALIBRATION_NAME, MICRO_NAME, MODEL_NAME
-from binsight.evaluation.figures import measure_scores
-from binsight.evaluation.measures import CROSS_FITTED
-from binsight.evaluation.metrics import accuracy
+from binsight.evaluation.figures import confusion_matrix
 from binsight.evaluation.scoring import Scores, cross_fit
 from binsight.export.micro import arena_bytes, run_micro
 from binsight.imaging import PreprocessSpec, prepare_photo
 from binsight.pipeline.card import Confusion, metric_rows, shown_precision
+from binsight.pipeline.measure import measure_unknown, state_metrics
 from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets, calibrate
-from binsight.probability.intervals import Interval, share_interval
 from binsight.taxonomy import Taxonomy
 from binsight.training.photos import open_photo
 
 HERE = Path(__file__).parent
 _SHOWN = 320  # photos that set the ranges of the activations
-_STATED = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy", "biodegradable_accuracy", "accepted_share",
-           "accepted_accuracy", "calibration_error")  # fmt: skip
 
 
 def input_spec(size: int) -> PreprocessSpec:
@@ -76,43 +72,20 @@ class Micro:
         return NetworkScores((integers - output.zero) * float(output.scale[0]))
 
 
-def fit(
-    scores: NetworkScores, labels: NDArray[np.intp], targets: ReviewTargets, copies: NDArray[np.intp]
-) -> Calibration:
-    """Temperature and threshold; a micro bundle goes by the confidence alone, as a microcontroller does."""
-    return calibrate(scores, labels, targets, groups=copies)
-
-
 def measure_split(
-    scores: NetworkScores,
-    photos: Photos,
-    taxonomy: Taxonomy,
-    fitted: Calibration,
-    targets: ReviewTargets | None = None,
+    scores: NetworkScores, photos: Photos, taxonomy: Taxonomy, fitted: Calibration, targets: ReviewTargets | None = None
 ) -> SplitMetrics:
     """Metrics of a split; with `targets`, those that depend on the calibration a second time, cross-fitted."""
     copies, labels = copies_among(photos, taxonomy), photos.labels
-    found = _stated(measure_scores(Scores.of(scores, fitted), labels, taxonomy, copies))
+    judged, crossed = Scores.of(scores, fitted), None
     if targets is not None:
 
         def judge(fold_fit: NDArray[np.intp], fold: NDArray[np.intp]) -> Scores:
             found = calibrate(scores.take(fold_fit), labels[fold_fit], targets, groups=copies[fold_fit])
             return Scores.of(scores.take(fold), found)
 
-        crossed = cross_fit(Scores.of(scores, fitted), labels, judge, copies=copies)
-        if crossed is not None:
-            other = _stated(measure_scores(crossed, labels, taxonomy, copies))
-            found |= {CROSS_FITTED[name]: value for name, value in other.items() if name in CROSS_FITTED}
-    return SplitMetrics(len(photos), {name: _metric(value) for name, value in found.items()})
-
-
-def _stated(found: dict[str, Interval]) -> dict[str, Interval]:
-    return {name: found[name] for name in _STATED if name in found and not np.isnan(found[name].value)}
-
-
-def _metric(found: Interval) -> Metric:
-    low, high = (None if np.isnan(bound) else bound for bound in (found.low, found.high))
-    return Metric(found.value, low, high)
+        crossed = cross_fit(judged, labels, judge, copies=copies)
+    return state_metrics(judged, crossed, labels, taxonomy, copies)
 
 
 def write_micro_bundle(
@@ -157,13 +130,13 @@ def write_micro_bundle(
         metrics["test"] = measure_split(shown, rows_of, taxonomy, fitted)
     metrics["val"] = measure_split(scores, val, taxonomy, fitted, targets)
     strange = Scores.of(micro.scores(list_photos(root / "not-waste")), fitted)
-    metrics["not-waste"] = SplitMetrics(len(strange), {"reviewed_share": _metric(share_interval(~strange.accepted))})
+    metrics["not-waste"] = measure_unknown(strange)
     arena = arena_bytes(micro.file)
     facts = {
         "arena_bytes": arena,
         "weights_bytes": len(micro.file),
         "float_accuracy": round(float_accuracy, 4),
-        "int8_accuracy": round(accuracy(val.labels, scores.logits.argmax(axis=1)), 4),
+        "int8_accuracy": round(float(np.mean(scores.logits.argmax(axis=1) == val.labels)), 4),
     }
     record = CalibrationRecord.of(targets, fitted.shown_precision, {
         "trained": [photo_key(path.read_bytes()) for path in known.paths],
@@ -192,7 +165,9 @@ def write_micro_bundle(
     )
     mask = np.asarray(taxonomy.biodegradable_mask)
     judged_by = "test" if with_test else "val"
-    confusion = Confusion.of(judged_by, rows_of.labels, shown.logits.argmax(axis=1), taxonomy.ids)
+    confusion = Confusion(
+        judged_by, taxonomy.ids, confusion_matrix(rows_of.labels, shown.logits.argmax(axis=1), len(taxonomy))
+    )
     files = {
         MODEL_NAME: to_onnx(micro.file, mask=mask, temperature=fitted.temperature),
         MICRO_NAME: micro.file,

@@ -26,6 +26,7 @@ from binsight.bundle.strict_json import encode_object, expect_object, parse_obje
 from binsight.errors import BinsightError, BundleError
 from binsight.imaging import PreprocessSpec
 from binsight.probability import ReviewThresholds
+from binsight.probability.intervals import Interval
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["FORMAT", "Base", "Manifest", "Metric", "SplitMetrics"]
@@ -59,6 +60,12 @@ class Metric:
     value: float
     low: float | None = None
     high: float | None = None
+
+    @classmethod
+    def of(cls, found: Interval) -> Metric:
+        """The metric of a figure; bounds that are not-a-number are none."""
+        low, high = (None if math.isnan(bound) else bound for bound in (found.low, found.high))
+        return cls(found.value, low, high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,11 +152,7 @@ class Replay:
 
 
 def make_replay(
-    features: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    held: NDArray[np.bool_],
-    *,
-    heads: NDArray[np.floating],
+    features: NDArray[np.floating], labels: NDArray[np.integer], held: NDArray[np.bool_], *, heads: NDArray[np.floating]
 ) -> Replay:
     """Reduce the features of photos to what heads see of them and what else they differ in most.
 

@@ -126,11 +126,7 @@ def _shape_faults(manifest: Manifest, inputs: Sequence[_TensorInfo], outputs: Se
 
 
 def _tensor_faults(
-    what: str,
-    tensors: Sequence[_TensorInfo],
-    known: Mapping[str, _Shape],
-    required: Collection[str],
-    dtype: str,
+    what: str, tensors: Sequence[_TensorInfo], known: Mapping[str, _Shape], required: Collection[str], dtype: str
 ) -> list[str]:
     by_name = {tensor.name: tensor for tensor in tensors}
     faults = [f"{what} {name!r} is missing" for name in known if name in required and name not in by_name]

@@ -111,10 +111,11 @@ def audit(as_json: bool, html: Path | None, fail_on: str, model: str, **options:
             stage=stage,
         )
     if html is not None:
-        from binsight.dataset.audit.report import write_report
+        from binsight.dataset.audit.report import render_report
+        from binsight.files import write_whole
 
         with progress_bar("Writing the report", quiet=quiet) as progress:
-            write_report(result, html, progress=progress)
+            write_whole(html, render_report(result, progress=progress))
     if as_json:
         print_json(result.to_dict())
     else:

@@ -57,8 +57,9 @@ def compare(
       binsight compare a.zip b.zip c.zip --data photos/ --split test --html compared.html --plot pareto.png
       binsight compare --backbones efficientnet_lite0,efficientnet_lite2 --data photos/
     """
-    from binsight.evaluation.comparison_report import write_comparison, write_plot
+    from binsight.evaluation.comparison_report import render_comparison, write_plot
     from binsight.evaluation.page import require_libraries
+    from binsight.files import write_whole
 
     if html is not None or plot is not None:
         require_libraries()
@@ -76,7 +77,7 @@ def compare(
         click.echo(f"note: {plain(text)}", err=True)
     title = "Models compared" if backbones is None else "Backbones compared"
     if html is not None:
-        write_comparison(found, html, title=title)
+        write_whole(html, render_comparison(found, title=title))
     if plot is not None:
         write_plot(found, plot)
     if as_json:

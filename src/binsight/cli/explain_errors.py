@@ -62,8 +62,9 @@ def explain_errors(
     """
     from binsight.bundle import load_bundle, resolve_bundle
     from binsight.evaluation.explanation import explain_mistakes
-    from binsight.evaluation.explanation_report import write_explanation, write_folder
+    from binsight.evaluation.explanation_report import render_explanation, write_folder
     from binsight.evaluation.page import require_libraries
+    from binsight.files import write_whole
 
     if copy and out is None:
         raise click.UsageError("--copy needs --out DIR, where the copies go")
@@ -84,7 +85,7 @@ def explain_errors(
     if out is not None:
         write_folder(found, out, copy=copy, overwrite=overwrite)
     if html is not None:
-        write_explanation(found, html)
+        write_whole(html, render_explanation(found))
     if as_json:
         print_json(found.to_dict())
     else:

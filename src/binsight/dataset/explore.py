@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from binsight.errors import BinsightError, DatasetError, MissingExtraError, Outp
 from binsight.files import write_whole
 from binsight.fonts import legible
 from binsight.imaging import PreprocessSpec, prepare_photo, read_photo
-from binsight.pages import render_template
+from binsight.pages import data_uri, render_template
 from binsight.predictor import Predictor
 from binsight.progress import Stage, unheard_stage
 
@@ -262,7 +261,7 @@ def _page(
         filters={},
         name=dataset.root.name or str(dataset.root),
         facts=_facts(dataset),
-        pictures=[(p, _data_url(f)) for p, f in zip(pictures, files, strict=True)],
+        pictures=[(p, data_uri(f.read_bytes(), "png")) for p, f in zip(pictures, files, strict=True)],
         # Bytes of a file name that are no text become question marks.
         faults=[[text.encode("utf-8", "replace").decode("utf-8") for text in fault] for fault in [*unsound, *faults]],
     )
@@ -289,7 +288,3 @@ def _facts(dataset: Dataset) -> list[str]:
 
 def _in_split(dataset: Dataset, split: str) -> str:
     return f"{sum(s.split == split for s in dataset):,} in {split}"
-
-
-def _data_url(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

@@ -25,12 +25,7 @@ _MARKER = ".binsight.json"
 
 
 def materialise(
-    dataset: Dataset,
-    out: str | Path,
-    *,
-    mode: Mode = "copy",
-    overwrite: bool = False,
-    progress: Progress = unheard,
+    dataset: Dataset, out: str | Path, *, mode: Mode = "copy", overwrite: bool = False, progress: Progress = unheard
 ) -> Path:
     """Make a folder of the photos that have a split, with a `manifest.csv`; it appears whole or not at all.
 

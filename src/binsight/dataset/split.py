@@ -44,12 +44,7 @@ class Share:
 
 
 def split(
-    dataset: Dataset,
-    *,
-    val: float = 0.1,
-    test: float = 0.15,
-    seed: int = 0,
-    groups: Groups | None = None,
+    dataset: Dataset, *, val: float = 0.1, test: float = 0.15, seed: int = 0, groups: Groups | None = None
 ) -> Dataset:
     """The data set with every sound sample in `train`, `val` or `test`, and every group in one of them.
 

@@ -7,29 +7,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from binsight.errors import OutputError
 from binsight.evaluation.comparison import Comparison, Pair
-from binsight.evaluation.page import percent, printable, render_page, require_libraries
+from binsight.evaluation.page import percent, render_page, require_libraries
 from binsight.files import write_whole
 from binsight.fonts import legible
+from binsight.pages import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["describe_pair", "draw_comparison", "render_comparison", "write_comparison", "write_plot"]
+__all__ = ["describe_pair", "draw_comparison", "render_comparison", "write_plot"]
 
 _SIGNIFICANT = 0.05
 _COSTS: dict[str, str] = {"time": "network, ms a photo", "size": "network's file, MB"}
 
 Cost = Literal["time", "size"]
-
-
-def write_comparison(comparison: Comparison, path: str | Path, *, title: str = "Models compared") -> None:
-    """Write the comparison as HTML to `path`, whole or not at all; an existing file is replaced.
-
-    Raises:
-        OutputError: it cannot be written.
-        MissingExtraError: the template engine or the plotting library is not installed.
-    """
-    write_whole(path, render_comparison(comparison, title=title))
 
 
 def write_plot(comparison: Comparison, path: str | Path) -> None:
@@ -85,9 +76,9 @@ def render_comparison(comparison: Comparison, *, title: str = "Models compared")
     return render_page(
         "comparison.html.j2",
         title=title,
-        split=printable(comparison.split),
+        split=comparison.split,
         photos=comparison.photos,
-        unreadable=[{"path": printable(u.path), "message": printable(u.message)} for u in comparison.unreadable],
+        unreadable=comparison.unreadable,
         note_titles=notes,
         entries=[_entry(e, notes) for e in comparison.entries],
         pairs=[_pair(p) for p in comparison.pairs],
@@ -107,9 +98,9 @@ def describe_pair(pair: Pair) -> str:
 def _pair(pair: Pair) -> dict[str, Any]:
     return {
         "pair": pair,
-        "first": printable(pair.first),
-        "second": printable(pair.second),
-        "text": printable(describe_pair(pair)),
+        "first": pair.first,
+        "second": pair.second,
+        "text": describe_pair(pair),
         "is_sure": pair.adjusted_p < _SIGNIFICANT,
         "p": _p_value(pair.test.p_value),
         "adjusted": _p_value(pair.adjusted_p),
@@ -124,7 +115,7 @@ def _entry(entry: Any, notes: list[str]) -> dict[str, Any]:
     own = dict(entry.notes)
     return {
         "entry": entry,
-        "name": printable(entry.name),
+        "name": entry.name,
         "megabytes": f"{entry.model_bytes / 1e6:.1f}",
         "milliseconds": f"{entry.engine_ms:.1f}",
         "notes": [percent(own[name]) if name in own else "-" for name in notes],

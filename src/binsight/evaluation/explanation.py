@@ -15,10 +15,11 @@ from binsight.errors import DatasetError
 from binsight.evaluation.evaluate import score_bundle
 from binsight.evaluation.labelled import LabelledSet
 from binsight.evaluation.mistakes import Confusion, Mistake, add_pictures, confusions, find_mistakes
-from binsight.evaluation.pictures import thumbnail
+from binsight.evaluation.pictures import PICTURE_SIDE
 from binsight.evaluation.results import Model, json_ready
 from binsight.evaluation.scoring import Unreadable
 from binsight.imaging import decode_image, read_photo
+from binsight.imaging.storing import thumbnail_jpeg
 from binsight.predictor import Outputs, Predictor, run_photos
 from binsight.progress import Progress, Stage, unheard_stage
 from binsight.taxonomy import Taxonomy
@@ -26,7 +27,6 @@ from binsight.taxonomy import Taxonomy
 __all__ = ["Explanation", "Neighbour", "explain_mistakes"]
 
 _NEIGHBOURS = 3
-_THUMBNAIL = 224
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,5 +167,5 @@ def _unit_features(predictor: Predictor, outputs: Outputs) -> NDArray[np.float64
 
 
 def _neighbour(path: Path, similarity: np.float64) -> Neighbour:
-    picture = thumbnail(decode_image(read_photo(path), min_size=(_THUMBNAIL, _THUMBNAIL)))
-    return Neighbour("/".join(path.parts[-2:]), float(similarity), picture)
+    pixels = decode_image(read_photo(path), min_size=(PICTURE_SIDE, PICTURE_SIDE))
+    return Neighbour("/".join(path.parts[-2:]), float(similarity), thumbnail_jpeg(pixels, PICTURE_SIDE))

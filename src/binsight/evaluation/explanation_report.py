@@ -8,25 +8,15 @@ from typing import Any
 
 from binsight.errors import OutputError
 from binsight.evaluation.explanation import Explanation
-from binsight.evaluation.page import printable, render_page
-from binsight.evaluation.pictures import data_uri
+from binsight.evaluation.page import render_page
 from binsight.evaluation.report import mistake_card
 from binsight.files import write_whole
 from binsight.imaging import read_photo
+from binsight.pages import data_uri
 
-__all__ = ["render_explanation", "write_explanation", "write_folder"]
+__all__ = ["render_explanation", "write_folder"]
 
 _LISTED = 12
-
-
-def write_explanation(explanation: Explanation, path: str | Path) -> None:
-    """Write the page to `path`, whole or not at all; an existing file is replaced.
-
-    Raises:
-        OutputError: it cannot be written.
-        MissingExtraError: the template engine is not installed.
-    """
-    write_whole(path, render_explanation(explanation))
 
 
 def write_folder(explanation: Explanation, folder: str | Path, *, copy: bool, overwrite: bool = False) -> None:
@@ -41,7 +31,7 @@ def write_folder(explanation: Explanation, folder: str | Path, *, copy: bool, ov
     folder = Path(folder)
     if not overwrite and folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"{folder} is not empty; pass --overwrite to write into it")
-    write_explanation(explanation, folder / "index.html")
+    write_whole(folder / "index.html", render_explanation(explanation))
     write_whole(folder / "mistakes.json", json.dumps(explanation.to_dict(), indent=2) + "\n")
     if copy:
         for rank, (mistake, file) in enumerate(zip(explanation.mistakes, explanation.files, strict=True), start=1):
@@ -70,17 +60,17 @@ def render_explanation(explanation: Explanation) -> str:
     return render_page(
         "explanation.html.j2",
         name=f"{explanation.model.name} {explanation.model.version}",
-        split=printable(explanation.split),
+        split=explanation.split,
         photos=explanation.photos,
         total=explanation.total,
         shown=len(explanation.mistakes),
         accepted=sum(c.accepted for c in explanation.confusions),
         top=cards[:_LISTED],
         pairs=pairs,
-        unreadable=[{"path": printable(u.path), "message": printable(u.message)} for u in explanation.unreadable],
+        unreadable=explanation.unreadable,
     )
 
 
 def _near(neighbour: Any) -> dict[str, Any]:
     photo = data_uri(neighbour.picture) if neighbour.picture else None
-    return {"path": printable(neighbour.path), "similarity": neighbour.similarity, "photo": photo}
+    return {"path": neighbour.path, "similarity": neighbour.similarity, "photo": photo}

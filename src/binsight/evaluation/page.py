@@ -12,16 +12,7 @@ from binsight.evaluation.measures import Measure
 from binsight.pages import render_template
 from binsight.probability.intervals import Interval
 
-__all__ = [
-    "REASONS",
-    "format_interval",
-    "format_range",
-    "format_value",
-    "percent",
-    "printable",
-    "render_page",
-    "require_libraries",
-]
+__all__ = ["REASONS", "format_interval", "format_range", "format_value", "percent", "render_page", "require_libraries"]
 
 REASONS = {
     "unfamiliar": "looks unfamiliar",
@@ -93,8 +84,3 @@ def format_range(interval: Interval) -> str:
         return ""
     low, high = percent(interval.low), percent(interval.high)
     return f"{low.removesuffix(' %')} to {high}"
-
-
-def printable(text: str) -> str:
-    """Bytes that are no text, and characters that change the direction of writing, made visible."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin  # noqa: F401 - the plug-in registers the format
-
 from binsight.errors import BinsightError
 from binsight.imaging import decode_image, read_photo
+from binsight.imaging.storing import thumbnail_jpeg
 from binsight.predictor import Predictor
 
-__all__ = ["Pictures", "data_uri", "draw_pictures", "thumbnail"]
+__all__ = ["PICTURE_SIDE", "Pictures", "draw_pictures"]
 
-_SIDE = 224  # pixels; shown at about half of it on fine screens
-_QUALITY = 78
+PICTURE_SIDE = 224
+"""Of the pictures in a report, in pixels; shown at about half of it on fine screens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +28,7 @@ def draw_pictures(predictor: Predictor, path: Path) -> Pictures | None:
     """The two pictures of a photo; None where it cannot be read."""
     try:
         data = read_photo(path)
-        photo = decode_image(data, min_size=(_SIDE, _SIDE))
-        return Pictures(thumbnail(photo), thumbnail(predictor.predict_with_heatmap(data)[1]))
+        photo = decode_image(data, min_size=(PICTURE_SIDE, PICTURE_SIDE))
+        return Pictures(*(thumbnail_jpeg(p, PICTURE_SIDE) for p in (photo, predictor.predict_with_heatmap(data)[1])))
     except BinsightError:
         return None
-
-
-def thumbnail(image: NDArray[np.uint8]) -> bytes:
-    """A JPEG of the `(h, w, 3)` uint8 picture with sides of at most 224 pixels."""
-    picture = Image.fromarray(image)
-    picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=_QUALITY)
-    return stream.getvalue()
-
-
-def data_uri(jpeg: bytes) -> str:
-    """The picture as the address of an `img` in a page that needs no other file."""
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

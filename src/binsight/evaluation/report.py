@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from binsight.evaluation.measures import CROSS_FITTED, Measure, measure_of
 from binsight.evaluation.mistakes import Mistake
-from binsight.evaluation.page import (
-    format_interval,
-    format_value,
-    percent,
-    printable,
-    render_page,
-    require_libraries,
-)
-from binsight.evaluation.pictures import Pictures, data_uri
+from binsight.evaluation.page import format_interval, format_value, percent, render_page, require_libraries
+from binsight.evaluation.pictures import Pictures
 from binsight.evaluation.requirements import Verdict
 from binsight.evaluation.results import Evaluation
 from binsight.evaluation.robustness import Robustness, RobustnessCell
-from binsight.evaluation.scoring import Unreadable
 from binsight.evaluation.selective import OperatingPoint
 from binsight.files import write_whole
+from binsight.pages import data_uri
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["mistake_card", "render_report", "write_report"]
@@ -65,9 +58,9 @@ def render_report(evaluation: Evaluation, *, verdicts: Sequence[Verdict] = (), g
         "evaluation.html.j2",
         name=f"{evaluation.model.name} {evaluation.model.version}",
         created=evaluation.model.created,
-        split=printable(evaluation.split),
+        split=evaluation.split,
         photos=evaluation.photos,
-        unreadable=_faults(evaluation.unreadable),
+        unreadable=evaluation.unreadable,
         overlap="" if evaluation.overlap is None else evaluation.overlap.describe(),
         tiles=_rows(evaluation, _fair(evaluation, _TILES)),
         figures=_rows(evaluation, _FIGURES),
@@ -76,7 +69,7 @@ def render_report(evaluation: Evaluation, *, verdicts: Sequence[Verdict] = (), g
         titles=titles,
         missing=[t for t, row in zip(titles, evaluation.confusion, strict=True) if not sum(row)],
         groups=evaluation.groups,
-        group_by=printable(group_by),
+        group_by=group_by,
         confusion=_counts(titles, evaluation.confusion),
         calibration=_calibration(evaluation),
         review=_review(evaluation),
@@ -97,7 +90,7 @@ def mistake_card(mistake: Mistake, taxonomy: Taxonomy) -> dict[str, Any]:
     shown = {mistake.label, mistake.predicted}
     return {
         **_pictures(mistake.pictures),
-        "path": printable(mistake.path),
+        "path": mistake.path,
         "label": title[mistake.label],
         "predicted": title[mistake.predicted],
         "confidence": mistake.confidence,
@@ -234,7 +227,7 @@ def _streams(evaluation: Evaluation) -> dict[str, Any]:
         "names": streams.names,
         "rows": _counts(streams.names, streams.confusion),
         "costs": list(zip(streams.names, streams.costs, strict=True)),
-        "costs_name": printable(streams.costs_name),
+        "costs_name": streams.costs_name,
         "review_cost": streams.review_cost,
     }
 
@@ -258,15 +251,10 @@ def _unknown(evaluation: Evaluation) -> dict[str, Any] | None:
         "chart": inline_svg(draw_unknown(found), name="unknown", label=f"How the photos differ in {found.measure}"),
         "count": len(found.accepted),
         "accepted": [
-            {
-                **_pictures(a.pictures),
-                "path": printable(a.path),
-                "predicted": title[a.predicted],
-                "confidence": a.confidence,
-            }
+            {**_pictures(a.pictures), "path": a.path, "predicted": title[a.predicted], "confidence": a.confidence}
             for a in shown
         ],
-        "unreadable": _faults(found.unreadable),
+        "unreadable": found.unreadable,
     }
 
 
@@ -312,7 +300,3 @@ def _pictures(pictures: Pictures | None) -> dict[str, str | None]:
     if pictures is None:
         return {"photo": None, "heatmap": None}
     return {"photo": data_uri(pictures.photo), "heatmap": data_uri(pictures.heatmap)}
-
-
-def _faults(unreadable: Sequence[Unreadable]) -> list[Mapping[str, str]]:
-    return [{"path": printable(u.path), "message": printable(u.message)} for u in unreadable]

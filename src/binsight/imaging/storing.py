@@ -11,7 +11,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin  # noqa: F401 - plug-ins 
 
 from binsight.imaging.decode import ImageLimits, decode_image
 
-__all__ = ["encode_picture", "small_jpeg", "stored_jpeg"]
+__all__ = ["encode_picture", "small_jpeg", "stored_jpeg", "thumbnail_jpeg"]
 
 # No backbone sees more than a few hundred pixels; random crops for training want some more.
 _MAX_SIDE = 1600
@@ -26,9 +26,15 @@ def stored_jpeg(photo: bytes, *, limits: ImageLimits | None = None) -> bytes:
     Raises:
         ImageError: the photo was refused; see `decode_image`.
     """
-    picture = Image.fromarray(decode_image(photo, limits=limits, min_size=(_MAX_SIDE, _MAX_SIDE)))
-    picture.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.LANCZOS)
-    return encode_picture(picture, quality=_JPEG_QUALITY, subsampling=0)
+    pixels = decode_image(photo, limits=limits, min_size=(_MAX_SIDE, _MAX_SIDE))
+    return thumbnail_jpeg(pixels, _MAX_SIDE, quality=_JPEG_QUALITY, subsampling=0)
+
+
+def thumbnail_jpeg(pixels: NDArray[np.uint8], side: int, *, quality: int = 78, **options: int) -> bytes:
+    """A JPEG of an `(h, w, 3)` RGB picture with sides of at most `side` pixels; `options` are Pillow's."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return encode_picture(picture, quality=quality, **options)
 
 
 def small_jpeg(frame: NDArray[np.uint8], *, side: int = 640, quality: int = 70) -> bytes:

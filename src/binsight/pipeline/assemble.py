@@ -143,7 +143,7 @@ def _judge(run: Run, fitted: FittedHeads, *, test: bool = True) -> _Judged:
         name: _scores_of(run, fitted, known, source.of_photos(paths, what=name))
         for name, paths in _strangers(run).items()
     }
-    metrics |= {name: measure_unknown(scores, calibration) for name, scores in strange.items()}
+    metrics |= {name: measure_unknown(judge(scores, calibration)) for name, scores in strange.items()}
     write_decisions(run.work, seen | strange, {name: run.data.splits[name].labels for name in seen}, calibration)
     strangeness = seen["val"].exported(calibration.scale).unfamiliarity
     familiar = {} if strangeness is None else {"unfamiliarity_median": float(np.median(strangeness))}

@@ -233,12 +233,7 @@ def _plan(
 
 
 def _choose_splits(
-    found: Audit,
-    kept: Sequence[int],
-    config: DataConfig,
-    seed: int,
-    added: Container[str],
-    strange: Container[str],
+    found: Audit, kept: Sequence[int], config: DataConfig, seed: int, added: Container[str], strange: Container[str]
 ) -> tuple[dict[int, str | None], str]:
     """The split of each photo that is kept, by its position, and where the splits come from."""
     samples = found.dataset.samples

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from binsight.bundle import Metric, SplitMetrics
 from binsight.evaluation.figures import measure_scores
 from binsight.evaluation.measures import CROSS_FITTED
+from binsight.evaluation.scoring import Scores as JudgedScores
 from binsight.pipeline.calibrate import ReviewTargets, ScaledCalibration, Scores, judge, judge_cross_fitted
 from binsight.probability.intervals import Interval, share_interval
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["measure", "measure_unknown"]
+__all__ = ["measure", "measure_unknown", "state_metrics"]
 
 _STATED = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy", "biodegradable_accuracy",
            "biodegradable_head_accuracy", "accepted_share", "accepted_accuracy", "calibration_error")  # fmt: skip
@@ -42,24 +43,31 @@ def measure(
             fitted on four fifths without it.
     """
     copies = np.arange(len(labels)) if groups is None else groups
-    found = _stated(measure_scores(judge(scores, calibration), labels, taxonomy, copies))
+    crossed = None
     if fitted_for is not None:
         crossed = judge_cross_fitted(scores, labels, fitted_for, calibration, groups=copies)
-        if crossed is not None:
-            other = _stated(measure_scores(crossed, labels, taxonomy, copies))
-            found |= {CROSS_FITTED[name]: value for name, value in other.items() if name in CROSS_FITTED}
-    return SplitMetrics(len(labels), {name: _metric(value) for name, value in found.items()})
+    return state_metrics(judge(scores, calibration), crossed, labels, taxonomy, copies)
 
 
-def measure_unknown(scores: Scores, calibration: ScaledCalibration) -> SplitMetrics:
+def state_metrics(
+    judged: JudgedScores,
+    crossed: JudgedScores | None,
+    labels: NDArray[np.intp],
+    taxonomy: Taxonomy,
+    copies: NDArray[np.intp],
+) -> SplitMetrics:
+    """The metrics that a manifest states of photos, those that depend on the calibration by `crossed` too."""
+    found = _stated(measure_scores(judged, labels, taxonomy, copies))
+    if crossed is not None:
+        other = _stated(measure_scores(crossed, labels, taxonomy, copies))
+        found |= {CROSS_FITTED[name]: value for name, value in other.items() if name in CROSS_FITTED}
+    return SplitMetrics(len(labels), {name: Metric.of(value) for name, value in found.items()})
+
+
+def measure_unknown(judged: JudgedScores) -> SplitMetrics:
     """The share of photos of none of the classes that is sent to review."""
-    return SplitMetrics(len(scores), {"reviewed_share": _metric(share_interval(~judge(scores, calibration).accepted))})
+    return SplitMetrics(len(judged), {"reviewed_share": Metric.of(share_interval(~judged.accepted))})
 
 
 def _stated(found: dict[str, Interval]) -> dict[str, Interval]:
     return {name: found[name] for name in _STATED if name in found and not math.isnan(found[name].value)}
-
-
-def _metric(found: Interval) -> Metric:
-    low, high = (None if math.isnan(bound) else bound for bound in (found.low, found.high))
-    return Metric(found.value, low, high)

@@ -88,12 +88,7 @@ def fine_tune_backbone(run: Run, chosen: ChosenBackbone, frozen: FittedHeads) ->
 
 
 def _train_and_average(
-    run: Run,
-    chosen: ChosenBackbone,
-    frozen: FittedHeads,
-    seeds: tuple[int, ...],
-    shares: tuple[float, ...],
-    key: str,
+    run: Run, chosen: ChosenBackbone, frozen: FittedHeads, seeds: tuple[int, ...], shares: tuple[float, ...], key: str
 ) -> dict[str, Any]:
     """What is to be said of the training; it, and the averages, are only made where they are not there yet."""
     about: dict[int, dict[str, Any]] = {}
@@ -275,11 +270,7 @@ def _accuracy(run: Run, fitted: FittedHeads) -> float:
 
 
 def _describe(
-    run: Run,
-    best: _Candidate,
-    candidates: list[_Candidate],
-    kept: Mapping[str, Any],
-    each: Mapping[str, FittedHeads],
+    run: Run, best: _Candidate, candidates: list[_Candidate], kept: Mapping[str, Any], each: Mapping[str, FittedHeads]
 ) -> TrainedModel:
     accuracies = {f"{candidate.share:g}": candidate.accuracy for candidate in candidates}
     for candidate in candidates:

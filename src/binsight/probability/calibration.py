@@ -16,14 +16,7 @@ from numpy.typing import NDArray
 from binsight.probability.decision import ReviewThresholds, sigmoid, softmax
 from binsight.probability.thresholds import choose_threshold
 
-__all__ = [
-    "Calibration",
-    "NetworkScores",
-    "ReviewTargets",
-    "calibrate",
-    "fit_binary_temperature",
-    "fit_temperature",
-]
+__all__ = ["Calibration", "NetworkScores", "ReviewTargets", "calibrate", "fit_binary_temperature", "fit_temperature"]
 
 _TEMPERATURE_BOUNDS = (0.05, 20.0)
 _GOLDEN = (5**0.5 - 1) / 2

@@ -65,13 +65,7 @@ class BernoulliCusum:
 
     def state(self) -> dict[str, float | int | bool | None]:
         """All that it knows, to be kept over a restart; `restore` takes it."""
-        return {
-            "hits": self._hits,
-            "count": self._count,
-            "p0": self.p0,
-            "sum": self.sum,
-            "drifted": self.drifted,
-        }
+        return {"hits": self._hits, "count": self._count, "p0": self.p0, "sum": self.sum, "drifted": self.drifted}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave."""

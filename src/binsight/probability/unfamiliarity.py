@@ -40,8 +40,7 @@ class UnfamiliarityScale:
     def of(self, energy: NDArray[np.float64], residual: NDArray[np.float64]) -> NDArray[np.float64]:
         """The larger of the two measures of each photo, `(n,)`."""
         larger: NDArray[np.float64] = np.maximum(
-            (energy - self.energy_centre) / self.energy_spread,
-            (residual - self.residual_centre) / self.residual_spread,
+            (energy - self.energy_centre) / self.energy_spread, (residual - self.residual_centre) / self.residual_spread
         )
         return larger
 

@@ -9,8 +9,9 @@ from tests.dataset.duplicates.pictures import picture
 
 from binsight.dataset import reading, scan
 from binsight.dataset.audit import AuditSettings, audit
-from binsight.dataset.audit.report import render_report, write_report
+from binsight.dataset.audit.report import render_report
 from binsight.errors import OutputError
+from binsight.files import write_whole
 from binsight.imaging import PreprocessSpec
 from binsight.predictor import Outputs, Predictor
 
@@ -176,6 +177,6 @@ def test_report_is_written_whole_or_not_at_all(found, tmp_path):
     """A folder that cannot be made is an error, and nothing is left behind."""
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match=r"report\.html"):
-        write_report(found, tmp_path / "file" / "report.html")
-    write_report(found, tmp_path / "new" / "report.html")
+        write_whole(tmp_path / "file" / "report.html", render_report(found))
+    write_whole(tmp_path / "new" / "report.html", render_report(found))
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["report.html"]

@@ -1,6 +1,6 @@
 """What is wrong with a data set, found before a model learns it.
 
-`audit` looks at everything and gives an `Audit`: findings with a severity, the files, and what to do. `write_report`
+`audit` looks at everything and gives an `Audit`: findings with a severity, the files, and what to do. `render_report`
 in `binsight.dataset.audit.report` makes one HTML page of it.
 """
 

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from binsight.dataset.audit.charts import class_counts_svg, shortcut_svg, told_table
 from binsight.dataset.audit.findings import KINDS, SEVERITIES, Audit, Finding
 from binsight.dataset.samples import Sample
 from binsight.errors import BinsightError
-from binsight.files import write_whole
 from binsight.imaging import decode_image, read_photo
-from binsight.pages import render_template
+from binsight.imaging.storing import thumbnail_jpeg
+from binsight.pages import data_uri, render_template
 from binsight.progress import Progress, unheard
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_report"]
 
 _THUMBNAIL = 168  # pixels; shown at half of it on fine screens
 _SHOWN = 60  # findings of a kind; more make the page heavy, and the JSON has all
 _PHOTOS_SHOWN = 6  # of one finding
-
-
-def write_report(audit: Audit, path: str | Path, *, progress: Progress = unheard) -> None:
-    """Write the report to `path`, whole or not at all; an existing file is replaced.
-
-    Raises:
-        OutputError: it cannot be written.
-        MissingExtraError: the template engine is not installed.
-    """
-    write_whole(path, render_report(audit, progress=progress))
 
 
 def render_report(audit: Audit, *, progress: Progress = unheard) -> str:
@@ -43,6 +29,9 @@ def render_report(audit: Audit, *, progress: Progress = unheard) -> str:
     Args:
         audit: what is reported.
         progress: called as photos are made small.
+
+    Raises:
+        MissingExtraError: the template engine is not installed.
     """
     sections = [(kind, audit.of_kind(kind)) for kind in audit.counts()]
     shown = {i for _, findings in sections for f in findings[:_SHOWN] for i in f.files[:_PHOTOS_SHOWN]}
@@ -82,7 +71,7 @@ def _card(audit: Audit, finding: Finding, thumbnails: dict[int, str]) -> dict[st
     samples = audit.dataset.samples
     photos = [
         {
-            "path": _printable(samples[i].path),
+            "path": samples[i].path,
             "class": samples[i].class_id,
             "split": samples[i].split,
             "thumbnail": thumbnails.get(i),
@@ -91,7 +80,7 @@ def _card(audit: Audit, finding: Finding, thumbnails: dict[int, str]) -> dict[st
     ]
     return {
         "severity": finding.severity,
-        "message": _printable(finding.message),
+        "message": finding.message,
         "photos": photos,
         "more": len(finding.files) - len(photos),
         "suggested": finding.details.get("suggested"),
@@ -114,11 +103,7 @@ def _thumbnail(path: Path) -> str | None:
         pixels = decode_image(read_photo(path), min_size=(_THUMBNAIL, _THUMBNAIL))
     except BinsightError:
         return None
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=78)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return data_uri(thumbnail_jpeg(pixels, _THUMBNAIL))
 
 
 def _class_counts(audit: Audit) -> dict[str, dict[str, int]]:
@@ -133,8 +118,3 @@ def _class_counts(audit: Audit) -> dict[str, dict[str, int]]:
 def _with_photos(classes: Iterable[str], samples: Iterable[Sample]) -> list[str]:
     present = {s.class_id for s in samples}
     return [name for name in classes if name in present]
-
-
-def _printable(text: str) -> str:
-    """Bytes that are no text, and characters that change the direction of writing, made visible."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

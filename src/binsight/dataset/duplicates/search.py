@@ -10,13 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.dataset.duplicates.alignment import shot_similarity
-from binsight.dataset.duplicates.descriptor import (
-    ORIENTATIONS,
-    contrast,
-    describe,
-    orient_descriptors,
-    orient_images,
-)
+from binsight.dataset.duplicates.descriptor import ORIENTATIONS, contrast, describe, orient_descriptors, orient_images
 from binsight.dataset.duplicates.fingerprint import COLOUR_SIDE, THUMBNAIL_SIDE, Fingerprint
 from binsight.dataset.duplicates.neighbours import CellIndex
 from binsight.predictor import one_blas_thread, run_in_order

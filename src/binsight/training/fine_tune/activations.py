@@ -74,13 +74,7 @@ class ActivationCache:
         self._key = hashlib.sha256(front + json.dumps(about, sort_keys=True).encode() + places).digest()
         self._backdrops = backdrops
 
-    def view(
-        self,
-        photos: Sequence[Path],
-        number: int,
-        *,
-        progress: Callable[[], None] = lambda: None,
-    ) -> Activations:
+    def view(self, photos: Sequence[Path], number: int, *, progress: Callable[[], None] = lambda: None) -> Activations:
         """What the first layers make of one view of each photo.
 
         Args:

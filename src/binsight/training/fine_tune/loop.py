@@ -131,12 +131,7 @@ def fine_tune(
             trainer=Trainer(network, settings),
             batches=TrainingBatches(train, classes, settings, seed, trained, spec, workers, backdrops),
             validate=partial(
-                validate,
-                network,
-                val,
-                validated,
-                biodegradable_weight=settings.biodegradable_weight,
-                workers=workers,
+                validate, network, val, validated, biodegradable_weight=settings.biodegradable_weight, workers=workers
             ),
             folder=RunFolder(work),
             identity=describe_run(network, train, val, settings, spec=spec, seed=seed),
@@ -178,11 +173,7 @@ class FineTuneRun:
         return self.batches.settings
 
     def complete(
-        self,
-        *,
-        resume: bool,
-        on_epoch_end: OnEpochEnd | None = None,
-        progress: Progress = unheard,
+        self, *, resume: bool, on_epoch_end: OnEpochEnd | None = None, progress: Progress = unheard
     ) -> FineTuneResult:
         """Run all epochs that are left."""
         self.begin(resume=resume)

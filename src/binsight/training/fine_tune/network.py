@@ -16,12 +16,7 @@ _BACKBONE = "backbone"
 
 
 def build_network(
-    backbone: keras.Model,
-    *,
-    classes: int,
-    biodegradable: bool,
-    inner_size: int | None = None,
-    dropout: float = 0.0,
+    backbone: keras.Model, *, classes: int, biodegradable: bool, inner_size: int | None = None, dropout: float = 0.0
 ) -> keras.Model:
     """Return backbone → mean over the places → [Dense, ReLU] → [Dropout] → logits, with freshly initialised heads.
 
