@@ -22,7 +22,7 @@ from binsight.evaluation.scoring import Scores, cross_fit
 from binsight.export.micro import arena_bytes, run_micro
 from binsight.imaging import PreprocessSpec, prepare_photo
 from binsight.pipeline.card import Confusion, metric_rows, shown_precision
-from binsight.pipeline.measure import measure_unknown, state_metrics
+from binsight.pipeline.measure import measure_strangers, state_metrics
 from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets, calibrate
 from binsight.taxonomy import Taxonomy
 from binsight.training.photos import open_photo
@@ -130,7 +130,7 @@ def write_micro_bundle(
         metrics["test"] = measure_split(shown, rows_of, taxonomy, fitted)
     metrics["val"] = measure_split(scores, val, taxonomy, fitted, targets)
     strange = Scores.of(micro.scores(list_photos(root / "not-waste")), fitted)
-    metrics["not-waste"] = measure_unknown(strange)
+    metrics["not-waste"] = measure_strangers(strange)
     arena = arena_bytes(micro.file)
     facts = {
         "arena_bytes": arena,

@@ -9,8 +9,8 @@ from binsight.evaluation.figures import measure_scores
 from binsight.evaluation.reliability import cross_fitted_confidence
 from binsight.evaluation.scoring import Scores
 from binsight.evaluation.selective import target_thresholds
+from binsight.pipeline.calibrate import HeadScores as Raw
 from binsight.pipeline.calibrate import ReviewTargets, calibrate, judge_cross_fitted
-from binsight.pipeline.calibrate import Scores as Raw
 from binsight.probability import ReviewThresholds
 from binsight.probability.calibration import Calibration, NetworkScores, fit_temperature
 from binsight.taxonomy import Taxonomy, WasteClass

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from tests.evaluation.photos import save
 
 from binsight.bundle import load_bundle
-from binsight.evaluation import speed as module
-from binsight.evaluation.speed import measure_speed, time_in_turn
-
-
-def test_runs_take_turns_and_the_median_counts(monkeypatch):
-    """With a clock that ticks once a look, every run takes a second, and no run follows itself."""
-    clock = itertools.count()
-    monkeypatch.setattr(module.time, "perf_counter", lambda: float(next(clock)))
-    order: list[str] = []
-    times = time_in_turn([lambda: order.append("a"), lambda: order.append("b")])
-    assert times == [1000, 1000]
-    assert order == ["a", "b"] * 35
+from binsight.evaluation.speed import measure_speed
 
 
 def test_sizes_are_those_of_the_files(shared_bundle, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from binsight.pipeline.calibrate import ReviewTargets, Scores, calibrate, judge, judge_cross_fitted
+from binsight.pipeline.calibrate import HeadScores, ReviewTargets, calibrate, judge, judge_cross_fitted
 from binsight.probability.folds import cross_fit_folds
 from binsight.probability.unfamiliarity import energy
 
@@ -18,7 +18,7 @@ def _scores(n=400, *, second=True, seed=0):
     logits = 8 * np.eye(3)[shown] + generator.normal(0, 1, (n, 3))
     mask = np.array([True, False, False])
     rotting = 6 * (2.0 * mask[labels] - 1) + generator.normal(0, 1, n)
-    return Scores(logits, rotting if second else None, mask if second else None), labels
+    return HeadScores(logits, rotting if second else None, mask if second else None), labels
 
 
 def test_overconfidence_is_softened():
@@ -45,9 +45,9 @@ def test_accepted_photos_reach_the_precision_where_confidence_tells():
     margin = generator.uniform(0, 8, 1000)
     wrong = generator.random(1000) < 0.5 * np.exp(-margin)
     logits = margin[:, None] * np.eye(2)[np.where(wrong, 1 - labels, labels)]
-    scores = Scores(logits)
+    scores = HeadScores(logits)
     fitted = calibrate(scores, labels, ReviewTargets(precision=0.98, unfamiliar_share=0.0))
-    accepted = judge(Scores(logits), fitted).accepted
+    accepted = judge(HeadScores(logits), fitted).accepted
     assert 0.1 < accepted.mean() < 1
     assert np.mean(~wrong[accepted]) >= 0.98
     assert fitted.fitted.shown_precision == 0.98
@@ -66,8 +66,8 @@ def test_heads_that_disagree_send_to_review():
     """The same photos are accepted once the second head agrees."""
     scores, labels = _scores()
     fitted = calibrate(scores, labels, ReviewTargets(precision=0.5))
-    agreeing = Scores(scores.logits, 50.0 * (scores.logits.argmax(axis=1) == 0) - 25, scores.mask)
-    opposed = Scores(scores.logits, -agreeing.biodegradable, scores.mask)
+    agreeing = HeadScores(scores.logits, 50.0 * (scores.logits.argmax(axis=1) == 0) - 25, scores.mask)
+    opposed = HeadScores(scores.logits, -agreeing.biodegradable, scores.mask)
     assert judge(agreeing, fitted).accepted.sum() > 300
     assert judge(opposed, fitted).accepted.sum() == 0
 
@@ -76,26 +76,26 @@ def test_features_unlike_all_others_send_to_review():
     """A photo whose residual is far above that of the known ones, though its logits are like theirs."""
     scores, labels = _scores()
     residual = np.random.default_rng(2).normal(5, 1, len(labels))
-    known = Scores(scores.logits, scores.biodegradable, scores.mask, residual)
+    known = HeadScores(scores.logits, scores.biodegradable, scores.mask, residual)
     fitted = calibrate(known, labels, ReviewTargets(precision=0.5, unfamiliar_share=0.02))
     usual = judge(known, fitted).accepted
     assert usual.sum() > 300
-    strange = Scores(scores.logits, scores.biodegradable, scores.mask, residual + 20)
+    strange = HeadScores(scores.logits, scores.biodegradable, scores.mask, residual + 20)
     assert judge(strange, fitted).accepted.sum() == 0
 
 
 def test_a_model_that_is_never_right_has_no_typical_photo():
     """There is nothing to tell unfamiliarity from."""
     logits = np.tile([5.0, 0.0], (20, 1))
-    fitted = calibrate(Scores(logits), np.ones(20, dtype=np.intp), ReviewTargets())
+    fitted = calibrate(HeadScores(logits), np.ones(20, dtype=np.intp), ReviewTargets())
     assert fitted.fitted.review.unfamiliarity is None
-    assert not judge(Scores(logits), fitted).accepted.any()
+    assert not judge(HeadScores(logits), fitted).accepted.any()
 
 
 def test_taking_some_takes_all_their_scores():
     """Both heads, in the order asked for."""
     scores, _ = _scores(10)
-    scores = Scores(scores.logits, scores.biodegradable, scores.mask, np.arange(10.0))
+    scores = HeadScores(scores.logits, scores.biodegradable, scores.mask, np.arange(10.0))
     some = scores.take(np.array([3, 1]))
     np.testing.assert_array_equal(some.residual, [3, 1])
     np.testing.assert_array_equal(some.logits, scores.logits[[3, 1]])
@@ -124,8 +124,8 @@ def test_the_threshold_is_chosen_on_what_the_other_reasons_leave():
     logits[:20] = [0.0, 9.0]
     residual = generator.normal(5, 1, 500)
     targets = ReviewTargets(precision=0.98, unfamiliar_share=0.0)
-    strange = calibrate(Scores(logits, residual=residual + 50 * (np.arange(500) < 20)), labels, targets)
-    usual = calibrate(Scores(logits, residual=residual), labels, targets)
+    strange = calibrate(HeadScores(logits, residual=residual + 50 * (np.arange(500) < 20)), labels, targets)
+    usual = calibrate(HeadScores(logits, residual=residual), labels, targets)
     assert strange.fitted.review.confidence[0] == 0.5
     assert usual.fitted.review.confidence[0] > 0.5
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from binsight.pipeline.calibrate import ReviewTargets, ScaledCalibration, Scores, calibrate, judge
-from binsight.pipeline.measure import measure, measure_unknown
+from binsight.pipeline.calibrate import HeadScores, ReviewTargets, ScaledCalibration, calibrate, judge
+from binsight.pipeline.measure import measure, measure_strangers
 from binsight.probability import ReviewThresholds
 from binsight.probability.calibration import Calibration
 from binsight.taxonomy import Taxonomy, WasteClass
@@ -22,7 +22,7 @@ def scored():
     margin = np.where(shown == labels, 4.0, 1.0) + 0.01 * np.arange(120)
     logits = margin[:, None] * np.eye(3)[shown]
     mask = np.array([True, False, False])
-    return Scores(logits, np.where(mask[labels], 3.0, -3.0), mask), labels
+    return HeadScores(logits, np.where(mask[labels], 3.0, -3.0), mask), labels
 
 
 def _taxonomy(classes=3, *, is_open=False):
@@ -58,7 +58,7 @@ def test_all_have_intervals(scored):
 def test_without_a_second_head_its_metrics_are_left_out(scored):
     """Not set to nothing."""
     scores, labels = scored
-    found = measure(Scores(scores.logits), labels, _taxonomy(is_open=True), _with(0.0))
+    found = measure(HeadScores(scores.logits), labels, _taxonomy(is_open=True), _with(0.0))
     assert not [name for name in found.values if name.startswith("biodegradable")]
 
 
@@ -90,7 +90,7 @@ def test_five_of_five_accepted_are_not_certain():
     """Wilson: 5 / (5 + z^2) = 0.5655."""
     logits = np.zeros((40, 2))
     logits[:5, 0] = 9
-    found = measure(Scores(logits), np.zeros(40, dtype=np.intp), _taxonomy(2, is_open=True), _with(0.9, 2))
+    found = measure(HeadScores(logits), np.zeros(40, dtype=np.intp), _taxonomy(2, is_open=True), _with(0.9, 2))
     metric = found.values["accepted_accuracy"]
     assert (metric.value, metric.low, metric.high) == (1.0, pytest.approx(0.5655, abs=5e-5), 1.0)
 
@@ -104,7 +104,7 @@ def test_copies_widen_the_intervals(scored):
     assert alone.value == paired.value
     assert paired.high - paired.low >= alone.high - alone.low
     right = scored[0].logits.argmax(axis=1) == scored[1]
-    doubled = Scores(np.repeat(scored[0].logits, 2, axis=0)), np.repeat(scored[1], 2)
+    doubled = HeadScores(np.repeat(scored[0].logits, 2, axis=0)), np.repeat(scored[1], 2)
     twice = measure(*doubled, _taxonomy(is_open=True), _with(0.0), groups=np.repeat(np.arange(120), 2))
     assert twice.values["accuracy"].low == pytest.approx(alone.low)
     assert right.mean() == alone.value
@@ -114,6 +114,6 @@ def test_unknown_photos_are_to_be_reviewed(scored):
     """All are; ten of ten are not certain."""
     scores, labels = scored
     fitted = calibrate(scores, labels, TARGETS)
-    flat = Scores(np.zeros((10, 3)), np.zeros(10), scores.mask)
-    found = measure_unknown(flat, fitted).values["reviewed_share"]
+    flat = HeadScores(np.zeros((10, 3)), np.zeros(10), scores.mask)
+    found = measure_strangers(flat, fitted).values["reviewed_share"]
     assert (found.value, found.low) == (1.0, pytest.approx(0.7225, abs=5e-5))

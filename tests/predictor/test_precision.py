@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from tests.tiny_bundle import SIZE, tiny_bundle, tiny_model
 
 from binsight.bundle import load_bundle
 from binsight.errors import InputError
-from binsight.predictor import Predictor, choose_precision, precision, time_in_turns
+from binsight.predictor import Predictor, choose_precision, precision, time_in_turn, time_in_turns
 from binsight.serving.models import ModelStore
 
 if TYPE_CHECKING:
@@ -75,3 +76,13 @@ def test_a_server_runs_what_it_is_told(both: Bundle) -> None:
         store = ModelStore([str(both.path)], threads=2, precision=name)
         store.load_all()
         assert (store.get().narrow.precision, store.get().wide.precision) == (name, name)
+
+
+def test_runs_take_turns_and_the_median_counts(monkeypatch):
+    """With a clock that ticks once a look, every run takes a second, and no run follows itself."""
+    clock = itertools.count()
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: float(next(clock)))
+    order: list[str] = []
+    times = time_in_turn([lambda: order.append("a"), lambda: order.append("b")])
+    assert times == [1000, 1000]
+    assert order == ["a", "b"] * 35

@@ -23,9 +23,8 @@ from binsight.evaluation.overlap import find_overlap
 from binsight.evaluation.results import json_ready
 from binsight.evaluation.scoring import Unreadable, score_photos
 from binsight.evaluation.significance import PairedTest, adjust_holm, mcnemar_exact
-from binsight.evaluation.speed import time_in_turn
 from binsight.imaging import prepare_photo, read_photo
-from binsight.predictor import Predictor
+from binsight.predictor import Predictor, time_in_turn
 from binsight.probability.intervals import Interval, share_interval
 from binsight.progress import Stage, unheard_stage
 from binsight.taxonomy import Taxonomy

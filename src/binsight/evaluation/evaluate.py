@@ -20,12 +20,12 @@ from binsight.evaluation.measures import CROSS_FITTED
 from binsight.evaluation.mistakes import Mistake, add_pictures, find_mistakes
 from binsight.evaluation.overlap import Overlap, find_overlap
 from binsight.evaluation.reliability import equal_width_bins, expected_error_if_calibrated, reliability_bins
-from binsight.evaluation.results import Calibration, Evaluation, Group, Model, Review, Streams, TwoHeads
+from binsight.evaluation.results import Evaluation, Group, Model, Reliability, Review, Streams, TwoHeads
 from binsight.evaluation.robustness import Robustness, measure_robustness
 from binsight.evaluation.scoring import Scores, Unreadable, cross_fit, score_photos
 from binsight.evaluation.selective import operating_point, risk_coverage, target_thresholds
 from binsight.evaluation.significance import mcnemar_exact
-from binsight.evaluation.speed import Speed, measure_speed
+from binsight.evaluation.speed import PhotoTimes, measure_speed
 from binsight.evaluation.unknown import measure_unknown
 from binsight.predictor import Predictor
 from binsight.probability.calibration import calibrate, fit_temperature
@@ -234,7 +234,7 @@ def _robustness_values(table: Robustness | None) -> dict[str, Interval]:
     return {name: _bare(value) for name, value in found.items()}
 
 
-def _speed_values(speed: Speed) -> dict[str, Interval]:
+def _speed_values(speed: PhotoTimes) -> dict[str, Interval]:
     found = {"decode_ms": speed.decode_ms, "engine_ms": speed.engine_ms, "model_mb": speed.model_bytes / 1e6}
     return {name: _bare(value) for name, value in found.items()}
 
@@ -265,9 +265,9 @@ def _streams(scores: Scores, labels: NDArray[np.intp], taxonomy: Taxonomy, costs
     return Streams(names, counts, matrix, costs.name, costs.review)
 
 
-def _calibration(scores: Scores, labels: NDArray[np.intp], bundle: Bundle, settings: EvaluationSettings) -> Calibration:
+def _calibration(scores: Scores, labels: NDArray[np.intp], bundle: Bundle, settings: EvaluationSettings) -> Reliability:
     bin_of = equal_width_bins(scores.confidence, settings.bins)
-    return Calibration(
+    return Reliability(
         temperature=bundle.manifest.temperature,
         fitted_temperature=fit_temperature(scores.network.logits, labels),
         bins=reliability_bins(scores.confidence, scores.predicted == labels, bin_of, bins=settings.bins),

@@ -14,12 +14,12 @@ from binsight.evaluation.robustness import Robustness
 from binsight.evaluation.scoring import Unreadable
 from binsight.evaluation.selective import OperatingPoint, RiskCoverage, TargetThresholds
 from binsight.evaluation.significance import PairedTest
-from binsight.evaluation.speed import Speed
+from binsight.evaluation.speed import PhotoTimes
 from binsight.evaluation.unknown import UnknownPhotos
 from binsight.probability.intervals import Interval
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["Calibration", "Evaluation", "Group", "Model", "Review", "Streams", "TwoHeads", "json_ready"]
+__all__ = ["Evaluation", "Group", "Model", "Reliability", "Review", "Streams", "TwoHeads", "json_ready"]
 
 FORMAT = 1
 
@@ -78,7 +78,7 @@ class Streams:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class Reliability:
     """Whether confidences mean what they say.
 
     Attributes:
@@ -146,11 +146,11 @@ class Evaluation:
     biodegradable: TwoHeads | None
     streams: Streams
     overlap: OverlapCounts | None
-    calibration: Calibration
+    calibration: Reliability
     review: Review
     unknown: UnknownPhotos | None
     robustness: Robustness | None
-    speed: Speed
+    speed: PhotoTimes
     groups: tuple[Group, ...]
     mistakes: tuple[Mistake, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +13,13 @@ from binsight.bundle.container import MODEL_NAME
 from binsight.imaging import read_photo
 from binsight.predictor import Predictor
 
-__all__ = ["Speed", "measure_speed", "time_in_turn"]
+__all__ = ["PhotoTimes", "measure_speed"]
 
-_WARM_UP, _ROUNDS = 5, 30
+_WARM_UP = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class PhotoTimes:
     """Milliseconds for one photo at a time, all cores sharing it, and sizes in bytes.
 
     Attributes:
@@ -44,7 +43,7 @@ class Speed:
     bundle_bytes: int
 
 
-def measure_speed(bundle: Bundle, paths: Sequence[Path]) -> Speed:
+def measure_speed(bundle: Bundle, paths: Sequence[Path]) -> PhotoTimes:
     """Classify photos one after another, as `binsight predict PHOTO` does; a few before the clock runs.
 
     Args:
@@ -57,7 +56,7 @@ def measure_speed(bundle: Bundle, paths: Sequence[Path]) -> Speed:
     timings = [predictor.predict_bytes(read_photo(path)).timing_ms for path in paths]
     engine = [t["infer"] for t in timings]
     files = bundle.manifest.files
-    return Speed(
+    return PhotoTimes(
         photos=len(paths),
         cores=predictor.threads,
         decode_ms=float(np.median([t["decode"] for t in timings])),
@@ -67,14 +66,3 @@ def measure_speed(bundle: Bundle, paths: Sequence[Path]) -> Speed:
         model_bytes=files[MODEL_NAME].size,
         bundle_bytes=sum(entry.size for entry in files.values()),
     )
-
-
-def time_in_turn(runs: Sequence[Callable[[], object]]) -> list[float]:
-    """Median milliseconds of each run, taken in turn: what else the machine does slows all of them alike."""
-    times: list[list[float]] = [[] for _ in runs]
-    for _ in range(_WARM_UP + _ROUNDS):
-        for own, run in zip(times, runs, strict=True):
-            begin = time.perf_counter()
-            run()
-            own.append(1000 * (time.perf_counter() - begin))
-    return [float(np.median(own[_WARM_UP:])) for own in times]

@@ -19,10 +19,9 @@ from binsight.errors import DatasetError, TaxonomyError
 from binsight.evaluation.labelled import LabelledSet
 from binsight.evaluation.overlap import find_overlap
 from binsight.evaluation.scoring import score_photos
-from binsight.evaluation.speed import time_in_turn
 from binsight.loop.gate import Cost, Judged, Pair
 from binsight.loop.looks import digest_of
-from binsight.predictor import Predictor
+from binsight.predictor import Predictor, time_in_turn
 from binsight.progress import Stage, unheard_stage
 from binsight.taxonomy import name_key
 

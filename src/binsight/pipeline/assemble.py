@@ -30,12 +30,12 @@ from binsight.dataset.licences import NOT_STATED
 from binsight.errors import BundleError
 from binsight.export.onnx_graph import attach_heads
 from binsight.pipeline.auxiliary import list_unknown, write_noise
-from binsight.pipeline.calibrate import ReviewTargets, ScaledCalibration, Scores, calibrate, judge
+from binsight.pipeline.calibrate import HeadScores, ReviewTargets, ScaledCalibration, calibrate, judge
 from binsight.pipeline.card import Confusion, draw_pictures, render_card
 from binsight.pipeline.data import HELD_OUT
 from binsight.pipeline.decisions import write_decisions
 from binsight.pipeline.frozen import FittedHeads
-from binsight.pipeline.measure import measure, measure_unknown
+from binsight.pipeline.measure import measure, measure_strangers
 from binsight.pipeline.run import Run
 from binsight.probability.calibration import Calibration
 from binsight.text_files import read_text
@@ -143,7 +143,7 @@ def _judge(run: Run, fitted: FittedHeads, *, test: bool = True) -> _Judged:
         name: _scores_of(run, fitted, known, source.of_photos(paths, what=name))
         for name, paths in _strangers(run).items()
     }
-    metrics |= {name: measure_unknown(judge(scores, calibration)) for name, scores in strange.items()}
+    metrics |= {name: measure_strangers(judge(scores, calibration)) for name, scores in strange.items()}
     write_decisions(run.work, seen | strange, {name: run.data.splits[name].labels for name in seen}, calibration)
     strangeness = seen["val"].exported(calibration.scale).unfamiliarity
     familiar = {} if strangeness is None else {"unfamiliarity_median": float(np.median(strangeness))}
@@ -190,7 +190,7 @@ def _replay(run: Run, model: TrainedModel) -> Replay:
 
 
 def _measure(
-    run: Run, scores: Scores, calibration: ScaledCalibration, name: str, targets: ReviewTargets
+    run: Run, scores: HeadScores, calibration: ScaledCalibration, name: str, targets: ReviewTargets
 ) -> SplitMetrics:
     split = run.data.splits[name]
     fitted_for = targets if name == "val" else None
@@ -218,10 +218,10 @@ def _record(run: Run, model: TrainedModel, found: Calibration, targets: ReviewTa
     )
 
 
-def _scores_of(run: Run, fitted: FittedHeads, known: FeatureSubspace, features: NDArray[np.float32]) -> Scores:
+def _scores_of(run: Run, fitted: FittedHeads, known: FeatureSubspace, features: NDArray[np.float32]) -> HeadScores:
     heads = fitted.heads
     second = heads.biodegradable_logits(features)
-    return Scores(heads.logits(features), second, run.data.mask, known.residual(features))
+    return HeadScores(heads.logits(features), second, run.data.mask, known.residual(features))
 
 
 def _network(model: TrainedModel, judged: _Judged) -> bytes:

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.evaluation.scoring import Scores as JudgedScores
-from binsight.evaluation.scoring import cross_fit
+from binsight.evaluation.scoring import Scores, cross_fit
 from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets
 from binsight.probability.calibration import calibrate as calibrate_network
 from binsight.probability.unfamiliarity import UnfamiliarityScale, energy, fit_scale, unfamiliarity
 
-__all__ = ["ReviewTargets", "ScaledCalibration", "Scores", "calibrate", "judge", "judge_cross_fitted"]
+__all__ = ["HeadScores", "ReviewTargets", "ScaledCalibration", "calibrate", "judge", "judge_cross_fitted"]
 
 
 @dataclass(frozen=True)
-class Scores:
+class HeadScores:
     """What a network says of n photos.
 
     Attributes:
@@ -38,11 +37,11 @@ class Scores:
     def __len__(self) -> int:
         return len(self.logits)
 
-    def take(self, positions: NDArray[np.intp]) -> Scores:
+    def take(self, positions: NDArray[np.intp]) -> HeadScores:
         """The scores of some photos."""
         second = None if self.biodegradable is None else self.biodegradable[positions]
         residual = None if self.residual is None else self.residual[positions]
-        return Scores(self.logits[positions], second, self.mask, residual)
+        return HeadScores(self.logits[positions], second, self.mask, residual)
 
     def exported(self, scale: UnfamiliarityScale | None) -> NetworkScores:
         """What the exported network gives; its `unfamiliarity` is the energy, where there is no scale."""
@@ -64,7 +63,7 @@ class ScaledCalibration:
 
 
 def calibrate(
-    scores: Scores, labels: NDArray[np.intp], targets: ReviewTargets, *, groups: NDArray[np.intp] | None = None
+    scores: HeadScores, labels: NDArray[np.intp], targets: ReviewTargets, *, groups: NDArray[np.intp] | None = None
 ) -> ScaledCalibration:
     """Fit the scale of the unfamiliarity, temperatures and review thresholds.
 
@@ -75,25 +74,25 @@ def calibrate(
     return ScaledCalibration(calibrate_network(scores.exported(scale), labels, targets, groups=groups), scale)
 
 
-def judge(scores: Scores, calibration: ScaledCalibration) -> JudgedScores:
+def judge(scores: HeadScores, calibration: ScaledCalibration) -> Scores:
     """Confidences and decisions as the bundle gives them."""
-    return JudgedScores.of(scores.exported(calibration.scale), calibration.fitted)
+    return Scores.of(scores.exported(calibration.scale), calibration.fitted)
 
 
 def judge_cross_fitted(
-    scores: Scores,
+    scores: HeadScores,
     labels: NDArray[np.intp],
     targets: ReviewTargets,
     calibration: ScaledCalibration,
     *,
     groups: NDArray[np.intp] | None = None,
-) -> JudgedScores | None:
+) -> Scores | None:
     """Confidences and decisions, of each photo by a calibration fitted on others, copies among neither.
 
     None where all photos are copies of each other.
     """
 
-    def judge_fold(fit: NDArray[np.intp], fold: NDArray[np.intp]) -> JudgedScores:
+    def judge_fold(fit: NDArray[np.intp], fold: NDArray[np.intp]) -> Scores:
         fitted = calibrate(scores.take(fit), labels[fit], targets, groups=None if groups is None else groups[fit])
         return judge(scores.take(fold), fitted)
 

@@ -15,11 +15,10 @@ from binsight.errors import BinsightError, DatasetError, ImageError, InputError
 from binsight.evaluation.comparison import Comparison, Contestant, compare_contestants
 from binsight.evaluation.labelled import LabelledSet
 from binsight.evaluation.scoring import Unreadable
-from binsight.evaluation.speed import time_in_turn
 from binsight.imaging import PreprocessSpec, decode_image, read_photo
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.reporting import ticker
-from binsight.predictor import available_cores, run_in_order
+from binsight.predictor import available_cores, run_in_order, time_in_turn
 from binsight.probability.folds import spread_folds
 from binsight.progress import Stage, unheard_stage
 from binsight.training.backbones import find_backbone

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.files import write_whole
-from binsight.pipeline.calibrate import ScaledCalibration, Scores, judge
+from binsight.pipeline.calibrate import HeadScores, ScaledCalibration, judge
 from binsight.pipeline.data import HELD_OUT
 from binsight.pipeline.work import Work
 
@@ -18,7 +18,7 @@ __all__ = ["write_decisions"]
 
 
 def write_decisions(
-    work: Work, seen: Mapping[str, Scores], labels: Mapping[str, NDArray[np.intp]], calibration: ScaledCalibration
+    work: Work, seen: Mapping[str, HeadScores], labels: Mapping[str, NDArray[np.intp]], calibration: ScaledCalibration
 ) -> None:
     """Write `decisions.npz`; nothing where the network does not say how unfamiliar a photo is.
 

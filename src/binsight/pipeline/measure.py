@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 from binsight.bundle import Metric, SplitMetrics
 from binsight.evaluation.figures import measure_scores
 from binsight.evaluation.measures import CROSS_FITTED
-from binsight.evaluation.scoring import Scores as JudgedScores
-from binsight.pipeline.calibrate import ReviewTargets, ScaledCalibration, Scores, judge, judge_cross_fitted
+from binsight.evaluation.scoring import Scores
+from binsight.pipeline.calibrate import HeadScores, ReviewTargets, ScaledCalibration, judge, judge_cross_fitted
 from binsight.probability.intervals import Interval, share_interval
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["measure", "measure_unknown", "state_metrics"]
+__all__ = ["measure", "measure_strangers", "state_metrics"]
 
 _STATED = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy", "biodegradable_accuracy",
            "biodegradable_head_accuracy", "accepted_share", "accepted_accuracy", "calibration_error")  # fmt: skip
 
 
 def measure(
-    scores: Scores,
+    scores: HeadScores,
     labels: NDArray[np.intp],
     taxonomy: Taxonomy,
     calibration: ScaledCalibration,
@@ -50,8 +50,8 @@ def measure(
 
 
 def state_metrics(
-    judged: JudgedScores,
-    crossed: JudgedScores | None,
+    judged: Scores,
+    crossed: Scores | None,
     labels: NDArray[np.intp],
     taxonomy: Taxonomy,
     copies: NDArray[np.intp],
@@ -64,7 +64,7 @@ def state_metrics(
     return SplitMetrics(len(labels), {name: Metric.of(value) for name, value in found.items()})
 
 
-def measure_unknown(judged: JudgedScores) -> SplitMetrics:
+def measure_strangers(judged: Scores) -> SplitMetrics:
     """The share of photos of none of the classes that is sent to review."""
     return SplitMetrics(len(judged), {"reviewed_share": Metric.of(share_interval(~judged.accepted))})
 

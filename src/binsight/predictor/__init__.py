@@ -2,7 +2,7 @@
 
 from binsight.predictor.cores import available_cores, one_blas_thread
 from binsight.predictor.outputs import PhotoOutputs, run_photos
-from binsight.predictor.precision import choose_precision, time_in_turns
+from binsight.predictor.precision import choose_precision, time_in_turn, time_in_turns
 from binsight.predictor.prediction import Precision, Prediction
 from binsight.predictor.predictor import Outputs, Predictor
 from binsight.predictor.stream import predict_files, predict_many, run_in_order
@@ -25,5 +25,6 @@ __all__ = [
     "predict_many",
     "run_in_order",
     "run_photos",
+    "time_in_turn",
     "time_in_turns",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -14,9 +15,9 @@ from binsight.bundle.container import INT8_NAME
 from binsight.errors import InputError
 from binsight.predictor.predictor import Precision, Predictor
 
-__all__ = ["choose_precision", "time_in_turns"]
+__all__ = ["choose_precision", "time_in_turn", "time_in_turns"]
 
-_WARM_UP, _ROUNDS = 3, 15
+_WARM_UP, _ROUNDS = 5, 15
 _WORTH: Final = 0.95  # of float's time: integers that save less are not worth a rounded answer
 
 
@@ -53,16 +54,18 @@ def choose_precision(bundle: Bundle, wanted: str) -> tuple[Precision, Mapping[st
 
 
 def time_in_turns(predictors: Mapping[str, Predictor]) -> dict[str, float]:
-    """The median milliseconds of each for one grey picture.
+    """The median milliseconds of each for one grey picture; see `time_in_turn`."""
+    greys = [np.full((1, *predictor.spec.size, 3), 127, np.uint8) for predictor in predictors.values()]
+    runs = [partial(predictor.run, grey) for predictor, grey in zip(predictors.values(), greys, strict=True)]
+    return dict(zip(predictors, time_in_turn(runs, rounds=_ROUNDS), strict=True))
 
-    All take turns, so that a machine that is busy for a moment slows all of them down alike.
-    """
-    times: dict[str, list[float]] = {name: [] for name in predictors}
-    for number in range(_WARM_UP + _ROUNDS):
-        for name, predictor in predictors.items():
-            picture = np.full((1, *predictor.spec.size, 3), 127, np.uint8)
-            started = time.perf_counter()
-            predictor.run(picture)
-            if number >= _WARM_UP:
-                times[name].append(1000 * (time.perf_counter() - started))
-    return {name: statistics.median(values) for name, values in times.items()}
+
+def time_in_turn(runs: Sequence[Callable[[], object]], *, rounds: int = 30) -> list[float]:
+    """Median milliseconds of each run, taken in turn: what else the machine does slows all of them alike."""
+    times: list[list[float]] = [[] for _ in runs]
+    for _ in range(_WARM_UP + rounds):
+        for own, run in zip(times, runs, strict=True):
+            begin = time.perf_counter()
+            run()
+            own.append(1000 * (time.perf_counter() - begin))
+    return [statistics.median(own[_WARM_UP:]) for own in times]
