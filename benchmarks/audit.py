@@ -30,9 +30,9 @@ from PIL import Image
 
 from binsight.dataset import Dataset, scan
 from binsight.dataset.audit import Audit, audit
-from binsight.dataset.samples import Progress
 from binsight.imaging import decode_image, prepare_photo, read_photo
 from binsight.predictor import Predictor, available_cores, run_in_order
+from binsight.progress import Progress
 
 Item = TypeVar("Item")
 

@@ -42,8 +42,7 @@ from binsight.probability import softmax
 from binsight.taxonomy import Taxonomy, builtin_taxonomy
 from binsight.training.augment.settings import augment_strength
 from binsight.training.fine_tune.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from binsight.training.fine_tune.optimizer import FineTuneOptimizer
-from binsight.training.fine_tune.schedule import rate_share
+from binsight.training.fine_tune.optimizer import FineTuneOptimizer, rate_share
 
 HERE = Path(__file__).parent
 

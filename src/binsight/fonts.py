@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from binsight.errors import MissingExtraError
+from binsight.extras import needs_extra
 from binsight.notes import Note
 
 __all__ = ["find_fonts", "legible"]
@@ -28,10 +28,8 @@ def legible(texts: Iterable[str], *, tell: bool = True) -> Iterator[None]:
     Warns:
         Note: no installed font has some of them; these are drawn as boxes.
     """
-    try:
+    with needs_extra("drawing plots", "data"):
         from matplotlib import rc_context, rcParams  # noqa: PLC0415 - matplotlib is an extra
-    except ImportError as error:
-        raise MissingExtraError("drawing plots", "data") from error
 
     texts = list(texts)
     families, missing = find_fonts({letter for text in texts for letter in text})

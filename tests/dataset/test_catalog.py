@@ -48,7 +48,7 @@ def test_unknown():
     """A set that is not there is refused with one that is nearly called so, or with all."""
     with pytest.raises(DatasetError, match="did you mean trashnet"):
         Catalogue.builtin().find("TrashNets")
-    with pytest.raises(DatasetError, match="there is waste-segregation, trashnet"):
+    with pytest.raises(DatasetError, match="there are waste-segregation, trashnet"):
         Catalogue.builtin().find("xyz")
 
 

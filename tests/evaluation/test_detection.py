@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from binsight.evaluation.detection import detection_areas, miss_rate_at
+from binsight.evaluation.unknown import detection_areas, miss_rate_at
 
 
 def _area(known, unknown):
@@ -38,7 +38,7 @@ def test_random_scores_agree_with_scikit_learn():
 
 def test_weights_repeat_photos(monkeypatch):
     """A photo that counts twice is there twice; several resamples are worked on in parts."""
-    monkeypatch.setattr("binsight.evaluation.detection._CELLS_AT_ONCE", 8)
+    monkeypatch.setattr("binsight.evaluation.unknown._CELLS_AT_ONCE", 8)
     score = np.array([1.0, 3.0, 2.0, 3.0])
     weights = np.array([[2.0, 0, 1, 1], [1, 1, 0, 2], [1, 1, 1, 1]])
     expected = [_area([1, 1], [2, 3]), _area([1, 3], [3, 3]), _area([1, 3], [2, 3])]

@@ -115,5 +115,5 @@ def test_unknown_photos_are_to_be_reviewed(scored):
     scores, labels = scored
     fitted = calibrate(scores, labels, TARGETS)
     flat = HeadScores(np.zeros((10, 3)), np.zeros(10), scores.mask)
-    found = measure_strangers(flat, fitted).values["reviewed_share"]
+    found = measure_strangers(judge(flat, fitted)).values["reviewed_share"]
     assert (found.value, found.low) == (1.0, pytest.approx(0.7225, abs=5e-5))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from binsight.errors import DatasetError
+from binsight.settings import suggest
 from binsight.taxonomy import folder_name_fault, name_key
 
 __all__ = ["Catalogue", "PublicSet", "RemoteFile"]
@@ -122,9 +122,7 @@ class Catalogue:
         """
         if name in self.sets:
             return self.sets[name]
-        near = difflib.get_close_matches(name.lower(), self.sets, n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(self.sets)}"
-        raise DatasetError(f"no public set {name!r}; {hint}")
+        raise DatasetError(f"no public set {name!r}; {suggest(name.lower(), self.sets)}")
 
 
 def _public_set(table: Mapping[str, Any]) -> PublicSet:

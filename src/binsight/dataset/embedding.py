@@ -12,7 +12,8 @@ from PIL import Image
 
 from binsight.dataset.reading import Measure, feature_size, read_each
 from binsight.dataset.samples import Dataset
-from binsight.errors import DatasetError, MissingExtraError
+from binsight.errors import DatasetError
+from binsight.extras import needs_extra
 from binsight.predictor import Predictor
 from binsight.progress import Progress, unheard
 
@@ -109,12 +110,10 @@ def flatten(features: NDArray[np.float32], *, seed: int = 0) -> NDArray[np.float
     """
     if len(features) < _FEWEST_POINTS:
         raise DatasetError(f"expected at least {_FEWEST_POINTS} photos for a map, got {len(features)}")
-    try:
+    with needs_extra("a map of the photos", "data"):
         from sklearn.decomposition import PCA  # noqa: PLC0415 - an extra
         from sklearn.manifold import TSNE  # noqa: PLC0415 - an extra
         from threadpoolctl import threadpool_limits  # noqa: PLC0415 - comes with scikit-learn
-    except ImportError as error:
-        raise MissingExtraError("a map of the photos", "data") from error
     dimensions = min(_PCA_DIMENSIONS, *features.shape)
     reduced = PCA(dimensions, random_state=seed).fit_transform(features)
     perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from binsight.dataset.embedding import Look, flatten, look_at
 from binsight.dataset.samples import Dataset
-from binsight.errors import BinsightError, DatasetError, MissingExtraError, OutputError
+from binsight.errors import BinsightError, DatasetError, OutputError
+from binsight.extras import needs_extra
 from binsight.files import write_whole
 from binsight.fonts import legible
 from binsight.imaging import PreprocessSpec, prepare_photo, read_photo
@@ -134,10 +135,8 @@ def _choose(dataset: Dataset, limit: int, rng: np.random.Generator) -> list[int]
 
 
 def _draw(dataset: Dataset, look: Look, places: NDArray[np.float32] | None, rng: np.random.Generator) -> list[Picture]:
-    try:
+    with needs_extra("drawing plots", "data"):
         from binsight.dataset import plots  # noqa: PLC0415 - matplotlib is an extra
-    except ImportError as error:
-        raise MissingExtraError("drawing plots", "data") from error
 
     titles, labels = _titles(dataset), dataset.labels
     seen = np.bincount(labels[look.positions], minlength=len(titles)).tolist()

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from binsight.errors import BinsightError, InputError, MissingExtraError
+from binsight.errors import BinsightError, InputError
+from binsight.extras import needs_extra
 
 __all__ = ["KaggleClient", "download_with_kagglehub"]
 
@@ -26,10 +27,8 @@ def download_with_kagglehub(handle: str, folder: Path) -> Path:
         MissingExtraError: kagglehub is not installed.
         InputError: Kaggle cannot be reached, or wants credentials or consent.
     """
-    try:
+    with needs_extra("downloading from Kaggle", "data"):
         import kagglehub  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise MissingExtraError("downloading from Kaggle", "data") from error
     try:
         return Path(kagglehub.dataset_download(handle, output_dir=str(folder)))
     except Exception as error:

@@ -13,6 +13,7 @@ from binsight.bundle.session import INPUT_NAME
 from binsight.errors import ExportError, MissingExtraError
 from binsight.export.micro import as_input
 from binsight.export.quiet import quiet
+from binsight.extras import needs_extra
 
 __all__ = ["Engine", "Network", "Runtime", "import_runtime", "open_engine"]
 
@@ -43,10 +44,8 @@ def import_runtime(runtime: Runtime) -> Any:
     """
     if runtime == "onnx":
         return import_onnxruntime()
-    try:
+    with needs_extra("LiteRT", "train"):
         from ai_edge_litert import interpreter  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("LiteRT", "train") from error
     return interpreter
 
 

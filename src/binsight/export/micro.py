@@ -18,7 +18,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.errors import ExportError, MissingExtraError
+from binsight.errors import ExportError
+from binsight.extras import needs_extra
 
 __all__ = ["LUMA", "arena_bytes", "as_input", "run_micro"]
 
@@ -86,10 +87,8 @@ def run_micro(network: bytes, pictures: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def _open(network: bytes) -> Any:
-    try:
+    with needs_extra("running a network as a microcontroller does", "micro"):
         from tflite_micro import runtime  # noqa: PLC0415 - for Python 3.11 only
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("running a network as a microcontroller does", "micro") from error
     try:
         return runtime.Interpreter.from_bytes(network, arena_size=_ROOM)
     except Exception as error:

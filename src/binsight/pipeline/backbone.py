@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from binsight.bundle import load_bundle
 from binsight.bundle.container import MODEL_NAME
-from binsight.errors import MissingExtraError, WeightsError
+from binsight.errors import WeightsError
+from binsight.extras import needs_extra
 from binsight.imaging import PreprocessSpec
 from binsight.pipeline.config import AUTO, SMALLEST, TrainConfig
 from binsight.training.backbones import Backbone, find_backbone
@@ -78,16 +79,12 @@ class ChosenBackbone:
             MissingExtraError: Keras or TensorFlow is not installed.
             WeightsError: its weights are not there, or do not fit.
         """
-        try:
+        with needs_extra("training", "train"):
             import keras  # noqa: PLC0415 - takes seconds
 
             if self.weights == "random":
                 keras.utils.set_random_seed(self.seed)
             return self.backbone.build(weights=None if self.weights == "random" else "imagenet", size=self.size)
-        except ImportError as error:
-            if isinstance(error, MissingExtraError):
-                raise
-            raise MissingExtraError("training", "train") from error
 
     def to_onnx(self, model: keras.Model | None = None, *, exact: bool = False) -> ModelProto:
         """The graph that gives features: of `model`, or of the starting weights.

@@ -90,7 +90,8 @@ def _head_step(config: TrainConfig) -> str:
 
 def _original_steps(config: TrainConfig, name: str, size: int) -> list[str]:
     o = config.original
-    rates, sizes, dropouts = (", ".join(f"{v:g}" for v in values) for values in _tried(config))
+    tried = o.learning_rates, o.inner_sizes, o.dropouts
+    rates, sizes, dropouts = (", ".join(f"{v:g}" for v in values) for values in tried)
     kinds = ", ".join(o.augmentations)
     return [
         f"features: {name}, {o.small_size} px and {size} px",
@@ -100,10 +101,6 @@ def _original_steps(config: TrainConfig, name: str, size: int) -> list[str]:
         f"augmentations {kinds}: {o.augmentation_epochs} epochs each, {o.views} altered views of each photo",
         f"final head at {size} px: {o.final_epochs} epochs, the best by val accuracy kept",
     ]
-
-
-def _tried(config: TrainConfig) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    return config.original.learning_rates, config.original.inner_sizes, config.original.dropouts
 
 
 def _summary(config: TrainConfig, taxonomy: Taxonomy) -> str:

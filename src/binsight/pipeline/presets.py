@@ -32,7 +32,7 @@ PRESETS: Final[Mapping[str, Values]] = MappingProxyType(
                 "ema_decay": 0.99,
                 "mixed_precision": True,
                 "average": (0.0, 0.5, 0.75, 1.0),
-            }
+            },
         },
         "fast": {"fine_tune": {"enabled": False}},
         "original": {"backbone": {"name": "xception"}, "heads": {"kind": "original"}, "fine_tune": {"enabled": False}},

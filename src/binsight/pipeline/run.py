@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from binsight.dataset import Dataset
 from binsight.files import write_whole
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.config import TrainConfig
-from binsight.pipeline.data import PreparedData
-from binsight.pipeline.reporting import Reporter, ticker
+from binsight.pipeline.data import PreparedData, prepare_data
+from binsight.pipeline.reporting import Reporter, SilentReporter, ticker
 from binsight.pipeline.work import Work, key_of
+from binsight.predictor import available_cores
 from binsight.training.features import AugmentedView, FeatureExtractor, KnownFeatures, View, check_known
 from binsight.training.heads.small_fit import FeatureSet
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["FeatureSource", "Run", "check_features", "frozen_graph"]
+__all__ = ["FeatureSource", "Run", "frozen_graph"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,38 @@ class Run:
     work: Work
     reporter: Reporter
     workers: int
+
+    @classmethod
+    def begin(
+        cls,
+        dataset: Dataset,
+        config: TrainConfig,
+        work: Work,
+        chosen: ChosenBackbone,
+        known: KnownFeatures | None,
+        *,
+        content_cache: Path | None,
+        workers: int | None,
+        reporter: Reporter | None,
+    ) -> Run:
+        """A training whose photos are audited and divided; see `prepare_data`.
+
+        Raises:
+            SettingsError: `known` is of another backbone than `chosen`; this is said before any work is done.
+        """
+        reporter, workers = reporter or SilentReporter(), workers or available_cores()
+        if known is not None:
+            check_known(known, frozen_graph(work, chosen, reporter).read_bytes(), chosen.spec)
+        data = prepare_data(
+            dataset,
+            config.data,
+            seed=config.seed,
+            work=work,
+            reporter=reporter,
+            content_cache=content_cache,
+            workers=workers,
+        )
+        return cls(config, data, work, reporter, workers)
 
     @property
     def classes(self) -> int:
@@ -68,15 +102,6 @@ def frozen_graph(work: Work, chosen: ChosenBackbone, reporter: Reporter) -> Path
     return path
 
 
-def check_features(known: KnownFeatures, work: Work, chosen: ChosenBackbone, reporter: Reporter) -> None:
-    """Refuse features that were computed elsewhere of another backbone, before any work is done.
-
-    Raises:
-        SettingsError: they are.
-    """
-    check_known(known, frozen_graph(work, chosen, reporter).read_bytes(), chosen.spec)
-
-
 class FeatureSource:
     """Features of a run's photos from one backbone graph; computed once, then cached in the work folder.
 
@@ -95,7 +120,7 @@ class FeatureSource:
         self._extractor = FeatureExtractor(data, chosen.spec, cache=run.work.folder("features"), workers=run.workers)
 
     def take(self, known: KnownFeatures) -> None:
-        """Use features that were computed elsewhere, and that are of this backbone (`check_features`)."""
+        """Use features that were computed elsewhere, and that are of this backbone (see `Run.begin`)."""
         self._run.reporter.stage(f"Taking the features of {known.where}")
         self._run.reporter.say(f"features of {self._extractor.take(known):,} photos are taken from {known.where}")
 

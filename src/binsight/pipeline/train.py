@@ -19,12 +19,11 @@ from binsight.pipeline.auxiliary import list_unknown, read_labelled
 from binsight.pipeline.backbone import ChosenBackbone, choose_backbone
 from binsight.pipeline.choice import choose_larger, say_time
 from binsight.pipeline.config import AUTO, TrainConfig
-from binsight.pipeline.data import PreparedData, Split, prepare_data
+from binsight.pipeline.data import PreparedData, Split
 from binsight.pipeline.frozen import FittedHeads, fit_inner, fit_logistic, take_from_bundle
-from binsight.pipeline.reporting import Reporter, SilentReporter
-from binsight.pipeline.run import FeatureSource, Run, check_features
+from binsight.pipeline.reporting import Reporter
+from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.work import Work
-from binsight.predictor import available_cores
 from binsight.text_files import read_text
 from binsight.training.features import KnownFeatures
 from binsight.training.heads.search import study_faults
@@ -118,7 +117,6 @@ def train(
         WeightsError: the backbone or its weights are not there.
     """
     began = time.monotonic()
-    reporter = reporter or SilentReporter()
     chosen = choose_backbone(config)
     _check_places(config)
     # A run that is resumed may have been interrupted after its bundle was written.
@@ -126,22 +124,13 @@ def train(
     check_target(places.bundle, overwrite=overwrite_bundle)
     work = Work.open(places.work, resume=resume, overwrite=overwrite)
     write_whole(work.root / "config.toml", config.to_toml().encode())
-    if known is not None:
-        check_features(known, work, chosen, reporter)
-    workers = workers or available_cores()
-    data = prepare_data(
-        dataset,
-        config.data,
-        seed=config.seed,
-        work=work,
-        reporter=reporter,
-        content_cache=content_cache,
-        workers=workers,
+    run = Run.begin(
+        dataset, config, work, chosen, known, content_cache=content_cache, workers=workers, reporter=reporter
     )
     if not config.evaluate.test:
-        data = replace(data, splits={name: split for name, split in data.splits.items() if name != "test"})
-    taxonomy = _write_taxonomy(data, places.taxonomy, reporter)
-    run = Run(config, data, work, reporter, workers)
+        splits = {name: split for name, split in run.data.splits.items() if name != "test"}
+        run = replace(run, data=replace(run.data, splits=splits))
+    taxonomy = _write_taxonomy(run.data, places.taxonomy, run.reporter)
     if known is not None:
         run.frozen_source(chosen).take(known)
     if config.evaluate.elsewhere:

@@ -14,12 +14,10 @@ from binsight.dataset import Dataset
 from binsight.files import write_whole
 from binsight.pipeline.backbone import choose_backbone
 from binsight.pipeline.config import TrainConfig
-from binsight.pipeline.data import prepare_data
 from binsight.pipeline.frozen import search_inner, study_name
-from binsight.pipeline.reporting import Reporter, SilentReporter
-from binsight.pipeline.run import Run, check_features
+from binsight.pipeline.reporting import Reporter
+from binsight.pipeline.run import Run
 from binsight.pipeline.work import Work
-from binsight.predictor import available_cores
 from binsight.training.features import KnownFeatures
 from binsight.training.heads.search import (
     TrialRecord,
@@ -98,21 +96,11 @@ def tune(
         known: as in `train`.
     """
     began = time.monotonic()
-    reporter, workers = reporter or SilentReporter(), workers or available_cores()
     chosen = choose_backbone(config)
     opened = Work.open(work, resume=resume, overwrite=overwrite)
-    if known is not None:
-        check_features(known, opened, chosen, reporter)
-    data = prepare_data(
-        dataset,
-        config.data,
-        seed=config.seed,
-        work=opened,
-        reporter=reporter,
-        content_cache=content_cache,
-        workers=workers,
+    run = Run.begin(
+        dataset, config, opened, chosen, known, content_cache=content_cache, workers=workers, reporter=reporter
     )
-    run = Run(config, data, opened, reporter, workers)
     source = run.frozen_source(chosen)
     if known is not None:
         source.take(known)
@@ -120,7 +108,7 @@ def tune(
         search_inner(run, source)
         study = open_study(study_name(run, source), run.study_url, prune=config.tuning.prune)
         trials, best, importance = trial_records(study), best_trial(study), measure_importance(study)
-    reporter.stage("Drawing")
+    run.reporter.stage("Drawing")
     files = [_write_table(out / "trials.csv", trials), _write_best(out / "best.toml", best)]
     files += [_write_figure(out / f"{name}.png", figure) for name, figure in _figures(trials, importance).items()]
     return TuneResult(study.study_name, trials, best, importance, time.monotonic() - began, tuple(files))

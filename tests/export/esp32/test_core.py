@@ -14,8 +14,8 @@ from tests.export.esp32.micro_network import SPEC, THRESHOLDS, micro_file
 from tests.tiny_bundle import tiny_taxonomy
 
 from binsight.export.engines import import_runtime
+from binsight.export.esp32.c_sources import make_pattern
 from binsight.export.esp32.micro_file import read_micro_file
-from binsight.export.esp32.pattern import make_pattern
 from binsight.export.micro import as_input, run_micro
 from binsight.imaging import PreprocessSpec, resize_image
 from binsight.probability import softmax

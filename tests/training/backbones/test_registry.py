@@ -88,7 +88,7 @@ def test_finding_loads_no_framework() -> None:
     [
         ("xcepton", r"no backbone 'xcepton'; did you mean xception\?"),
         ("efficientnet-lite0", r"did you mean efficientnet_lite0\?"),
-        ("vgg", r"there are efficientnet_lite0, .*, convnext_tiny and bundle:PATH"),
+        ("vgg", r"there are efficientnet_lite0, .*, convnext_tiny, bundle:PATH"),
     ],
 )
 def test_unknown_names(name: str, advice: str) -> None:

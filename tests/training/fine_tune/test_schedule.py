@@ -2,7 +2,7 @@
 
 import pytest
 
-from binsight.training.fine_tune.schedule import rate_share
+from binsight.training.fine_tune.optimizer import rate_share
 
 
 def test_by_hand():

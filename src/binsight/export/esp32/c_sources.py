@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from binsight.bundle import Manifest
 from binsight.errors import ExportError
 from binsight.export.esp32.micro_file import Layer, MicroFile
-from binsight.export.esp32.pattern import make_pattern
 from binsight.export.micro import as_input
 from binsight.imaging import PreprocessSpec, resize_image
 
-__all__ = ["expected_header", "model_header", "model_source", "plan_header", "plan_source"]
+__all__ = ["expected_header", "make_pattern", "model_header", "model_source", "plan_header", "plan_source"]
 
 _SUPPORTS = {"box": 0.5, "bilinear": 1.0}
 _MADE = "/* Written by `binsight export --to esp32`; export again instead of changing it. */\n"
 # (height, width): a camera's sizes, odd ones, smaller than the input, and far from its proportions.
+_CELLS = 8
 _SIZES = ((240, 320), (480, 640), (211, 317), (48, 64), (96, 96), (7, 1200), (601, 5), (1, 1))
 
 
@@ -184,3 +184,26 @@ def _quoted(text: str) -> str:
 def _numbers(values: Sequence[int]) -> str:
     rows = (values[start : start + 24] for start in range(0, len(values), 24))
     return "\n".join(f"    {','.join(map(str, row))}," for row in rows)
+
+
+def make_pattern(which: int, height: int, width: int) -> NDArray[np.uint8]:
+    """A picture of the self-test, as `binsight_pattern` in C makes it: noisy patches of colour.
+
+    Returns:
+        `(height, width, 3)` uint8 RGB.
+    """
+    count = height * width * 3
+    draws = _draws(which, _CELLS * _CELLS * 3 + count)
+    colours = (draws[: _CELLS * _CELLS * 3] >> 8 & 255).reshape(_CELLS, _CELLS, 3)
+    noise = (draws[_CELLS * _CELLS * 3 :] & 63).reshape(height, width, 3) - 32
+    rows, columns = np.arange(height) * _CELLS // height, np.arange(width) * _CELLS // width
+    return np.clip(colours[rows][:, columns] + noise, 0, 255).astype(np.uint8)
+
+
+def _draws(seed: int, count: int) -> NDArray[np.int64]:
+    """The upper 16 bits of a linear congruential generator: `x = 1664525 x + 1013904223` modulo 2 ** 32."""
+    values, state = np.empty(count, np.int64), seed
+    for position in range(count):
+        state = (state * 1664525 + 1013904223) & 0xFFFFFFFF
+        values[position] = state >> 16
+    return values

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from binsight.errors import ExportError, MissingExtraError
+from binsight.errors import ExportError
+from binsight.extras import needs_extra
 
 __all__ = ["Layer", "MicroFile", "read_micro_file"]
 
@@ -89,10 +90,8 @@ def read_micro_file(data: bytes) -> MicroFile:
         ExportError: it is no such file.
         MissingExtraError: LiteRT is not installed.
     """
-    try:
+    with needs_extra("exporting to esp32", "train"):
         from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("exporting to esp32", "train") from error
     try:
         model = schema.ModelT.InitFromPackedBuf(data)
         return _Reader(data, model).read()

@@ -17,9 +17,15 @@ from binsight.bundle import Bundle
 from binsight.bundle.container import MICRO_NAME
 from binsight.errors import ExportError, OutputError
 from binsight.export.engines import import_runtime
-from binsight.export.esp32.c_sources import expected_header, model_header, model_source, plan_header, plan_source
+from binsight.export.esp32.c_sources import (
+    expected_header,
+    make_pattern,
+    model_header,
+    model_source,
+    plan_header,
+    plan_source,
+)
 from binsight.export.esp32.micro_file import MicroFile, read_micro_file
-from binsight.export.esp32.pattern import make_pattern
 from binsight.export.micro import as_input
 from binsight.export.quiet import quiet
 from binsight.files import replace_whole

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from binsight.bundle import load_bundle, resolve_bundle
 from binsight.bundle.container import MODEL_NAME
 from binsight.errors import WeightsError
 from binsight.imaging import PreprocessSpec
+from binsight.settings import suggest
 from binsight.training.backbones.backbone import Backbone
 from binsight.training.backbones.safetensors_file import BACKBONE_FILE, bundled_backbone
 
@@ -95,9 +95,7 @@ def find_backbone(name: str, *, weights_dir: Path | None = None) -> Backbone:
     if name.startswith(BUNDLE_PREFIX):
         return _from_bundle(resolve_bundle(name.removeprefix(BUNDLE_PREFIX)))
     if name not in _BACKBONES:
-        close = difflib.get_close_matches(name, _BACKBONES, n=1)
-        advice = f"did you mean {close[0]}?" if close else f"there are {', '.join(_BACKBONES)} and bundle:PATH"
-        raise WeightsError(f"no backbone {name!r}; {advice}")
+        raise WeightsError(f"no backbone {name!r}; {suggest(name, [*_BACKBONES, 'bundle:PATH'])}")
     return replace(_BACKBONES[name], weights_dir=weights_dir)
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from binsight.errors import MissingExtraError
+from binsight.extras import needs_extra
 from binsight.files import write_whole
 
 __all__ = ["EpochRecord", "OnEpochEnd", "log_to_mlflow", "log_to_tensorboard", "read_history", "write_history"]
@@ -76,10 +76,8 @@ def log_to_tensorboard(folder: Path) -> OnEpochEnd:
     Raises:
         MissingExtraError: TensorFlow is not installed.
     """
-    try:
+    with needs_extra("The log for TensorBoard", "train"):
         import tensorflow as tf  # noqa: PLC0415 - takes seconds
-    except ImportError as error:
-        raise MissingExtraError("The log for TensorBoard", "train") from error
     writer = tf.summary.create_file_writer(str(folder))
 
     def log(record: EpochRecord) -> None:
@@ -102,10 +100,8 @@ def log_to_mlflow(parameters: Mapping[str, Any]) -> OnEpochEnd:
     Raises:
         MissingExtraError: MLflow is not installed.
     """
-    try:
+    with needs_extra("--log-to mlflow", "mlflow"):
         import mlflow  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise MissingExtraError("--log-to mlflow", "mlflow") from error
     if mlflow.active_run() is None:
         mlflow.start_run()
     mlflow.log_params(_flat(parameters))

@@ -24,8 +24,8 @@ from binsight.training.fine_tune.averaging import Weights
 from binsight.training.fine_tune.batches import Batch, TrainingBatches
 from binsight.training.fine_tune.checkpoint import Checkpoint, RunFolder
 from binsight.training.fine_tune.history import EpochRecord, OnEpochEnd, write_history
+from binsight.training.fine_tune.optimizer import rate_share
 from binsight.training.fine_tune.run_identity import describe_run, find_differences
-from binsight.training.fine_tune.schedule import rate_share
 from binsight.training.fine_tune.settings import FineTuneSettings
 from binsight.training.fine_tune.trainer import Trainer, prepared_for_training
 from binsight.training.fine_tune.validation import Validation, validate
