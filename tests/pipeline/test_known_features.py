@@ -15,7 +15,7 @@ from binsight.batch.run import run_job
 from binsight.bundle import load_bundle
 from binsight.dataset import scan
 from binsight.errors import BinsightError, JobError, SettingsError
-from binsight.pipeline import train as train_module
+from binsight.pipeline import run as run_module
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.presets import resolve_config
 from binsight.pipeline.train import TrainResult, places_beside, train
@@ -100,7 +100,7 @@ def test_features_of_something_else_are_refused(
     out, flags = job, {}
     wanted = (SettingsError, "are not those of this backbone")
     if fault != "damaged":
-        monkeypatch.setattr(train_module, "prepare_data", never)
+        monkeypatch.setattr(run_module, "prepare_data", never)
     if fault == "backbone":
         graph = tiny_backbone()
         graph.graph.initializer[0].raw_data = np.float32(127).tobytes()
