@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from binsight.bundle.wire import BYTES, encode_field, encode_number, read_fields, read_number
 from binsight.errors import BundleError
 
-__all__ = ["constant_shapes", "read_constants", "replace_constants"]
+__all__ = ["read_constants", "replace_constants"]
 
 _MODEL_GRAPH = 7
 _GRAPH_INITIALIZER, _GRAPH_OUTPUT = 5, 12
@@ -25,15 +25,6 @@ _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TYPE_TENSOR, _TENSOR_SHAPE, _SHAPE_DIM, _DIM_VALUE = 1, 2, 1, 1
 _FLOAT, _FLOAT16 = 1, 10
 _DTYPES = {_FLOAT: "<f4", _FLOAT16: "<f2"}
-
-
-def constant_shapes(model: bytes) -> dict[str, tuple[int, ...]]:
-    """The shape of each constant of the graph, by its name.
-
-    Raises:
-        BundleError: the file is not ONNX.
-    """
-    return {_name(tensor): _shape(tensor) for tensor in _tensors(model)}
 
 
 def read_constants(model: bytes, names: Collection[str]) -> dict[str, NDArray[np.float32]]:
