@@ -30,7 +30,7 @@ def stored_jpeg(photo: bytes, *, limits: ImageLimits | None = None) -> bytes:
     return thumbnail_jpeg(pixels, _MAX_SIDE, quality=_JPEG_QUALITY, subsampling=0)
 
 
-def thumbnail_jpeg(pixels: NDArray[np.uint8], side: int, *, quality: int = 78, **options: int) -> bytes:
+def thumbnail_jpeg(pixels: NDArray[np.uint8], side: int, *, quality: int = 78, **options: Any) -> bytes:
     """A JPEG of an `(h, w, 3)` RGB picture with sides of at most `side` pixels; `options` are Pillow's."""
     picture = Image.fromarray(pixels)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
