@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import suppress
+from typing import NoReturn
 
 import sqlalchemy as sa
 
@@ -35,8 +37,12 @@ class Claim:
         self._line = line
         self._file: sqlite3.Connection | None = None
 
-    def take(self, connection: sa.Connection) -> None:
+    def take(self, connection: sa.Connection, *, patience_s: float = 0.0) -> None:
         """Take the name, or have it already.
+
+        Args:
+            connection: that writes.
+            patience_s: for PostgreSQL to notice that a line which has just ended is gone.
 
         Raises:
             InputError: another line has it.
@@ -45,15 +51,21 @@ class Claim:
             self._take_file(connection.engine.url.database)
             return
         connection.execute(sa.text(_FORGET))
-        line = {"line": self._line}
-        if connection.execute(sa.text(f"SELECT pg_try_advisory_lock({_KEY})"), line).scalar():
-            return
-        holder = connection.execute(sa.text(_HOLDER), line).first()
+        line, end_s = {"line": self._line}, time.monotonic() + patience_s
+        while not connection.execute(sa.text(f"SELECT pg_try_advisory_lock({_KEY})"), line).scalar():
+            if time.monotonic() >= end_s:
+                self._refuse(connection)
+            time.sleep(0.05)
+
+    def _refuse(self, connection: sa.Connection) -> NoReturn:
+        holder = connection.execute(sa.text(_HOLDER), {"line": self._line}).first()
         who = "" if holder is None else f", from {holder.place} since {holder.backend_start:%Y-%m-%d %H:%M:%S %Z}"
         raise self._refusal(who)
 
-    def release(self) -> None:
-        """Let go of the file; a lock of PostgreSQL goes with its connection."""
+    def release(self, connection: sa.Connection | None) -> None:
+        """Let go of it: now, where a connection that is only closed is gone for PostgreSQL a moment later."""
+        if connection is not None:
+            connection.execute(sa.text(f"SELECT pg_advisory_unlock({_KEY})"), {"line": self._line})
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -63,6 +75,7 @@ class Claim:
             return
         file = sqlite3.connect(f"{database}.{self._line}.lock", timeout=0, check_same_thread=False)
         try:
+            file.execute("PRAGMA journal_mode = OFF")  # nothing is written, so no journal beside it either
             file.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             with suppress(sqlite3.Error):

@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -33,6 +33,7 @@ __all__ = ["LedgerWriter"]
 _log = logging.getLogger(__name__)
 
 _WAIT_S = 0.25  # of rows that a crash may make anew
+_PATIENCE_S = 2.0  # at the start, with a line of the same name that has just ended
 _MAX_WAITING = 100_000  # rows kept while the database is away; about two hours at 10 pieces a second
 _MAX_FILMS = 1000  # pieces whose pictures wait, some 20 kB each
 _PAUSES_S = (0.05, 0.2, 1.0, 5.0)  # between tries, the last for ever
@@ -98,7 +99,7 @@ class LedgerWriter:
         """
         with self._transaction() as connection:
             claim = self._claims.setdefault(line, Claim(line))
-            claim.take(connection)
+            claim.take(connection, patience_s=_PATIENCE_S)
             for status, end in _AFTER_RESTART.items():
                 if status == "acknowledged" and not confirms:
                     continue
@@ -159,9 +160,10 @@ class LedgerWriter:
             self._thread.join(timeout=10)
         if self._waiting:
             _log.error("ledger: %d rows could not be written: %s", len(self._waiting.pieces), self.fault)
+        with self._using, suppress(sa.exc.SQLAlchemyError):
+            for claim in self._claims.values():
+                claim.release(self._connection)
         self._hang_up()
-        for claim in self._claims.values():
-            claim.release()
         self.database.dispose()
 
     def abandon(self) -> None:
