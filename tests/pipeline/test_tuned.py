@@ -281,7 +281,7 @@ def test_training_goes_on_from_a_bundle(run, finished, photos, tmp_path, reporte
 
 def test_heads_of_a_bundle_need_its_backbone():
     """Found before anything is done."""
-    with pytest.raises(SettingsError, match="heads of a bundle need its backbone, bundle:PATH, got the backbone eff"):
+    with pytest.raises(SettingsError, match="heads of a bundle need its backbone, bundle:PATH, got the backbone auto"):
         resolve_config(flags={"head": "bundle"})
 
 
