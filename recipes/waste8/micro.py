@@ -8,6 +8,8 @@ It learns from altered views of all photos whose class is known, from their labe
 the photo (Hinton et al. 2015), and from photos of no class to be sure of none (outlier exposure). What all settings
 mean: micro.toml.
 
+In the last epochs it computes with what is rounded to 8 bits, as a microcontroller will, and learns to live with it.
+
 Every epoch is kept; a run that was stopped goes on where it was. `--epochs` beyond those of a finished run go on with a
 new cosine from its last weights.
 
@@ -32,7 +34,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 from micro_bundle import read_pictures, write_micro_bundle
-from micro_network import Shape, build_network, fold_layers, normalise, transplant
+from micro_network import (
+    Shape,
+    build_network,
+    fold_layers,
+    kernels,
+    normalise,
+    round_activations,
+    round_kernels,
+    transplant,
+)
 from micro_photos import Photos, copies_among, list_photos, read_folders, read_split, twins_of_val
 from micro_views import Views, degrade_batch
 from numpy.typing import NDArray
@@ -76,6 +87,7 @@ def main() -> None:
     if not arguments.pack:
         run.train()
     weights, epochs = run.last()
+    run.round(False)
     run.network.set_weights(weights)
     write_micro_bundle(
         fold_layers(run.network),
@@ -157,7 +169,7 @@ class Distillation:
         )
         self.optimizer.build(variables)
         self.weights = photo_weights(data, len(taxonomy), recipe)
-        self.step = tf.function(self._step, reduce_retracing=True)
+        self.round(False)
 
     def last(self) -> tuple[list[NDArray[np.float32]], int]:
         """The mean weights of the last epoch that was kept, and its number."""
@@ -169,11 +181,24 @@ class Distillation:
         first = self._resume()
         for epoch in range(first, self.settings["epochs"]):
             started = time.monotonic()
+            self._round_from(epoch)
             loss = self._run_epoch(epoch)
             weights = self._mean_weights()
             reached = self.accuracy(weights)
             say(f"epoch {epoch + 1}: loss {loss:.3f}, val accuracy {reached:.2%}, {time.monotonic() - started:.0f} s")
             self._keep(epoch + 1, weights, reached)
+
+    def _round_from(self, epoch: int) -> None:
+        """Round kernels and activations in the last epochs."""
+        is_last = epoch >= self.settings["epochs"] - self.settings["rounded_epochs"]
+        if is_last and not self.rounded:
+            self.round(True)
+
+    def round(self, rounded: bool) -> None:
+        """Compute from now on as in integers, or exactly."""
+        self.rounded = rounded
+        round_activations(self.network, rounded)
+        self.step = tf.function(self._step, reduce_retracing=True)
 
     def _resume(self) -> int:
         path = self.folder / "state.npz"
@@ -225,11 +250,16 @@ class Distillation:
         return mixed
 
     def _step(self, pictures: Any, targets: Any, weights: Any) -> Any:
+        exact = [tf.identity(kernel) for kernel in kernels(self.network)]
+        if self.rounded:
+            round_kernels(self.network)
         with tf.GradientTape() as tape:
             logits = self.network(pictures, training=True)
             each = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
             loss = tf.reduce_mean(each * weights)
         gradients = tape.gradient(loss, self.network.trainable_variables)
+        for kernel, value in zip(kernels(self.network), exact, strict=True):
+            kernel.assign(value)
         self.optimizer.apply(gradients, self.network.trainable_variables)
         return loss
 
@@ -242,6 +272,8 @@ class Distillation:
         """On the photos that validate."""
         own = self.network.get_weights()
         self.network.set_weights(weights)
+        if self.rounded:
+            round_kernels(self.network)
         logits = self.network.predict(self.seen, batch_size=94, verbose=0)
         self.network.set_weights(own)
         return float((logits.argmax(axis=1) == self.val.labels).mean())

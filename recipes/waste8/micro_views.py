@@ -20,6 +20,7 @@ from binsight.training.photos import decode_for_augmentation, open_photo
 
 Pictures = NDArray[np.uint8]
 _BATCH = 16
+_STEPS = np.array([8, 4, 8], np.uint8)  # of RGB565, which a microcontroller's camera gives
 
 
 class Views:
@@ -96,8 +97,8 @@ class Views:
 def degrade_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Pictures:
     """A window of each picture, mirrored or not, as a cheap camera might see it: `(n, size, size, 3)`.
 
-    Brightness, contrast and channels of all, blur of a fifth, noise of a third, compression of a sixth, a covered
-    square of a fifth.
+    Brightness, contrast and channels of all, blur of a fifth, noise of a third, 16-bit colours of a third, compression
+    of a sixth, a covered square of a fifth.
     """
     count, room = len(pictures), pictures.shape[1] - size
     corners = rng.integers(0, room + 1, (count, 2))
@@ -111,6 +112,8 @@ def degrade_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Pi
     for i in np.flatnonzero(rng.random(count) < 0.33):
         values[i] += rng.standard_normal(values[i].shape, np.float32) * np.float32(rng.uniform(1, 12))
     degraded = values.clip(0, 255).astype(np.uint8)
+    coarse = rng.random(count) < 0.33
+    degraded[coarse] = degraded[coarse] // _STEPS * _STEPS + _STEPS // 2
     for i in np.flatnonzero(rng.random(count) < 0.17):
         degraded[i] = _compress(degraded[i], int(rng.integers(25, 90)))
     for i in np.flatnonzero(rng.random(count) < 0.2):
