@@ -10,7 +10,7 @@ At the end of the training every kernel and activation is rounded to 8 bits, as 
 
 References:
     Ding et al. 2021, arXiv 2101.03697 (branches that become part of a convolution); Molchanov et al. 2017, arXiv
-    1611.06440 (channels ranked by what they carry); Jacob et al. 2018, arXiv 1712.05877 (training with what is rounded).
+    1611.06440 (channels ranked by what they carry); Jacob et al. 2018, arXiv 1712.05877 (rounding in training).
 """
 
 from __future__ import annotations
