@@ -5,8 +5,8 @@ r"""Train the `waste8-micro` bundle: a network for microcontrollers, distilled f
 
 How: the network is a chain of convolutions that begins as EfficientNet-Lite0's first blocks, pruned (micro_network.py).
 It learns from altered views of all photos whose class is known, from their labels and from what the teacher says of
-the photo (Hinton et al. 2015), and from photos of no class to be sure of none (outlier exposure). What all settings
-mean: micro.toml.
+the same view (Hinton et al. 2015; Beyer et al. 2022), and from photos of no class to be sure of none (outlier
+exposure). What all settings mean: micro.toml.
 
 In the last epochs it computes with what is rounded to 8 bits, as a microcontroller will, and learns to live with it.
 
@@ -14,7 +14,8 @@ Every epoch is kept; a run that was stopped goes on where it was. `--epochs` bey
 new cosine from its last weights.
 
 References:
-    Hinton et al. 2015, arXiv 1503.02531; Hendrycks et al. 2019, arXiv 1812.04606 (outlier exposure).
+    Hinton et al. 2015, arXiv 1503.02531; Beyer et al. 2022, arXiv 2106.05237 (teacher and pupil see the same);
+    Hendrycks et al. 2019, arXiv 1812.04606 (outlier exposure).
 """
 
 from __future__ import annotations
@@ -156,12 +157,11 @@ class Distillation:
         self.settings, self.folder = recipe["training"], cache / f"run-{recipe['seed']}"
         self.shape = network_shape(recipe)
         self.network = build_network(self.shape, classes=len(taxonomy), dropout=recipe["network"]["dropout"])
-        teacher = Predictor.load(recipe["teacher"]["model"], threads=self.settings["threads"])
+        self.teacher = Predictor.load(recipe["teacher"]["model"], threads=self.settings["threads"])
         augment = augment_strength("strong", **recipe["views"]["augment"])
         self.views = Views(
-            data.paths, teacher.spec, augment, side=recipe["views"]["side"], folder=cache, seed=recipe["seed"]
+            data.paths, self.teacher.spec, augment, side=recipe["views"]["side"], folder=cache, seed=recipe["seed"]
         )
-        self.targets = self._targets(self.views.answers(teacher))
         self.seen = val_pictures(val, self.shape)
         variables = self.network.trainable_variables
         self.optimizer = FineTuneOptimizer(
@@ -218,8 +218,9 @@ class Distillation:
 
     def _run_epoch(self, epoch: int) -> float:
         rng = np.random.default_rng([self.recipe["seed"], epoch])
-        view = self.views.view(epoch % self.recipe["views"]["count"])
-        targets, batch, losses = self.targets, self.settings["batch_size"], []
+        number = epoch % self.recipe["views"]["count"]
+        view, targets = self.views.view(number), self._targets(self.views.answers(number, self.teacher))
+        batch, losses = self.settings["batch_size"], []
         order = rng.permutation(len(targets))
         steps = len(order) // batch
         for number in range(steps):

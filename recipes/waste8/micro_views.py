@@ -53,9 +53,9 @@ class Views:
         """All photos as view `number` shows them, `(n, side, side, 3)`."""
         return self._kept(f"view-{self._seed}-{number}", lambda: self._pictures(number))
 
-    def answers(self, teacher: Predictor) -> NDArray[np.float32]:
-        """What the teacher says of the photos as they are: `(n, classes)` logits, divided by its temperature."""
-        return self._kept("answers", lambda: self._ask(teacher))
+    def answers(self, number: int, teacher: Predictor) -> NDArray[np.float32]:
+        """What the teacher says of the photos in view `number`: `(n, classes)` logits, divided by its temperature."""
+        return self._kept(f"answers-{self._seed}-{number}", lambda: self._ask(number, teacher))
 
     def _kept(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         path = self._folder / f"{name}.npy"
@@ -76,11 +76,11 @@ class Views:
             made[i] = resize_image(self._picture(number, i), self._small)
         return made
 
-    def _ask(self, teacher: Predictor) -> NDArray[np.float32]:
+    def _ask(self, number: int, teacher: Predictor) -> NDArray[np.float32]:
         answers = []
         for begin in range(0, len(self._photos), _BATCH):
             rows = range(begin, min(begin + _BATCH, len(self._photos)))
-            answers.append(teacher.run(np.stack([self._picture(0, i) for i in rows]), ["logits"]).logits)
+            answers.append(teacher.run(np.stack([self._picture(number, i) for i in rows]), ["logits"]).logits)
         return (np.concatenate(answers) / teacher.bundle.manifest.temperature).astype(np.float32)
 
     def _picture(self, number: int, index: int) -> Pictures:
