@@ -186,6 +186,7 @@ def _card(manifest: Manifest, record: CalibrationRecord, confusion: Confusion) -
         version=manifest.version,
         created=manifest.created,
         epochs=manifest.training["epochs"],
+        rounded=settings["training"]["rounded_epochs"],
         train=manifest.training["photos"]["train"],
         val=manifest.training["photos"]["val"],
         digest=manifest.training["data_sha256"],
