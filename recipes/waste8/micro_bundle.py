@@ -21,7 +21,7 @@ from binsight.evaluation.figures import confusion_matrix
 from binsight.evaluation.scoring import Scores, cross_fit
 from binsight.export.micro import arena_bytes, run_micro
 from binsight.imaging import PreprocessSpec, prepare_photo
-from binsight.pipeline.card import Confusion, metric_rows, shown_precision
+from binsight.pipeline.card import Confusion, front_matter, metric_rows, shown_precision
 from binsight.pipeline.measure import measure_strangers, state_metrics
 from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets, calibrate
 from binsight.taxonomy import Taxonomy
@@ -183,6 +183,7 @@ def write_micro_bundle(
 def _card(manifest: Manifest, record: CalibrationRecord, confusion: Confusion) -> str:
     facts, settings = manifest.training["micro"], manifest.training["settings"]
     return Template((HERE / "micro_card.md").read_text(encoding="utf-8")).substitute(
+        front=front_matter(manifest, None),
         version=manifest.version,
         created=manifest.created,
         epochs=manifest.training["epochs"],

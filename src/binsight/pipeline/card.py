@@ -136,7 +136,7 @@ def render_card(
     """
     training = manifest.training
     return _TEMPLATE.substitute(
-        front="\n".join(_yaml_lines(_front_matter(manifest, licence))),
+        front=front_matter(manifest, licence),
         name=manifest.name,
         version=manifest.version,
         created=manifest.created,
@@ -196,8 +196,8 @@ def _few_colours(png: bytes) -> bytes:
     return stream.getvalue()
 
 
-def _front_matter(manifest: Manifest, licence: str | None) -> dict[str, Any]:
-    """What the hub shows of a model: licence, task, and each measured split as a result."""
+def front_matter(manifest: Manifest, licence: str | None) -> str:
+    """What the hub shows of a model, in YAML: licence, task, and each measured split as a result."""
     own = {"license": licence} if licence else {"license": "other", "license_name": "see-the-card"}
     results = [
         {
@@ -210,13 +210,14 @@ def _front_matter(manifest: Manifest, licence: str | None) -> dict[str, Any]:
         }
         for split, measured in manifest.metrics.items()
     ]
-    return {
+    shown = {
         **own,
         "library_name": "binsight",
         "pipeline_tag": "image-classification",
         "tags": ["waste", "recycling", "onnx", "calibrated"],
         "model-index": [{"name": manifest.name, "results": results}],
     }
+    return "\n".join(_yaml_lines(shown))
 
 
 def _yaml_lines(value: Any, indent: str = "") -> Iterator[str]:
