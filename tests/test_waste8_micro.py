@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 from tensorflow.lite.python import schema_py_generated as schema
 
 from binsight.bundle import load_bundle, resolve_bundle, verify_bundle
@@ -76,3 +77,12 @@ def test_every_engine_says_what_the_microcontroller_says(predictor: Predictor, p
         found = predict.run(pictures).logits.argmax(axis=1)
         assert (found == best)[clear].all()
         assert (found != best).sum() <= 2
+
+
+def test_its_card_is_read_by_the_hub() -> None:
+    """The figures before the text are those of the manifest."""
+    bundle = load_bundle(resolve_bundle("waste8-micro"))
+    data = ModelCard(bundle.read("card.md").decode()).data
+    found = {(r.dataset_split, r.metric_name): r.metric_value for r in data.eval_results}
+    stated = bundle.manifest.metrics["test"].values["accuracy"].value
+    assert found["test", "accuracy"] == pytest.approx(stated, abs=1e-4)
