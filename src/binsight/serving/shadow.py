@@ -149,6 +149,7 @@ class Shadow:
                     self._roll_back(run.trial, reason)
                 elif reason := reason or run.fault:
                     _log.warning("the shadow ends: it %s", reason)
+                    run.write()  # what came since the beginning of this look
                     end_trial(self.registry, run.trial, by=_BY, reason=reason)
                     self._follow()
 

@@ -87,6 +87,7 @@ class ShadowRun:
             old, new = new, old
         if old == new:
             self._unwritten.append(Compared(kept.pixels))
+            self._failures = 0
             return "agree"
         try:
             item = keeper.put(kept, is_disagreement=True)
@@ -95,6 +96,7 @@ class ShadowRun:
             item = GONE
         if item is not None:  # its sender has not had it deleted
             self._unwritten.append(Compared(kept.pixels, item, old, new))
+        self._failures = self._failures + 1 if has_failed else 0  # last: what counts as a fault is to be written then
         return "failed" if has_failed else "differ"
 
     def write(self) -> None:
@@ -119,12 +121,9 @@ class ShadowRun:
         """The class that the model names, empty where it fails; and whether it has failed."""
         engine = self.model.narrow
         try:
-            named = engine.interpret(engine.run(inputs))[0].category
+            return engine.interpret(engine.run(inputs))[0].category, False
         except BundleError:
-            self._failures += 1
             return "", True
-        self._failures = 0
-        return named, False
 
     def _time(self, photo: Upload, inputs: NDArray[np.uint8]) -> None:
         """Time both models in turn on this thread: what runs beside it, or how they answer, makes no difference."""

@@ -86,7 +86,7 @@ def open_page(browser: Browser, server: RunningServer) -> Iterator[Callable[...,
         defaults = {"viewport": {"width": width, "height": height}, "reduced_motion": "reduce"}
         context = browser.new_context(**defaults | options)
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)  # a machine with other work to do
         if script:
             context.add_init_script(script)
         page = context.new_page()
