@@ -26,6 +26,7 @@ from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.records import ENCODER_RANGE, CameraState, Frame
+from binsight.line.memory import LineMemory
 from binsight.line.run import LineRunner, SystemClock
 from binsight.line.simulate.photos import read_photos
 from binsight.line.simulate.plan import plan_pieces
@@ -109,6 +110,7 @@ def run_line(scene: Scene, *, seconds: float, repeat: int = 1) -> tuple[list[Any
             sorter=MqttSorter(config, clock=clock),
             ledger=LedgerWriter(open_database(url)),
             clock=clock,
+            memory=LineMemory(Path(folder), config, predictor.bundle.manifest),
         )
         wall_s, cpu_s = time.monotonic(), time.process_time()
         runner.run()
