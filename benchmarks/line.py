@@ -25,8 +25,8 @@ from tests.line.services import mosquitto
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.writer import LedgerWriter
-from binsight.line.records import ENCODER_RANGE, CameraState, Frame
 from binsight.line.memory import LineMemory
+from binsight.line.records import ENCODER_RANGE, CameraState, Frame
 from binsight.line.run import LineRunner, SystemClock
 from binsight.line.simulate.photos import read_photos
 from binsight.line.simulate.plan import plan_pieces
