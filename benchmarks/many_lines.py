@@ -56,7 +56,7 @@ from binsight.taxonomy import builtin_taxonomy
 CLASSES = ("metal_cans", "paper_waste", "plastic_bags", "glass_bottles", "food_waste", "cardboard", "other", "textiles")
 DECIDE_S = 0.06  # from the trigger line to the decision
 JPEG = bytes(4000)
-SETTINGS = ("max_connections=400", "shared_buffers=512MB", "max_wal_size=4GB", "synchronous_commit=on")
+SETTINGS = ("max_connections=700", "shared_buffers=512MB", "max_wal_size=4GB", "synchronous_commit=on")
 
 
 class TimedWriter(LedgerWriter):
