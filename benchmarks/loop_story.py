@@ -34,11 +34,11 @@ from typing import Any
 import numpy as np
 
 from binsight.adapt.heads import read_heads, write_heads
-from binsight.adapt.learning import LinearHead
 from binsight.bundle import load_bundle, write_bundle
 from binsight.dataset import scan
 from binsight.imaging import stored_jpeg
 from binsight.loop.counts import Counts
+from binsight.probability.scores import LinearHead
 
 MISTAKES = 0.02
 CLIENTS = 4

@@ -23,7 +23,8 @@ from binsight.export.micro import arena_bytes, run_micro
 from binsight.imaging import PreprocessSpec, prepare_photo
 from binsight.pipeline.card import Confusion, front_matter, metric_rows, shown_precision
 from binsight.pipeline.measure import measure_strangers, state_metrics
-from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets, calibrate
+from binsight.probability.calibration import Calibration, ReviewTargets, calibrate
+from binsight.probability.scores import NetworkScores
 from binsight.taxonomy import Taxonomy
 from binsight.training.photos import open_photo
 

@@ -8,9 +8,10 @@ from tests.adapt.world import PLANT_LIGHT, factory_heads, factory_replay, featur
 from tests.tiny_bundle import tiny_taxonomy
 
 from binsight.adapt.judging import RawScores
-from binsight.adapt.learning import LinearHead, Memory, learn
+from binsight.adapt.learning import Memory, learn
 from binsight.adapt.teaching import _loss_bound, teach
 from binsight.bundle import CameraPhotos, Replay
+from binsight.probability.scores import LinearHead
 
 
 def one_feature(codes: list[float], labels: list[int]) -> Replay:
@@ -102,8 +103,8 @@ def test_what_a_lesson_may_cost_is_bounded_with_certainty() -> None:
     standard error of 0.2165 / 2.
     """
     labels, photos = np.array([0, 0, 0, 1]), np.arange(4)
-    before = RawScores(np.tile([np.log(3), 0.0], (4, 1)), labels, photos)
-    after = RawScores(np.zeros((4, 2)), labels, photos)
+    before = RawScores(np.tile([np.log(3), 0.0], (4, 1)), labels=labels, groups=photos)
+    after = RawScores(np.zeros((4, 2)), labels=labels, groups=photos)
     assert _loss_bound(before, after) == pytest.approx(0.125 + 1.645 * 0.2165 / 2, abs=1e-3)
     assert _loss_bound(before, before) == 0
 

@@ -16,11 +16,11 @@ from PIL import Image
 from tests.tiny_bundle import SIZE, tiny_files, tiny_manifest, tiny_taxonomy
 
 from binsight.adapt.heads import Heads
-from binsight.adapt.learning import LinearHead
 from binsight.bundle import CalibrationRecord, Replay, make_replay, write_bundle
 from binsight.export.onnx_graph import attach_heads
 from binsight.probability import ReviewThresholds
 from binsight.probability.calibration import ReviewTargets
+from binsight.probability.scores import LinearHead
 
 if TYPE_CHECKING:
     import onnx

@@ -9,8 +9,8 @@ from binsight.evaluation.costs import StreamCosts
 from binsight.evaluation.figures import all_figures, confusion_matrix, measure_scores
 from binsight.evaluation.scoring import Scores
 from binsight.probability import Decision
-from binsight.probability.calibration import NetworkScores
 from binsight.probability.intervals import wilson_interval
+from binsight.probability.scores import NetworkScores
 from binsight.taxonomy import builtin_taxonomy
 
 TAXONOMY = builtin_taxonomy()

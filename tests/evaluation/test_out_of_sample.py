@@ -9,10 +9,11 @@ from binsight.evaluation.figures import measure_scores
 from binsight.evaluation.reliability import cross_fitted_confidence
 from binsight.evaluation.scoring import Scores
 from binsight.evaluation.selective import target_thresholds
-from binsight.pipeline.calibrate import HeadScores as Raw
-from binsight.pipeline.calibrate import ReviewTargets, calibrate, judge_cross_fitted
+from binsight.pipeline.calibrate import calibrate, judge_cross_fitted
 from binsight.probability import ReviewThresholds
-from binsight.probability.calibration import Calibration, NetworkScores, fit_temperature
+from binsight.probability.calibration import Calibration, ReviewTargets, fit_temperature
+from binsight.probability.scores import HeadScores as Raw
+from binsight.probability.scores import NetworkScores
 from binsight.taxonomy import Taxonomy, WasteClass
 
 LAX = Calibration(1.0, None, ReviewThresholds((0.5, 0.5)))

@@ -6,7 +6,8 @@ import pytest
 from binsight.evaluation.scoring import Scores
 from binsight.evaluation.selective import operating_point, risk_areas, risk_coverage, target_thresholds
 from binsight.probability import Decision, ReviewThresholds
-from binsight.probability.calibration import Calibration, NetworkScores
+from binsight.probability.calibration import Calibration
+from binsight.probability.scores import NetworkScores
 
 CONFIDENCE = np.array([0.9, 0.8, 0.7, 0.6])
 CORRECT = np.array([True, False, True, True])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from binsight.pipeline.calibrate import HeadScores, ReviewTargets, ScaledCalibration, calibrate, judge
+from binsight.pipeline.calibrate import calibrate, judge
 from binsight.pipeline.measure import measure, measure_strangers
 from binsight.probability import ReviewThresholds
-from binsight.probability.calibration import Calibration
+from binsight.probability.calibration import Calibration, ReviewTargets, ScaledCalibration
+from binsight.probability.scores import HeadScores
 from binsight.taxonomy import Taxonomy, WasteClass
 
 TARGETS = ReviewTargets()

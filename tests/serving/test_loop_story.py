@@ -17,7 +17,6 @@ from tests.serving.conftest import service_of
 from tests.serving.test_shadow import wait
 
 from binsight.adapt.heads import read_heads, write_heads
-from binsight.adapt.learning import LinearHead
 from binsight.bundle import load_bundle, write_bundle
 from binsight.cli.gate import gate
 from binsight.imaging import stored_jpeg
@@ -26,6 +25,7 @@ from binsight.loop.ledger import utc_now
 from binsight.loop.registry import Registry
 from binsight.loop.sampling import Stratum
 from binsight.pipeline.retrain import retrain
+from binsight.probability.scores import LinearHead
 from binsight.serving.security import new_key
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from binsight.adapt.camera import FEWEST, NOT_WASTE, SeenPhotos, look_at_camera
 from binsight.adapt.card import adapted_card
 from binsight.adapt.heads import Heads, read_heads, write_heads
-from binsight.adapt.judging import Fitted, Judged, decide_cross_fitted, fit_decisions
+from binsight.adapt.judging import Judged, decide_cross_fitted, fit_decisions
 from binsight.adapt.result import Adaptation, ClassResult, Lesson, Suspect
 from binsight.adapt.teaching import Taught, scores_of, teach
 from binsight.bundle import (
@@ -42,7 +42,7 @@ from binsight.dataset.audit.labels import suggest_labels
 from binsight.errors import BundleError, DatasetError
 from binsight.imaging import ImageLimits
 from binsight.predictor import Predictor, available_cores
-from binsight.probability.calibration import ReviewTargets
+from binsight.probability.calibration import ReviewTargets, ScaledCalibration
 from binsight.probability.intervals import Interval, share_interval
 from binsight.progress import Stage, unheard_stage
 from binsight.taxonomy import WasteClass
@@ -176,7 +176,7 @@ def _result(
     return Adaptation(
         bundle=out,
         manifest=_manifest(source, version, fitted, seen, taught, measured, lesson),
-        fitted=fitted,
+        calibration=fitted,
         classes=classes,
         accuracy=accuracy,
         accuracy_before=accuracy_before,
@@ -207,13 +207,13 @@ def _shares(
 def _manifest(
     source: _Teachable,
     version: str,
-    fitted: Fitted,
+    fitted: ScaledCalibration,
     seen: SeenPhotos,
     taught: Taught,
     measured: Mapping[str, SplitMetrics],
     lesson: Lesson,
 ) -> Manifest:
-    old, found = source.bundle.manifest, fitted.calibration
+    old, found = source.bundle.manifest, fitted.fitted
     told = {
         "from": {"name": old.name, "version": old.version, "created": old.created},
         "photos": dict(sorted(_counts(seen).items())),
@@ -242,7 +242,7 @@ def _metrics(photos: int, measured: Mapping[str, Interval]) -> SplitMetrics:
     return SplitMetrics(photos, found)
 
 
-def _familiar(taught: Taught, fitted: Fitted) -> dict[str, float]:
+def _familiar(taught: Taught, fitted: ScaledCalibration) -> dict[str, float]:
     """The median unfamiliarity of the camera's photos or the old ones, whichever is larger, for the stream check."""
     parts = (taught.known, taught.left_out.take(taught.left_out.labels >= 0))
     medians = [np.median(part.exported(fitted.scale).unfamiliarity) for part in parts]  # type: ignore[arg-type]  # given
@@ -257,11 +257,11 @@ def _files(
     keys = {role: set(record.photos[role].tolist()) for role in ROLES}
     shown = {photo_key(digest) for digest in seen.digests if digest}
     keys |= {role: keys[role] | shown for role in ("trained", "calibrated")}
-    found = result.fitted.calibration
+    found = result.calibration.fitted
     replay = replace(source.replay, camera=_followed_by(source.replay.camera, seen))
     card = files[CARD_NAME].decode("utf-8", "replace")
     return files | {
-        MODEL_NAME: write_heads(source.model, taught.heads, result.fitted.scale),
+        MODEL_NAME: write_heads(source.model, taught.heads, result.calibration.scale),
         CARD_NAME: adapted_card(card, result, lesson).encode(),
         CALIBRATION_NAME: CalibrationRecord.of(record.targets, found.shown_precision, keys).to_bytes(),
         REPLAY_NAME: replay.to_bytes(),

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.adapt.learning import LinearHead
 from binsight.bundle.constants import read_constants, replace_constants
 from binsight.errors import BundleError
-from binsight.probability.unfamiliarity import UnfamiliarityScale
+from binsight.probability.scores import LinearHead
+from binsight.probability.unfamiliarity import FeatureSubspace, UnfamiliarityScale
 
 __all__ = ["Heads", "read_heads", "write_heads"]
 
@@ -31,23 +31,12 @@ class Heads:
     Attributes:
         categories: of the classes.
         biodegradable: `(d, 1)`; None where the taxonomy leaves it open.
-        mean: `(d,)`, of the features of known photos; None for a network whose unfamiliarity has no second measure.
-        directions: `(d, k)`, in which these differ; None likewise.
+        known: what the features of known photos have in common; None for a network whose unfamiliarity is the energy.
     """
 
     categories: LinearHead
     biodegradable: LinearHead | None
-    mean: NDArray[np.float64] | None = None
-    directions: NDArray[np.float64] | None = None
-
-    def residual(self, features: NDArray[np.floating]) -> NDArray[np.float64] | None:
-        """How long the part of `(n, d)` features is that no direction explains, `(n,)`, as the network has it."""
-        if self.mean is None or self.directions is None:
-            return None
-        centred = features - self.mean
-        squares = (centred**2).sum(axis=1) - ((centred @ self.directions) ** 2).sum(axis=1)
-        result: NDArray[np.float64] = np.sqrt(np.maximum(squares, 0))
-        return result
+    known: FeatureSubspace | None = None
 
 
 def read_heads(model: bytes) -> Heads:
@@ -63,7 +52,9 @@ def read_heads(model: bytes) -> Heads:
     categories, places = linear["logits"], linear["attention"]
     if categories is None or places is None or categories.weight.shape != places.weight.shape:
         raise BundleError("its heads are not those that binsight train writes, so it cannot be taught")
-    return Heads(categories, linear["biodegradable_logit"], found.get("known.mean"), found.get("known.directions"))
+    mean, directions = found.get("known.mean"), found.get("known.directions")
+    known = None if mean is None or directions is None else FeatureSubspace(mean, directions)
+    return Heads(categories, linear["biodegradable_logit"], known)
 
 
 def write_heads(model: bytes, heads: Heads, scale: UnfamiliarityScale | None) -> bytes:
@@ -71,7 +62,7 @@ def write_heads(model: bytes, heads: Heads, scale: UnfamiliarityScale | None) ->
 
     Args:
         model: as `read_heads` took it.
-        heads: the new ones; mean and directions stay as they are.
+        heads: the new ones; what is known of features stays as it is.
         scale: of the unfamiliarity, where it has two measures.
 
     Raises:

@@ -12,73 +12,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.errors import BundleError
-from binsight.probability import decide_each, sigmoid, softmax
-from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets, calibrate
+from binsight.evaluation.scoring import Scores
+from binsight.probability.calibration import ReviewTargets, ScaledCalibration, calibrate
 from binsight.probability.folds import cross_fit_folds
+from binsight.probability.scores import HeadScores
 from binsight.probability.thresholds import choose_threshold
-from binsight.probability.unfamiliarity import UnfamiliarityScale, energy, fit_scale, unfamiliarity
+from binsight.probability.unfamiliarity import UnfamiliarityScale, energy, fit_scale
 
-__all__ = ["Fitted", "Judged", "RawScores", "decide_cross_fitted", "fit_decisions"]
+__all__ = ["Judged", "RawScores", "decide_cross_fitted", "fit_decisions"]
 
 _SPARED: Final = 1  # mistake among the surest old photos: with none, one wrong label sends a third of all to review
 
 
-@dataclass(frozen=True, eq=False)
-class RawScores:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RawScores(HeadScores):
     """What heads say of n photos that they were not fitted on.
 
     Attributes:
-        logits: `(n, C)`.
         labels: `(n,)`; -1 for a photo of none of the classes.
         groups: `(n,)`, copies have the same number.
-        mask: `(C,)`, which classes are biodegradable; None where the taxonomy leaves it open.
-        biodegradable: `(n,)` logits; None likewise.
-        residual: `(n,)`, of the features; None for a network whose unfamiliarity is the energy.
     """
 
-    logits: NDArray[np.float64]
     labels: NDArray[np.int64]
     groups: NDArray[np.intp]
-    mask: NDArray[np.bool_] | None = None
-    biodegradable: NDArray[np.float64] | None = None
-    residual: NDArray[np.float64] | None = None
-
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> RawScores:
-        """The scores of some photos."""
-        second = None if self.biodegradable is None else self.biodegradable[rows]
-        residual = None if self.residual is None else self.residual[rows]
-        return RawScores(self.logits[rows], self.labels[rows], self.groups[rows], self.mask, second, residual)
 
     def followed_by(self, others: RawScores) -> RawScores:
         """These and then the others, which are copies of none of these."""
-        second = _both(self.biodegradable, others.biodegradable)
-        groups = np.concatenate([self.groups, others.groups + self.groups.max(initial=-1) + 1])
         return RawScores(
             np.concatenate([self.logits, others.logits]),
-            np.concatenate([self.labels, others.labels]),
-            groups,
+            _both(self.biodegradable, others.biodegradable),
             self.mask,
-            second,
             _both(self.residual, others.residual),
+            labels=np.concatenate([self.labels, others.labels]),
+            groups=np.concatenate([self.groups, others.groups + self.groups.max(initial=-1) + 1]),
         )
 
     def correct(self) -> NDArray[np.bool_]:
         """`(n,)`: the most probable class is the right one."""
         result: NDArray[np.bool_] = self.logits.argmax(axis=1) == self.labels
         return result
-
-    def exported(self, scale: UnfamiliarityScale | None) -> NetworkScores:
-        """As the network will give them."""
-        strange = unfamiliarity(self.logits, self.residual, scale)
-        return NetworkScores(self.logits, self.biodegradable, self.mask, strange)
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """What the manifest and the network hold of it."""
-
-    calibration: Calibration
-    scale: UnfamiliarityScale | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +61,7 @@ class Judged:
     accepted: NDArray[np.bool_]
 
 
-def fit_decisions(camera: RawScores, known: RawScores, targets: ReviewTargets) -> Fitted:
+def fit_decisions(camera: RawScores, known: RawScores, targets: ReviewTargets) -> ScaledCalibration:
     """Fit temperatures, unfamiliarity and thresholds on the camera's photos and those the model was calibrated on.
 
     Temperatures are those of all of them. What is familiar on the camera or was before stays familiar. The confidence
@@ -104,9 +76,11 @@ def fit_decisions(camera: RawScores, known: RawScores, targets: ReviewTargets) -
     fitted = calibrate(scores, both.labels.astype(np.intp), targets, groups=both.groups, spared=_SPARED)
     limit = _strangest([items, known], scale, targets.unfamiliar_share)
     review = replace(fitted.review, unfamiliarity=limit)
-    passes, confidence = _judge(camera, replace(fitted, review=review), scale, least=0.0)
+    lax = replace(review, confidence=(0.0,) * camera.logits.shape[1])
+    judged = judge(camera, ScaledCalibration(replace(fitted, review=lax), scale))
+    passes = judged.accepted
     chosen = choose_threshold(
-        confidence.max(axis=1)[passes],
+        judged.confidence[passes],
         camera.correct()[passes],
         target_precision=targets.precision,
         certainty=targets.certainty,
@@ -118,7 +92,7 @@ def fit_decisions(camera: RawScores, known: RawScores, targets: ReviewTargets) -
     confidence = np.where(is_told, max(chosen.threshold, usual), usual)
     review = replace(review, confidence=tuple(confidence.tolist()))
     shown = min(chosen.shown_precision, fitted.shown_precision)
-    return Fitted(replace(fitted, review=review, shown_precision=shown), scale)
+    return ScaledCalibration(replace(fitted, review=review, shown_precision=shown), scale)
 
 
 def decide_cross_fitted(camera: RawScores, known: RawScores, targets: ReviewTargets) -> Judged:
@@ -127,36 +101,14 @@ def decide_cross_fitted(camera: RawScores, known: RawScores, targets: ReviewTarg
     accepted = np.zeros(len(strata), bool)
     probabilities = np.zeros(camera.logits.shape)
     for fit, fold in cross_fit_folds(strata, camera.groups):
-        part = camera.take(fold)
-        fitted = fit_decisions(camera.take(fit), known, targets)
-        accepted[fold], probabilities[fold] = judge(part, fitted)
+        judged = judge(camera.take(fold), fit_decisions(camera.take(fit), known, targets))
+        accepted[fold], probabilities[fold] = judged.accepted, judged.probabilities
     return Judged(probabilities, accepted)
 
 
-def judge(scores: RawScores, fitted: Fitted) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Which photos are accepted, `(n,)`, and the confidences, `(n, C)`."""
-    return _judge(scores, fitted.calibration, fitted.scale)
-
-
-def _judge(
-    scores: RawScores, calibration: Calibration, scale: UnfamiliarityScale | None, *, least: float | None = None
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    probabilities = softmax(scores.logits, temperature=calibration.temperature)
-    exported = scores.exported(scale)
-    second = None
-    if exported.biodegradable is not None and calibration.biodegradable_temperature is not None:
-        second = sigmoid(exported.biodegradable, temperature=calibration.biodegradable_temperature)
-    review = calibration.review
-    if least is not None:
-        review = replace(review, confidence=(least,) * probabilities.shape[1])
-    decisions = decide_each(
-        probabilities,
-        review,
-        biodegradable_mask=() if scores.mask is None else tuple(scores.mask.tolist()),
-        biodegradable=second,
-        unfamiliarity=exported.unfamiliarity,
-    )
-    return np.array([one.decision == "accept" for one in decisions], bool), probabilities
+def judge(scores: RawScores, fitted: ScaledCalibration) -> Scores:
+    """The confidences, and which photos are accepted."""
+    return Scores.of(scores.exported(fitted.scale), fitted.fitted)
 
 
 def _scale(items: RawScores, known: RawScores) -> UnfamiliarityScale | None:

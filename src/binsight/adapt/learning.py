@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from binsight.bundle import CameraPhotos, Replay
 from binsight.probability import softmax
+from binsight.probability.scores import LinearHead
 
-__all__ = ["LinearHead", "Memory", "learn"]
+__all__ = ["Memory", "learn"]
 
 # Chosen by what halves of `val` lose and cameras gain that had no part in it: docs/results.md.
 _SOFT: Final = 0.25
@@ -25,23 +26,6 @@ _BIAS_FEATURE: Final = 0.3  # instead of 1: the bias is held back like a weight
 _LEAST_VARIANCE: Final = 1e-6
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class LinearHead:
-    """`logits = features @ weight + bias`.
-
-    Attributes:
-        weight: `(d, C)`.
-        bias: `(C,)`.
-    """
-
-    weight: NDArray[np.float64]
-    bias: NDArray[np.float64]
-
-    def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Of `(n, d)` features, `(n, C)`."""
-        return features @ self.weight + self.bias
 
 
 @dataclass(frozen=True, eq=False)

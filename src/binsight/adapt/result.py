@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from binsight.adapt.camera import FEWEST, MOST, NOT_WASTE
-from binsight.adapt.judging import Fitted
 from binsight.bundle import Manifest
+from binsight.probability.calibration import ScaledCalibration
 from binsight.probability.intervals import Interval
 
 __all__ = ["ENOUGH", "Adaptation", "ClassResult", "Lesson", "Suspect"]
@@ -97,7 +97,7 @@ class Adaptation:
     Attributes:
         bundle: where the new bundle is.
         manifest: of the new bundle, but for its files.
-        fitted: temperatures, thresholds and unfamiliarity.
+        calibration: temperatures, thresholds and unfamiliarity.
         classes: the camera's classes.
         accuracy: on the camera's photos, `not-waste` aside.
         accuracy_before: of the model as it was.
@@ -114,7 +114,7 @@ class Adaptation:
 
     bundle: Path
     manifest: Manifest
-    fitted: Fitted
+    calibration: ScaledCalibration
     classes: tuple[ClassResult, ...]
     accuracy: Interval
     accuracy_before: Interval

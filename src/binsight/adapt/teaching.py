@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from binsight.adapt.heads import Heads
 from binsight.adapt.judging import RawScores
-from binsight.adapt.learning import LinearHead, Memory, learn
+from binsight.adapt.learning import Memory, learn
 from binsight.bundle import CameraPhotos, Replay
 from binsight.probability import softmax
 from binsight.probability.calibration import fit_temperature
 from binsight.probability.folds import cross_fit_folds
+from binsight.probability.scores import LinearHead
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["Taught", "scores_of", "teach"]
@@ -92,11 +93,11 @@ def scores_of(
     second = None if heads.biodegradable is None else heads.biodegradable.logits(photos.features)[:, 0]
     return RawScores(
         heads.categories.logits(photos.features),
-        photos.labels,
-        np.arange(len(photos)) if groups is None else groups,
-        mask if second is not None else None,
         second,
-        heads.residual(photos.features),
+        None if second is None else mask,
+        None if heads.known is None else heads.known.residual(photos.features),
+        labels=photos.labels,
+        groups=np.arange(len(photos)) if groups is None else groups,
     )
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from binsight.errors import DatasetError
 from binsight.predictor import Outputs, Predictor, run_photos
 from binsight.probability import Decision, ReviewThresholds, decide_each, sigmoid, softmax
-from binsight.probability.calibration import Calibration, NetworkScores
+from binsight.probability.calibration import Calibration
 from binsight.probability.folds import cross_fit_folds
+from binsight.probability.scores import NetworkScores
 from binsight.progress import Progress, unheard
 
 __all__ = ["Scores", "Unreadable", "cross_fit", "interpret_scores", "score_photos"]

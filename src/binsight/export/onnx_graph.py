@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,49 +10,10 @@ from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
 from binsight.bundle.container import MODEL_NAME
 from binsight.errors import BundleError
+from binsight.probability.scores import LinearHead
+from binsight.probability.unfamiliarity import FeatureSubspace, UnfamiliarityScale
 
-__all__ = ["LinearHead", "Scale", "Subspace", "attach_heads", "detach_heads"]
-
-
-class LinearHead(Protocol):
-    """`logits = features @ weight + bias`."""
-
-    @property
-    def weight(self) -> NDArray[np.floating]:
-        """`(d, k)` float."""
-        ...
-
-    @property
-    def bias(self) -> NDArray[np.floating]:
-        """`(k,)` float."""
-        ...
-
-
-class Subspace(Protocol):
-    """The subspace of the features of training photos."""
-
-    @property
-    def mean(self) -> NDArray[np.floating]:
-        """`(d,)` float."""
-        ...
-
-    @property
-    def directions(self) -> NDArray[np.floating]:
-        """`(d, k)` float, orthonormal."""
-        ...
-
-
-class Scale(Protocol):
-    """`(value - centre) / spread`, of energy and residual; spreads are above 0."""
-
-    @property
-    def energy_centre(self) -> float: ...  # noqa: D102
-    @property
-    def energy_spread(self) -> float: ...  # noqa: D102
-    @property
-    def residual_centre(self) -> float: ...  # noqa: D102
-    @property
-    def residual_spread(self) -> float: ...  # noqa: D102
+__all__ = ["attach_heads", "detach_heads"]
 
 
 def attach_heads(
@@ -61,7 +22,7 @@ def attach_heads(
     *,
     biodegradable: LinearHead | None = None,
     inner: LinearHead | None = None,
-    known: tuple[Subspace, Scale] | None = None,
+    known: tuple[FeatureSubspace, UnfamiliarityScale] | None = None,
 ) -> ModelProto:
     """The backbone with heads on it, as `docs/bundle-format.md` describes `model.onnx`.
 
@@ -168,7 +129,7 @@ def _energy(graph: Any, target: str) -> None:
     _node(graph, "Neg", ["free_energy"], target)
 
 
-def _larger(graph: Any, subspace: Subspace, scale: Scale) -> None:
+def _larger(graph: Any, subspace: FeatureSubspace, scale: UnfamiliarityScale) -> None:
     """The larger of energy and residual, each on its scale."""
     energy, residual = "known.energy", "known.residual"  # backbones have names of their own, none begins like this
     _energy(graph, energy)
@@ -178,7 +139,7 @@ def _larger(graph: Any, subspace: Subspace, scale: Scale) -> None:
     _node(graph, "Max", [f"{energy}.scaled", f"{residual}.scaled"], "unfamiliarity")
 
 
-def _residual(graph: Any, subspace: Subspace, target: str) -> None:
+def _residual(graph: Any, subspace: FeatureSubspace, target: str) -> None:
     """`sqrt(|x|² - |Pᵀ x|²)`: where the difference loses digits, nothing is unfamiliar."""
     _constant(graph, "known.mean", subspace.mean)
     _constant(graph, "known.directions", subspace.directions)

@@ -30,17 +30,18 @@ from binsight.dataset.licences import NOT_STATED
 from binsight.errors import BundleError
 from binsight.export.onnx_graph import attach_heads
 from binsight.pipeline.auxiliary import list_unknown, write_noise
-from binsight.pipeline.calibrate import HeadScores, ReviewTargets, ScaledCalibration, calibrate, judge
+from binsight.pipeline.calibrate import calibrate, judge
 from binsight.pipeline.card import Confusion, draw_pictures, render_card
 from binsight.pipeline.data import HELD_OUT
 from binsight.pipeline.decisions import write_decisions
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.measure import measure, measure_strangers
 from binsight.pipeline.run import Run
-from binsight.probability.calibration import Calibration
+from binsight.probability.calibration import Calibration, ReviewTargets, ScaledCalibration
+from binsight.probability.scores import HeadScores
+from binsight.probability.unfamiliarity import FeatureSubspace, fit_subspace
 from binsight.text_files import read_text
 from binsight.training.backbones import BACKBONE_FILE
-from binsight.training.familiarity import FeatureSubspace, fit_subspace
 
 __all__ = ["TrainedModel", "assemble_bundle"]
 

@@ -5,61 +5,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from binsight.evaluation.scoring import Scores, cross_fit
-from binsight.probability.calibration import Calibration, NetworkScores, ReviewTargets
+from binsight.probability.calibration import ReviewTargets, ScaledCalibration
 from binsight.probability.calibration import calibrate as calibrate_network
-from binsight.probability.unfamiliarity import UnfamiliarityScale, energy, fit_scale, unfamiliarity
+from binsight.probability.scores import HeadScores
+from binsight.probability.unfamiliarity import energy, fit_scale
 
-__all__ = ["HeadScores", "ReviewTargets", "ScaledCalibration", "calibrate", "judge", "judge_cross_fitted"]
-
-
-@dataclass(frozen=True)
-class HeadScores:
-    """What a network says of n photos.
-
-    Attributes:
-        logits: `(n, C)`.
-        biodegradable: `(n,)` logits of the second head; None where the taxonomy leaves it open.
-        mask: `(C,)`, which classes are biodegradable; None likewise.
-        residual: `(n,)`, how far the features lie outside those of training photos; None: unfamiliarity is the energy.
-    """
-
-    logits: NDArray[np.float64]
-    biodegradable: NDArray[np.float64] | None = None
-    mask: NDArray[np.bool_] | None = None
-    residual: NDArray[np.float64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.logits)
-
-    def take(self, positions: NDArray[np.intp]) -> HeadScores:
-        """The scores of some photos."""
-        second = None if self.biodegradable is None else self.biodegradable[positions]
-        residual = None if self.residual is None else self.residual[positions]
-        return HeadScores(self.logits[positions], second, self.mask, residual)
-
-    def exported(self, scale: UnfamiliarityScale | None) -> NetworkScores:
-        """What the exported network gives; its `unfamiliarity` is the energy, where there is no scale."""
-        strange = unfamiliarity(self.logits, self.residual, scale)
-        return NetworkScores(self.logits, self.biodegradable, self.mask, strange)
-
-
-@dataclass(frozen=True, slots=True)
-class ScaledCalibration:
-    """What turns scores into confidences and decisions.
-
-    Attributes:
-        fitted: what the manifest holds.
-        scale: of the unfamiliarity; the network holds it. None: unfamiliarity is the energy.
-    """
-
-    fitted: Calibration
-    scale: UnfamiliarityScale | None = None
+__all__ = ["calibrate", "judge", "judge_cross_fitted"]
 
 
 def calibrate(

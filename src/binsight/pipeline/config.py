@@ -14,8 +14,8 @@ from typing import Any, Final
 from binsight.dataset.licences import licence_faults
 from binsight.errors import SettingsError
 from binsight.imaging import PreprocessSpec
-from binsight.pipeline.calibrate import ReviewTargets
 from binsight.pipeline.held_out import held_out_faults
+from binsight.probability.calibration import ReviewTargets
 from binsight.settings import Option, section_faults, section_options, setting
 from binsight.training.augment.settings import STRENGTHS, AugmentSettings, augment_strength
 from binsight.training.backbones import BUNDLE_PREFIX, backbone_names

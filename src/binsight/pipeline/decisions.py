@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.files import write_whole
-from binsight.pipeline.calibrate import HeadScores, ScaledCalibration, judge
+from binsight.pipeline.calibrate import judge
 from binsight.pipeline.data import HELD_OUT
 from binsight.pipeline.work import Work
+from binsight.probability.calibration import ScaledCalibration
+from binsight.probability.scores import HeadScores
 
 __all__ = ["write_decisions"]
 

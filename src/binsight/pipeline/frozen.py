@@ -15,8 +15,9 @@ from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.work import key_of
 from binsight.predictor import one_blas_thread
 from binsight.probability.folds import spread_folds
+from binsight.probability.scores import LinearHead
 from binsight.training.features import View
-from binsight.training.heads.linear import LAYERS, Heads, LinearModel, choose_penalty, fit_heads
+from binsight.training.heads.linear import LAYERS, Heads, choose_penalty, fit_heads
 from binsight.training.heads.search import open_study, search_small_network, trial_records
 from binsight.training.heads.small_fit import FeatureSet, fit_small_network
 from binsight.training.heads.small_network import SmallNetworkSettings
@@ -91,14 +92,14 @@ def take_from_bundle(run: Run, source: FeatureSource) -> FittedHeads:
         raise BundleError(f"{bundle.label} has no heads for {', '.join(missing)}; it knows {', '.join(there)}")
     constants = {c.name: c for c in load_from_string(bundle.read_model()).graph.initializer}
     parts = {
-        name: LinearModel(*(_constant(constants[f"{layer}.{part}"]) for part in ("weight", "bias")))
+        name: LinearHead(*(_constant(constants[f"{layer}.{part}"]) for part in ("weight", "bias")))
         for name, layer in LAYERS.items()
         if f"{layer}.weight" in constants and (name != "biodegradable" or run.data.mask is not None)
     }
     if "categories" not in parts or ("biodegradable" in parts) != (run.data.mask is not None):
         raise BundleError(f"{bundle.label} has not the heads that these photos need; fit some with --head logistic")
     chosen, own = [there.index(name) for name in wanted], parts["categories"]
-    parts["categories"] = LinearModel(own.weight[:, chosen], own.bias[chosen])
+    parts["categories"] = LinearHead(own.weight[:, chosen], own.bias[chosen])
     return FittedHeads(Heads(**parts), source, {"kind": "bundle", "bundle": bundle.label}, f"those of {bundle.label}")
 
 

@@ -11,8 +11,10 @@ from binsight.bundle import Metric, SplitMetrics
 from binsight.evaluation.figures import measure_scores
 from binsight.evaluation.measures import CROSS_FITTED
 from binsight.evaluation.scoring import Scores
-from binsight.pipeline.calibrate import HeadScores, ReviewTargets, ScaledCalibration, judge, judge_cross_fitted
+from binsight.pipeline.calibrate import judge, judge_cross_fitted
+from binsight.probability.calibration import ReviewTargets, ScaledCalibration
 from binsight.probability.intervals import Interval, share_interval
+from binsight.probability.scores import HeadScores
 from binsight.taxonomy import Taxonomy
 
 __all__ = ["measure", "measure_strangers", "state_metrics"]

@@ -13,7 +13,8 @@ from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.run import Run
 from binsight.pipeline.tail import compute_views, find_cut
-from binsight.training.heads.linear import LAYERS, Heads, LinearModel, fit_heads
+from binsight.probability.scores import LinearHead
+from binsight.training.heads.linear import LAYERS, Heads, fit_heads
 from binsight.training.photos import LabelledPhotos
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def heads_of(network: keras.Model) -> Heads:
     """The heads of a network as it is now."""
     weights = {layer.name: layer.get_weights() for layer in network.layers if layer.name in LAYERS.values()}
     parts = {
-        name: LinearModel(*(array.astype(np.float64) for array in weights[layer]))
+        name: LinearHead(*(array.astype(np.float64) for array in weights[layer]))
         for name, layer in LAYERS.items()
         if layer in weights
     }

@@ -14,40 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.probability.decision import ReviewThresholds, sigmoid, softmax
+from binsight.probability.scores import NetworkScores
 from binsight.probability.thresholds import choose_threshold
+from binsight.probability.unfamiliarity import UnfamiliarityScale
 
-__all__ = ["Calibration", "NetworkScores", "ReviewTargets", "calibrate", "fit_binary_temperature", "fit_temperature"]
+__all__ = [
+    "Calibration",
+    "ReviewTargets",
+    "ScaledCalibration",
+    "calibrate",
+    "fit_binary_temperature",
+    "fit_temperature",
+]
 
 _TEMPERATURE_BOUNDS = (0.05, 20.0)
 _GOLDEN = (5**0.5 - 1) / 2
 _TOLERANCE = 1e-6  # of the temperature's logarithm
 _SMALLEST_PROBABILITY = 1e-12
-
-
-@dataclass(frozen=True)
-class NetworkScores:
-    """What a network says of n photos, before anything is fitted to it.
-
-    Attributes:
-        logits: `(n, C)`.
-        biodegradable: `(n,)` logits of the second head; None where the taxonomy leaves it open.
-        mask: `(C,)`, which classes are biodegradable; None likewise.
-        unfamiliarity: `(n,)`, how unlike the training photos; None for a network that does not say.
-    """
-
-    logits: NDArray[np.float64]
-    biodegradable: NDArray[np.float64] | None = None
-    mask: NDArray[np.bool_] | None = None
-    unfamiliarity: NDArray[np.float64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.logits)
-
-    def take(self, positions: NDArray[np.intp]) -> NetworkScores:
-        """The scores of some photos."""
-        second = None if self.biodegradable is None else self.biodegradable[positions]
-        strange = None if self.unfamiliarity is None else self.unfamiliarity[positions]
-        return NetworkScores(self.logits[positions], second, self.mask, strange)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +65,19 @@ class Calibration:
     biodegradable_temperature: float | None
     review: ReviewThresholds
     shown_precision: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledCalibration:
+    """What turns scores into confidences and decisions.
+
+    Attributes:
+        fitted: what the manifest holds.
+        scale: of the unfamiliarity; the network holds it. None: unfamiliarity is the energy.
+    """
+
+    fitted: Calibration
+    scale: UnfamiliarityScale | None = None
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.intp]) -> float:

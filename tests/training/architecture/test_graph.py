@@ -9,10 +9,10 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.tiny_bundle import tiny_model
 
 from binsight.export.onnx_graph import attach_heads
+from binsight.probability.scores import LinearHead
 from binsight.training.architecture.graph import describe_graph
 from binsight.training.architecture.layers import LayerSummary
 from binsight.training.backbones.graph_writer import GraphWriter
-from binsight.training.heads.linear import LinearModel
 
 
 def backbone() -> onnx.ModelProto:
@@ -54,9 +54,9 @@ def test_layers_by_hand() -> None:
 def test_heads_are_counted_once(inner_size: int | None) -> None:
     """The heat map uses the weights of the category head once more; they are counted once."""
     width = inner_size or 300
-    categories = LinearModel(np.ones((width, 5)), np.ones(5))
-    biodegradable = LinearModel(np.ones((width, 1)), np.ones(1))
-    inner = None if inner_size is None else LinearModel(np.ones((300, inner_size)), np.ones(inner_size))
+    categories = LinearHead(np.ones((width, 5)), np.ones(5))
+    biodegradable = LinearHead(np.ones((width, 1)), np.ones(1))
+    inner = None if inner_size is None else LinearHead(np.ones((300, inner_size)), np.ones(inner_size))
     model = attach_heads(backbone(), categories, biodegradable=biodegradable, inner=inner)
     dense = [layer for layer in describe_graph(model, "tiny").layers if layer.kind == "dense"]
     expected = [(5, 5 * width + 5, 5 * width), (1, width + 1, width)]

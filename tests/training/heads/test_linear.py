@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from binsight.probability.scores import LinearHead
 from binsight.training.heads.linear import (
     Heads,
-    LinearModel,
     choose_penalty,
     fit_biodegradable,
     fit_categories,
@@ -25,7 +25,7 @@ def clusters():
 
 def test_logits_are_a_linear_function_of_the_features():
     """By hand: [1, 2] times [[1, 0], [0, 1]] plus [10, 20]."""
-    model = LinearModel(np.eye(2), np.array([10.0, 20.0]))
+    model = LinearHead(np.eye(2), np.array([10.0, 20.0]))
     assert model.logits(np.array([[1.0, 2.0]])).tolist() == [[11.0, 22.0]]
 
 
@@ -68,8 +68,8 @@ def test_the_second_head_has_one_logit_positive_for_biodegradable(clusters):
 
 def test_an_inner_layer_by_hand():
     """The heads see max(x W + b, 0)."""
-    inner = LinearModel(np.array([[1.0, -1.0]]), np.array([0.0, 0.5]))
-    heads = Heads(LinearModel(np.array([[1.0], [10.0]]), np.zeros(1)), LinearModel(np.ones((2, 1)), np.ones(1)), inner)
+    inner = LinearHead(np.array([[1.0, -1.0]]), np.array([0.0, 0.5]))
+    heads = Heads(LinearHead(np.array([[1.0], [10.0]]), np.zeros(1)), LinearHead(np.ones((2, 1)), np.ones(1)), inner)
     features = np.array([[2.0], [-3.0]])
     assert heads.logits(features).tolist() == [[2.0], [35.0]]
     assert heads.biodegradable_logits(features).tolist() == [3.0, 4.5]

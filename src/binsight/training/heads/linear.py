@@ -13,27 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.predictor import run_in_order
+from binsight.probability.scores import LinearHead
 from binsight.progress import Progress, unheard
 
-__all__ = ["LAYERS", "Heads", "LinearModel", "choose_penalty", "fit_biodegradable", "fit_categories", "fit_heads"]
+__all__ = ["LAYERS", "Heads", "choose_penalty", "fit_biodegradable", "fit_categories", "fit_heads"]
 
 _MAX_ITERATIONS = 2000
 
 
 LAYERS: Final = {"categories": "logits", "biodegradable": "biodegradable_logit", "inner": "inner"}
 """Part of `Heads` → the layer of a network that it is."""
-
-
-@dataclass(frozen=True)
-class LinearModel:
-    """`logits = features @ weight + bias`, with weight `(d, k)` and bias `(k,)`, float64."""
-
-    weight: NDArray[np.float64]
-    bias: NDArray[np.float64]
-
-    def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """`(n, k)` logits of `(n, d)` features."""
-        return features @ self.weight + self.bias
 
 
 @dataclass(frozen=True)
@@ -46,9 +35,9 @@ class Heads:
         inner: its ReLU is what the heads see; None where they see the features themselves.
     """
 
-    categories: LinearModel
-    biodegradable: LinearModel | None = None
-    inner: LinearModel | None = None
+    categories: LinearHead
+    biodegradable: LinearHead | None = None
+    inner: LinearHead | None = None
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """`(n, C)` category logits of `(n, d)` features."""
@@ -67,7 +56,7 @@ class Heads:
     def from_arrays(cls, arrays: dict[str, NDArray[np.float64]]) -> Heads:
         """The heads that `to_arrays` took apart."""
         names = {key.partition(".")[0] for key in arrays}
-        return cls(**{name: LinearModel(arrays[f"{name}.weight"], arrays[f"{name}.bias"]) for name in names})
+        return cls(**{name: LinearHead(arrays[f"{name}.weight"], arrays[f"{name}.bias"]) for name in names})
 
     def _seen(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
         return features if self.inner is None else np.maximum(self.inner.logits(features), 0)
@@ -95,7 +84,7 @@ def fit_heads(
     truth = biodegradable_mask[labels]
     if truth.all() or not truth.any():
         constant = _CERTAIN if truth.all() else -_CERTAIN
-        return Heads(categories, LinearModel(np.zeros((features.shape[1], 1)), np.array([constant])))
+        return Heads(categories, LinearHead(np.zeros((features.shape[1], 1)), np.array([constant])))
     return Heads(categories, fit_biodegradable(features, truth, inverse_penalty=inverse_penalty))
 
 
@@ -103,7 +92,7 @@ def fit_heads(
 _CERTAIN = 9.21
 
 
-def fit_categories(features: NDArray[np.floating], labels: NDArray[np.intp], *, inverse_penalty: float) -> LinearModel:
+def fit_categories(features: NDArray[np.floating], labels: NDArray[np.intp], *, inverse_penalty: float) -> LinearHead:
     """Fit multinomial logistic regression with every class given the same weight.
 
     Features are centred and scaled to unit variance for the fit, and the result is written for features as they come.
@@ -118,7 +107,7 @@ def fit_categories(features: NDArray[np.floating], labels: NDArray[np.intp], *, 
         return model
     # For two classes scikit-learn gives one logit; the softmax of (-z / 2, z / 2) has the same probabilities.
     sides = np.array([-0.5, 0.5])
-    return LinearModel(model.weight * sides, model.bias * sides)
+    return LinearHead(model.weight * sides, model.bias * sides)
 
 
 def choose_penalty(
@@ -175,12 +164,12 @@ def _cross_validate(
 
 def fit_biodegradable(
     features: NDArray[np.floating], labels: NDArray[np.bool_], *, inverse_penalty: float
-) -> LinearModel:
+) -> LinearHead:
     """Fit logistic regression for one logit, from `(n, d)` features and `(n,)` labels; both sides weigh the same."""
     return _fit_logistic(features, labels.astype(np.intp), inverse_penalty)
 
 
-def _fit_logistic(features: NDArray[np.floating], labels: NDArray[np.intp], inverse_penalty: float) -> LinearModel:
+def _fit_logistic(features: NDArray[np.floating], labels: NDArray[np.intp], inverse_penalty: float) -> LinearHead:
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - takes a second
 
     mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
@@ -188,4 +177,4 @@ def _fit_logistic(features: NDArray[np.floating], labels: NDArray[np.intp], inve
     model = LogisticRegression(C=inverse_penalty, class_weight="balanced", max_iter=_MAX_ITERATIONS)
     model.fit((features - mean) / deviation, labels)
     weight = model.coef_.T.astype(np.float64) / deviation[:, None]
-    return LinearModel(weight, model.intercept_ - mean @ weight)
+    return LinearHead(weight, model.intercept_ - mean @ weight)

@@ -22,9 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from binsight.probability.scores import LinearHead
 from binsight.settings import check_section, setting
 from binsight.training.heads.adam import Adam
-from binsight.training.heads.linear import Heads, LinearModel
+from binsight.training.heads.linear import Heads
 
 __all__ = ["SmallNetwork", "SmallNetworkSettings"]
 
@@ -80,9 +81,9 @@ class SmallNetwork:
     def heads(self) -> Heads:
         """A copy of the weights as they are now."""
         kernel, bias = (array.astype(np.float64) for array in self._values[-2:])
-        second = LinearModel(kernel[:, self._classes :], bias[self._classes :]) if self._is_double else None
-        inner = LinearModel(*(a.astype(np.float64) for a in self._values[:2])) if self._settings.inner_size else None
-        return Heads(LinearModel(kernel[:, : self._classes], bias[: self._classes]), second, inner)
+        second = LinearHead(kernel[:, self._classes :], bias[self._classes :]) if self._is_double else None
+        inner = LinearHead(*(a.astype(np.float64) for a in self._values[:2])) if self._settings.inner_size else None
+        return Heads(LinearHead(kernel[:, : self._classes], bias[: self._classes]), second, inner)
 
     def train_batch(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from binsight.training.familiarity import FeatureSubspace, fit_subspace
+from binsight.probability.unfamiliarity import FeatureSubspace, fit_subspace
 
 
 def test_residual_by_hand():
