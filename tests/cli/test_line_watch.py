@@ -19,7 +19,8 @@ from tests.line.watched import WatchedLine, watched_config
 from binsight.cli.line_run import run
 from binsight.cli.line_watch import LineWatch, followed_lines
 from binsight.errors import InputError, SettingsError
-from binsight.line.run import LineRunner, SystemClock
+from binsight.line.clock import SystemClock
+from binsight.line.run import LineRunner
 from binsight.serving.security import new_key
 from binsight.serving.server import RunningServer
 from binsight.serving.settings import Settings

@@ -10,6 +10,7 @@ from tests.line.fakes import FakeClock, FakeLedger, FakeSorter
 from tests.line.watched import watched_config
 
 from binsight.line.engine import Engine
+from binsight.line.ports import Ports
 from binsight.line.records import Frame
 from binsight.predictor import Predictor
 
@@ -27,13 +28,15 @@ def told() -> list[tuple[str, bool]]:
 def engine(shared_bundle: Path, told: list[tuple[str, bool]]) -> Engine:
     """Return the engine of a line whose camera gave nothing yet."""
     return Engine(
-        watched_config(),
-        predictor=Predictor.load(shared_bundle, threads=1),
-        classify=lambda views, then: False,
-        clock=FakeClock(),
-        sorter=FakeSorter(),
-        ledger=FakeLedger(),
-        post=lambda call: call(),
+        Ports(
+            watched_config(),
+            Predictor.load(shared_bundle, threads=1),
+            classify=lambda views, then: False,
+            clock=FakeClock(),
+            sorter=FakeSorter(),
+            ledger=FakeLedger(),
+            post=lambda call: call(),
+        ),
         on_alarm=lambda alarm: told.append((alarm.code, alarm.active)) if "camera" in alarm.code else None,
     )
 

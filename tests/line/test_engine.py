@@ -10,6 +10,7 @@ from tests.line.test_restart import learnt, scene
 
 from binsight.line.config import parse_line_config
 from binsight.line.engine import Engine
+from binsight.line.ports import Ports
 from binsight.line.records import EncoderReading, Frame
 from binsight.predictor import Predictor
 
@@ -36,13 +37,15 @@ class Watched:
         self.scene: Scene = scene()  # one red card: at the trigger line when the belt has come to 5,000 mm
         self.travel_mm = 4500.0
         self.engine = Engine(
-            CONFIG,
-            predictor=Predictor.load(bundle, threads=1),
-            classify=lambda views, then, *, urgent: False,
-            clock=self.clock,
-            sorter=self.sorter,
-            ledger=self.ledger,
-            post=lambda call: call(),
+            Ports(
+                CONFIG,
+                Predictor.load(bundle, threads=1),
+                classify=lambda views, then, *, urgent: False,
+                clock=self.clock,
+                sorter=self.sorter,
+                ledger=self.ledger,
+                post=lambda call: call(),
+            ),
             seed=0,
             empty_belt=learnt(),
         )

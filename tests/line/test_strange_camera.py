@@ -15,6 +15,7 @@ from tests.tiny_bundle import tiny_bundle, tiny_manifest
 from binsight.line.alarms import Alarm
 from binsight.line.engine import Engine
 from binsight.line.inspection import _Candidate
+from binsight.line.ports import Ports
 from binsight.line.records import Box, View
 from binsight.line.settings import LineSettings
 from binsight.line.track import Track
@@ -41,13 +42,15 @@ class Belt:
         self.kept: list[bool] = []
         self.predictor = Predictor.load(bundle, threads=1)
         self.engine = Engine(
-            watched_config().model_copy(update={"line": LineSettings(name="line1", **line)}),
-            predictor=self.predictor,
-            classify=lambda views, then: False,
-            clock=FakeClock(),
-            sorter=self.sorter,
-            ledger=self.ledger,
-            post=lambda call: call(),
+            Ports(
+                watched_config().model_copy(update={"line": LineSettings(name="line1", **line)}),
+                self.predictor,
+                classify=lambda views, then: False,
+                clock=FakeClock(),
+                sorter=self.sorter,
+                ledger=self.ledger,
+                post=lambda call: call(),
+            ),
             on_alarm=lambda alarm: self.told.append(alarm) if alarm.code.startswith("camera_") else None,
             is_new=is_new,
             keep_familiar=self.kept.append,

@@ -200,7 +200,7 @@ def _measured(config: LineConfig, *, direction: str | None, speed: float | None,
 
 
 def _recording(config: LineConfig) -> Any:
-    from binsight.line.run import SystemClock
+    from binsight.line.clock import SystemClock
     from binsight.line.sources.opening import open_source
 
     camera = config.camera
@@ -228,7 +228,7 @@ def _look(
 
     suffix = "" if out is None else out.suffix.lower()
     camera = config.camera
-    detector = Detector(region=camera.region, direction=camera.direction, field_mm=camera.field_mm)
+    detector = Detector(**camera.view)
     belt = learn_belt(_recording(config), detector)
     ledger = LedgerWriter(open_database(url), threaded=False)
     best: list[Picture] = []
@@ -297,10 +297,11 @@ def _run_line(config: LineConfig, file: Path | None, printer: _Printer, *, http:
     import logging
 
     from binsight.cli.line_watch import LineWatch
+    from binsight.line.clock import SystemClock
     from binsight.line.ledger.database import open_database
     from binsight.line.ledger.writer import LedgerWriter
     from binsight.line.memory import LineMemory
-    from binsight.line.run import LineRunner, SystemClock
+    from binsight.line.run import LineRunner
     from binsight.line.sorters.opening import open_sorter
 
     # Its own, gone after the check: where there is a server, the line uses that one's.

@@ -118,8 +118,8 @@ def followed_lines(files: Sequence[Path]) -> list[LineMonitor]:
 
 def _followed(file: Path, opened: Callable[[str], sa.Engine]) -> LineMonitor:
     from binsight.line.account import LineAccount
+    from binsight.line.clock import SystemClock
     from binsight.line.monitor import LineMonitor
-    from binsight.line.run import SystemClock
 
     config = read_config(file)
     url = ledger_url(config, file)

@@ -31,9 +31,7 @@ def draw_picture(picture: Picture, config: LineConfig) -> Image.Image:
     """
     image = Image.fromarray(picture.frame.image)
     camera = config.camera
-    field = Field.of(
-        picture.frame.image.shape[:2], region=camera.region, direction=camera.direction, field_mm=camera.field_mm
-    )
+    field = Field.of(picture.frame.image.shape[:2], **camera.view)
     draw = ImageDraw.Draw(image)
     font = _font(max(11, image.height // 36))
     at_mm = camera.trigger_at * camera.field_mm

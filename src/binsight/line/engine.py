@@ -14,17 +14,16 @@ from binsight.line.alarms import Alarm, Alarms, ShareAlarm
 from binsight.line.belt import Belt
 from binsight.line.camera import CameraWatch
 from binsight.line.commands import Dispatcher
-from binsight.line.config import LineConfig
 from binsight.line.detect import Detector
 from binsight.line.inspection import Inspection
 from binsight.line.ledger.configuration import stored_configuration
 from binsight.line.messages import fault_message, piece_message
 from binsight.line.packml import ControlCommand, StateMachine
-from binsight.line.ports import Classify, Clock, Ledger, Sorter
+from binsight.line.ports import Ports
 from binsight.line.records import Ack, CameraState, Confirm, EncoderReading, Frame, Piece
 from binsight.line.track import Track, Tracker
 from binsight.line.vote import Vote
-from binsight.predictor import Predictor, StreamCheck
+from binsight.predictor import StreamCheck
 from binsight.probability.cusum import BernoulliCusum
 
 __all__ = ["Engine", "Picture"]
@@ -53,11 +52,7 @@ class Engine:
     """See the module.
 
     Args:
-        config: of the line.
-        predictor: its taxonomy, thresholds and name; `classify` runs it.
-        classify: asks for predictions without waiting for them.
-        clock, sorter, ledger: the outside world.
-        post: hands a call over to the engine's thread.
+        ports: settings, model, and the outside world.
         seed: of the audit's draw; None draws it from the system.
         on_piece: told of every new state of a piece.
         on_alarm: told of every alarm that comes or goes.
@@ -69,14 +64,8 @@ class Engine:
 
     def __init__(
         self,
-        config: LineConfig,
+        ports: Ports,
         *,
-        predictor: Predictor,
-        classify: Classify,
-        clock: Clock,
-        sorter: Sorter,
-        ledger: Ledger,
-        post: Callable[[Callable[[], None]], None],
         seed: int | None = None,
         on_piece: Callable[[Piece], None] = lambda _: None,
         on_alarm: Callable[[Alarm], None] = lambda _: None,
@@ -85,41 +74,43 @@ class Engine:
         is_new: bool = False,
         keep_familiar: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        self.config = config
+        self.config = config = ports.config
+        clock, manifest = ports.clock, ports.predictor.bundle.manifest
         self.machine = StateMachine()
         self.belt = Belt(config.belt, started_s=clock.now())
         self.alarms = Alarms(clock.utc, self._tell_alarm)
         self.frames_dropped = 0
         self.picture: Picture | None = None
-        self._manifest = predictor.bundle.manifest
-        self._clock, self._sorter, self._ledger = clock, sorter, ledger
+        self._manifest = manifest
+        self._clock, self._sorter, self._ledger = clock, ports.sorter, ports.ledger
         self._on_alarm = on_alarm
-        camera = config.camera
         self._watch = CameraWatch()
-        self._detector = Detector(region=camera.region, direction=camera.direction, field_mm=camera.field_mm)
+        self._detector = Detector(**config.camera.view)
         if empty_belt is not None:
             self._detector.restore(empty_belt)
         self._keep_belt, self._keep_next_s = keep_belt, float("-inf")
-        self._tracker = Tracker(line=camera.trigger_at, external=camera.trigger == "external")
+        self._tracker = Tracker(line=config.camera.trigger_at, external=config.camera.trigger == "external")
         self.camera_state: CameraState = "starting"
         self._frame_s = clock.now()
         self._drift = BernoulliCusum()
-        self._stream = StreamCheck(predictor.bundle.manifest, on_strange=config.line.strange, is_new=is_new)
+        self._stream = StreamCheck(manifest, on_strange=config.line.strange, is_new=is_new)
         self._keep_familiar, self._was_familiar = keep_familiar, not is_new
         self._review, self._late = ShareAlarm(config.alarms.review_share), ShareAlarm(config.alarms.late_share)
         self.dispatcher = Dispatcher(
-            config, clock=clock, belt=self.belt, sorter=sorter, ledger=ledger, post=post, on_change=self._changed
-        )
-        self._inspection = Inspection(
             config,
-            predictor=predictor,
-            classify=classify,
             clock=clock,
             belt=self.belt,
-            ledger=ledger,
+            sorter=ports.sorter,
+            ledger=ports.ledger,
+            post=ports.post,
+            on_change=self._changed,
+        )
+        self._inspection = Inspection(
+            ports,
+            belt=self.belt,
             dispatcher=self.dispatcher,
             machine=self.machine,
-            next_seq=self._open_account(stored_configuration(config, predictor.taxonomy)),
+            next_seq=self._open_account(stored_configuration(config, ports.predictor.taxonomy)),
             seed=seed,
             on_piece=on_piece,
             judge=self._judge,

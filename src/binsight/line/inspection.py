@@ -10,16 +10,14 @@ from typing import cast
 
 from binsight.line.belt import Belt
 from binsight.line.commands import Dispatcher
-from binsight.line.config import LineConfig
 from binsight.line.film import make_film
 from binsight.line.messages import utc_text
 from binsight.line.packml import StateMachine
-from binsight.line.ports import Classify, Clock, Ledger
+from binsight.line.ports import Ports
 from binsight.line.records import EndReason, Frame, Piece, View, new_ulid
 from binsight.line.track import Track, Tracking
 from binsight.line.views import cut_view
 from binsight.line.vote import Vote, vote
-from binsight.predictor import Predictor
 
 __all__ = ["Inspection"]
 
@@ -46,10 +44,7 @@ class Inspection:
     """Looks at what the tracker follows; each piece is accounted for from the trigger line on, and decided once.
 
     Args:
-        config: of the line.
-        predictor: its taxonomy, thresholds and name; `classify` runs it.
-        classify: asks for predictions without waiting for them.
-        clock, belt, ledger: the line's.
+        ports: settings, model, and the outside world.
         dispatcher: takes each decided piece to its end.
         machine: says whether the line sorts.
         next_seq: sequence number of the first piece.
@@ -60,13 +55,9 @@ class Inspection:
 
     def __init__(
         self,
-        config: LineConfig,
+        ports: Ports,
         *,
-        predictor: Predictor,
-        classify: Classify,
-        clock: Clock,
         belt: Belt,
-        ledger: Ledger,
         dispatcher: Dispatcher,
         machine: StateMachine,
         next_seq: int,
@@ -74,8 +65,8 @@ class Inspection:
         on_piece: Callable[[Piece], None],
         judge: Callable[[Vote], Vote],
     ) -> None:
-        self._config, self._predictor, self._classify = config, predictor, classify
-        self._clock, self._belt, self._ledger = clock, belt, ledger
+        self._config, self._predictor, self._classify = ports.config, ports.predictor, ports.classify
+        self._clock, self._belt, self._ledger = ports.clock, belt, ports.ledger
         self._dispatcher, self._machine = dispatcher, machine
         self._next_seq = next_seq
         self._random = random.Random(seed)  # noqa: S311 - draws a sample, keeps no secret
@@ -85,7 +76,7 @@ class Inspection:
         self._never_tracked = 0
         self.pieces: dict[int, Piece] = {}  # by the number of their track, as long as that is followed
         self.seen = 0
-        self.last_seen_s = clock.now()
+        self.last_seen_s = ports.clock.now()
         self.last_crossed_mm = 0.0  # the belt's position when the last piece was at the trigger line
 
     @property

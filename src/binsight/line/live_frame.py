@@ -19,7 +19,7 @@ def frame_message(picture: Picture, config: LineConfig, *, age_s: float) -> dict
     """The event `frame`: picture, trigger line and boxes, whose sides are shares of the picture's."""
     height, width = picture.frame.image.shape[:2]
     camera = config.camera
-    field = Field.of((height, width), region=camera.region, direction=camera.direction, field_mm=camera.field_mm)
+    field = Field.of((height, width), **camera.view)
     at_mm = camera.trigger_at * camera.field_mm
     boxes = []
     for track in picture.tracks:

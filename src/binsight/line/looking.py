@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from binsight.line.config import LineConfig
 from binsight.line.engine import Engine, Picture
 from binsight.line.ledger.writer import LedgerWriter
+from binsight.line.ports import Ports
 from binsight.line.records import Piece, View
 from binsight.line.sorters.none import NoSorter
 from binsight.line.sources.opening import open_source
@@ -90,13 +91,7 @@ def look(
         return True
 
     engine = Engine(
-        config,
-        predictor=predictor,
-        classify=classify,
-        clock=clock,
-        sorter=NoSorter(config, clock=clock),
-        ledger=ledger,
-        post=calls.append,
+        Ports(config, predictor, classify, clock, NoSorter(config, clock=clock), ledger, calls.append),
         seed=0,
         on_piece=on_piece,
         empty_belt=empty_belt,

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from binsight.line.config import LineConfig
 from binsight.line.film import Film
 from binsight.line.records import Ack, CameraState, Command, Confirm, EncoderReading, Frame, Piece, View
-from binsight.predictor import Prediction
+from binsight.predictor import Prediction, Predictor
 
-__all__ = ["Classifier", "Classify", "Clock", "Ledger", "Sorter", "SorterEvents", "Source"]
+__all__ = ["Classifier", "Classify", "Clock", "Ledger", "Ports", "Sorter", "SorterEvents", "Source", "posted_events"]
 
 
 class Clock(Protocol):
@@ -115,40 +117,15 @@ class SorterEvents(Protocol):
         ...
 
 
-class PostedEvents:
-    """Hands what a sorter says to an engine, on the engine's own thread.
+def posted_events(engine: SorterEvents, post: Callable[[Callable[[], None]], None]) -> SorterEvents:
+    """What a sorter says to an engine, handed over by `post`: on the engine's own thread, or not at all."""
 
-    Args:
-        engine: takes the events.
-        post: has something called on its thread, or not at all.
-    """
+    class Posted:
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            event = getattr(engine, name)
+            return lambda *args, **options: post(lambda: event(*args, **options))
 
-    def __init__(self, engine: SorterEvents, post: Callable[[Callable[[], None]], None]) -> None:
-        self._engine, self._post = engine, post
-
-    def on_ack(self, ack: Ack) -> None:
-        """See `SorterEvents`."""
-        self._post(lambda: self._engine.on_ack(ack))
-
-    def on_confirm(self, confirm: Confirm) -> None:
-        """See `SorterEvents`."""
-        self._post(lambda: self._engine.on_confirm(confirm))
-
-    def on_encoder(self, reading: EncoderReading) -> None:
-        """See `SorterEvents`."""
-        self._post(lambda: self._engine.on_encoder(reading))
-
-    def on_trigger(self, reading: EncoderReading | None) -> None:
-        """See `SorterEvents`."""
-        self._post(lambda: self._engine.on_trigger(reading))
-
-    def on_control(self, command: int) -> None:
-        """See `SorterEvents`."""
-        self._post(lambda: self._engine.on_control(command))
-
-    def on_link(self, *, up: bool) -> None:
-        """See `SorterEvents`."""
-        self._post(lambda: self._engine.on_link(up=up))
+    return cast("SorterEvents", Posted())
 
 
 class Sorter(Protocol):
@@ -229,3 +206,22 @@ class Ledger(Protocol):
     def close(self) -> None:
         """Write what is queued, and stop."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the parts of one line share: its settings, its model, and the outside world.
+
+    Attributes:
+        predictor: its taxonomy, thresholds and name; `classify` runs it.
+        classify: asks for predictions without waiting for them.
+        post: hands a call over to the engine's thread.
+    """
+
+    config: LineConfig
+    predictor: Predictor
+    classify: Classify
+    clock: Clock
+    sorter: Sorter
+    ledger: Ledger
+    post: Callable[[Callable[[], None]], None]

@@ -13,11 +13,11 @@ from binsight.line.config import LineConfig
 from binsight.line.engine import Engine
 from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.memory import LineMemory
-from binsight.line.ports import PostedEvents, Sorter, Source
+from binsight.line.ports import Ports, Sorter, Source, posted_events
 from binsight.line.records import Frame, Piece
 from binsight.predictor import Predictor
 
-__all__ = ["LineRunner", "SystemClock"]
+__all__ = ["LineRunner"]
 
 _TICK_S = 0.02
 _GRACE_S = 1.0  # for the answers that are under way when the line is told to stop
@@ -30,13 +30,6 @@ class LineRunner:
     post to it. The newest frame waits in a place of its own: a slow engine sees fewer frames, never old ones.
 
     Args:
-        config: of the line.
-        predictor: the model; one thread of its own runs it.
-        source: the camera.
-        sorter: the equipment.
-        ledger: the account.
-        clock: real time.
-        memory: over restarts.
         on_piece, on_alarm: told on the engine's thread; must not wait.
     """
 
@@ -63,13 +56,7 @@ class LineRunner:
         self.ended = threading.Event()  # a file has no more frames
         self._classifier = ClassifierThread(predictor, post=self.post)
         self.engine = Engine(
-            config,
-            predictor=predictor,
-            classify=self._classifier,
-            clock=self._clock,
-            sorter=sorter,
-            ledger=ledger,
-            post=self.post,
+            Ports(config, predictor, self._classifier, self._clock, sorter, ledger, self.post),
             on_piece=on_piece,
             on_alarm=on_alarm,
             empty_belt=memory.empty_belt,
@@ -89,7 +76,7 @@ class LineRunner:
     def run(self) -> None:
         """Work until `stop`, or until a file has ended and every piece with it."""
         camera = threading.Thread(target=self._watch_camera, name="camera", daemon=True)
-        self._sorter.start(PostedEvents(self.engine, self.post))
+        self._sorter.start(posted_events(self.engine, self.post))
         camera.start()
         try:
             self._work(self._is_done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -94,6 +94,11 @@ class CameraSettings(Table):
     margin: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.12
     stalled_after_ms: Positive = 1000
     open_timeout_s: Positive = 10
+
+    @property
+    def view(self) -> dict[str, Any]:
+        """How the belt lies in pictures, as `Detector` and `Field.of` take it."""
+        return {"region": self.region, "direction": self.direction, "field_mm": self.field_mm}
 
     @field_validator("region")
     @classmethod

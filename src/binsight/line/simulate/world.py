@@ -14,7 +14,7 @@ from binsight.line.config import LineConfig
 from binsight.line.engine import Engine, Picture
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.writer import LedgerWriter
-from binsight.line.ports import PostedEvents
+from binsight.line.ports import Ports, posted_events
 from binsight.line.records import ENCODER_RANGE, EncoderReading, Frame, Piece, View, encoder_difference
 from binsight.line.simulate.plan import Fault, PlannedPiece
 from binsight.line.simulate.scene import Scene
@@ -238,19 +238,21 @@ class SimulatedLine:
         life = self._life
         self._writer = LedgerWriter(open_database(self._ledger_url), threaded=False)
         self._engine = Engine(
-            self.config,
-            predictor=self._predictor,
-            classify=self._classify,
-            clock=self,
-            sorter=self.sorter,
-            ledger=self._writer,
-            post=lambda call: self._post(life, call),
+            Ports(
+                self.config,
+                self._predictor,
+                self._classify,
+                clock=self,
+                sorter=self.sorter,
+                ledger=self._writer,
+                post=lambda call: self._post(life, call),
+            ),
             seed=int(self._rng.integers(2**32)),
             on_piece=self._note_crossing,
             empty_belt=self._empty_belt,
             keep_belt=self._keep_belt,
         )
-        self.sorter.start(PostedEvents(self._engine, lambda call: self._call(life, call)))
+        self.sorter.start(posted_events(self._engine, lambda call: self._call(life, call)))
 
     def _keep_belt(self, data: bytes) -> None:
         self._empty_belt = data
