@@ -63,7 +63,7 @@ def report(
         found = make_report(opened.database, span, config=opened.config, taxonomy=opened.taxonomy)
     if html is not None:
         from binsight.files import write_whole
-        from binsight.line.report_page import render_page
+        from binsight.line.report import render_page
 
         write_whole(html, render_page(found))
     if as_json:

@@ -72,7 +72,7 @@ def simulate(
       binsight line simulate --pieces 10000 --rate 10 --script faults.toml
       binsight line simulate --photos my-waste/ --json
     """
-    from binsight.line.pictures import picture_format
+    from binsight.cli.pictures import picture_format
     from binsight.line.simulate.plan import read_faults
     from binsight.line.simulate.shift import Shift
 
@@ -137,9 +137,9 @@ class _PictureKeeper:
 def _write_pictures(
     keeper: _PictureKeeper, shift: Shift, taxonomy: Taxonomy, url: str, picture: Path | None, html: Path | None
 ) -> None:
+    from binsight.cli.pictures import write_picture
     from binsight.line.drawing import draw_picture
     from binsight.line.gallery import write_gallery
-    from binsight.line.pictures import write_picture
     from binsight.line.simulate.shift import simulated_config
 
     config = simulated_config(shift, taxonomy)

@@ -204,10 +204,10 @@ def _load(source: Source, limits: ImageLimits) -> bytes:
 
 
 def _predict_with_heatmap(predictor: Predictor, data: bytes, limits: ImageLimits, target: Path) -> Prediction:
-    from binsight.cli.files import write_png
+    from binsight.cli.pictures import write_picture
 
     prediction, overlay = predictor.predict_with_heatmap(data, limits=limits)
-    write_png(target, overlay)
+    write_picture(target, overlay)
     return prediction
 
 

@@ -44,14 +44,11 @@ class MqttLink:
 
     Args:
         url: `mqtt://HOST[:PORT]`, or `mqtts://` for TLS.
-        name: of the client.
-        clock: the line's.
         will: topic and message that the broker publishes, retained, when the connection breaks; and that is published
             by `close`.
         topics: to subscribe to.
         on_message: takes what comes on them.
         on_link: told when the link is up, with all topics subscribed, and when it is down.
-        username, password: for the broker.
     """
 
     def __init__(
@@ -76,7 +73,6 @@ class MqttLink:
         self._down = threading.Event()
         self._briefly = 0  # how many times in a row
         self._closing = threading.Event()
-        self.dropped = 0
         self._thread = threading.Thread(target=self._keep_connected, name="mqtt", daemon=True)
 
     def start(self) -> None:
@@ -89,8 +85,7 @@ class MqttLink:
         """Hand a message over to the broker; what is retained is said again after every connect.
 
         Returns:
-            Tells when the broker has confirmed it; None when there is no link or the broker does not keep up, which is
-            counted in `dropped`.
+            Tells when the broker has confirmed it; None when there is no link or the broker does not keep up.
         """
         if retain:
             self._retained[topic] = message
@@ -99,12 +94,10 @@ class MqttLink:
             self._unconfirmed.popleft()
         stuck = self._unconfirmed and now - self._unconfirmed[0][1] > _STUCK_S
         if client is None or stuck or len(self._unconfirmed) >= _OUTBOX:
-            self.dropped += 1
             return None
         # No lock of ours is held here: the library calls us back with its own locks held.
         sent = client.publish(topic, message, qos=1, retain=retain, properties=properties)
         if sent.rc:
-            self.dropped += 1
             return None
         self._unconfirmed.append((sent, now))
         return sent

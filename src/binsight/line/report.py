@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,15 +17,17 @@ from binsight.line.ledger.reading import Count, Event, Span, count_pieces, laten
 from binsight.line.messages import utc_text
 from binsight.line.purity import Purity
 from binsight.line.records import ENDS
+from binsight.pages import render_template
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["COLUMNS", "LineReport", "make_report"]
+__all__ = ["COLUMNS", "LineReport", "make_report", "render_page"]
 
 SHARES = ("target", "non_target", "non_recyclable", "by_weight")
 COLUMNS = (
     "line", "since", "until", "shift", "lane", "name", "pieces", "per_minute", "audited", "wrong", "purity_target",
     *(f"{share}{end}" for share in SHARES for end in ("", "_low", "_high")),
 )  # fmt: skip
+_STEP = 0.05  # a page's axis of purities begins at a multiple of 5 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +79,16 @@ class LineReport:
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per lane under `COLUMNS`: target, non-target and non-recyclable, as authorities ask for them."""
+        return [self._which() | lane for lane in self._lanes()]
+
+    def _which(self) -> dict[str, Any]:
+        span = self.span
+        return {"line": span.line, "since": utc_text(span.since), "until": utc_text(span.until), "shift": span.shift}
+
+    def _lanes(self) -> list[dict[str, Any]]:
         reached = self.by("reached")
-        span = {
-            "line": self.span.line,
-            "since": utc_text(self.span.since),
-            "until": utc_text(self.span.until),
-            "shift": self.span.shift,
-        }
         return [
             {
-                **span,
                 "lane": number,
                 "name": lane.name,
                 "pieces": reached[number],
@@ -102,16 +105,10 @@ class LineReport:
         """A JSON-ready form."""
         ends = self.by("status", "reason").items()
         return {
-            "line": self.span.line,
-            "since": utc_text(self.span.since),
-            "until": utc_text(self.span.until),
-            "shift": self.span.shift,
+            **self._which(),
             "pieces": self.pieces,
             "per_minute": round(self.per_minute(self.pieces), 3),
-            "lanes": [
-                {key: value for key, value in row.items() if key not in {"line", "since", "until", "shift"}}
-                for row in self.rows()
-            ],
+            "lanes": self._lanes(),
             "unknown_lane": self.by("reached")[None],
             "ends": [{"status": status, "reason": reason, "pieces": number} for (status, reason), number in ends],
             "unfinished": self.unfinished,
@@ -138,6 +135,32 @@ def make_report(
         read_progress(database, span.line, since=span.since, until=span.until),
         read_events(database, span.line, span.since, span.until),
     )
+
+
+def render_page(report: LineReport) -> str:
+    """The page, in the style of the reports on models; light or dark as the reader's machine is.
+
+    Raises:
+        MissingExtraError: the template engine is not installed.
+    """
+    lanes = [lane for number, lane in report.lanes.items() if number and lane.target.audited]
+    ends = [end for lane in lanes for end in (lane.target.low, lane.purity_target) if end is not None]
+    scale = min([1 - _STEP, *(math.floor(end / _STEP) * _STEP for end in ends)])
+    return render_template(
+        "report.html.j2",
+        "line",
+        extra="line",
+        filters={"percent": _percent, "local": lambda at: f"{at.astimezone():%Y-%m-%d %H:%M}"},
+        report=report,
+        bars=lanes,
+        place=lambda share: round(100 * (share - scale) / (1 - scale), 2),
+        scale=scale,
+        hours=report.by("at"),
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def _columns(name: str, share: Purity | None) -> dict[str, float | None]:

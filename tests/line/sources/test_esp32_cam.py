@@ -13,9 +13,9 @@ from tests.line.sources.test_snapshot import request
 
 from binsight.errors import InputError
 from binsight.imaging import ImageLimits
-from binsight.line.sources import open_source
 from binsight.line.sources import reader as reader_module
 from binsight.line.sources.mjpeg import MotionJpeg
+from binsight.line.sources.opening import open_source
 from binsight.line.sources.snapshot import Snapshots
 from binsight.line.sources.stamps import StampClock
 

@@ -16,8 +16,10 @@ from tests.line.sources.cameras import jpeg, wait_until
 from binsight.errors import InputError
 from binsight.line.ports import Source
 from binsight.line.records import Frame
-from binsight.line.sources import ReaderSource, Shot, open_source
 from binsight.line.sources import reader as reader_module
+from binsight.line.sources.opening import open_source
+from binsight.line.sources.reader import ReaderSource
+from binsight.line.sources.slot import Shot
 
 
 class RealClock:

@@ -9,7 +9,8 @@ from tests.line.fakes import FakeClock
 from tests.line.sources.cameras import jpeg
 
 from binsight.errors import ImageError, InputError
-from binsight.line.sources import PushSource, Shot, SlotSource
+from binsight.line.sources.push import PushSource
+from binsight.line.sources.slot import Shot, SlotSource
 
 
 def shot(at_s: float, shade: int = 0) -> Shot:

@@ -8,8 +8,8 @@ import pytest
 from tests.line.sources.cameras import jpeg, serve, wait_until
 from tests.line.sources.test_reader import RealClock
 
-from binsight.line.sources import open_source
 from binsight.line.sources import reader as reader_module
+from binsight.line.sources.opening import open_source
 from binsight.line.sources.snapshot import Snapshots
 
 

@@ -12,8 +12,8 @@ from tests.line.sources.test_reader import RealClock, frames_of
 from tests.line.sources.test_snapshot import request
 
 from binsight.errors import InputError
-from binsight.line.sources import open_source
 from binsight.line.sources import reader as reader_module
+from binsight.line.sources.opening import open_source
 from binsight.line.sources.video import LiveVideo, read_video
 
 av = pytest.importorskip("av", reason="video needs the extra line-video")

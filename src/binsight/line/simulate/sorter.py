@@ -86,7 +86,6 @@ class SimulatedSorter:
         self.refusing = 0.0
         self.silent = False
         self.answer_delay_s = 0.0
-        self.messages = 0
 
     def start(self, events: SorterEvents) -> None:
         """A line connects, perhaps not the first one."""
@@ -101,9 +100,8 @@ class SimulatedSorter:
         self._world.later(_WIRE_S, lambda: self._receive(command))
         return True
 
-    def publish(self, topic: str, payload: dict[str, object], *, retain: bool = False) -> None:  # noqa: ARG002
+    def publish(self, topic: str, payload: dict[str, object], *, retain: bool = False) -> None:
         """Others would listen."""
-        self.messages += self.up
 
     def close(self, *, wait_s: float = 1.0) -> None:  # noqa: ARG002
         """The line says goodbye, or is killed."""

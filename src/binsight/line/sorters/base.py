@@ -13,10 +13,6 @@ __all__ = ["BaseSorter"]
 class BaseSorter:
     """Who hears of it, whether there is a link, and what was lost; see `ports.Sorter`.
 
-    Args:
-        config: of the line.
-        clock: the line's.
-
     Attributes:
         dropped: commands and messages that could not be handed over.
         malformed: answers that nobody can make sense of.

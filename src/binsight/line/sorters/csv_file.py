@@ -33,10 +33,6 @@ class CsvSorter(BaseSorter):
 
     A row is written whole or not at all, and handed to the system at once. While it cannot be written (a full disk) the
     link is down and commands are refused; the next row that can brings it back.
-
-    Args:
-        config: of the line, with a sorter of kind `csv`; its address is the file, to which is added.
-        clock: the line's.
     """
 
     confirms = False

@@ -39,10 +39,6 @@ class ModbusClientSorter(PlcSorter):
     """For every connection there is a new client, and an empty ring; see `ports.Sorter`.
 
     `TCP_NODELAY` is set by asyncio itself.
-
-    Args:
-        config: of the line, with a sorter of kind `modbus-client`.
-        clock: the line's.
     """
 
     def __init__(self, config: LineConfig, *, clock: Clock) -> None:

@@ -34,11 +34,7 @@ _WRITE_HOLDING = {6, 16, 22, 23}
 class ModbusServerSorter(PlcSorter):
     """Whatever is read is one coherent copy of the registers, made for that read; see `ports.Sorter`.
 
-    `TCP_NODELAY` is set on every connection by asyncio itself.
-
-    Args:
-        config: of the line, with a sorter of kind `modbus-server`; its address is where to listen.
-        clock: the line's.
+    `TCP_NODELAY` is set on every connection by asyncio itself. The address in the settings is where to listen.
     """
 
     def __init__(self, config: LineConfig, *, clock: Clock) -> None:

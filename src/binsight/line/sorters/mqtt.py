@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from paho.mqtt.client import MQTTMessage
+from paho.mqtt.client import MQTTMessage, MQTTMessageInfo
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -16,6 +16,7 @@ from binsight.line.messages import command_message
 from binsight.line.mqtt_link import OWN_NAMES, MqttLink
 from binsight.line.ports import Clock, SorterEvents
 from binsight.line.records import ACK_RESULTS, CONFIRM_RESULTS, ENCODER_RANGE, Ack, Command, Confirm, EncoderReading
+from binsight.line.sorters.base import BaseSorter
 from binsight.line.sorters.home_assistant import device_id, discovery_message
 from binsight.line.sorters.time_offset import TimeOffset
 from binsight.text_files import read_text
@@ -28,19 +29,15 @@ _EXPIRY_S = 1  # the broker forgets a command that nobody took for so long
 _HOME_ASSISTANT_STATUS = "homeassistant/status"
 
 
-class MqttSorter:
+class MqttSorter(BaseSorter):
     """Commands go to `cmd/sort` and are answered on `ack/{client}`; see `ports.Sorter`.
-
-    Args:
-        config: of the line, with a sorter of kind `mqtt`.
-        clock: the line's.
 
     Raises:
         InputError: the password file cannot be read.
     """
 
     def __init__(self, config: LineConfig, *, clock: Clock) -> None:
-        self._config, self._clock = config, clock
+        super().__init__(config, clock=clock)
         self._prefix = config.prefix
         self._ack_topic = f"{self._prefix}/ack/{config.client}"
         heard = ("confirm", "encoder", "trigger", "control", "state")
@@ -57,19 +54,7 @@ class MqttSorter:
             username=config.sorter.username,
             password=read_password(config),
         )
-        self._events: SorterEvents | None = None
         self._offset = TimeOffset()
-        self.malformed = 0
-
-    @property
-    def dropped(self) -> int:
-        """Messages that could not be handed over."""
-        return self._link.dropped
-
-    @property
-    def confirms(self) -> bool:
-        """Whether the equipment reports what became of a command."""
-        return self._config.sorter.confirms
 
     def start(self, events: SorterEvents) -> None:
         """Connect, and keep connecting."""
@@ -83,11 +68,15 @@ class MqttSorter:
         properties.CorrelationData = str(command.seq).encode()
         properties.MessageExpiryInterval = _EXPIRY_S
         message = _encode(command_message(command, self._clock.now()))
-        return self._link.publish(f"{self._prefix}/cmd/sort", message, properties=properties) is not None
+        return self._counted(self._link.publish(f"{self._prefix}/cmd/sort", message, properties=properties))
 
     def publish(self, topic: str, payload: dict[str, object], *, retain: bool = False) -> None:
         """Tell whoever listens; what is retained is said again after every connect."""
-        self._link.publish(f"{self._prefix}/{topic}", _encode(payload), retain=retain)
+        self._counted(self._link.publish(f"{self._prefix}/{topic}", _encode(payload), retain=retain))
+
+    def _counted(self, sent: MQTTMessageInfo | None) -> bool:
+        self.dropped += sent is None
+        return sent is not None
 
     def close(self, *, wait_s: float = 1.0) -> None:
         """Say that the line is offline, and stop."""
@@ -97,8 +86,7 @@ class MqttSorter:
         self._heard_another = False
         if up:
             self._announce()
-        if self._events is not None:
-            self._events.on_link(up=up)
+        self._set_link(up=up)
 
     def _announce(self) -> None:
         if self._config.sorter.home_assistant:

@@ -31,11 +31,8 @@ class OpcuaSorter(SessionSorter):
     """A command is a new value of `Command/Message`; `Acknowledge` and `Confirm` answer it. See `ports.Sorter`.
 
     The link is up as long as the equipment writes a changing `PeerHeartbeat` or calls a method. After every failure
-    there is a new server. `TCP_NODELAY` is set on every connection by asyncio itself.
-
-    Args:
-        config: of the line, with a sorter of kind `opcua`; its address is where to listen.
-        clock: the line's.
+    there is a new server. `TCP_NODELAY` is set on every connection by asyncio itself. The address in the settings is
+    where to listen.
     """
 
     def __init__(self, config: LineConfig, *, clock: Clock) -> None:

@@ -29,11 +29,6 @@ class PlcSorter(SessionSorter):
 
     The link is up as long as the PLC's heartbeat changes. A command has its place in the ring until it is answered, or
     until nobody waits for an answer any more; while all that is taken, further commands are refused.
-
-    Args:
-        name: of the thread.
-        config: of the line, with a sorter of a Modbus kind.
-        clock: the line's.
     """
 
     def __init__(self, name: str, config: LineConfig, *, clock: Clock) -> None:

@@ -37,10 +37,6 @@ class WebhookSorter(BaseSorter):
 
     Nothing is sent twice: of a request that fails nobody knows whether it arrived. `TCP_NODELAY` is set by the
     library itself.
-
-    Args:
-        config: of the line, with a sorter of kind `webhook`.
-        clock: the line's.
     """
 
     confirms = False

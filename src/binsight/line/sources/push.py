@@ -16,11 +16,7 @@ _MAX_DEVICES = 64
 
 
 class PushSource(SlotSource):
-    """A slot of one that `push` fills, from any thread: a newer picture displaces one that was not looked at yet.
-
-    Args:
-        clock, stalled_after_s, frames_per_second: see `SlotSource`.
-    """
+    """A slot of one that `push` fills, from any thread: a newer picture displaces one that was not looked at yet."""
 
     def __init__(self, clock: Clock, *, stalled_after_s: float = 1.0, frames_per_second: float | None = None) -> None:
         super().__init__(clock, stalled_after_s=stalled_after_s, frames_per_second=frames_per_second)

@@ -38,7 +38,6 @@ class SlotSource:
     """A `Source` that others put shots into, from any thread; the newest is given, once.
 
     Args:
-        clock: the line's.
         stalled_after_s: without a new shot for so long it is `stalled`; shots that are older when they are taken out
             are dropped.
         frames_per_second: shots that come faster are passed over; None takes all.

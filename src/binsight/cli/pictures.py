@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from binsight.errors import InputError
@@ -16,8 +18,8 @@ _QUALITY = 85
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
-def write_picture(path: Path, image: Image.Image) -> None:
-    """Write a picture.
+def write_picture(path: Path, image: Image.Image | NDArray[np.uint8]) -> None:
+    """Write a picture, or `(h, w, 3)` RGB pixels; missing folders are made, an existing file is replaced.
 
     Raises:
         InputError: its name asks for a format that is none of ours.
