@@ -21,7 +21,7 @@ from binsight.pipeline.tail import find_cut
 from binsight.pipeline.train import places_beside, train
 from binsight.taxonomy import Taxonomy
 from binsight.training.backbones import BACKBONE_FILE
-from binsight.training.fine_tune import loop, tail
+from binsight.training.fine_tune import batches, loop
 from binsight.training.fine_tune.activations import cut_graph
 from binsight.training.fine_tune.batches import TrainingBatches
 
@@ -186,7 +186,7 @@ def test_the_last_part_is_trained_on_views(photos, tmp_path, reporter, monkeypat
     The preset alters photos, and drops some of what the heads see; the heads that it starts from saw altered ones too.
     """
     monkeypatch.setattr(tuned, "_accuracy", lambda _run, fitted: float("tuned" in fitted.source.path.name))
-    calls = _spy(monkeypatch, tail, "fine_tune_tail")
+    calls = _spy(monkeypatch, loop, "fine_tune")
     flags = {"fine-tune-views": "2", "fine-tune-frozen-share": "1", "epochs": "1", "fine-tune-average": "0.5",
              "fine-tune-head-views": "1"}  # fmt: skip
     config = resolve_config(flags={**WITH_AUGMENTATION, **flags})
@@ -203,7 +203,8 @@ def test_the_last_part_is_trained_on_views(photos, tmp_path, reporter, monkeypat
     assert not (tmp_path / "mine.work" / "activations").exists()
     assert "First layers: train, view 3" in reporter.stages
     assert verify_bundle(result.bundle) == []
-    ((network, _, (plain, *altered), *_),) = calls
+    ((network, lessons, *_),) = calls
+    plain, *altered = lessons.views
     assert len(altered) == 2
     for view in altered:
         assert (np.abs(view - plain).max(axis=(1, 2, 3)) > 0).mean() > 0.9
@@ -217,9 +218,9 @@ def test_the_whole_backbone_is_trained_on_altered_photos(run, monkeypatch):
         TrainingBatches, "epoch", lambda self, n: ((seen.append(batch.images), batch)[1] for batch in epoch(self, n))
     )
     run(flags={"augment": "strong", "epochs": "1"})
-    ((network, train_photos, *_),) = calls
+    ((network, lessons, *_),) = calls
     spec = choose_backbone(resolve_config(flags=FLAGS)).spec
-    plain = {prepare_photo(path.read_bytes(), spec).tobytes() for path in train_photos.paths}
+    plain = {prepare_photo(path.read_bytes(), spec).tobytes() for path in lessons.photos.paths}
     pictures = [picture.tobytes() for batch in seen for picture in batch]
     assert len(pictures) >= 32
     assert sum(picture in plain for picture in pictures) < 0.1 * len(pictures)
@@ -288,7 +289,7 @@ def test_heads_of_a_bundle_need_its_backbone():
 def test_sources_are_balanced_and_held_out_strangers_measured(run, tmp_path, monkeypatch):
     """The levers together: sources reach the draws, empty places the views; what is held out has a figure."""
     strange = make_photos(tmp_path / "strange", each=5, start=900)
-    calls = _spy(monkeypatch, loop, "TrainingBatches")
+    calls = _spy(monkeypatch, batches, "TrainingBatches")
     flags = {"epochs": "1", "augment-above": "0.5", "data-backdrops": str(strange), "fine-tune-source-balance": "0.5",
              "outliers": str(strange), "hold-out": "strange:0.4", "data-corners": "4"}  # fmt: skip
     result = run(flags=flags)

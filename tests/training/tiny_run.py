@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin  # noqa: F401 - the plug-in registers the format
 
-from binsight.imaging import PreprocessSpec
+from binsight.imaging import PreprocessSpec, prepare_photo
 from binsight.training.augment.settings import AugmentSettings
 from binsight.training.fine_tune.settings import FineTuneSettings
-from binsight.training.photos import LabelledPhotos
+from binsight.training.photos import LabelledPhotos, PhotoStore, decode_for_augmentation, open_photo
 
 SPEC = PreprocessSpec(size=(32, 32), filter="bilinear")
 SEED = 5
@@ -64,13 +65,26 @@ def small_network(*, biodegradable: bool = True, seed: int = 1):
 
 def run(work: Path, photos: Path, **options):
     """Fine-tune the small network on photos that are made if need be; options beyond settings go to `fine_tune`."""
-    from binsight.training.fine_tune.loop import fine_tune  # noqa: PLC0415
-
     network = options.pop("network", None) or small_network()
     settings = options.pop("settings", SETTINGS)
     train, val = write_photos(photos / "train"), write_photos(photos / "val", 12, seed=1)
-    options = {"seed": SEED, "spec": SPEC, "workers": 2} | options
-    return network, fine_tune(network, train, val, settings, work=work, **options)
+    return network, tune(network, train, val, settings, work=work, **options)
+
+
+def tune(network, train, val, settings, *, seed=SEED, spec=SPEC, workers=2, memory=1_000_000_000, **options):
+    """Fine-tune a network on photos, keeping so many bytes of their pixels."""
+    from binsight.training.fine_tune.batches import TrainingBatches  # noqa: PLC0415
+    from binsight.training.fine_tune.loop import fine_tune  # noqa: PLC0415
+    from binsight.training.fine_tune.validation import predict_outputs  # noqa: PLC0415
+
+    store = PhotoStore(train.paths, partial(decode_for_augmentation, size=spec.size), budget=memory)
+    batches = TrainingBatches(train, 3, settings, seed, store, spec, workers)
+
+    def predict():
+        pixels = (open_photo(path, partial(prepare_photo, spec=spec)) for path in val.paths)
+        return predict_outputs(network, pixels, len(val))
+
+    return fine_tune(network, batches, val, predict, spec=spec, **options)
 
 
 def _wait_in_third_epoch(done: int, _steps: int) -> None:

@@ -33,7 +33,7 @@ class Network:
     """
 
     def __init__(self, run: Run, chosen: ChosenBackbone, heads: Heads) -> None:
-        from binsight.training.fine_tune.tail import split_backbone  # noqa: PLC0415 - Keras takes seconds
+        from binsight.training.fine_tune.network import split_backbone  # noqa: PLC0415 - Keras takes seconds
 
         self.chosen = chosen
         self.backbone = chosen.build()
@@ -48,12 +48,13 @@ class Network:
         if count and photos.views and frozen.heads.inner is None:
             import keras  # noqa: PLC0415 - takes seconds
 
-            from binsight.training.fine_tune.tail import predict_activations  # noqa: PLC0415
+            from binsight.training.fine_tune.validation import predict_outputs  # noqa: PLC0415
 
             run.reporter.stage("Fitting the heads on altered photos")
             pooled = keras.Model(self.model.input, {"features": self.model.get_layer("pool").output})
             known = slice(len(run.data.splits["train"]))
-            seen = [predict_activations(pooled, view[known])["features"] for view in photos.views[: count + 1]]
+            some = [view[known] for view in photos.views[: count + 1]]
+            seen = [predict_outputs(pooled, view, len(view))["features"] for view in some]
             heads = fit_heads(
                 np.concatenate(seen),
                 np.tile(photos.train.labels[known], len(seen)),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,20 +23,27 @@ from numpy.typing import NDArray
 
 from binsight.errors import CheckpointError
 from binsight.files import write_whole
+from binsight.imaging import prepare_photo
 from binsight.pipeline.assemble import TrainedModel
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.trainable import Network, Photos, heads_of
 from binsight.pipeline.work import key_of
+from binsight.predictor import run_in_order
 from binsight.training.heads.linear import Heads
+from binsight.training.photos import PhotoStore, decode_for_augmentation
 
 if TYPE_CHECKING:
+    from binsight.training.fine_tune.batches import EpochBatches
     from binsight.training.fine_tune.history import EpochRecord
-    from binsight.training.fine_tune.loop import FineTuneResult
+
+    _Lesson = tuple[EpochBatches, Callable[[], dict[str, NDArray[np.float32]]]]
+    """What a network learns from, and a function that gives its outputs for `val`."""
 
 __all__ = ["fine_tune_backbone"]
 
+_PIXELS = 800_000_000  # bytes of those that are learnt from to keep decoded; of `val`, a quarter as many
 
 Ends = Mapping[str, NDArray[Any]]
 """The weights of a network before and after its training, as `start.0`, …, `tuned.0`, …"""
@@ -130,9 +138,22 @@ def _train(
     run: Run, network: Network, photos: Photos, seed: int, key: str
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Fine-tune; gives what is to be said of it, and the weights before and after."""
+    from binsight.training.fine_tune.loop import fine_tune  # noqa: PLC0415 - Keras takes seconds
+
     folder = run.work.folder(f"fine-tune-{key}-{seed}")
     trained = "the whole backbone" if network.cut is None else f"the backbone behind {network.cut.layer}"
-    result = (_train_on_photos if network.cut is None else _train_on_views)(run, network, photos, seed, folder)
+    batches, predict = (_train_on_photos if network.cut is None else _train_on_views)(network, photos, run, seed)
+    result = fine_tune(
+        network.model,
+        batches,
+        run.data.labelled("val"),
+        predict,
+        spec=network.chosen.spec,
+        work=folder,
+        resume=True,
+        on_epoch_end=_on_epoch_end(run, folder),
+        progress=run.reporter.stage(f"Fine-tuning, seed {seed}"),
+    )
     about = {
         "trained": trained,
         "epochs": len(result.history),
@@ -168,45 +189,33 @@ def _is_averaged(run: Run, key: str, stem: str, share: float) -> bool:
     return there and run.work.recall_arrays(_heads_name(stem, share), key) is not None
 
 
-def _train_on_photos(run: Run, network: Network, photos: Photos, seed: int, folder: Path) -> FineTuneResult:
+def _train_on_photos(network: Network, photos: Photos, run: Run, seed: int) -> _Lesson:
     """Every photo altered anew each time it is seen."""
-    from binsight.training.fine_tune.loop import fine_tune  # noqa: PLC0415 - Keras takes seconds
+    from binsight.training.fine_tune.batches import TrainingBatches  # noqa: PLC0415 - Keras takes seconds
+    from binsight.training.fine_tune.validation import predict_outputs  # noqa: PLC0415
 
-    return fine_tune(
-        network.model,
-        photos.train,
-        run.data.labelled("val"),
-        run.config.fine_tune_settings(),
-        spec=network.chosen.spec,
-        work=folder,
-        seed=seed,
-        resume=True,
-        on_epoch_end=_on_epoch_end(run, folder),
-        progress=run.reporter.stage(f"Fine-tuning, seed {seed}"),
-        workers=run.workers,
-        backdrops=run.data.strangers.places,
-    )
+    spec, settings, val = network.chosen.spec, run.config.fine_tune_settings(), run.data.labelled("val")
+    seen = PhotoStore(photos.train.paths, partial(decode_for_augmentation, size=spec.size), budget=_PIXELS)
+    judged = PhotoStore(val.paths, partial(prepare_photo, spec=spec), budget=_PIXELS // 4)
+    places = run.data.strangers.places
+    batches = TrainingBatches(photos.train, run.classes, settings, seed, seen, spec, run.workers, places)
+
+    def predict() -> dict[str, NDArray[np.float32]]:
+        pixels = run_in_order(judged.pixels, range(len(judged)), workers=run.workers)
+        return predict_outputs(network.model, pixels, len(judged))
+
+    return batches, predict
 
 
-def _train_on_views(run: Run, network: Network, photos: Photos, seed: int, folder: Path) -> FineTuneResult:
+def _train_on_views(network: Network, photos: Photos, run: Run, seed: int) -> _Lesson:
     """A fixed number of altered views, run through the frozen layers once."""
-    from binsight.training.fine_tune.tail import fine_tune_tail  # noqa: PLC0415 - Keras takes seconds
+    from binsight.training.fine_tune.batches import ViewBatches  # noqa: PLC0415 - Keras takes seconds
+    from binsight.training.fine_tune.validation import predict_outputs  # noqa: PLC0415
 
-    return fine_tune_tail(
-        network.model,
-        photos.train,
-        photos.views,
-        run.data.labelled("val"),
-        photos.val,
-        replace(run.config.fine_tune_settings(), frozen_share=0.0),  # what is frozen was cut off
-        spec=network.chosen.spec,
-        plain_share=run.config.fine_tune.plain_share,
-        work=folder,
-        seed=seed,
-        resume=True,
-        on_epoch_end=_on_epoch_end(run, folder),
-        progress=run.reporter.stage(f"Fine-tuning, seed {seed}"),
-    )
+    settings = replace(run.config.fine_tune_settings(), frozen_share=0.0)  # what is frozen was cut off
+    share = run.config.fine_tune.plain_share
+    batches = ViewBatches(photos.train, run.classes, settings, seed, photos.views, share)
+    return batches, lambda: predict_outputs(network.model, photos.val, len(photos.val))
 
 
 def _averaged_heads(run: Run, source: FeatureSource, frozen: FittedHeads, name: str, key: str) -> FittedHeads:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.training.tiny_run import SETTINGS, SPEC, run, small_network, write_photos
+from tests.training.tiny_run import SETTINGS, SPEC, run, small_network, tune, write_photos
 
 from binsight.errors import CheckpointError, DatasetError, ImageError, OutputError, SettingsError
 from binsight.training.augment.settings import AugmentSettings
 from binsight.training.fine_tune.checkpoint import RunFolder
 from binsight.training.fine_tune.history import read_history
-from binsight.training.fine_tune.loop import fine_tune
 
 ROOT = Path(__file__).parents[3]
 
@@ -251,7 +250,7 @@ def test_photos_that_do_not_fit_are_refused(tmp_path):
     options = {"settings": SETTINGS, "spec": SPEC, "work": tmp_path / "work", "seed": 0}
     bad = replace(good, labels=good.labels + 1, biodegradable=None)
     with pytest.raises(DatasetError, match=r"training photos have label 3, the network 3 classes; .* no such labels"):
-        fine_tune(network, bad, good, **options)
+        tune(network, bad, good, **options)
     good.paths[3].write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(ImageError, match=r"03\.png"):
-        fine_tune(network, good, good, **options)
+        tune(network, good, good, **options)

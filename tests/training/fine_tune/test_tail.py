@@ -10,9 +10,10 @@ from tests.training.tiny_run import SETTINGS, SPEC, small_network, write_photos
 from binsight.errors import SettingsError
 from binsight.imaging import prepare_photo
 from binsight.training.fine_tune import trainer
-from binsight.training.fine_tune.batches import Batch
-from binsight.training.fine_tune.network import build_network
-from binsight.training.fine_tune.tail import ViewBatches, fine_tune_tail, predict_activations, split_backbone
+from binsight.training.fine_tune.batches import Batch, ViewBatches
+from binsight.training.fine_tune.loop import fine_tune
+from binsight.training.fine_tune.network import build_network, split_backbone
+from binsight.training.fine_tune.validation import predict_outputs
 
 TAIL_SETTINGS = replace(
     SETTINGS,
@@ -49,11 +50,12 @@ def tune(parts, work, **options):
     (train, _, seen), (val, _, seen_val) = parts["train"], parts["val"]
     start = parts["tail"].get_weights()
     network = heads_on(parts["tail"])
-    options = {"settings": TAIL_SETTINGS, "seed": 1} | options
-    settings = options.pop("settings")
-    result = fine_tune_tail(
-        network, train, [seen, seen], val, seen_val, settings, spec=SPEC, plain_share=0.5, work=work, **options
-    )
+    batches = ViewBatches(train, 3, options.pop("settings", TAIL_SETTINGS), 1, [seen, seen], plain_share=0.5)
+
+    def predict():
+        return predict_outputs(network, seen_val, len(seen_val))
+
+    result = fine_tune(network, batches, val, predict, spec=SPEC, work=work, **options)
     parts["tail"].set_weights(start)
     return result
 
@@ -120,14 +122,13 @@ def test_predictions_do_not_depend_on_the_batch(parts):
     """The last one is filled up, and what fills it is dropped."""
     network = heads_on(parts["tail"])
     _, _, seen = parts["val"]
-    many = predict_activations(network, np.tile(seen, (6, 1, 1, 1)))["logits"]
+    many = predict_outputs(network, np.tile(seen, (6, 1, 1, 1)), 72)["logits"]
     assert many.shape == (72, 3)
-    np.testing.assert_allclose(many[-12:], predict_activations(network, seen)["logits"], atol=1e-5)
+    np.testing.assert_allclose(many[-12:], predict_outputs(network, seen, 12)["logits"], atol=1e-5)
 
 
-def test_one_view_is_too_few(parts, tmp_path):
+def test_one_view_is_too_few(parts):
     """There would be nothing altered to learn from."""
-    (train, _, seen), (val, _, seen_val) = parts["train"], parts["val"]
-    network, options = heads_on(parts["tail"]), {"spec": SPEC, "plain_share": 0.5, "work": tmp_path, "seed": 1}
+    train, _, seen = parts["train"]
     with pytest.raises(SettingsError, match="expected two views or more, got 1"):
-        fine_tune_tail(network, train, [seen], val, seen_val, TAIL_SETTINGS, **options)
+        ViewBatches(train, 3, TAIL_SETTINGS, 1, [seen], plain_share=0.5)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from binsight.training.fine_tune.validation import Validation, predict_logits
+from binsight.training.fine_tune.validation import Validation, predict_outputs
 from binsight.training.photos import LabelledPhotos
 
 PHOTOS = LabelledPhotos([Path("a"), Path("b"), Path("c")], np.array([0, 1, 1]), np.array([True, False, False]))
@@ -31,19 +31,6 @@ def test_without_a_second_head_its_part_is_left_out():
     assert found == Validation(0.0, 1.0, 1.0, None)
 
 
-class FakeStore:
-    """As many pictures as asked for; each holds its number."""
-
-    def __init__(self, count):
-        self.count = count
-
-    def __len__(self):
-        return self.count
-
-    def pixels(self, index):
-        return np.full((2, 2, 3), index, np.uint8)
-
-
 class FakeNetwork:
     """Gives back the number; remembers how large its batches were."""
 
@@ -59,6 +46,7 @@ class FakeNetwork:
 def test_all_photos_are_predicted_once_in_batches_of_one_size(count):
     """The last batch is filled up, and what was added is taken away again."""
     network = FakeNetwork()
-    logits = predict_logits(network, FakeStore(count), workers=2)["logits"]
+    pictures = (np.full((2, 2, 3), number, np.uint8) for number in range(count))
+    logits = predict_outputs(network, pictures, count)["logits"]
     assert logits[:, 0].tolist() == list(range(count))
     assert network.sizes == {min(count, 64)}

@@ -1,7 +1,8 @@
-"""Augmented photos in batches, the same for the same seed whatever the number of workers."""
+"""Altered photos, or what frozen layers made of them, in batches; the same for the same seed and any workers."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,13 +12,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from binsight.errors import SettingsError
 from binsight.imaging import PreprocessSpec
 from binsight.predictor import run_in_order
 from binsight.training.augment.photo import augment_photo
 from binsight.training.fine_tune.settings import FineTuneSettings
 from binsight.training.photos import LabelledPhotos, PhotoStore, decode_for_augmentation, draw_photo
 
-__all__ = ["Batch", "EpochBatches", "TrainingBatches", "class_quotas", "draw_order", "make_targets"]
+__all__ = [
+    "Batch",
+    "EpochBatches",
+    "TrainingBatches",
+    "ViewBatches",
+    "class_quotas",
+    "draw_order",
+    "make_targets",
+]
 
 
 class Batch(NamedTuple):
@@ -33,8 +43,8 @@ class _Draw(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class EpochBatches:
-    """How many batches an epoch has, and what is drawn for it; the same for the same seed.
+class EpochBatches(ABC):
+    """The batches of each epoch: how many, and what is drawn for them; the same for the same seed.
 
     Attributes:
         photos: what is drawn from; those with the label -1 are of none of the classes.
@@ -47,6 +57,15 @@ class EpochBatches:
     classes: int
     settings: FineTuneSettings
     seed: int
+
+    @abstractmethod
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of an epoch; the first is number 1."""
+
+    @property
+    def about(self) -> dict[str, float]:
+        """What else decides how a run goes."""
+        return {}
 
     @property
     def drawn(self) -> int:
@@ -119,6 +138,41 @@ class TrainingBatches(EpochBatches):
             other=partial(self.store.pixels, other),
             place=draw_photo(self.backdrops, partial(decode_for_augmentation, size=self.spec.size), rng),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class ViewBatches(EpochBatches):
+    """Makes the batches of each epoch from what the first layers of a network made of photos; see `activations`.
+
+    Attributes:
+        views: at least two, `(n, gh, gw, d)` each; the first is of the photos as they are.
+        plain_share: of the photos of an epoch, how many are seen as they are, in [0, 1].
+
+    Raises:
+        SettingsError: there are too few views.
+    """
+
+    views: Sequence[NDArray[np.float16]]
+    plain_share: float
+
+    def __post_init__(self) -> None:
+        if len(self.views) < 2:
+            raise SettingsError(f"expected two views or more, got {len(self.views)}")
+
+    @property
+    def about(self) -> dict[str, float]:
+        """How many views, and how often the first."""
+        return {"views": len(self.views), "plain_share": self.plain_share}
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of an epoch."""
+        rng = np.random.default_rng([self.seed, number])
+        order = self.order(rng)
+        altered = rng.integers(1, len(self.views), len(order))
+        which = np.where(rng.random(len(order)) < self.plain_share, 0, altered)
+        for part, targets in self.parts(order):
+            seen = [self.views[view][photo] for view, photo in zip(which[part], order[part], strict=True)]
+            yield Batch(np.stack(seen).astype(np.float32), targets)
 
 
 def make_targets(

@@ -1,4 +1,4 @@
-"""Train a network on photos that are altered on the fly; a run that was killed continues where it was.
+"""Train a network on photos, or on what its frozen layers made of them; a run that was killed continues where it was.
 
 After every epoch the whole state is on disk, and all that is random follows from the seed, the epoch and the photo. So
 a run that was killed at any moment and resumed ends with the weights that it would have had anyway.
@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from binsight.errors import CheckpointError, DatasetError, OutputError, SettingsError
-from binsight.imaging import PreprocessSpec, prepare_photo
-from binsight.predictor import available_cores
+from binsight.imaging import PreprocessSpec
 from binsight.progress import Progress, unheard
 from binsight.training.fine_tune.averaging import Weights
-from binsight.training.fine_tune.batches import Batch, TrainingBatches
+from binsight.training.fine_tune.batches import EpochBatches
 from binsight.training.fine_tune.checkpoint import Checkpoint, RunFolder
 from binsight.training.fine_tune.history import EpochRecord, OnEpochEnd, write_history
 from binsight.training.fine_tune.optimizer import rate_share
 from binsight.training.fine_tune.run_identity import describe_run, find_differences
 from binsight.training.fine_tune.settings import FineTuneSettings
 from binsight.training.fine_tune.trainer import Trainer, prepared_for_training
-from binsight.training.fine_tune.validation import Validation, validate
-from binsight.training.photos import LabelledPhotos, PhotoStore, decode_for_augmentation
+from binsight.training.fine_tune.validation import Validation
+from binsight.training.photos import LabelledPhotos
 
 __all__ = ["FineTuneResult", "FineTuneRun", "fine_tune"]
-
-_VALIDATION_SHARE = 0.2  # of the memory for pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,58 +54,33 @@ class FineTuneResult:
     history: tuple[EpochRecord, ...]
 
 
-class Batches(Protocol):
-    """What a run trains on."""
-
-    @property
-    def settings(self) -> FineTuneSettings:
-        """How the network is trained."""
-        ...
-
-    @property
-    def steps(self) -> int:
-        """Batches per epoch."""
-        ...
-
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of an epoch; the first is number 1."""
-        ...
-
-
 def fine_tune(
     network: keras.Model,
-    train: LabelledPhotos,
+    batches: EpochBatches,
     val: LabelledPhotos,
-    settings: FineTuneSettings,
+    predict: Callable[[], Mapping[str, NDArray[np.float32]]],
     *,
     spec: PreprocessSpec,
     work: Path,
-    seed: int,
     resume: bool = False,
     on_epoch_end: OnEpochEnd | None = None,
     progress: Progress = unheard,
-    workers: int | None = None,
-    memory: int = 1_000_000_000,
-    backdrops: Sequence[Path] = (),
 ) -> FineTuneResult:
     """Fine-tune a network, and leave in it the weights that settings ask to keep.
 
     Args:
         network: from `build_network`, heads fitted: with random heads, the first steps would spoil the backbone. It is
             changed, and left without optimizer.
-        train: photos to learn from.
+        batches: what it learns from and how: `TrainingBatches` of photos, or `ViewBatches` of what frozen layers made
+            of them, where the network is what `split_backbone` left with heads on it.
         val: photos to choose the epoch by.
-        settings: how.
+        predict: gives each output of the network for these, as it is then; see `predict_outputs`.
         spec: how photos are prepared for the backbone.
         work: a folder for checkpoints and `history.csv`; some 6 times the size of the weights per kept epoch.
-        seed: of sampling, augmentation and dropout.
         resume: continue the run in `work` after its last complete epoch, with the weights that it had; begin it where
             there is none yet.
         on_epoch_end: called with each epoch's record, after its state is on disk.
         progress: called after each step with the steps done and the steps of the whole run.
-        workers: threads that prepare photos; by default one per core.
-        memory: bytes of pixels to keep decoded; the rest is decoded again every epoch.
-        backdrops: photos of empty places, which objects may be pasted on.
 
     Raises:
         DatasetError: the photos do not fit the network.
@@ -117,31 +90,25 @@ def fine_tune(
         InputError: a photo cannot be read.
         ImageError: a photo is refused; its path is in the message.
     """
-    classes = int(network.output["logits"].shape[-1])
-    _check_photos(network, train, val, classes)
+    settings = batches.settings
+    _check_photos(network, batches.photos, val)
     if "biodegradable_logit" not in network.output:
-        train, val = replace(train, biodegradable=None), replace(val, biodegradable=None)
-    workers = available_cores() if workers is None else workers
-    for_training = partial(decode_for_augmentation, size=spec.size)
-    for_validation = partial(prepare_photo, spec=spec)
-    with prepared_for_training(network, settings, seed=seed):
-        trained = PhotoStore(train.paths, for_training, budget=round((1 - _VALIDATION_SHARE) * memory))
-        validated = PhotoStore(val.paths, for_validation, budget=round(_VALIDATION_SHARE * memory))
-        run = FineTuneRun(
-            trainer=Trainer(network, settings),
-            batches=TrainingBatches(train, classes, settings, seed, trained, spec, workers, backdrops),
-            validate=partial(
-                validate, network, val, validated, biodegradable_weight=settings.biodegradable_weight, workers=workers
-            ),
-            folder=RunFolder(work),
-            identity=describe_run(network, train, val, settings, spec=spec, seed=seed),
-        )
+        batches = replace(batches, photos=replace(batches.photos, biodegradable=None))
+        val = replace(val, biodegradable=None)
+
+    def validate() -> Validation:
+        return Validation.of(predict(), val, biodegradable_weight=settings.biodegradable_weight)
+
+    with prepared_for_training(network, settings, seed=batches.seed):
+        identity = describe_run(network, batches.photos, val, settings, spec=spec, seed=batches.seed)
+        run = FineTuneRun(Trainer(network, settings), batches, validate, RunFolder(work), identity | batches.about)
         result = run.complete(resume=resume, on_epoch_end=on_epoch_end, progress=progress)
     network.set_weights(result.weights)
     return result
 
 
-def _check_photos(network: keras.Model, train: LabelledPhotos, val: LabelledPhotos, classes: int) -> None:
+def _check_photos(network: keras.Model, train: LabelledPhotos, val: LabelledPhotos) -> None:
+    classes = int(network.output["logits"].shape[-1])
     faults = [
         f"{name} photos have label {photos.labels.max()}, the network {classes} classes"
         for name, photos in (("training", train), ("validation", val))
@@ -158,7 +125,7 @@ class FineTuneRun:
     """A run under way: what its epochs add to, and what a checkpoint keeps."""
 
     trainer: Trainer
-    batches: Batches
+    batches: EpochBatches
     validate: Callable[[], Validation]
     folder: RunFolder
     identity: dict[str, Any]

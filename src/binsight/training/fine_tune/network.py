@@ -10,7 +10,7 @@ import keras
 from binsight.errors import SettingsError
 from binsight.training.architecture.layers import LayerKind, LayerSummary, Stage, group_stages, join_rows, shorten
 
-__all__ = ["build_network", "summarise"]
+__all__ = ["build_network", "split_backbone", "summarise"]
 
 _BACKBONE = "backbone"
 
@@ -51,6 +51,11 @@ def build_network(
         head = keras.layers.Dense(1, dtype="float32", name="biodegradable_logit")
         outputs["biodegradable_logit"] = head(value)
     return keras.Model(images, outputs, name="network")
+
+
+def split_backbone(backbone: keras.Model, layer: str) -> keras.Model:
+    """Return the part of a backbone behind a layer, sharing its weights; its output is the feature map."""
+    return keras.Model(backbone.get_layer(layer).output, backbone.output, name="backbone")
 
 
 def summarise(network: keras.Model) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.predictor import run_in_order
-from binsight.training.photos import LabelledPhotos, PhotoStore
+from binsight.training.photos import LabelledPhotos
 
-__all__ = ["Validation", "predict_logits", "validate"]
+__all__ = ["Validation", "predict_outputs"]
 
 _BATCH = 64
 
@@ -51,24 +51,17 @@ class Validation:
         return cls(float(loss), float(np.mean(labels == predicted)), _macro_f1(labels, predicted), right)
 
 
-def validate(
-    network: keras.Model, photos: LabelledPhotos, store: PhotoStore, *, biodegradable_weight: float, workers: int
-) -> Validation:
-    """Run a network on validation photos, prepared as they are for predicting, and compare with their labels."""
-    logits = predict_logits(network, store, workers=workers)
-    return Validation.of(logits, photos, biodegradable_weight=biodegradable_weight)
-
-
-def predict_logits(network: keras.Model, store: PhotoStore, *, workers: int) -> dict[str, NDArray[np.float32]]:
-    """Each output of a network for all photos of a store, float32, `(n, k)`."""
-    pixels = run_in_order(store.pixels, range(len(store)), workers=workers)
+def predict_outputs(
+    network: keras.Model, rows: Iterable[NDArray[np.floating] | NDArray[np.uint8]], count: int
+) -> dict[str, NDArray[np.float32]]:
+    """Each output of a network for so many pictures or activations, `(h, w, d)` each, float32, `(count, k)`."""
+    rest, size = iter(rows), min(_BATCH, count)
     found: list[dict[str, NDArray[np.float32]]] = []
-    for first in range(0, len(store), _BATCH):
-        images = np.stack([next(pixels) for _ in range(first, min(first + _BATCH, len(store)))])
-        missing = min(_BATCH, len(store)) - len(images)
+    for first in range(0, count, size):
+        some = np.stack(list(islice(rest, min(size, count - first)))).astype(np.float32)
         # The last batch is filled up: another size would have the network compiled again.
-        outputs = network.predict_on_batch(np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0)), "edge"))
-        found.append({name: np.asarray(value, np.float32)[: len(images)] for name, value in outputs.items()})
+        outputs = network.predict_on_batch(np.pad(some, ((0, size - len(some)), (0, 0), (0, 0), (0, 0)), "edge"))
+        found.append({name: np.asarray(value, np.float32)[: len(some)] for name, value in outputs.items()})
     return {name: np.concatenate([outputs[name] for outputs in found]) for name in found[0]}
 
 
