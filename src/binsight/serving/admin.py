@@ -12,7 +12,7 @@ from binsight.errors import BinsightError, BundleError, OutputError
 from binsight.loop.registry import RegistryError
 from binsight.loop.standing import read_comparisons
 from binsight.loop.trials import begin_challenge, end_trial
-from binsight.serving.api import add_view, parse_query
+from binsight.serving.calls import WAITING, Calls, parse_query
 from binsight.serving.models import Change, NoRollbackError, ReloadBusyError, RolledBackError
 from binsight.serving.problems import ProblemError
 from binsight.serving.schemas import (
@@ -27,27 +27,30 @@ from binsight.serving.schemas import (
 from binsight.serving.service import Service, current_service
 from binsight.serving.shadow import Shadow
 
-__all__ = ["admin_blueprint", "put_in_place"]
+__all__ = ["ADMIN", "SHADOW", "admin_blueprint", "put_in_place"]
 
 _log = logging.getLogger("binsight.serving")
 
 
+_RELOAD = ("bad_parameter", "bundle", "rolled_back", *WAITING)
+_PROMOTE = ("bad_parameter", "bundle", "conflict", "not_proven", *WAITING)
+_EVIDENCE = "How models compare on live photos, by the labels of those on which they differ."
+
+ADMIN = Calls("Admin", "/admin/models/{name}", problems=("unauthorized", "forbidden", "unknown_model", "reload_busy"))
+SHADOW = Calls(
+    "Admin",
+    "/admin/models/{name}",
+    problems=("forbidden", "unknown_model", "bad_parameter", "conflict", "ledger_away", *WAITING),
+)
+
+
 def admin_blueprint(*, has_shadow: bool) -> Blueprint:
     """`POST /admin/models/{name}/reload`, `/promote`, `/rollback`; `POST|DELETE …/shadow`, `GET …/evidence`."""
-    blueprint = Blueprint("admin", __name__)
-    views: list[tuple[str, Callable[[str], Answer], str]] = [
-        ("reload", _reload, "POST"),
-        ("rollback", _rollback, "POST"),
-        ("promote", _promote, "POST"),
-    ]
-    if has_shadow:
-        views += [("shadow", _begin_shadow, "POST"), ("shadow", _end_shadow, "DELETE"), ("evidence", _evidence, "GET")]
-    for action, view, method in views:
-        endpoint = "end_shadow" if method == "DELETE" else action
-        add_view(blueprint, f"/admin/models/<name>/{action}", endpoint, view, method)
-    return blueprint
+    blueprint = ADMIN.add_to(Blueprint("admin", __name__))
+    return SHADOW.add_to(blueprint) if has_shadow else blueprint
 
 
+@ADMIN.call("post", "/reload", "Load the bundle anew, verify, warm and swap it.", ModelChange, _RELOAD, ReloadQuery)
 def _reload(name: str) -> Answer:
     service = current_service()
     service.check_ready()
@@ -56,6 +59,14 @@ def _reload(name: str) -> Answer:
     return put_in_place(service, name, lambda: service.reload(name, force=query.force))
 
 
+@ADMIN.call(
+    "post",
+    "/promote",
+    "Make a model of the registry its champion, and serve it.",
+    ModelChange,
+    _PROMOTE,
+    PromoteQuery,
+)
 def _promote(name: str) -> Answer:
     service = current_service()
     service.check_ready()
@@ -64,6 +75,9 @@ def _promote(name: str) -> Answer:
     return put_in_place(service, name, lambda: service.store.promote(name, query.model, by=by, override=query.override))
 
 
+@ADMIN.call(
+    "post", "/rollback", "Bring the version before back; in a registry for good.", ModelChange, ("bundle", "conflict")
+)
 def _rollback(name: str) -> Answer:
     service = current_service()
     service.model(name)
@@ -71,12 +85,14 @@ def _rollback(name: str) -> Answer:
     return put_in_place(service, name, lambda: service.store.rollback(name, by=by))
 
 
+@SHADOW.call("post", "/shadow", "Let the challenger see live photos too, a share of them.", Evidence, query=ShadowQuery)
 def _begin_shadow(name: str) -> Answer:
     shadow = _shadow(name)
     share, by = parse_query(request.args, ShadowQuery).share, g.client
     return _shadowed(name, shadow, lambda: begin_challenge(shadow.registry, by=by, share=share))
 
 
+@SHADOW.call("delete", "/shadow", "Let no model see live photos beside the one that answers.", Evidence)
 def _end_shadow(name: str) -> Answer:
     shadow = _shadow(name)
     by = g.client
@@ -88,6 +104,7 @@ def _end_shadow(name: str) -> Answer:
     return _shadowed(name, shadow, end)
 
 
+@SHADOW.call("get", "/evidence", _EVIDENCE, Evidence)
 def _evidence(name: str) -> Answer:
     return _shadowed(name, _shadow(name), lambda: None)
 

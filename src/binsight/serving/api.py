@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar, cast
+from typing import cast
 
 from flask import Blueprint, Response, g, request
-from pydantic import BaseModel, ValidationError
 
 from binsight.errors import BinsightError, ImageError
+from binsight.serving.calls import BUSY, PHOTO, Calls, json_response, parse_query
 from binsight.serving.jobs import Classified, answer, photo_job
 from binsight.serving.models import LoadedModel
-from binsight.serving.problems import ProblemError, image_problem, validation_problem
+from binsight.serving.problems import ProblemError, image_problem
 from binsight.serving.schemas import (
     Answer,
     ClassInfo,
@@ -23,63 +22,33 @@ from binsight.serving.schemas import (
     ModelList,
     ModelRef,
     ModelSummary,
+    PredictionAnswer,
+    PredictionList,
     PredictQuery,
 )
 from binsight.serving.service import Service, current_service
 from binsight.serving.sessions import CAMERA_HEADER, CAMERA_NAME
-from binsight.serving.uploads import Photo, read_body, read_photos
+from binsight.serving.uploads import Photo, read_photos
 
-__all__ = ["add_view", "api_blueprint", "json_response", "may_be_kept", "named_camera", "parse_body", "parse_query"]
+__all__ = ["MODELS", "PREDICT", "REFUSALS", "api_blueprint", "may_be_kept", "named_camera"]
 
-Given = TypeVar("Given", bound=BaseModel)
-_MAX_JSON = 100_000
+_UPLOAD = ("bad_request", "no_file", "slow_upload", "too_large", "too_many_files", "unsupported_media_type")
+REFUSALS = ("bad_parameter", *_UPLOAD, *PHOTO, "unknown_model", *BUSY)
+"""What a call that classifies may answer with."""
+
+
+PREDICT = Calls("Photos", "", guarded=True)
+MODELS = Calls("Models", "/models", problems=("rate_limited",), guarded=True)
 
 
 def api_blueprint() -> Blueprint:
     """`POST /predict`, `GET /models`, `GET /models/{name}`."""
-    blueprint = Blueprint("api", __name__)
-    add_view(blueprint, "/predict", "predict", _predict, "POST")
-    add_view(blueprint, "/models", "models", _models)
-    add_view(blueprint, "/models/<name>", "model", _model)
-    return blueprint
+    return MODELS.add_to(PREDICT.add_to(Blueprint("api", __name__)))
 
 
-def json_response(answer: Answer | bytes, status: int = 200) -> Response:
-    """A response with a JSON body."""
-    body = answer if isinstance(answer, bytes) else answer.to_json()
-    return Response(body, status, mimetype="application/json")
-
-
-def add_view(
-    blueprint: Blueprint, rule: str, endpoint: str, view: Callable[..., Answer | Response], method: str = "GET"
-) -> None:
-    """Add a view that gives a response, or an answer that becomes one."""
-
-    def call(**parts: Any) -> Response:
-        found = view(**parts)
-        return found if isinstance(found, Response) else json_response(found)
-
-    blueprint.add_url_rule(rule, endpoint, call, methods=[method])
-
-
-def parse_query(values: Mapping[str, str], kind: type[Given]) -> Given:
-    """The parameters of a call; 400 when one is not valid."""
-    try:
-        return kind.model_validate(dict(values))
-    except ValidationError as error:
-        raise validation_problem(error) from None
-
-
-def parse_body(kind: type[Given]) -> Given:
-    """A JSON body of that type; 400 or 415 when it is not."""
-    if request.mimetype != "application/json":
-        raise ProblemError("unsupported_media_type", f"expected application/json, got {request.mimetype[:100]!r}")
-    try:
-        return kind.model_validate_json(read_body(request, _MAX_JSON))
-    except ValidationError as error:
-        raise validation_problem(error) from None
-
-
+@PREDICT.call(
+    "post", "/predict", "Classify one photo or several.", (PredictionAnswer, PredictionList), REFUSALS, PredictQuery
+)
 def _predict() -> Response:
     service = current_service()
     service.check_ready(g.start)
@@ -154,11 +123,13 @@ def _entry(source: str, result: Classified | ProblemError, query: PredictQuery) 
     return answer(result, query, source)
 
 
+@MODELS.call("get", "", "The models.", ModelList)
 def _models() -> Answer:
     service = current_service()
     return ModelList(models=[_summary(service, name) for name in service.store.names])
 
 
+@MODELS.call("get", "/{name}", "All about a model.", ModelDetail, ("rate_limited", "unknown_model"))
 def _model(name: str) -> Answer:
     service = current_service()
     model = service.model(name)

@@ -91,17 +91,20 @@ def _register_blueprints(app: Flask, service: Service, lines: Sequence[Line]) ->
     if service.settings.admin_keys:
         blueprints.append(admin_blueprint(has_shadow=service.shadow is not None))
     if service.settings.feedback_dir is not None:
-        from binsight.serving.feedback import FeedbackStore, feedback_blueprint  # noqa: PLC0415 - only where it is on
+        from binsight.serving.corrections import FeedbackStore  # noqa: PLC0415 - only where it is on
+        from binsight.serving.feedback import feedback_blueprint  # noqa: PLC0415
 
         store = FeedbackStore(service.settings.feedback_dir, max_bytes=service.settings.feedback_max_bytes)
         blueprints.append(feedback_blueprint(store))
     if service.keeper is not None:
-        from binsight.serving.kept import claims_blueprint, kept_blueprint  # noqa: PLC0415 - only where it is on
+        from binsight.serving.claims import ClaimStore  # noqa: PLC0415 - only where it is on
+        from binsight.serving.feedback import feedback_blueprint  # noqa: PLC0415
+        from binsight.serving.kept import kept_blueprint  # noqa: PLC0415
 
-        blueprints += [kept_blueprint(service.keeper), claims_blueprint(service.keeper.queue)]
+        blueprints += [kept_blueprint(), feedback_blueprint(ClaimStore(service.keeper.queue))]
         if service.settings.label_keys:
             from binsight.serving.labels import label_page_blueprint, labels_blueprint  # noqa: PLC0415
 
-            blueprints += [label_page_blueprint(), labels_blueprint(service.keeper.queue)]
+            blueprints += [label_page_blueprint(), labels_blueprint()]
     for blueprint in blueprints:
         app.register_blueprint(blueprint)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
-from flask import Blueprint, g, request
+from flask import Blueprint, Response, current_app, g, request
 
 from binsight.errors import DiskFullError, OutputError
-from binsight.serving.claims import Claim, ClaimStore
-from binsight.serving.corrections import Correction, FeedbackError, FeedbackStore
+from binsight.serving.calls import BUSY, PHOTO, Calls, json_response
+from binsight.serving.claims import ClaimStore
+from binsight.serving.corrections import FeedbackError, FeedbackStore
 from binsight.serving.forms import read_form
 from binsight.serving.problems import ProblemError
+from binsight.serving.schemas import FeedbackAnswer
 from binsight.serving.service import current_service
 from binsight.serving.uploads import read_body
 from binsight.sqlite import FileBusyError
 
-if TYPE_CHECKING:
-    from flask.typing import ResponseReturnValue
-
-__all__ = ["FeedbackStore", "feedback_blueprint"]
+__all__ = ["FEEDBACK", "feedback_blueprint"]
 
 _log = logging.getLogger("binsight.serving")
 _BUSY_RETRY_S = 5.0
@@ -31,37 +29,39 @@ _UNAVAILABLE = "the store cannot be written, and nothing of this correction was 
 _FORM_ROOM = 20_000  # bytes for everything in the form but the photo
 _MAX_PARTS = 16
 _FIELDS = ("predicted", "corrected", "model_name", "model_version")
+_STORE = "binsight.feedback"
+_KEEP = "Keep a correction: 201 for a new photo, 200 for one that was there."
+_REFUSALS = ("bad_request", "bad_parameter", "forbidden", "slow_upload", "too_large", "feedback_full")
+FEEDBACK = Calls("Photos", "/feedback", problems=("feedback_unavailable", *PHOTO, "unknown_model", *BUSY), guarded=True)
 
 
 def feedback_blueprint(store: FeedbackStore | ClaimStore) -> Blueprint:
-    """`POST /feedback`: a multipart form with `file`, `predicted`, `corrected`, `model_name` and `model_version`.
-
-    Answers 201 for a new photo and 200 for one that was there, with the correction and its `outcome`.
-    """
+    """`POST /feedback`, into a store."""
     blueprint = Blueprint("feedback", __name__)
+    blueprint.record(lambda state: state.app.extensions.update({_STORE: store}))
+    return FEEDBACK.add_to(blueprint)
 
-    @blueprint.post("/feedback")
-    def correct() -> ResponseReturnValue:
-        """Keep a correction."""
-        service = current_service()
-        service.check_ready(g.start)
-        body = read_body(request, service.settings.max_photo_bytes + _FORM_ROOM)
-        parts = read_form(body, request.mimetype_params.get("boundary", ""), max_parts=_MAX_PARTS)
-        values = {part.name: part.data for part in parts}
-        fields = {key: values.get(key, b"").decode(errors="replace") for key in _FIELDS}
-        model = service.model(fields["model_name"])
-        correction: Correction | Claim
-        try:
-            correction, outcome = store.add(
-                values.get("file", b""), taxonomy=model.bundle.manifest.taxonomy, limits=service.limits, **fields
-            )
-        except FeedbackError as error:
-            raise ProblemError("bad_parameter", str(error)) from None
-        except OutputError as error:
-            raise _not_stored(error) from error
-        return {"outcome": outcome, **correction.to_dict()}, 201 if outcome == "stored" else 200
 
-    return blueprint
+@FEEDBACK.call("post", "", _KEEP, FeedbackAnswer, _REFUSALS, creates=True)
+def _correct() -> Response:
+    """A multipart form with `file`, `predicted`, `corrected`, `model_name` and `model_version`."""
+    service, store = current_service(), current_app.extensions[_STORE]
+    service.check_ready(g.start)
+    body = read_body(request, service.settings.max_photo_bytes + _FORM_ROOM)
+    parts = read_form(body, request.mimetype_params.get("boundary", ""), max_parts=_MAX_PARTS)
+    values = {part.name: part.data for part in parts}
+    fields = {key: values.get(key, b"").decode(errors="replace") for key in _FIELDS}
+    model = service.model(fields["model_name"])
+    try:
+        correction, outcome = store.add(
+            values.get("file", b""), taxonomy=model.bundle.manifest.taxonomy, limits=service.limits, **fields
+        )
+    except FeedbackError as error:
+        raise ProblemError("bad_parameter", str(error)) from None
+    except OutputError as error:
+        raise _not_stored(error) from error
+    answer = FeedbackAnswer(outcome=outcome, **correction.to_dict())
+    return json_response(answer, 201 if outcome == "stored" else 200)
 
 
 def _not_stored(error: OutputError) -> ProblemError:

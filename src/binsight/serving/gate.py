@@ -9,9 +9,8 @@ import uuid
 from datetime import UTC, datetime
 from typing import TextIO
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 
-from binsight.serving.openapi import QUERIES
 from binsight.serving.problems import ProblemError
 from binsight.serving.security import RateLimiter, client_network, cors_headers, find_key, is_own_page, presented_key
 from binsight.serving.service import Service
@@ -29,7 +28,6 @@ _FOR_ADMINS = frozenset({"admin", "lessons"})
 _UNLIMITED = frozenset({"lessons"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_PATH = 200
-_BRACES = str.maketrans("<>", "{}")  # of parameters in an address, as OpenAPI has them
 
 
 def install_gate(app: Flask, service: Service, log_stream: TextIO | None) -> None:
@@ -97,8 +95,7 @@ def _authenticate(service: Service) -> None:
 
 def _check_query() -> None:
     """A parameter that is misspelled or given twice must not be silently without effect."""
-    address = "" if request.url_rule is None else request.url_rule.rule.translate(_BRACES)
-    query = QUERIES.get(("get" if request.method == "HEAD" else request.method.lower(), address))
+    query = getattr(current_app.view_functions[str(request.endpoint)], "query", None)
     known = () if query is None else tuple(query.model_fields)
     for name, values in request.args.lists():
         if name not in known:

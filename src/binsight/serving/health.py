@@ -8,28 +8,24 @@ from importlib import metadata
 from flask import Blueprint, Response
 
 from binsight import __version__
-from binsight.serving.api import add_view
+from binsight.serving.calls import WAITING, Calls
 from binsight.serving.schemas import Answer, Health, Ready, Version
 from binsight.serving.service import current_service
 from binsight.serving.telemetry import CONTENT_TYPE
 
-__all__ = ["health_blueprint"]
+__all__ = ["HEALTH", "health_blueprint"]
+
+
+HEALTH = Calls("Server", "")
 
 
 def health_blueprint() -> Blueprint:
     """`GET /health`, `/health/live`, `/health/ready`, `/metrics`, `/version`."""
-    blueprint = Blueprint("health", __name__)
-    for rule, view in (
-        ("/health", _health),
-        ("/health/live", _health),
-        ("/health/ready", _ready),
-        ("/metrics", _metrics),
-        ("/version", _version),
-    ):
-        add_view(blueprint, rule, rule.strip("/").replace("/", "_"), view)
-    return blueprint
+    return HEALTH.add_to(Blueprint("health", __name__))
 
 
+@HEALTH.call("get", "/health/live", "Whether the process answers.", Health)
+@HEALTH.call("get", "/health", "The original health check: 200 while the process answers.", Health)
 def _health() -> Answer:
     """The original's check: 200 as long as the process answers; the state is in the body."""
     service = current_service()
@@ -37,15 +33,18 @@ def _health() -> Answer:
     return Health(status=status, models=service.store.names)
 
 
+@HEALTH.call("get", "/health/ready", "Whether photos are taken.", Ready, WAITING)
 def _ready() -> Answer:
     current_service().check_ready()
     return Ready(status="ready")
 
 
+@HEALTH.call("get", "/metrics", "Counters and timings for Prometheus.", "text/plain")
 def _metrics() -> Response:
     return Response(current_service().telemetry.render(), content_type=CONTENT_TYPE)
 
 
+@HEALTH.call("get", "/version", "What runs here.", Version)
 def _version() -> Answer:
     return Version(
         name="binsight",

@@ -1,44 +1,43 @@
-"""`DELETE /photos/{receipt}`: whoever sent a photo that is kept can have it deleted; and corrections as claims."""
+"""`DELETE /photos/{receipt}`: whoever sent a photo that is kept can have it deleted."""
 
 from __future__ import annotations
 
 import logging
 
-from flask import Blueprint, Response, g
+from flask import Blueprint, g
 
 from binsight.errors import OutputError
-from binsight.loop.queue import Queue, UnknownPhotoError
-from binsight.serving.api import json_response
-from binsight.serving.claims import ClaimStore
-from binsight.serving.feedback import feedback_blueprint
-from binsight.serving.keeping import Keeper
+from binsight.loop.queue import UnknownPhotoError
+from binsight.serving.calls import Calls
 from binsight.serving.problems import ProblemError
-from binsight.serving.schemas import ForgottenAnswer
+from binsight.serving.schemas import Answer, ForgottenAnswer
+from binsight.serving.service import current_service
 
-__all__ = ["claims_blueprint", "kept_blueprint"]
+__all__ = ["FORGET", "kept_blueprint"]
 
 _log = logging.getLogger("binsight.serving")
 
 
-def kept_blueprint(keeper: Keeper) -> Blueprint:
+FORGET = Calls(
+    "Photos", "/photos/{receipt}", problems=("unknown_photo", "feedback_unavailable", "rate_limited"), guarded=True
+)
+
+
+def kept_blueprint() -> Blueprint:
     """`DELETE /photos/{receipt}`."""
-    blueprint = Blueprint("kept", __name__)
-
-    @blueprint.delete("/photos/<receipt>")
-    def forget(receipt: str) -> Response:
-        """Delete a kept photo and all that is known of it."""
-        try:
-            keeper.forget(receipt)
-        except UnknownPhotoError:
-            raise ProblemError("unknown_photo", "no photo is kept under this receipt") from None
-        except OutputError as error:
-            _log.error("a photo was not deleted, request %s: %s", g.get("request_id", ""), error)
-            raise ProblemError("feedback_unavailable", "it could not be deleted; try again", retry_after_s=5) from None
-        return json_response(ForgottenAnswer(forgotten=True))
-
-    return blueprint
+    return FORGET.add_to(Blueprint("kept", __name__))
 
 
-def claims_blueprint(queue: Queue) -> Blueprint:
-    """`POST /feedback`, into the queue."""
-    return feedback_blueprint(ClaimStore(queue))
+@FORGET.call("delete", "", "Delete a photo that is kept for labelling.", ForgottenAnswer)
+def _forget(receipt: str) -> Answer:
+    """Delete a kept photo and all that is known of it."""
+    keeper = current_service().keeper
+    assert keeper is not None  # noqa: S101 - there is no such call without one
+    try:
+        keeper.forget(receipt)
+    except UnknownPhotoError:
+        raise ProblemError("unknown_photo", "no photo is kept under this receipt") from None
+    except OutputError as error:
+        _log.error("a photo was not deleted, request %s: %s", g.get("request_id", ""), error)
+        raise ProblemError("feedback_unavailable", "it could not be deleted; try again", retry_after_s=5) from None
+    return ForgottenAnswer(forgotten=True)

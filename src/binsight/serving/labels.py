@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, g, render_template, request
@@ -15,7 +14,7 @@ from binsight.loop.labelling import Labelling
 from binsight.loop.queue import Queue
 from binsight.loop.standing import read_status
 from binsight.serving import label_schemas as schemas
-from binsight.serving.api import add_view, parse_body
+from binsight.serving.calls import Calls, parse_body
 from binsight.serving.page import html_response, page_digest, protect
 from binsight.serving.problems import ProblemError, answer_error
 from binsight.serving.service import current_service
@@ -25,8 +24,10 @@ if TYPE_CHECKING:
 
     from binsight.serving.schemas import Answer
 
-__all__ = ["label_page_blueprint", "labels_blueprint"]
+__all__ = ["LABELS", "label_page_blueprint", "labels_blueprint"]
 
+LABELS = Calls("Labels", "/label", problems=("ledger_away", "forbidden", "rate_limited"))
+_ITEM, _GONE = "/items/{item}", ("unknown_photo",)
 _ID = re.compile(r"[0-9a-f]{64}")
 _ANY = 64 * "0"  # where no photo is named
 
@@ -44,23 +45,12 @@ def label_page_blueprint() -> Blueprint:
     return blueprint
 
 
-def labels_blueprint(queue: Queue) -> Blueprint:
+def labels_blueprint() -> Blueprint:
     """Calls below `/label/`."""
     blueprint = Blueprint("labels", __name__)
-
     blueprint.before_request(_check_item)
     blueprint.register_error_handler(BinsightError, lambda error: answer_error(_problem(error)))
-    route = partial(add_view, blueprint)
-    route("/label/status", "status", lambda: _status(queue))
-    route("/label/next", "next", lambda: _next(queue), "POST")
-    route("/label/grid", "grid", lambda: _grid(queue), "POST")
-    route("/label/grid/answer", "grid_answer", lambda: _answer_grid(queue), "POST")
-    route("/label/undo", "undo", lambda: _undo(queue), "POST")
-    route("/label/items/<item>", "label", lambda item: _label(queue, item), "POST")
-    route("/label/items/<item>/photo", "photo", lambda item: _photo(queue, item))
-    route("/label/items/<item>/reveal", "reveal", lambda item: _reveal(queue, item), "POST")
-    route("/label/items/<item>/skip", "skip", lambda item: _skip(queue, item), "POST")
-    return blueprint
+    return LABELS.add_to(blueprint)
 
 
 def _check_item() -> None:
@@ -79,16 +69,23 @@ def _problem(error: BinsightError) -> BinsightError:
     return error
 
 
-def _desk(queue: Queue) -> Labelling:
-    return Labelling(queue, current_service().model(None).bundle.manifest.taxonomy.ids)
+def _queue() -> Queue:
+    keeper = current_service().keeper
+    assert keeper is not None  # noqa: S101 - there are no such calls without one
+    return keeper.queue
+
+
+def _desk() -> Labelling:
+    return Labelling(_queue(), current_service().model(None).bundle.manifest.taxonomy.ids)
 
 
 def _who() -> str:
     return str(g.client).removeprefix("key:")
 
 
-def _status(queue: Queue) -> Answer:
-    status = read_status(queue)
+@LABELS.call("get", "/status", "How far labelling is, and the answers there are.", schemas.LabelStatus)
+def _status() -> Answer:
+    status = read_status(_queue())
     classes = current_service().model(None).bundle.manifest.taxonomy.classes
     return schemas.LabelStatus(
         labeller=_who(),
@@ -101,54 +98,71 @@ def _status(queue: Queue) -> Answer:
     )
 
 
-def _next(queue: Queue) -> Answer:
+@LABELS.call("post", "/next", "Photos to label, leased.", schemas.LabelItems, body=schemas.LabelQuestion)
+def _next() -> Answer:
     question = parse_body(schemas.LabelQuestion)
-    items = _desk(queue).next(_who(), count=question.count, skip=question.skip)
-    status = read_status(queue)
+    items = _desk().next(_who(), count=question.count, skip=question.skip)
+    status = read_status(_queue())
     found = [schemas.LabelItem(**asdict(item)) for item in items]
     return schemas.LabelItems(items=found, labelled=status.labellers.get(_who(), 0), open=status.open)
 
 
-def _label(queue: Queue, item: str) -> Answer:
-    body = parse_body(schemas.LabelBody)
-    _desk(queue).answer(
-        _who(), item, body.answer, event=f"{_who()}:{body.event}", ms=body.ms, mode=body.mode, revealed=body.revealed
-    )
-    return schemas.LabelTaken(id=item)
-
-
-def _photo(queue: Queue, item: str) -> Response:
-    path = queue.photo(item)
-    if not path.is_file():
-        raise ProblemError("unknown_photo", "this photo has expired, or was deleted")
-    return Response(path.read_bytes(), mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
-
-
-def _reveal(queue: Queue, item: str) -> Answer:
-    category, confidence = _desk(queue).reveal(item)
-    return schemas.LabelReveal(category=category, confidence=confidence)
-
-
-def _skip(queue: Queue, item: str) -> Answer:
-    _desk(queue).skip(_who(), item)
-    return schemas.LabelTaken(id=item)
-
-
-def _grid(queue: Queue) -> Answer:
-    grid = offer_grid(queue, _who(), current_service().model(None).bundle.manifest.taxonomy.ids)
+@LABELS.call("post", "/grid", "Photos that may all be of one class.", schemas.LabelGridOffer, ("length_required",))
+def _grid() -> Answer:
+    grid = offer_grid(_queue(), _who(), current_service().model(None).bundle.manifest.taxonomy.ids)
     if grid is None:
         return schemas.LabelGridOffer(grid=None)
     return schemas.LabelGridOffer(grid=schemas.LabelGrid(**asdict(grid) | {"items": list(grid.items)}))
 
 
-def _answer_grid(queue: Queue) -> Answer:
+@LABELS.call(
+    "post", "/grid/answer", "Say which of them are something else.", schemas.LabelGridTaken, body=schemas.GridBody
+)
+def _answer_grid() -> Answer:
     body = parse_body(schemas.GridBody)
     grid = Grid(body.category, tuple(body.items), body.ticket)
-    is_found = answer_grid(queue, _who(), grid, set(body.wrong), event=f"{_who()}:{body.event}")
+    is_found = answer_grid(_queue(), _who(), grid, set(body.wrong), event=f"{_who()}:{body.event}")
     labelled = len(set(body.items) - set(body.wrong)) if is_found else 0
     return schemas.LabelGridTaken(found=is_found, labelled=labelled)
 
 
-def _undo(queue: Queue) -> Answer:
-    item = _desk(queue).undo(_who())
+@LABELS.call("post", "/undo", "Take back the last label.", schemas.LabelUndone, ("length_required",))
+def _undo() -> Answer:
+    item = _desk().undo(_who())
     return schemas.LabelUndone(item=None if item is None else schemas.LabelItem(**asdict(item)))
+
+
+@LABELS.call(
+    "post",
+    _ITEM,
+    "Say what a photo shows.",
+    schemas.LabelTaken,
+    (*_GONE, "already_labelled"),
+    body=schemas.LabelBody,
+)
+def _label(item: str) -> Answer:
+    body = parse_body(schemas.LabelBody)
+    _desk().answer(
+        _who(), item, body.answer, event=f"{_who()}:{body.event}", ms=body.ms, mode=body.mode, revealed=body.revealed
+    )
+    return schemas.LabelTaken(id=item)
+
+
+@LABELS.call("get", _ITEM + "/photo", "The photo.", "image/jpeg", _GONE)
+def _photo(item: str) -> Response:
+    path = _queue().photo(item)
+    if not path.is_file():
+        raise ProblemError("unknown_photo", "this photo has expired, or was deleted")
+    return Response(path.read_bytes(), mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
+
+@LABELS.call("post", _ITEM + "/reveal", "What the model said.", schemas.LabelReveal, _GONE)
+def _reveal(item: str) -> Answer:
+    category, confidence = _desk().reveal(item)
+    return schemas.LabelReveal(category=category, confidence=confidence)
+
+
+@LABELS.call("post", _ITEM + "/skip", "Leave it open.", schemas.LabelTaken, _GONE)
+def _skip(item: str) -> Answer:
+    _desk().skip(_who(), item)
+    return schemas.LabelTaken(id=item)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from typing import Any
+from typing import Any, cast
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 
 from binsight.errors import BinsightError, ImageError, InputError
 from binsight.serving import line_schemas as schemas
-from binsight.serving.api import add_view, parse_body, parse_query
+from binsight.serving.calls import BODY, PHOTO, Calls, parse_body, parse_query
 from binsight.serving.line_port import Line
 from binsight.serving.problems import ProblemError, answer_error
 from binsight.serving.schemas import Answer
@@ -19,31 +18,38 @@ from binsight.serving.service import current_service
 from binsight.serving.streams import STREAMS, Broadcaster, Event
 from binsight.serving.uploads import read_body
 
-__all__ = ["lines_blueprint"]
+__all__ = ["LINE", "LIST", "lines_blueprint"]
 
 _MAX_DEVICE = 64
+_DESK = "binsight.lines"
+
+
+_EVENTS = (
+    "Events `anew` (LineAnew), `overview` (LineOverview), `pieces` (of PieceEntry), `alarm` (AlarmEntry), `frame`."
+)
+_PUSH = (*BODY, *PHOTO, "not_here", "queue_full")
+_PIECE = "/pieces/{piece}"
+LIST = Calls("Lines", "", problems=("rate_limited",), guarded=True)
+LINE = Calls(
+    "Lines",
+    "/lines/{name}",
+    problems=("unknown_line", "rate_limited", "ledger_away"),
+    changing=("forbidden", "draining"),
+    guarded=True,
+)
 
 
 class _Desk:
     """The lines of one server, each with its stream of events."""
 
     def __init__(self, lines: Sequence[Line]) -> None:
-        self._lines = {line.name: (line, Broadcaster(_collector(line), _anew(line))) for line in lines}
+        self.lines = lines
+        self._streams = {line.name: (line, Broadcaster(_collector(line), _anew(line))) for line in lines}
 
-    @property
-    def lines(self) -> Iterable[Line]:
-        return [line for line, _ in self._lines.values()]
-
-    def line(self, name: str) -> Line:
-        return self._find(name)[0]
-
-    def stream(self, name: str) -> Broadcaster:
-        return self._find(name)[1]
-
-    def _find(self, name: str) -> tuple[Line, Broadcaster]:
-        if name not in self._lines:
-            raise ProblemError("unknown_line", f"expected one of {', '.join(self._lines)}, got {name[:64]!r}")
-        return self._lines[name]
+    def find(self, name: str) -> tuple[Line, Broadcaster]:
+        if name not in self._streams:
+            raise ProblemError("unknown_line", f"expected one of {', '.join(self._streams)}, got {name[:64]!r}")
+        return self._streams[name]
 
 
 def _collector(line: Line) -> Callable[[], Iterable[Event]]:
@@ -56,35 +62,18 @@ def _anew(line: Line) -> Callable[[], Event]:
 
 def lines_blueprint(lines: Sequence[Line]) -> Blueprint:
     """Everything about `lines` that is JSON or a picture."""
-    blueprint, desk = Blueprint("lines", __name__), _Desk(lines)
-
+    blueprint = Blueprint("lines", __name__)
+    blueprint.record(lambda state: state.app.extensions.update({_DESK: _Desk(lines)}))
     blueprint.register_error_handler(BinsightError, lambda error: answer_error(_problem(error)))
-    route = partial(add_view, blueprint)
-    route(
-        "/lines.json", "list", lambda: schemas.LineList.model_validate({"lines": [line.about() for line in desk.lines]})
-    )
-    route(
-        "/lines/<name>/overview",
-        "overview",
-        lambda name: schemas.LineOverview.model_validate(desk.line(name).overview()),
-    )
-    route("/lines/<name>/events", "events", lambda name: _events(desk.stream(name)))
-    route("/lines/<name>/frame", "frame", lambda name: _frame(desk.line(name)))
-    route("/lines/<name>/frames", "push", lambda name: _push(desk.line(name)), "POST")
-    route("/lines/<name>/trigger", "trigger", lambda name: _trigger(desk.line(name)), "POST")
-    route("/lines/<name>/pieces", "pieces", lambda name: _pieces(desk.line(name)))
-    route("/lines/<name>/pieces/<piece>", "piece", lambda name, piece: _piece(desk.line(name), piece))
-    route("/lines/<name>/pieces/<piece>/picture", "picture", lambda name, piece: _picture(desk.line(name), piece))
-    route(
-        "/lines/<name>/pieces/<piece>/views/<int:view>",
-        "view",
-        lambda name, piece, view: _picture(desk.line(name), piece, view),
-    )
-    route("/lines/<name>/shifts", "shifts", lambda name: _shifts(desk.line(name)))
-    route("/lines/<name>/alarms", "alarms", lambda name: _alarms(desk.line(name)))
-    route("/lines/<name>/audit/next", "audit_next", lambda name: _audit_next(desk.line(name)), "POST")
-    route("/lines/<name>/audit/<piece>", "audit", lambda name, piece: _audit(desk.line(name), piece), "POST")
-    return blueprint
+    return LINE.add_to(LIST.add_to(blueprint))
+
+
+def _desk() -> _Desk:
+    return cast("_Desk", current_app.extensions[_DESK])
+
+
+def _line(name: str) -> Line:
+    return _desk().find(name)[0]
 
 
 def _problem(error: BinsightError) -> BinsightError:
@@ -100,8 +89,20 @@ def _problem(error: BinsightError) -> BinsightError:
     return error
 
 
-def _events(stream: Broadcaster) -> Response:
+@LIST.call("get", "/lines.json", "The lines.", schemas.LineList)
+def _lines() -> Answer:
+    return schemas.LineList.model_validate({"lines": [line.about() for line in _desk().lines]})
+
+
+@LINE.call("get", "/overview", "How a line is.", schemas.LineOverview)
+def _overview(name: str) -> Answer:
+    return schemas.LineOverview.model_validate(_line(name).overview())
+
+
+@LINE.call("get", "/events", _EVENTS, "text/event-stream", ("bad_parameter",), schemas.EventsQuery)
+def _events(name: str) -> Response:
     """The stream goes on after this answer, without a thread, where the server can do that; else the client returns."""
+    stream = _desk().find(name)[1]
     query = parse_query(request.args, schemas.EventsQuery)
     streams: list[Any] | None = request.environ.get(STREAMS)
     if request.method != "GET" or streams is None:
@@ -124,14 +125,19 @@ def _stream_head(first: bytes) -> Response:
     return response
 
 
-def _frame(line: Line) -> Response:
-    jpeg = line.jpeg()
+@LINE.call("get", "/frame", "The newest picture of the belt.", "image/jpeg", ("no_frame",))
+def _frame(name: str) -> Response:
+    jpeg = _line(name).jpeg()
     if jpeg is None:
         raise ProblemError("no_frame", "the line runs elsewhere, or its camera gave nothing yet", retry_after_s=2)
     return Response(jpeg, mimetype="image/jpeg")
 
 
-def _push(line: Line) -> Answer:
+@LINE.call(
+    "post", "/frames", "Push a picture of the belt.", schemas.FrameAnswer, (*BODY, *PHOTO, "not_here", "queue_full")
+)
+def _push(name: str) -> Answer:
+    line = _line(name)
     kind = request.mimetype
     if not kind.startswith("image/"):
         raise ProblemError("unsupported_media_type", f"expected image/jpeg, got {kind[:100] or 'no content type'!r}")
@@ -173,46 +179,75 @@ def _whole(name: str, faults: list[dict[str, str]], *, high: int) -> int | None:
     return int(text)
 
 
-def _trigger(line: Line) -> Answer:
+@LINE.call(
+    "post",
+    "/trigger",
+    "Say that a piece is at the trigger line now.",
+    schemas.TriggerAnswer,
+    ("not_here",),
+    body=schemas.TriggerBody,
+)
+def _trigger(name: str) -> Answer:
+    line = _line(name)
     line.trigger(parse_body(schemas.TriggerBody).encoder if request.content_length else None)
     return schemas.TriggerAnswer.model_validate({"taken": True})
 
 
-def _pieces(line: Line) -> Answer:
+@LINE.call("get", "/pieces", "The newest pieces.", schemas.PieceList, ("bad_parameter",), schemas.PiecesQuery)
+def _pieces(name: str) -> Answer:
+    line = _line(name)
     query = parse_query(request.args, schemas.PiecesQuery)
     statuses = () if query.status is None else (query.status,)
     found = line.account.pieces(limit=query.limit, before=query.before, lane=query.lane, statuses=statuses)
     return schemas.PieceList.model_validate(found)
 
 
-def _piece(line: Line, piece: str) -> Answer:
+@LINE.call("get", _PIECE, "A piece.", schemas.PieceDetail, ("unknown_piece",))
+def _piece(name: str, piece: str) -> Answer:
+    line = _line(name)
     found = line.account.piece(piece)
     if found is None:
         raise ProblemError("unknown_piece", f"the ledger of {line.name} has no piece {piece[:26]!r}")
     return schemas.PieceDetail.model_validate(found)
 
 
-def _picture(line: Line, piece: str, view: int | None = None) -> Response:
-    jpeg = line.account.picture(piece, view)
+@LINE.call("get", _PIECE + "/views/{view}", "One of its views.", "image/jpeg", ("unknown_piece",))
+@LINE.call("get", _PIECE + "/picture", "Its picture.", "image/jpeg", ("unknown_piece",))
+def _picture(name: str, piece: str, view: int | None = None) -> Response:
+    jpeg = _line(name).account.picture(piece, view)
     if jpeg is None:
         raise ProblemError("unknown_piece", f"no such picture of {piece[:26]!r} is kept")
     return Response(jpeg, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
-def _shifts(line: Line) -> Answer:
-    return schemas.ShiftList.model_validate(line.shifts(parse_query(request.args, schemas.CountQuery).count))
+@LINE.call("get", "/shifts", "Sums of shifts.", schemas.ShiftList, ("bad_parameter",), schemas.CountQuery)
+def _shifts(name: str) -> Answer:
+    return schemas.ShiftList.model_validate(_line(name).shifts(parse_query(request.args, schemas.CountQuery).count))
 
 
-def _alarms(line: Line) -> Answer:
+@LINE.call("get", "/alarms", "Alarms.", schemas.AlarmList, ("bad_parameter",), schemas.LimitQuery)
+def _alarms(name: str) -> Answer:
+    line = _line(name)
     return schemas.AlarmList.model_validate(line.account.events(parse_query(request.args, schemas.LimitQuery).limit))
 
 
-def _audit_next(line: Line) -> Answer:
+@LINE.call("post", "/audit/next", "A piece to label, blind.", schemas.AuditItem, body=schemas.AuditQuestion)
+def _audit_next(name: str) -> Answer:
+    line = _line(name)
     question = parse_body(schemas.AuditQuestion)
     return schemas.AuditItem.model_validate(line.account.next_to_audit(question.auditor, question.skip))
 
 
-def _audit(line: Line, piece: str) -> Answer:
+@LINE.call(
+    "post",
+    "/audit/{piece}",
+    "Say what a piece is.",
+    schemas.LabelAnswer,
+    ("already_labelled",),
+    body=schemas.AuditLabel,
+)
+def _audit(name: str, piece: str) -> Answer:
+    line = _line(name)
     label = parse_body(schemas.AuditLabel)
     progress = line.label(piece, label.category, label.auditor)
     return schemas.LabelAnswer.model_validate({"id": piece, "category": label.category, **progress})

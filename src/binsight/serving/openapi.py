@@ -1,8 +1,9 @@
-"""The OpenAPI 3.1 document, made of the types that validate and of one table of operations."""
+"""The OpenAPI 3.1 document, made of the types that validate and of the calls as their views declare them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from pydantic import BaseModel
@@ -11,17 +12,19 @@ from pydantic.json_schema import models_json_schema
 from binsight import __version__
 from binsight.serving import line_schemas as lines
 from binsight.serving import schemas, v2_schemas
-from binsight.serving.admin_operations import ADMIN_OPERATIONS, SHADOW_OPERATIONS
-from binsight.serving.label_operations import FORGET, LABEL_OPERATIONS
-from binsight.serving.lesson_operations import LESSON_OPERATIONS
+from binsight.serving.admin import ADMIN, SHADOW
+from binsight.serving.api import MODELS, PREDICT
+from binsight.serving.calls import Call
+from binsight.serving.health import HEALTH
 from binsight.serving.lesson_schemas import LessonPhotoQuery
-from binsight.serving.offline import OFFLINE_OPERATIONS
-from binsight.serving.operation import BODY, Operation, group
+from binsight.serving.lines import LINE, LIST
+from binsight.serving.offline import OFFLINE
 from binsight.serving.problems import KINDS, MEDIA_TYPE
 from binsight.serving.sessions import CAMERA_HEADER, CAMERA_NAME
 from binsight.serving.settings import Settings
+from binsight.serving.v2 import V2_MODEL, V2_SERVER
 
-__all__ = ["QUERIES", "openapi_document"]
+__all__ = ["openapi_document"]
 
 _DESCRIPTION = (
     "Sort waste by camera: a photo goes in; category, biodegradability, calibrated confidence and stream come out. "
@@ -37,116 +40,6 @@ _KEY_TAGS = _ADMIN_TAGS | {"Labels"}
 _REF = "#/components/schemas/{model}"
 _Schema = dict[str, Any]
 
-_BUSY = ("queue_full", "rate_limited", "loading", "draining", "deadline")
-_UPLOAD = ("bad_request", "no_file", "slow_upload", "too_large", "too_many_files", "unsupported_media_type")
-_PHOTO = ("empty", "not_an_image", "broken", "truncated")
-_PREDICT = ("bad_parameter", *_UPLOAD, *_PHOTO, "unknown_model", *_BUSY)
-_FOUND = ("rate_limited", "unknown_model")
-_WAITING = ("loading", "draining")
-_PREDICTIONS = (schemas.PredictionAnswer, schemas.PredictionList)
-_PROTOCOL = "Open Inference Protocol"
-
-_OPERATIONS = (
-    *group(
-        "Photos",
-        "",
-        [Operation("post", "/predict", "Classify one photo or several.", _PREDICTIONS, _PREDICT, schemas.PredictQuery)],
-        guarded=True,
-    ),
-    *group(
-        "Models",
-        "/models",
-        (
-            Operation("get", "", "The models.", schemas.ModelList, ("rate_limited",)),
-            Operation("get", "/{name}", "All about a model.", schemas.ModelDetail, _FOUND),
-        ),
-        guarded=True,
-    ),
-    Operation("get", "/health", "The original health check: 200 while the process answers.", schemas.Health),
-    Operation("get", "/health/live", "Whether the process answers.", schemas.Health),
-    Operation("get", "/health/ready", "Whether photos are taken.", schemas.Ready, _WAITING),
-    Operation("get", "/metrics", "Counters and timings for Prometheus.", "text/plain"),
-    Operation("get", "/version", "What runs here.", schemas.Version),
-    Operation("get", "/v2", "The server.", v2_schemas.ServerMetadata, tag=_PROTOCOL),
-    Operation("get", "/v2/health/live", "Live.", v2_schemas.ServerLive, tag=_PROTOCOL),
-    Operation("get", "/v2/health/ready", "Ready.", v2_schemas.ServerReady, _WAITING, tag=_PROTOCOL),
-)
-_V2_CALLS = (
-    Operation("get", "", "The model's tensors.", v2_schemas.V2ModelMetadata, _FOUND),
-    Operation("get", "/ready", "Whether the model is ready.", v2_schemas.V2ModelReady, (*_FOUND, *_WAITING)),
-    Operation("post", "/infer", "Run the model.", v2_schemas.InferAnswer, _PREDICT),
-)
-_V2_OPERATIONS = tuple(
-    operation
-    for prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
-    for operation in group(_PROTOCOL, prefix, _V2_CALLS, guarded=True)
-)
-_FEEDBACK = group(
-    "Photos",
-    "/feedback",
-    [
-        Operation(
-            "post",
-            "",
-            "Keep a correction: 201 for a new photo, 200 for one that was there.",
-            schemas.FeedbackAnswer,
-            ("bad_request", "bad_parameter", "forbidden", "slow_upload", "too_large", "feedback_full"),
-            creates=True,
-        )
-    ],
-    problems=("feedback_unavailable", *_PHOTO, "unknown_model", *_BUSY),
-    guarded=True,
-)
-_EVENTS = (
-    "Events `anew` (LineAnew), `overview` (LineOverview), `pieces` (of PieceEntry), `alarm` (AlarmEntry), `frame`."
-)
-_TRIGGER = "Say that a piece is at the trigger line now."
-_LINE_LIST = Operation("get", "/lines.json", "The lines.", lines.LineList, ("rate_limited",), tag="Lines", guarded=True)
-_LINE_OPERATIONS = (
-    _LINE_LIST,
-    *group(
-        "Lines",
-        "/lines/{name}",
-        (
-            Operation("get", "/overview", "How a line is.", lines.LineOverview),
-            Operation("get", "/events", _EVENTS, "text/event-stream", ("bad_parameter",), lines.EventsQuery),
-            Operation("get", "/frame", "The newest picture of the belt.", "image/jpeg", ("no_frame",)),
-            Operation(
-                "post",
-                "/frames",
-                "Push a picture of the belt.",
-                lines.FrameAnswer,
-                (*BODY, *_PHOTO, "not_here", "queue_full"),
-            ),
-            Operation("post", "/trigger", _TRIGGER, lines.TriggerAnswer, ("not_here",), body=lines.TriggerBody),
-            Operation("get", "/pieces", "The newest pieces.", lines.PieceList, ("bad_parameter",), lines.PiecesQuery),
-            Operation("get", "/pieces/{piece}", "A piece.", lines.PieceDetail, ("unknown_piece",)),
-            Operation("get", "/pieces/{piece}/picture", "Its picture.", "image/jpeg", ("unknown_piece",)),
-            Operation("get", "/pieces/{piece}/views/{view}", "One of its views.", "image/jpeg", ("unknown_piece",)),
-            Operation("get", "/shifts", "Sums of shifts.", lines.ShiftList, ("bad_parameter",), lines.CountQuery),
-            Operation("get", "/alarms", "Alarms.", lines.AlarmList, ("bad_parameter",), lines.LimitQuery),
-            Operation("post", "/audit/next", "A piece to label, blind.", lines.AuditItem, body=lines.AuditQuestion),
-            Operation(
-                "post",
-                "/audit/{piece}",
-                "Say what a piece is.",
-                lines.LabelAnswer,
-                ("already_labelled",),
-                body=lines.AuditLabel,
-            ),
-        ),
-        problems=("unknown_line", "rate_limited", "ledger_away"),
-        changing=("forbidden", "draining"),
-        guarded=True,
-    ),
-)
-QUERIES: Mapping[tuple[str, str], type[BaseModel]] = {
-    (each.method, each.path): each.query
-    for each in (*_OPERATIONS, *ADMIN_OPERATIONS, *SHADOW_OPERATIONS, *LESSON_OPERATIONS, *_LINE_OPERATIONS)
-    if each.query is not None
-}
-"""The type of the query parameters of a call, by its method and address; no other call has any."""
-
 _FRAME_HEADERS = (
     ("X-Binsight-Device", "Who sends it.", {"type": "string", "maxLength": 64}),
     ("X-Binsight-Sequence", "The device's own number of it: what came before is dropped.", {"type": "integer"}),
@@ -157,27 +50,15 @@ _FRAME_HEADERS = (
 
 def openapi_document(settings: Settings, *, has_lines: bool = False, has_offline: bool = False) -> dict[str, Any]:
     """The document for a server with these settings: calls that are off are not in it."""
-    operations = _OPERATIONS + _V2_OPERATIONS + (ADMIN_OPERATIONS if settings.admin_keys else ())
-    if settings.admin_keys and settings.registry_dir is not None and settings.loop_dir is not None:
-        operations += SHADOW_OPERATIONS
-    if settings.feedback_dir is not None or settings.loop_dir is not None:
-        operations += _FEEDBACK
-    if settings.loop_dir is not None:
-        operations += FORGET + (LABEL_OPERATIONS if settings.label_keys else ())
-    if settings.teach_dir is not None:
-        operations += LESSON_OPERATIONS
-    if has_lines:
-        operations += _LINE_OPERATIONS
-    if has_offline:
-        operations += OFFLINE_OPERATIONS
+    calls = list(_calls(settings, has_lines=has_lines, has_offline=has_offline))
     schemes: _Schema = {}
     if settings.api_keys or settings.admin_keys or settings.label_keys:
         schemes["bearer"] = {"type": "http", "scheme": "bearer"}
     if settings.api_keys or settings.label_keys:
         schemes["header"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
     paths: dict[str, _Schema] = {}
-    for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, settings)
+    for call in calls:
+        paths.setdefault(call.path, {})[call.method] = _operation(call, settings)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -187,11 +68,37 @@ def openapi_document(settings: Settings, *, has_lines: bool = False, has_offline
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": _component_schemas(operations), **({"securitySchemes": schemes} if schemes else {})},
+        "components": {"schemas": _component_schemas(calls), **({"securitySchemes": schemes} if schemes else {})},
     }
 
 
-def _operation(operation: Operation, settings: Settings) -> _Schema:
+def _calls(settings: Settings, *, has_lines: bool, has_offline: bool) -> Iterator[Call]:
+    # What is off is not imported either.
+    yield from chain(PREDICT, MODELS, HEALTH, V2_SERVER, V2_MODEL)
+    if settings.admin_keys:
+        yield from ADMIN
+        if settings.registry_dir is not None and settings.loop_dir is not None:
+            yield from SHADOW
+    if settings.feedback_dir is not None or settings.loop_dir is not None:
+        from binsight.serving.feedback import FEEDBACK  # noqa: PLC0415
+
+        yield from FEEDBACK
+    if settings.loop_dir is not None:
+        from binsight.serving.kept import FORGET  # noqa: PLC0415
+        from binsight.serving.labels import LABELS  # noqa: PLC0415
+
+        yield from chain(FORGET, LABELS if settings.label_keys else ())
+    if settings.teach_dir is not None:
+        from binsight.serving.lesson_api import LESSON  # noqa: PLC0415
+
+        yield from LESSON
+    if has_lines:
+        yield from chain(LIST, LINE)
+    if has_offline:
+        yield from OFFLINE
+
+
+def _operation(operation: Call, settings: Settings) -> _Schema:
     needs_key = (operation.guarded and bool(settings.api_keys)) or operation.tag in _KEY_TAGS
     problems = (*operation.problems, *(("unauthorized",) if needs_key else ()))
     document: _Schema = {
@@ -229,7 +136,7 @@ def _operation(operation: Operation, settings: Settings) -> _Schema:
     return document
 
 
-def _ok(operation: Operation) -> _Schema:
+def _ok(operation: Call) -> _Schema:
     if isinstance(operation.answer, str):
         kind = "object" if operation.answer == "application/json" else "string"
         return {"description": operation.summary, "content": {operation.answer: {"schema": {"type": kind}}}}
@@ -303,7 +210,7 @@ def _query_parameters(query: type[BaseModel] | None) -> list[_Schema]:
     return parameters
 
 
-def _component_schemas(operations: Iterable[Operation]) -> _Schema:
+def _component_schemas(operations: Iterable[Call]) -> _Schema:
     models: set[type[BaseModel]] = {schemas.JsonPhoto, v2_schemas.InferRequest, schemas.ProblemAnswer}
     for operation in operations:
         models.update(operation.answers)

@@ -18,7 +18,8 @@ from binsight import __version__
 from binsight.errors import BinsightError, ImageError
 from binsight.imaging import prepare_photo
 from binsight.predictor import Outputs, Prediction
-from binsight.serving.api import add_view, json_response, may_be_kept, named_camera
+from binsight.serving.api import REFUSALS, may_be_kept, named_camera
+from binsight.serving.calls import WAITING, Calls, json_response
 from binsight.serving.keeping import Receipt, Upload
 from binsight.serving.models import LoadedModel
 from binsight.serving.photo_queue import Job
@@ -38,7 +39,7 @@ from binsight.serving.v2_schemas import (
 )
 from binsight.serving.v2_tensors import BINARY_HEADER, pack_answer, read_photos, read_pixels, read_request, split_body
 
-__all__ = ["v2_blueprint", "v2_health_blueprint"]
+__all__ = ["V2_MODEL", "V2_SERVER", "v2_blueprint", "v2_health_blueprint"]
 
 _DECISIVE = ("logits", "biodegradable_logit", "unfamiliarity")
 _DERIVED = ("probabilities", "category", "decision")
@@ -47,38 +48,39 @@ _DEFAULT = (*_DERIVED, "logits", "biodegradable_logit")
 Tensors = dict[str, NDArray[Any]]
 
 
+_PROTOCOL = "Open Inference Protocol"
+_FOUND = ("rate_limited", "unknown_model")
+V2_SERVER = Calls(_PROTOCOL, "/v2")
+V2_MODEL = Calls(_PROTOCOL, "/v2/models/{name}", "/v2/models/{name}/versions/{version}", guarded=True)
+
+
 def v2_health_blueprint() -> Blueprint:
     """`GET /v2`, `/v2/health/live`, `/v2/health/ready`: open to everyone."""
-    blueprint = Blueprint("v2_health", __name__)
-    add_view(blueprint, "/v2", "server", _server)
-    add_view(blueprint, "/v2/health/live", "live", _live)
-    add_view(blueprint, "/v2/health/ready", "ready", _ready)
-    return blueprint
+    return V2_SERVER.add_to(Blueprint("v2_health", __name__))
 
 
 def v2_blueprint() -> Blueprint:
     """`GET /v2/models/{m}`, `/v2/models/{m}/ready`, `POST /v2/models/{m}/infer`; each also with `/versions/{v}`."""
-    blueprint = Blueprint("v2", __name__)
-    for suffix, view, method in (("", _model, "GET"), ("/ready", _model_ready, "GET"), ("/infer", _infer, "POST")):
-        endpoint = suffix.strip("/") or "model"
-        add_view(blueprint, f"/v2/models/<name>{suffix}", endpoint, view, method)
-        blueprint.add_url_rule(f"/v2/models/<name>/versions/<version>{suffix}", endpoint, methods=[method])
-    return blueprint
+    return V2_MODEL.add_to(Blueprint("v2", __name__))
 
 
+@V2_SERVER.call("get", "", "The server.", ServerMetadata)
 def _server() -> Answer:
     return ServerMetadata(name="binsight", version=__version__, extensions=["binary_tensor_data"])
 
 
+@V2_SERVER.call("get", "/health/live", "Live.", ServerLive)
 def _live() -> Answer:
     return ServerLive(live=True)
 
 
+@V2_SERVER.call("get", "/health/ready", "Ready.", ServerReady, WAITING)
 def _ready() -> Answer:
     current_service().check_ready()
     return ServerReady(ready=True)
 
 
+@V2_MODEL.call("get", "", "The model's tensors.", V2ModelMetadata, _FOUND)
 def _model(name: str, version: str | None = None) -> Answer:
     model = _find(current_service(), name, version)
     height, width = model.narrow.spec.size
@@ -95,7 +97,7 @@ def _model(name: str, version: str | None = None) -> Answer:
         TensorMetadata(name="category", datatype="BYTES", shape=[-1]),
         TensorMetadata(name="decision", datatype="BYTES", shape=[-1]),
     ]
-    outputs += [TensorMetadata(name=n, datatype="FP32", shape=shapes[n]) for n in _available(model)]
+    outputs += [TensorMetadata(name=n, datatype="FP32", shape=shapes[n]) for n in model.outputs]
     return V2ModelMetadata(
         name=name,
         versions=[model.version],
@@ -108,6 +110,7 @@ def _model(name: str, version: str | None = None) -> Answer:
     )
 
 
+@V2_MODEL.call("get", "/ready", "Whether the model is ready.", V2ModelReady, (*_FOUND, *WAITING))
 def _model_ready(name: str, version: str | None = None) -> Answer:
     service = current_service()
     service.check_ready()
@@ -115,6 +118,7 @@ def _model_ready(name: str, version: str | None = None) -> Answer:
     return V2ModelReady(name=name, ready=True)
 
 
+@V2_MODEL.call("post", "/infer", "Run the model.", InferAnswer, REFUSALS)
 def _infer(name: str, version: str | None = None) -> Response:
     service = current_service()
     service.check_ready(g.start)
@@ -145,13 +149,8 @@ def _find(service: Service, name: str, version: str | None) -> LoadedModel:
     return model
 
 
-def _available(model: LoadedModel) -> list[str]:
-    """The outputs that the model's own network has."""
-    return list(model.outputs)
-
-
 def _wanted(message: InferRequest, model: LoadedModel) -> list[str]:
-    known = (*_DERIVED, *_available(model))
+    known = (*_DERIVED, *model.outputs)
     asked = [wish.name for wish in message.outputs]
     if unknown := [name for name in asked if name not in known]:
         raise ProblemError("bad_request", f"no output {unknown[0]!r}; there is {', '.join(known)}")
