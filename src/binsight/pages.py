@@ -53,6 +53,8 @@ def render_template(
 
 def printable(text: str) -> str:
     """Bytes that are no text, and characters that change the direction of writing, made visible."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

@@ -50,23 +50,18 @@ class Store(Protocol):
 
     def read(self, name: str) -> bytes:
         """A file; `InputError` where there is none."""
-        ...
 
     def read_end(self, name: str, size: int) -> bytes:
         """The last `size` bytes of a file, or all of a smaller one."""
-        ...
 
     def write(self, name: str, data: bytes) -> None:
         """Put a file in its place, that of an older one too."""
-        ...
 
     def list(self, folder: str = "") -> list[Entry]:
         """The files in a folder, by name, without those in folders of it; none where it does not exist."""
-        ...
 
     def delete(self, name: str) -> None:
         """Remove a file, if it is there."""
-        ...
 
 
 def is_remote(address: str) -> bool:

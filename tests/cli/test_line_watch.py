@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 from click.testing import CliRunner
-from tests.line.patience import PATIENCE_S
 from tests.line.watched import WatchedLine, watched_config
+from tests.patience import PATIENCE_S
 
 from binsight.cli.line_run import run
 from binsight.cli.line_watch import LineWatch, followed_lines

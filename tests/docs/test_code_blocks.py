@@ -18,7 +18,7 @@ import click
 import pytest
 from PIL import Image
 from tests.docs.pages import PAGES, ROOT, blocks, page_name
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 from binsight.bundle.bundle import resolve_bundle
 from binsight.cli.app import root

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 from binsight.serving.server import RunningServer
 from binsight.serving.settings import Settings

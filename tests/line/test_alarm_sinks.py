@@ -9,7 +9,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 from binsight.line import alarm_sinks
 from binsight.line.alarm_sinks import AlarmWebhook, log_alarm

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 from binsight.line.classify import ClassifierThread
 from binsight.line.records import Box, View

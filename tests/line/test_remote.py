@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from paho.mqtt import publish
 from tests.line.fakes import FakeClock, Heard
-from tests.line.patience import PATIENCE_S
 from tests.line.services import free_port, mosquitto
 from tests.line.sources.cameras import wait_until
 from tests.line.watched import WatchedLine
+from tests.patience import PATIENCE_S
 
 from binsight.line.remote import RemoteLine
 from binsight.line.sorters.mqtt import MqttSorter

@@ -18,8 +18,8 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from PIL import Image
-from tests.line.patience import PATIENCE_S
 from tests.line.services import mosquitto
+from tests.patience import PATIENCE_S
 
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.writer import LedgerWriter

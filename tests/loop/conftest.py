@@ -1,4 +1,4 @@
-"""Folders in memory where the system has them: these tests write thousands of times, each to be on disk."""
+"""A queue with a clock, in memory where the system has it: these tests write thousands of times, each to be on disk."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.loop.filling import Clock
+
+from binsight.loop.queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,3 +25,15 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock that the test moves."""
+    return Clock()
+
+
+@pytest.fixture
+def queue(tmp_path: Path, clock: Clock) -> Queue:
+    """Return an empty queue."""
+    return Queue(tmp_path / "loop", create=True, now=clock)

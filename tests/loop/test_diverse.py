@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.adapt.world import factory_bundle, shots
-from tests.loop.filling import CLASSES, Clock, jpeg, put
+from tests.loop.filling import CLASSES, jpeg, put
 from tests.loop.plant import stored
 
 from binsight.loop.diverse import take_candidates
@@ -15,18 +15,6 @@ from binsight.loop.votes import read_photos
 from binsight.predictor import Predictor
 
 REVIEW = {"stratum": Stratum("review", "red"), "is_random": False, "chances": Chances(0, 0.5)}
-
-
-@pytest.fixture
-def clock():
-    """Return a clock."""
-    return Clock()
-
-
-@pytest.fixture
-def queue(tmp_path, clock):
-    """Return a queue."""
-    return Queue(tmp_path / "loop", create=True, now=clock)
 
 
 def offer(queue, number):

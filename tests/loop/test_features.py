@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from tests.adapt.world import COLOURS, PLANT_LIGHT, factory_bundle, features_of, shots
-from tests.loop.filling import Clock
 from tests.loop.plant import stored
 
 from binsight.loop.counts import Counts
@@ -18,12 +17,6 @@ from binsight.predictor import Predictor
 def bundle(tmp_path_factory):
     """Return the factory's bundle."""
     return factory_bundle(tmp_path_factory.mktemp("factory") / "bundle")
-
-
-@pytest.fixture
-def clock():
-    """Return a clock that the test moves."""
-    return Clock()
 
 
 @pytest.fixture

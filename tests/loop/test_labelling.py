@@ -5,26 +5,14 @@ from __future__ import annotations
 import threading
 
 import pytest
-from tests.loop.filling import CLASSES, MODEL, Clock, jpeg, put
+from tests.loop.filling import CLASSES, MODEL, jpeg, put
 from tests.loop.test_queue import claim
 
 from binsight.loop.counts import Counts, Seen
 from binsight.loop.labelling import AlreadyLabelledError, AnswerError, Labelling
-from binsight.loop.queue import Queue, UnknownPhotoError
+from binsight.loop.queue import UnknownPhotoError
 from binsight.loop.sampling import Chances, Stratum
 from binsight.loop.standing import count_claims, live_accuracy, read_status
-
-
-@pytest.fixture
-def clock():
-    """Return a clock that the test moves."""
-    return Clock()
-
-
-@pytest.fixture
-def queue(tmp_path, clock):
-    """Return an empty queue."""
-    return Queue(tmp_path / "loop", create=True, now=clock)
 
 
 @pytest.fixture

@@ -6,23 +6,11 @@ import shutil
 
 import pytest
 from tests.loop.crashes import crash_at_each_step
-from tests.loop.filling import MODEL, Clock, jpeg, put
+from tests.loop.filling import MODEL, jpeg, put
 
 from binsight.errors import InputError
 from binsight.loop.queue import Queue, TooManyClaimsError, UnknownPhotoError
 from binsight.loop.sampling import Chances, Stratum
-
-
-@pytest.fixture
-def clock():
-    """Return a clock that the test moves."""
-    return Clock()
-
-
-@pytest.fixture
-def queue(tmp_path, clock):
-    """Return an empty queue."""
-    return Queue(tmp_path / "loop", create=True, now=clock)
 
 
 def rows(queue, table="items"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 from tests.tiny_bundle import OUTPUTS, SIZE, tiny_bundle, tiny_manifest, tiny_model, tiny_taxonomy
 
 from binsight.bundle import load_bundle

@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 from binsight.serving.app import create_app
 from binsight.serving.models import LoadedModel

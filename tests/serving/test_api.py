@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 from tests.serving.conftest import photo, service_of, upload
 
 from binsight.predictor import Predictor

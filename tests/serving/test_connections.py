@@ -12,7 +12,7 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 from tests.serving.conftest import photo
 from uvicorn.protocols.http.h11_impl import H11Protocol
 

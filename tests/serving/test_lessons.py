@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.adapt.world import PLANT_LIGHT, factory_bundle, shots
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 from tests.serving.conftest import service_of
 from tests.serving.test_server import Process
 from tests.tiny_bundle import tiny_bundle

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 from tests.serving.conftest import photo
 from tests.serving.test_connections import WHOLE, connect, exchange, receive
 from tests.serving.test_models import flip_a_bit, replace

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.line.patience import PATIENCE_S
 from tests.line.watched import WatchedLine
+from tests.patience import PATIENCE_S
 
 from binsight.serving.server import RunningServer
 from binsight.serving.settings import Settings

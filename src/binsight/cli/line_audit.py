@@ -193,7 +193,7 @@ def _export(opened: OpenLedger, file: Path, who: str, *, overwrite: bool) -> Non
 
 
 def _ask(opened: OpenLedger, who: str) -> None:
-    from binsight.line.ledger.audit import OTHER, AlreadyLabelledError, Label, label_piece, match_category
+    from binsight.line.ledger.audit import OTHER, Label, label_piece, match_category
 
     taxonomy = _taxonomy(opened)
     words = [*taxonomy.ids, *([] if OTHER in taxonomy.ids else [OTHER])]
@@ -212,8 +212,6 @@ def _ask(opened: OpenLedger, who: str) -> None:
             named = words[int(answer) - 1] if answer.isdecimal() and 0 < int(answer) <= len(words) else answer
             label = Label(items[0].id, match_category(named, taxonomy), who)
             label_piece(opened.database, label, at=dt.datetime.now(dt.UTC), taxonomy=taxonomy)
-        except AlreadyLabelledError as error:
-            click.echo(f"note: {plain(str(error))}", err=True)
         except ValueError as error:
             click.echo(f"note: {plain(str(error))}", err=True)
     click.echo("nothing is left to label")

@@ -78,14 +78,7 @@ def _print(config: LineConfig, budgets: list[LaneBudget], looks: float) -> None:
         return
     table = new_table("lane", "goes there", "mm", "available", "next picture", "deciding", "link", "PLC", "spare")
     for lane, budget in zip(config.lanes, budgets, strict=True):
-        times = (
-            budget.available_ms,
-            budget.frame_ms,
-            budget.decide_ms,
-            budget.link_ms,
-            budget.scan_ms,
-            budget.spare_ms,
-        )
+        times = [getattr(budget, f"{name}_ms") for name in ("available", "frame", "decide", "link", "scan", "spare")]
         there = ", ".join((*lane.categories, *(f"stream {stream}" for stream in lane.streams)))
         table.add_row(
             f"{lane.number} {lane.name}".rstrip(), there, f"{lane.distance_mm:g}", *(f"{ms:.0f} ms" for ms in times)

@@ -111,7 +111,8 @@ def run(
     if file is None and source is None:
         raise click.UsageError("expected a LINE.TOML, or --source with a camera or a recording")
     printer = _Printer(as_json=as_json)
-    is_look = config.sorter.kind == "none" and _is_recording(config.camera.source)
+    source = config.camera.source
+    is_look = config.sorter.kind == "none" and (source.startswith("folder:") or Path(source).is_file())
     if out is not None and not is_look:
         raise click.UsageError("--out is for a recording without a sorter; a line's own account is its ledger")
     if not is_look:
@@ -159,17 +160,6 @@ class _Printer:
                 category, f"{sure:,}", f"{sum(self.counts[key] for key in self.counts if key[0] == category) - sure:,}"
             )
         console.print(table)
-
-
-def _is_recording(source: str) -> bool:
-    import stat
-
-    if source.startswith("folder:"):
-        return True
-    try:
-        return stat.S_ISREG(Path(source).stat().st_mode)
-    except (OSError, ValueError):
-        return False
 
 
 # A look at a recording.

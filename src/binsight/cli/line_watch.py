@@ -28,14 +28,7 @@ __all__ = ["LineWatch", "followed_lines"]
 
 
 class LineWatch:
-    """Looks on at a line that runs in this process.
-
-    Args:
-        config: of the line.
-        url: of its ledger.
-        taxonomy: of its model.
-        clock: the line's.
-    """
+    """Looks on at a line that runs in this process."""
 
     def __init__(self, config: LineConfig, url: str, taxonomy: Taxonomy, clock: Clock) -> None:
         from binsight.line.account import LineAccount
@@ -77,13 +70,7 @@ class LineWatch:
 
     @contextlib.contextmanager
     def looking(self, line: RunningLine, *, source: object, publish: Callable[..., None]) -> Iterator[None]:
-        """Measure purity as long as this lasts.
-
-        Args:
-            line: that runs.
-            source: its camera.
-            publish: as `Sorter.publish`.
-        """
+        """Measure purity of the line that runs as long as this lasts; `publish` is that of its `Sorter`."""
         from binsight.line.purity_watch import PurityWatch
 
         self.monitor.attach(line, source=source)

@@ -57,11 +57,9 @@ class Writer(Protocol):
 
     def add(self, result: Result) -> None:
         """Write or remember one result."""
-        ...
 
     def close(self, elapsed_s: float) -> None:
         """Write what is still to be written, after `elapsed_s` seconds of work."""
-        ...
 
 
 class JsonWriter:

@@ -33,11 +33,9 @@ class Sink(Protocol):
 
     def deliver(self, entry: Entry) -> bool:
         """Tell one result; whether it was taken."""
-        ...
 
     def close(self) -> None:
         """Hang up."""
-        ...
 
 
 class RefusedError(Exception):

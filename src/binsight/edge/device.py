@@ -53,13 +53,7 @@ class Novelty:
 
 
 class Publisher:
-    """Results and health by MQTT: topics `piece` and `state` of the line (docs/line.md).
-
-    Args:
-        settings: of the device, with a broker.
-        password: for it.
-        clock: for the link.
-    """
+    """Results and health by MQTT: topics `piece` and `state` of the line (docs/line.md)."""
 
     def __init__(self, settings: EdgeSettings, *, password: str | None, clock: SystemClock) -> None:
         self._topics = settings.topics
@@ -94,17 +88,7 @@ class Publisher:
 
 
 class Device:
-    """Looks until it is told to stop, or a recording has ended.
-
-    Args:
-        settings: of the device.
-        predictor: the model.
-        engine: what runs it, for the message of health.
-        source: the camera.
-        outbox: takes what is new.
-        say: takes the messages of health.
-        clock: real time.
-    """
+    """Looks until it is told to stop, or a recording has ended; `say` takes the messages of health."""
 
     def __init__(
         self,

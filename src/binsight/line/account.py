@@ -62,13 +62,7 @@ def _asks(question: Question) -> Question:
 
 
 class LineAccount:
-    """Answers questions about one line from its ledger, and takes what auditors say; from any thread.
-
-    Args:
-        config: of the line.
-        database: the ledger.
-        taxonomy: of its model.
-    """
+    """Answers questions about one line from its ledger, and takes what auditors say; from any thread."""
 
     def __init__(self, config: LineConfig, database: sa.Engine, taxonomy: Taxonomy) -> None:
         self.config, self.database, self.taxonomy = config, database, taxonomy

@@ -50,10 +50,6 @@ class Dispatcher:
     """Commands pieces and follows them to their ends. One thread calls it.
 
     Args:
-        config: of the line.
-        clock: the line's.
-        belt: where the belt is.
-        sorter: takes the commands.
         ledger: is written before a command leaves.
         post: hands a call over to the thread that calls this object; the ledger's writer sends, and answers this way.
         on_change: told of every new state of a piece.

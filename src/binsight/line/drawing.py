@@ -22,10 +22,6 @@ _WAITING, _LEFT, _LINE = "#bbbbbb", "#d55e00", "#ffffff"
 def draw_picture(picture: Picture, config: LineConfig) -> Image.Image:
     """The frame with the trigger line, a box around all that moves, and what the pieces are and where they go.
 
-    Args:
-        picture: what the engine saw.
-        config: of the line.
-
     Returns:
         An RGB picture of the frame's size.
     """

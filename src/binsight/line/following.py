@@ -23,8 +23,6 @@ class LedgerFollower:
     """Reads what has changed since the last time.
 
     Args:
-        database: the ledger.
-        line: whose.
         has_ended: whether a piece changes no more.
         tell_piece: told of every change of a piece.
         tell_alarm: told of every alarm that came or went.

@@ -24,11 +24,6 @@ class LineMemory:
 
     What was never written, or is lost, is learnt anew; so is whether the camera is familiar where it or the model has
     become another.
-
-    Args:
-        folder: of the files.
-        config: of the line.
-        manifest: of the model's bundle.
     """
 
     def __init__(self, folder: Path, config: LineConfig, manifest: Manifest) -> None:

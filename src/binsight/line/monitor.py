@@ -50,7 +50,6 @@ class RunningLine(Protocol):
 
     def post(self, call: Callable[[], None]) -> None:
         """Have something called on the engine's thread."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +65,6 @@ class LineMonitor:
 
     Without `attach` the line runs in another program, and its ledger is followed while somebody asks; with `listen` its
     broker tells how it is.
-
-    Args:
-        account: of the line.
-        clock: the line's.
     """
 
     def __init__(self, account: LineAccount, clock: Clock) -> None:

@@ -28,11 +28,9 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """Seconds of a steady clock that never jumps."""
-        ...
 
     def utc(self) -> dt.datetime:
         """The time of the wall, with its zone; it may jump."""
-        ...
 
 
 class Source(Protocol):
@@ -41,7 +39,6 @@ class Source(Protocol):
     @property
     def state(self) -> CameraState:
         """How the camera is: `ok`, `starting` or `absent`, `stalled` where no frame came in time."""
-        ...
 
     def read(self, timeout_s: float) -> Frame | None:
         """The newest frame that was not given before; older ones are dropped and counted.
@@ -52,16 +49,13 @@ class Source(Protocol):
         Raises:
             EOFError: a file or folder has no more frames.
         """
-        ...
 
     @property
     def dropped(self) -> int:
         """Frames that came and were never given, because a newer one was there."""
-        ...
 
     def close(self) -> None:
         """Stop for good; `read` in another thread returns."""
-        ...
 
 
 class Classifier(Protocol):
@@ -69,7 +63,6 @@ class Classifier(Protocol):
 
     def predict_images(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
         """One prediction for each `(h, w, 3)` uint8 RGB picture, in order."""
-        ...
 
 
 class Classify(Protocol):
@@ -86,7 +79,6 @@ class Classify(Protocol):
         Returns:
             False where too many wait already: ask again with a later view.
         """
-        ...
 
 
 class SorterEvents(Protocol):
@@ -94,27 +86,21 @@ class SorterEvents(Protocol):
 
     def on_ack(self, ack: Ack) -> None:
         """An answer to a command."""
-        ...
 
     def on_confirm(self, confirm: Confirm) -> None:
         """What became of a command."""
-        ...
 
     def on_encoder(self, reading: EncoderReading) -> None:
         """Where the belt stands."""
-        ...
 
     def on_trigger(self, reading: EncoderReading | None) -> None:
         """Outside of the camera something says: a piece is at the trigger line now."""
-        ...
 
     def on_control(self, command: int) -> None:
         """A PackML command, 1 to 9."""
-        ...
 
     def on_link(self, *, up: bool) -> None:
         """The connection to the equipment came or went."""
-        ...
 
 
 def posted_events(engine: SorterEvents, post: Callable[[Callable[[], None]], None]) -> SorterEvents:
@@ -133,7 +119,6 @@ class Sorter(Protocol):
 
     def start(self, events: SorterEvents) -> None:
         """Connect, and keep connecting; from here on events come."""
-        ...
 
     def send(self, command: Command) -> bool:
         """Hand one command to the network.
@@ -142,20 +127,16 @@ class Sorter(Protocol):
             Whether it could be handed over; False when there is no link or the outbox is full. A command for which
             this is False, or whose `deadline_s` passes in the outbox, never leaves.
         """
-        ...
 
     def publish(self, topic: str, payload: dict[str, object], *, retain: bool = False) -> None:
         """Tell whoever listens: `state`, `piece`, `purity/1`, `fault`; what cannot be sent is dropped and counted."""
-        ...
 
     @property
     def confirms(self) -> bool:
         """Whether the equipment reports what became of a command; else an acknowledged piece has its end."""
-        ...
 
     def close(self, *, wait_s: float = 1.0) -> None:
         """Say goodbye and stop."""
-        ...
 
 
 class Ledger(Protocol):
@@ -164,7 +145,6 @@ class Ledger(Protocol):
     @property
     def fault(self) -> str | None:
         """Why nothing can be written at present; None while all is well."""
-        ...
 
     def start(
         self, line: str, at: dt.datetime, *, confirms: bool = True, configuration: Mapping[str, Any] | None = None
@@ -178,7 +158,6 @@ class Ledger(Protocol):
         Returns:
             The next free sequence number, at least 1.
         """
-        ...
 
     def put(self, piece: Piece, *, after: Callable[[bool], None] | None = None) -> None:
         """Queue a piece's row, new or changed.
@@ -189,23 +168,18 @@ class Ledger(Protocol):
                 time (it is kept and tried again). A command leaves only in here: written first, then sent, so that
                 a killed line knows what it may have commanded.
         """
-        ...
 
     def keep(self, piece: Piece, film: Film) -> None:
         """Queue the pictures of a piece, under the key `piece.thumbnail`."""
-        ...
 
     def event(self, line: str, code: str, *, active: bool, detail: str, at: dt.datetime) -> None:
         """Queue a row of `events`: an alarm came or went."""
-        ...
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until all that was queued is written; False when it is not within the time."""
-        ...
 
     def close(self) -> None:
         """Write what is queued, and stop."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,11 +36,7 @@ class Claim:
 
 
 class ClaimStore:
-    """Takes corrections for the queue, as `FeedbackStore` does for a folder.
-
-    Args:
-        queue: of the loop.
-    """
+    """Takes corrections for the queue, as `FeedbackStore` does for a folder."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue

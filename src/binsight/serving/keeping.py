@@ -50,11 +50,7 @@ def photo_file(upload: Upload) -> bytes:
 
 
 class HashedInput:
-    """Makes a network's input, and remembers the hash of its pixels.
-
-    Args:
-        prepare: makes it.
-    """
+    """Makes a network's input by `prepare`, and remembers the hash of its pixels."""
 
     def __init__(self, prepare: Callable[[], NDArray[np.uint8]]) -> None:
         self._prepare = prepare
@@ -132,9 +128,6 @@ class Keeper:
     """Counts photos, draws those to keep, and writes them on a thread of its own.
 
     Args:
-        directory: the loop's folder.
-        quotas: how much to keep.
-        limits: of photos.
         is_busy: whether photos wait to be classified now.
         clock: the time of day.
 

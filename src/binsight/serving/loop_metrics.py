@@ -25,13 +25,7 @@ _FRESH_S: Final = 10.0
 
 
 class LoopCollector(Collector):
-    """Reads the loop when the metrics are read, every ten seconds at most; what cannot be read is left out.
-
-    Args:
-        keeper: of the loop.
-        shadow: where there is a registry.
-        store: of the models; the default one is looked at.
-    """
+    """Reads the loop when the metrics are read, every ten seconds at most; what cannot be read is left out."""
 
     def __init__(self, keeper: Keeper, shadow: Shadow | None, store: ModelStore) -> None:
         self._keeper, self._shadow, self._store = keeper, shadow, store

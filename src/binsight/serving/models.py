@@ -178,7 +178,7 @@ class ModelStore:
             for alias, source in sources:
                 path = self._placements.existing(alias or load_bundle(source).manifest.name) or source
                 try:
-                    model = LoadedModel.load(path, name=alias, threads=self._threads, precision=self._precision)
+                    model = self._load(path, alias)
                 except BundleError as error:
                     raise BundleError(f"{path}: {error}") from error  # clients are told of faults, but of no paths
                 if model.name in models:
@@ -244,7 +244,7 @@ class ModelStore:
                     f"version {found.version} was rolled back and version {old.version} stays; put another bundle in "
                     "its place, or reload with force=1"
                 )
-            new = LoadedModel.load(path, name=name, threads=self._threads, precision=self._precision)
+            new = self._load(path, name)
             self._put(name, new, instead_of=old)
         release_memory()
         self._on_change(name, new.version, new.digest, "loaded")
@@ -307,6 +307,9 @@ class ModelStore:
         self._on_change(name, earlier.version, earlier.digest, "rolled_back")
         return "rolled_back"
 
+    def _load(self, path: Path, name: str | None) -> LoadedModel:
+        return LoadedModel.load(path, name=name, threads=self._threads, precision=self._precision)
+
     def _place(self, reference: str) -> Path:
         """The file of a model of the registry."""
         assert self.registry is not None  # noqa: S101 - only asked for with one
@@ -316,7 +319,7 @@ class ModelStore:
         """Load a model of the registry, then let the registry say that it is the champion, then serve it."""
         with _Exclusively(self._changing):
             old = self.get(name)
-            new = LoadedModel.load(self._place(reference), name=name, threads=self._threads, precision=self._precision)
+            new = self._load(self._place(reference), name)
             write()
             self._put(name, new, instead_of=old)
         release_memory()

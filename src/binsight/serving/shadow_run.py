@@ -34,14 +34,7 @@ _BURST_DIFFERENCE: Final = 16  # of 255, in one of 64 cells; noise of a camera t
 
 
 class ShadowRun:
-    """A comparison that goes on.
-
-    Args:
-        comparison: where it is written down.
-        model: the one in the shadow.
-        served: gives the one that answers.
-        limits: of photos.
-    """
+    """A comparison that goes on, of the `model` in the shadow with that which `served` gives."""
 
     def __init__(
         self, comparison: Comparison, model: LoadedModel, served: Callable[[], LoadedModel], limits: ImageLimits

@@ -10,7 +10,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, TextIO
 
 from prometheus_client import (
@@ -42,32 +42,20 @@ class Telemetry:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # as the library has it
         self.registry = CollectorRegistry()
         options: dict[str, Any] = {"namespace": "binsight", "registry": self.registry}
-        self._requests = Counter("requests", "Requests answered.", ("route", "method", "status"), **options)
-        self._request_s = Histogram(
-            "request_seconds",
-            "From the first byte read to the answer.",
-            ("route",),
-            buckets=_REQUEST_BUCKETS,
-            **options,
+        counter: Callable[..., Counter] = partial(Counter, **options)
+        histogram: Callable[..., Histogram] = partial(Histogram, **options)
+        self._requests = counter("requests", "Requests answered.", ("route", "method", "status"))
+        text = "From the first byte read to the answer."
+        self._request_s = histogram("request_seconds", text, ("route",), buckets=_REQUEST_BUCKETS)
+        text = "Time of one photo in a stage: read, queue, decode, infer, render."
+        self._stage_s = histogram("stage_seconds", text, ("stage",), buckets=_STAGE_BUCKETS)
+        self._rejects = counter("rejects", "Photos and requests refused, by code.", ("code",))
+        self._decisions = counter(
+            "decisions", "Decisions, with the reason for review.", ("model", "decision", "reason")
         )
-        self._stage_s = Histogram(
-            "stage_seconds",
-            "Time of one photo in a stage: read, queue, decode, infer, render.",
-            ("stage",),
-            buckets=_STAGE_BUCKETS,
-            **options,
-        )
-        self._rejects = Counter("rejects", "Photos and requests refused, by code.", ("code",), **options)
-        self._decisions = Counter(
-            "decisions", "Decisions, with the reason for review.", ("model", "decision", "reason"), **options
-        )
-        self._categories = Counter("categories", "Predicted categories.", ("model", "category"), **options)
-        self._strange = Counter(
-            "strange_sessions", "Sessions that turned out strange to a model.", ("model",), **options
-        )
-        self._reloads = Counter(
-            "model_changes", "Models put in place, or why one was not.", ("model", "result"), **options
-        )
+        self._categories = counter("categories", "Predicted categories.", ("model", "category"))
+        self._strange = counter("strange_sessions", "Sessions that turned out strange to a model.", ("model",))
+        self._reloads = counter("model_changes", "Models put in place, or why one was not.", ("model", "result"))
         self._model_info = Gauge("model_info", "1 for the version in place.", ("model", "version", "digest"), **options)
         self._in_place: dict[str, tuple[str, str]] = {}
         self._options = options

@@ -129,9 +129,8 @@ def _infer(name: str, version: str | None = None) -> Response:
     message, data = read_request(text)
     wanted = _wanted(message, model)
     tensors, kept = _run(service, model, _read(service, model, message, data, binary), wanted)
-    answer, tail = pack_answer(
-        InferAnswer(model_name=name, model_version=model.version, outputs=[]), message, {n: tensors[n] for n in wanted}
-    )
+    found = {n: tensors[n] for n in wanted}
+    answer, tail = pack_answer(message, found, model_name=name, model_version=model.version)
     if any(kept):
         answer.parameters = {"kept": ",".join("" if receipt is None else receipt.receipt for receipt in kept)}
     if not tail:

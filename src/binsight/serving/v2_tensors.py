@@ -105,10 +105,8 @@ def read_photos(tensor: InferInput, data: Raw, binary: memoryview, *, limit: int
     return photos
 
 
-def pack_answer(
-    answer: InferAnswer, message: InferRequest, tensors: Mapping[str, NDArray[Any]]
-) -> tuple[InferAnswer, bytes]:
-    """The answer with its outputs, and the bytes of those that were wanted in binary."""
+def pack_answer(message: InferRequest, tensors: Mapping[str, NDArray[Any]], **about: Any) -> tuple[InferAnswer, bytes]:
+    """The answer with its outputs and what else there is `about` it, and the bytes of those wanted in binary."""
     every = bool(message.parameters.get("binary_data_output", False))
     binary = {wish.name: bool(wish.parameters.get("binary_data", every)) for wish in message.outputs}
     outputs, tail = [], []
@@ -125,10 +123,9 @@ def pack_answer(
         else:
             members["data"] = values.reshape(-1).tolist()
         outputs.append(InferOutput(**members))
-    members = {"model_name": answer.model_name, "model_version": answer.model_version, "outputs": outputs}
     if message.id is not None:
-        members["id"] = message.id
-    return InferAnswer(**members), b"".join(tail)
+        about["id"] = message.id
+    return InferAnswer(**about, outputs=outputs), b"".join(tail)
 
 
 def _members(struct: msgspec.Struct, left_out: str) -> list[bytes]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from tests.line.ledger.filling import AT, TAXONOMY, fill, fill_file, piece
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 from binsight.line.ledger.audit import Label, label_piece
 from binsight.line.ledger.database import open_database

@@ -14,8 +14,8 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from tests.line.patience import PATIENCE_S
 from tests.line.services import new_database
+from tests.patience import PATIENCE_S
 
 from binsight.errors import InputError
 from binsight.line.film import Film

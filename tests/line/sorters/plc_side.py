@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from binsight.line.sorters.register_map import Answers, join_words, split_words
+from binsight.line.sorters.register_map import Answers, split_words
 
 __all__ = ["Slot", "decode_slot", "encode_answers"]
 
@@ -31,9 +31,9 @@ def decode_slot(registers: Sequence[int]) -> Slot | None:
         return None
     return Slot(
         seq=registers[0],
-        piece=join_words(registers, 1),
+        piece=registers[1] << 16 | registers[2],
         lane=registers[3],
-        target=join_words(registers, 4),
+        target=registers[4] << 16 | registers[5],
         fire_in_ms=registers[6],
         dwell_ms=registers[7],
         category=registers[8],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.line.fakes import COMMAND, FakeClock, Heard
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.records import Ack

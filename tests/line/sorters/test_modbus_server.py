@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymodbus.client import ModbusTcpClient
 from tests.line.fakes import COMMAND, FakeClock, Heard
-from tests.line.patience import PATIENCE_S
 from tests.line.services import free_port
 from tests.line.sorters.plc_side import Slot, decode_slot, encode_answers
+from tests.patience import PATIENCE_S
 
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.records import Ack, Confirm, EncoderReading

@@ -13,8 +13,8 @@ from paho.mqtt import publish, subscribe
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.line.fakes import COMMAND, Heard, StandingClock
-from tests.line.patience import PATIENCE_S
 from tests.line.services import free_port, mosquitto
+from tests.patience import PATIENCE_S
 
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.records import Ack, Confirm, EncoderReading

@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.line.fakes import COMMAND, FakeClock, Heard
-from tests.line.patience import PATIENCE_S
 from tests.line.sorters.plc_side import encode_answers
+from tests.patience import PATIENCE_S
 
 from binsight.line.config import parse_line_config
 from binsight.line.records import ACK_RESULTS, Ack, EncoderReading

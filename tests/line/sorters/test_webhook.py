@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.line.fakes import COMMAND, FakeClock, Heard
-from tests.line.patience import PATIENCE_S
 from tests.line.services import free_port
+from tests.patience import PATIENCE_S
 
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.records import Ack

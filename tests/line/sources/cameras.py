@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 from PIL import Image
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 __all__ = ["Answer", "jpeg", "serve", "wait_until"]
 

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from tests.line.fakes import FakeClock
-from tests.line.patience import PATIENCE_S
 from tests.line.sources.cameras import jpeg, wait_until
+from tests.patience import PATIENCE_S
 
 from binsight.errors import InputError
 from binsight.line.ports import Source

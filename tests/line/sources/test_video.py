@@ -6,10 +6,10 @@ import time
 import numpy as np
 import pytest
 from tests.line.fakes import FakeClock
-from tests.line.patience import PATIENCE_S
 from tests.line.sources.cameras import serve, wait_until
 from tests.line.sources.test_reader import RealClock, frames_of
 from tests.line.sources.test_snapshot import request
+from tests.patience import PATIENCE_S
 
 from binsight.errors import InputError
 from binsight.line.sources import reader as reader_module

@@ -33,4 +33,3 @@ class Engine(Protocol):
             The item, and what the function gave or which `BinsightError` it raised; `WorkerDiedError` where the
             process ended. Other exceptions are faults of the program, and raised.
         """
-        ...

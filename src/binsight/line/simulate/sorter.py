@@ -23,27 +23,21 @@ class World(Protocol):
 
     def now(self) -> float:
         """Seconds."""
-        ...
 
     def later(self, delay_s: float, call: Callable[[], None]) -> None:
         """Do something after a while."""
-        ...
 
     def when_counts(self, target: int, call: Callable[[], None]) -> None:
         """Do something when the encoder has come to `target` (modulo 2³²)."""
-        ...
 
     def counts_passed(self, target: int) -> bool:
         """Whether the encoder has come to `target` already."""
-        ...
 
     def pieces_at(self, distance_mm: float, reach_mm: float) -> list[int]:
         """The pieces that really are `distance_mm` behind the trigger line now, by number, and still on the belt."""
-        ...
 
     def take_off(self, piece: int) -> None:
         """A piece has left the belt."""
-        ...
 
 
 @dataclass(slots=True)
@@ -66,13 +60,7 @@ class Entry:
 
 
 class SimulatedSorter:
-    """Implements `ports.Sorter` in virtual time.
-
-    Args:
-        lanes: where its ejectors are.
-        world: belt and time.
-        rng: draws refusals.
-    """
+    """Implements `ports.Sorter` in virtual time; `rng` draws refusals."""
 
     confirms = True
 

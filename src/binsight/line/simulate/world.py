@@ -40,11 +40,7 @@ class SimulatedLine:
 
     Args:
         config: of the line; its belt has an encoder.
-        predictor: the true model.
-        scene: renders the frames.
         pieces: what really lies on the belt.
-        faults: what fails when.
-        ledger_url: the account is written here.
         speed: the belt's speed as a share of `speed_mm_s`, by the second.
         rng: draws what the equipment does.
         pace_s: between two ticks, and between two readings of the encoder.

@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import json
 from collections import deque
+from dataclasses import astuple
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from binsight.line.config import LineConfig
 from binsight.line.messages import command_message
 from binsight.line.ports import Clock
 from binsight.line.records import ACK_RESULTS, CONFIRM_RESULTS, Ack, Command, Confirm
-from binsight.line.sorters.opcua_tree import ITEM_STATES, MODES, VISION_STATES, Tree, build_tree
+from binsight.line.sorters.opcua_tree import ITEM_STATES, LANE_FIELDS, MODES, VISION_STATES, Tree, build_tree
 from binsight.line.sorters.session import SessionSorter
 
 __all__ = ["OpcuaSorter"]
@@ -146,13 +147,7 @@ class OpcuaSorter(SessionSorter):
                 "Faults": ",".join(sorted(published.faults)),
             }
             lanes = {
-                number: {
-                    "Pieces": totals.pieces,
-                    "Purity": totals.purity,
-                    "Low": totals.low,
-                    "High": totals.high,
-                    "Audited": totals.audited,
-                }
+                number: dict(zip(LANE_FIELDS, astuple(totals), strict=True))
                 for number, totals in published.lanes.items()
             }
         if await _write(tree.line, line):

@@ -17,7 +17,7 @@ from binsight import __version__
 from binsight.line.config import LineConfig
 from binsight.line.packml import Mode, State
 
-__all__ = ["ITEM_STATES", "MODES", "VISION_STATES", "StateNodes", "Tree", "build_tree"]
+__all__ = ["ITEM_STATES", "LANE_FIELDS", "MODES", "VISION_STATES", "StateNodes", "Tree", "build_tree"]
 
 _OWN = "urn:binsight:line"
 _DI = "http://opcfoundation.org/UA/DI/"
@@ -62,7 +62,7 @@ _COMMAND_FIELDS = {
     "Confidence": _TYPES.Double,
     "Seq": _TYPES.UInt32,  # written last
 }
-_LANE_FIELDS = {
+LANE_FIELDS = {  # as `LaneTotals` has them
     "Pieces": _TYPES.UInt32,
     "Purity": _TYPES.Double,
     "Low": _TYPES.Double,
@@ -171,7 +171,7 @@ async def build_tree(server: Server, config: LineConfig, methods: Mapping[str, M
     )
     lanes = await machine.add_object(build.id("Lanes"), ua.QualifiedName("Lanes", own))
     for lane in config.lanes:
-        tree.lanes[lane.number] = await build.variables(lanes, f"Lanes/{lane.number}", _LANE_FIELDS)
+        tree.lanes[lane.number] = await build.variables(lanes, f"Lanes/{lane.number}", LANE_FIELDS)
     for method, call in methods.items():
         await machine.add_method(build.id(method), ua.QualifiedName(method, own), call, _ARGUMENTS[method], [])
     return tree

@@ -5,6 +5,7 @@ A register holds 16 bits. Numbers of 32 bits take two registers, the high word f
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,6 @@ __all__ = [
     "encode_slot",
     "encode_status",
     "full_seq",
-    "join_words",
     "slot_address",
     "split_words",
 ]
@@ -63,6 +63,7 @@ FAULT_BITS = (
     "camera_new",
 )
 _OTHER_FAULT_BIT = 15
+_ANSWERS = struct.Struct(">3H2I5HI")  # the fields of `Answers`, in their order
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +163,7 @@ def encode_lanes(published: Published) -> tuple[int, ...]:
 
 def decode_answers(registers: Sequence[int]) -> Answers:
     """What a PLC's 14 holding registers say."""
-    return Answers(
-        heartbeat=registers[0],
-        ack_seq=registers[1],
-        ack_result=registers[2],
-        encoder=join_words(registers, 3),
-        plc_ms=join_words(registers, 5),
-        control=registers[7],
-        request=registers[8],
-        confirm_seq=registers[9],
-        confirm_result=registers[10],
-        trigger=registers[11],
-        trigger_encoder=join_words(registers, 12),
-    )
+    return Answers(*_ANSWERS.unpack(struct.pack(f">{HOLDING_SIZE}H", *registers[:HOLDING_SIZE])))
 
 
 def _fault_bits(faults: frozenset[str]) -> int:
@@ -189,11 +178,6 @@ def split_words(number: int) -> tuple[int, int]:
     """A number of 32 bits in two registers."""
     number %= ENCODER_RANGE
     return number >> 16, number & 0xFFFF
-
-
-def join_words(registers: Sequence[int], at: int) -> int:
-    """The number in the two registers from `at` on."""
-    return registers[at] << 16 | registers[at + 1]
 
 
 def _limited(value: float) -> int:

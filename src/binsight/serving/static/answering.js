@@ -1,5 +1,6 @@
 /* Answering by button or key, and calls that wait for the connection: shared by the audit of a line and the label page. */
 
+import { make, tell } from "./dom.js";
 import { showServer } from "./lines-api.js";
 
 const AGAIN_MS = 2_000;
@@ -7,12 +8,8 @@ const AGAIN_MS = 2_000;
 /** A button for each of `answers` ({ id, title, key }) into `box`; `onAnswer(id)` when one is pressed, or its key. */
 export function answerButtons(box, answers, onAnswer) {
   box.replaceChildren(...answers.map(({ id, title, key }) => {
-    const button = Object.assign(document.createElement("button"), { type: "button", className: "button answer-button" });
-    if (key) {
-      button.dataset.key = key;
-      button.append(Object.assign(document.createElement("kbd"), { textContent: key.toUpperCase() }));
-    }
-    button.append(title);
+    const parts = key ? [make("kbd", { textContent: key.toUpperCase() }), title] : [title];
+    const button = make("button", { type: "button", className: "button answer-button", dataset: key ? { key } : {} }, ...parts);
     button.addEventListener("click", () => onAnswer(id));
     return button;
   }));
@@ -30,18 +27,16 @@ export function answerKeys(box, actions, isOn) {
 
 /** Until there is an answer; a refusal that stays one is thrown. */
 export async function patiently(work) {
-  const notice = document.getElementById("notice");
   for (;;) {
     try {
       const result = await work();
       showServer("ready", "Ready");
-      notice.hidden = true;
+      tell("");
       return result;
     } catch (refusal) {
       if (refusal.status && refusal.status < 500 && refusal.status !== 429) throw refusal;
       showServer("away", "No connection");
-      notice.hidden = false;
-      notice.textContent = "There is no connection to the server. Your answer is kept and sent when it is back.";
+      tell("There is no connection to the server. Your answer is kept and sent when it is back.");
       await new Promise((resolve) => {
         setTimeout(resolve, AGAIN_MS);
         window.addEventListener("online", resolve, { once: true });

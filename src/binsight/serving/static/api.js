@@ -33,6 +33,9 @@ export function useKey(value) {
 /** Whether requests carry a key. */
 export const hasKey = () => Boolean(key);
 
+/** The header that carries it. */
+export const keyHeader = () => (key ? { Authorization: `Bearer ${key}` } : {});
+
 /**
  * Post a form and give the JSON answer, trying again while the server is away or busy, or something else answers.
  *
@@ -190,13 +193,17 @@ export async function fetchModels() {
 export const getJson = async (path) => (await get(path)).json();
 
 /** What is at an address; a `Failure` where the server refuses it, or does not answer to the end within `patienceMs`. */
-export async function get(path, patienceMs = STALL_MS) {
-  const headers = key ? { Authorization: `Bearer ${key}` } : {};
+export const get = (path, patienceMs) => call(path, undefined, patienceMs);
+
+/** The same, or the answer to POST where there is something to `send` as JSON. */
+export async function call(path, send, patienceMs = STALL_MS) {
+  const post = send === undefined ? {} : { method: "POST", body: JSON.stringify(send) };
+  const headers = { ...keyHeader(), ...(send === undefined ? {} : { "Content-Type": "application/json" }) };
   let answer;
   try {
-    answer = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(patienceMs) });
+    answer = await fetch(path, { ...post, headers, cache: "no-store", signal: AbortSignal.timeout(patienceMs) });
   } catch {
-    throw new Failure({ code: "unreachable" });
+    throw new Failure({ code: "unreachable", detail: "The server does not answer." });
   }
   if (answer.ok) return answer;
   const { code = "unexpected", title, detail } = (await answer.json().catch(() => null)) ?? {};

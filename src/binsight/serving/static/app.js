@@ -4,6 +4,7 @@ import { Failure, Watch, fetchModels, hasKey, post, wake } from "./api.js";
 import { Camera } from "./camera.js";
 import { Correction } from "./correction.js";
 import { DeviceSwitch } from "./device-switch.js";
+import { $, make, say, tell } from "./dom.js";
 import { takeIn } from "./intake.js";
 import { withKey } from "./key.js";
 import { shrink, thumbnail } from "./photo.js";
@@ -14,7 +15,6 @@ import { curlCommand, sentence, spoken, strange, waiting } from "./words.js";
 const AT_ONCE = 2; // uploads at a time
 const MODELS_AGAIN_MS = 5_000;
 const MOST = 100; // photos in one go
-const $ = (id) => document.getElementById(id);
 const hasFeedback = document.body.dataset.feedback === "on";
 const maxBytes = Number(document.body.dataset.maxBytes) || Infinity;
 
@@ -22,7 +22,7 @@ const session = new Session();
 const tiles = new Tiles(select);
 const correction = new Correction({ onStored: corrected });
 const deviceSwitch = new DeviceSwitch({ onChange: deviceChanged, tell });
-const camera = new Camera({ onPhoto: (file) => take([file]), onChoose: () => $("files").click(), onUnavailable: () => useCameraApp() });
+const camera = new Camera({ onPhoto: (file) => take([file]), onChoose: () => $("files").click() });
 let current = session.entries[0] ?? null;
 let models = [];
 let showsAll = false;
@@ -168,17 +168,6 @@ function announceBatch() {
   say(`${done.length} photos done: ${done.length - failed - unsure} recognised, ${unsure} not sure, ${failed} failed.`);
 }
 
-/** Tell a screen reader. */
-function say(text) {
-  $("announce").textContent = text;
-}
-
-/** Tell everyone. */
-function tell(text) {
-  $("notice").textContent = text;
-  $("notice").hidden = !text;
-}
-
 /** Once in a session; a camera does not become another. */
 function tellStrange(camera) {
   if (sessionStorage.getItem("binsight.strange")) return;
@@ -221,12 +210,6 @@ $("open-camera").addEventListener("click", () => {
   tell("");
   camera.open();
 });
-
-function useCameraApp() {
-  // Over plain HTTP no page may use a camera; a phone's own camera app still can.
-  if (matchMedia("(pointer: coarse)").matches) $("capture").click();
-  else tell("Browsers give pages the camera only over HTTPS or on this very computer. Choose or drop a photo instead.");
-}
 
 /* --- buttons of a result -------------------------------------------------------------------------------------- */
 
@@ -291,9 +274,7 @@ async function copy(text) {
 }
 
 function copyOldWay(text) {
-  const field = document.createElement("textarea");
-  field.value = text;
-  field.className = "visually-hidden";
+  const field = make("textarea", { value: text, className: "visually-hidden" });
   document.body.append(field);
   field.select();
   const isCopied = document.execCommand("copy");

@@ -1,5 +1,6 @@
 /* The camera dialog. Where a page may not use the camera, a phone's own camera app or the file chooser steps in. */
 
+import { $, tell } from "./dom.js";
 import { frameOf } from "./photo.js";
 
 const REFUSALS = {
@@ -10,16 +11,14 @@ const REFUSALS = {
   NotReadableError: "Another program is using the camera. Close it, then open the camera again.",
   AbortError: "The camera could not be started. Open it again.",
 };
-const $ = (id) => document.getElementById(id);
 
 export class Camera {
   /** With `stays` it is open until it is closed: several photos are taken in a row. */
-  constructor({ onPhoto, onChoose, onUnavailable, stays = false }) {
+  constructor({ onPhoto, onChoose, stays = false }) {
     this.dialog = $("camera");
     this.video = $("video");
     this.onPhoto = onPhoto;
     this.stays = stays;
-    this.onUnavailable = onUnavailable;
     this.facing = "environment";
     this.stream = null;
     this.shots = 0;
@@ -40,9 +39,15 @@ export class Camera {
 
   /** Show the dialog and start the camera; without camera access for pages (plain HTTP), hand over. */
   async open() {
-    if (!navigator.mediaDevices?.getUserMedia) return this.onUnavailable();
+    if (!navigator.mediaDevices?.getUserMedia) return this.useCameraApp();
     this.dialog.showModal();
     await this.start();
+  }
+
+  useCameraApp() {
+    // Over plain HTTP no page may use a camera; a phone's own camera app still can.
+    if (matchMedia("(pointer: coarse)").matches) $("capture").click();
+    else tell(`Browsers give pages the camera only over HTTPS or on this very computer. Choose or drop ${this.stays ? "photos" : "a photo"} instead.`);
   }
 
   async start() {

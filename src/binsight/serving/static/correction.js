@@ -1,9 +1,9 @@
 /* "This is wrong": a person names the right category, and the photo is stored with it. */
 
 import { post } from "./api.js";
+import { $, make, write } from "./dom.js";
 import { failureWords, waiting } from "./words.js";
 
-const $ = (id) => document.getElementById(id);
 
 export class Correction {
   /** `onStored(entry, id)` is called when the server has the correction. */
@@ -79,17 +79,10 @@ export class Correction {
   }
 
   fail(text) {
-    $("correction-error").textContent = text;
-    $("correction-error").hidden = false;
+    write("correction-error", text);
   }
 }
 
 function choice({ id, title }) {
-  const label = document.createElement("label");
-  const input = document.createElement("input");
-  const text = document.createElement("span");
-  Object.assign(input, { type: "radio", name: "corrected", value: id });
-  text.textContent = title;
-  label.append(input, text);
-  return label;
+  return make("label", {}, make("input", { type: "radio", name: "corrected", value: id }), make("span", { textContent: title }));
 }

@@ -1,10 +1,10 @@
 /* The switch "On this device": what it does, and how the page says so. */
 
 import { Device, hindrance } from "./device.js";
+import { $ } from "./dom.js";
 import { withKey } from "./key.js";
 import { failureWords } from "./words.js";
 
-const $ = (id) => document.getElementById(id);
 
 /** `onChange(switch)` whenever `status` is another; `tell(text)` shows a notice. */
 export class DeviceSwitch {

@@ -1,8 +1,8 @@
 /* The dialog for the API key: asked once, however many calls wait for it, and however late the refusal of one comes. */
 
 import { useKey } from "./api.js";
+import { $ } from "./dom.js";
 
-const $ = (id) => document.getElementById(id);
 let asked = null; // while the dialog is open
 let keysGiven = 0;
 

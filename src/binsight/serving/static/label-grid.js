@@ -1,9 +1,9 @@
 /* Many photos at once: all are of one class but those that are tapped. One at a time comes back when a planted one is missed. */
 
 import { patiently } from "./answering.js";
+import { $, make } from "./dom.js";
 import { json, picture } from "./lines-api.js";
 
-const $ = (id) => document.getElementById(id);
 const KEYS = "123456789abc";
 
 let grid = null; // as it was given
@@ -44,11 +44,9 @@ async function next() {
 }
 
 function tile(id, url, place) {
-  const button = Object.assign(document.createElement("button"), { type: "button", className: "tile" });
-  button.dataset.item = id;
-  button.setAttribute("aria-pressed", "false");
-  button.append(Object.assign(document.createElement("img"), { src: url, alt: `Photo ${place + 1}` }));
-  button.append(Object.assign(document.createElement("kbd"), { textContent: KEYS[place].toUpperCase(), ariaHidden: "true" }));
+  const button = make("button", { type: "button", className: "tile", ariaPressed: "false", dataset: { item: id } },
+    make("img", { src: url, alt: `Photo ${place + 1}` }),
+    make("kbd", { textContent: KEYS[place].toUpperCase(), ariaHidden: "true" }));
   button.addEventListener("click", () => {
     button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
     count();

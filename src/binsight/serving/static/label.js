@@ -1,11 +1,11 @@
 /* Labelling kept photos: blind, one tap or key each. The next five are there already; answers go out by themselves. */
 
 import { answerButtons, answerKeys, patiently } from "./answering.js";
+import { $, say, write } from "./dom.js";
 import { openGrid } from "./label-grid.js";
 import { json, picture, showServer } from "./lines-api.js";
 import * as words from "./lines-words.js";
 
-const $ = (id) => document.getElementById(id);
 const AHEAD = 5;
 const STORE = "binsight.labels"; // answers on their way: they outlive the page
 const OTHERS = [
@@ -90,7 +90,7 @@ function show(item) {
   $("picture").src = current.url;
   $("picture").dataset.item = current.id;
   $("progress").textContent = `${words.count(labelled)} labelled by you, ${words.count(open)} open`;
-  $("announce").textContent = "Next photo";
+  say("Next photo");
 }
 
 function answer(id) {
@@ -125,8 +125,7 @@ function send() {
       } catch (refusal) {
         $("announce").textContent = refusal.code === "already_labelled" ? "Somebody else was faster." : refusal.message;
         if (refusal.code !== "already_labelled" && refusal.code !== "unknown_photo") {
-          $("fault").hidden = false;
-          $("fault").textContent = refusal.message;
+  write("fault", refusal.message);
         }
       }
       outbox.shift();
@@ -145,7 +144,7 @@ async function undo() {
   await send();
   const { item } = await patiently(() => json("label/undo", {}));
   if (!item) {
-    $("announce").textContent = "There is nothing to take back.";
+    say("There is nothing to take back.");
     return;
   }
   if (current) ready.unshift({ id: current.id, url: current.url });
@@ -166,7 +165,10 @@ async function showGrid() {
     if (wasDone) advance();
   });
   if (isThere) $("desk").hidden = $("done").hidden = true;
-  else $("said").textContent = $("announce").textContent = "There are too few photos that are alike, or single ones come first.";
+  else {
+    $("said").textContent = "There are too few photos that are alike, or single ones come first.";
+    say($("said").textContent);
+  }
 }
 
 async function reveal() {

@@ -1,40 +1,20 @@
 /* The calls of a line's pages, and its stream of events. Comes back by itself when the connection or the server is gone. */
 
+import { Failure, call as callOnce, keyHeader } from "./api.js";
+import { $ } from "./dom.js";
+import { withKey } from "./key.js";
+
 const SILENT_MS = 6_000; // the server says something every second
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8_000;
-const CALL_MS = 15_000;
 
 const { root, line } = document.body.dataset;
-let key = sessionStorage.getItem("binsight.key");
-let asking; // the dialog for the key, while it is open
 
 /** The address of something of this page's line, or of another one. */
 export const address = (path, name = line) => `${root}/${encodeURIComponent(name)}/${path}`;
 
-/** A call that was refused, or had no answer: `status` 0. */
-export class Refusal extends Error {
-  constructor(status, problem) {
-    super(problem?.detail ?? problem?.title ?? "The server does not answer.");
-    this.status = status;
-    this.code = problem?.code ?? "";
-  }
-}
-
 /** The answer to GET, or to POST where there is something to `send`. Asks for a key when the server wants one. */
-export async function call(path, send) {
-  const options = send === undefined ? {} : { method: "POST", body: JSON.stringify(send), headers: { "Content-Type": "application/json" } };
-  for (;;) {
-    let answer;
-    try {
-      answer = await fetch(path, { ...options, headers: { ...options.headers, ...withKey() }, cache: "no-cache", signal: AbortSignal.timeout(CALL_MS) });
-    } catch {
-      throw new Refusal(0);
-    }
-    if (answer.ok) return answer;
-    if (answer.status !== 401 || !(await askForKey())) throw new Refusal(answer.status, await answer.json().catch(() => null));
-  }
-}
+export const call = (path, send) => withKey(() => callOnce(path, send));
 
 /** The same as JSON. */
 export const json = async (path, send) => (await call(path, send)).json();
@@ -47,29 +27,10 @@ export async function picture(path) {
 /** The lines, as the server lists them. */
 export const lines = async () => (await json(`${root}.json`)).lines;
 
-function withKey() {
-  return key ? { Authorization: `Bearer ${key}` } : {};
-}
-
-function askForKey() {
-  asking ??= new Promise((resolve) => {
-    const dialog = document.getElementById("key");
-    dialog.showModal();
-    dialog.addEventListener("close", () => {
-      asking = undefined;
-      if (dialog.returnValue !== "save") return resolve(false);
-      key = document.getElementById("key-value").value;
-      sessionStorage.setItem("binsight.key", key);
-      resolve(true);
-    }, { once: true });
-  });
-  return asking;
-}
-
 /** Show in the page's head whether there is a connection. */
 export function showServer(state, text) {
-  document.getElementById("server").dataset.state = state;
-  document.getElementById("server-text").textContent = text;
+  $("server").dataset.state = state;
+  $("server-text").textContent = text;
 }
 
 /**
@@ -123,22 +84,27 @@ export class Stream {
   }
 
   async listen(signal) {
-    const silent = new AbortController();
-    let timer = setTimeout(() => silent.abort(), SILENT_MS);
+    let silent;
+    let timer;
+    const wait = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => silent.abort(), SILENT_MS);
+    };
     try {
-      const answer = await fetch(this.path, { headers: withKey(), cache: "no-store", signal: AbortSignal.any([signal, silent.signal]) });
-      if (answer.status === 401) {
-        clearTimeout(timer);
-        await askForKey();
-      }
-      if (!answer.ok || !answer.headers.get("Content-Type")?.startsWith("text/event-stream")) throw new Refusal(answer.status);
+      const answer = await withKey(async () => {
+        silent = new AbortController();
+        wait();
+        const found = await fetch(this.path, { headers: keyHeader(), cache: "no-store", signal: AbortSignal.any([signal, silent.signal]) });
+        if (found.status === 401) clearTimeout(timer);
+        if (found.ok && found.headers.get("Content-Type")?.startsWith("text/event-stream")) return found;
+        throw new Failure({ code: found.status === 401 ? "unauthorized" : "unexpected" });
+      });
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
       for (;;) {
         const { done, value } = await reader.read();
         if (done) return;
-        clearTimeout(timer);
-        timer = setTimeout(() => silent.abort(), SILENT_MS);
+        wait();
         const blocks = (rest + value).split("\n\n");
         rest = blocks.pop();
         blocks.forEach((block) => this.take(block));

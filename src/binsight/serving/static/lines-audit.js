@@ -1,10 +1,10 @@
 /* The blind audit: a picture, the classes, one tap each. Each answer is kept at once, and sent again when it could not be. */
 
 import { answerButtons, answerKeys, patiently } from "./answering.js";
+import { $, say, write } from "./dom.js";
 import { address, json, lines, picture, showServer } from "./lines-api.js";
 import * as words from "./lines-words.js";
 
-const $ = (id) => document.getElementById(id);
 const OTHER = "other";
 const skipped = [];
 let who = sessionStorage.getItem("binsight.auditor") ?? "";
@@ -78,7 +78,7 @@ function show(item, url) {
   }
   $("picture").src = url;
   $("progress").textContent = `${words.count(progress.labelled)} labelled, ${words.count(progress.open)} to go`;
-  $("announce").textContent = "Next piece";
+  say("Next piece");
 }
 
 async function answer(category) {
@@ -91,12 +91,11 @@ async function answer(category) {
     $("undo").disabled = false;
   } catch (refusal) {
     if (refusal.code !== "already_labelled") {
-      $("fault").hidden = false;
-      $("fault").textContent = refusal.message;
+      write("fault", refusal.message);
       busy = false;
       return;
     }
-    $("announce").textContent = "Somebody else was faster.";
+    say("Somebody else was faster.");
     ahead = null; // what was asked for ahead may be labelled, too
   }
   busy = false;

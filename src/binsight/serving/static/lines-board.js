@@ -1,23 +1,12 @@
 /* The dashboard of one line: what the stream says is drawn at once. */
 
+import { $, bar, definitions, make, svg, tell } from "./dom.js";
 import { Stream, address, json, lines, showServer } from "./lines-api.js";
 import * as words from "./lines-words.js";
 
 const KEPT = 30;
 const SHIFTS_MS = 60_000;
 const COLOURS = 6;
-const $ = (id) => document.getElementById(id);
-const make = (tag, properties = {}, ...children) => {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-};
-const svg = (tag, attributes) => {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return element;
-};
-
 let about = { lanes: [], classes: [] };
 let isAway = false;
 let holds = false;
@@ -79,8 +68,7 @@ function showAway(away) {
   if (away === isAway) return;
   isAway = away;
   document.body.classList.toggle("stale", away);
-  $("notice").hidden = !away;
-  $("notice").textContent = away ? "There is no connection to the server. What you see is old; it goes on by itself when the server is back." : "";
+  tell(away ? "There is no connection to the server. What you see is old; it goes on by itself when the server is back." : "");
 }
 
 /* --- the belt -------------------------------------------------------------------------------------------------- */
@@ -105,9 +93,8 @@ function drawFrame(frame) {
 }
 
 function label(box, lane) {
-  const element = make("a", { href: address(`piece/${box.id}`), tabIndex: -1 });
-  element.textContent = box.category ? `#${box.seq} ${titleOf(box.category)}${box.decision === "review" ? "?" : ""}` : `#${box.seq}`;
-  element.dataset.lane = lane;
+  const textContent = box.category ? `#${box.seq} ${titleOf(box.category)}${box.decision === "review" ? "?" : ""}` : `#${box.seq}`;
+  const element = make("a", { href: address(`piece/${box.id}`), tabIndex: -1, textContent, dataset: { lane } });
   if (box.left > 0.7) element.style.right = `${100 * (1 - box.right)}%`; // or its end would be cut off
   else element.style.left = `${100 * box.left}%`;
   element.style.top = `${100 * box.top}%`;
@@ -133,18 +120,12 @@ function drawOverview(overview) {
     ["p95", words.ms(p95)],
     ["p99", words.ms(p99)],
   ];
-  $("numbers").replaceChildren(...figures.map(([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value }))));
+  $("numbers").replaceChildren(...definitions(figures));
   const ends = Object.entries(overview.ends).sort((a, b) => b[1] - a[1]);
-  $("ends").replaceChildren(...ends.map(([status, number]) => definition(words.ended(status), words.count(number), words.toneOf(status))));
+  $("ends").replaceChildren(...definitions(ends.map(([status, number]) => [words.ended(status), words.count(number), words.toneOf(status)])));
   $("lanes").replaceChildren(...overview.lanes.map(laneCard));
   drawClasses(overview);
   drawAlarms(overview.alarms);
-}
-
-function definition(name, value, tone) {
-  const term = make("dt", { textContent: name });
-  term.dataset.tone = tone;
-  return make("div", {}, term, make("dd", { textContent: value }));
 }
 
 function cameraWords({ state, remote }) {
@@ -157,16 +138,13 @@ function cameraWords({ state, remote }) {
 
 function laneCard(lane) {
   const name = lane.number === 0 ? "Belt's end" : lane.name || `Lane ${lane.number}`;
-  const card = make("li", { className: "lane" });
-  card.dataset.lane = colourOf(lane.number);
-  card.append(
+  return make("li", { className: "lane", dataset: { lane: colourOf(lane.number) } },
     make("h3", {}, make("span", { className: "lane-number", textContent: lane.number }), name),
     make("p", { className: "lane-count" }, make("strong", { textContent: words.count(lane.pieces) }), ` ${lane.pieces === 1 ? "piece" : "pieces"}, ${words.count(lane.per_minute)} a minute`),
     purityBar(lane),
     make("p", { className: "fine", textContent: `Purity: ${words.purityWords(lane.purity, lane.purity_target)}` }),
     make("p", { className: "fine contents", textContent: lane.categories.map(titleOf).join(", ") || "what no lane takes" }),
   );
-  return card;
 }
 
 /* From 50 to 100 %, where it matters: the interval, the estimate, and what is wanted. */
@@ -185,12 +163,6 @@ function purityBar({ purity, purity_target: target }) {
 function drawClasses({ categories, pieces }) {
   $("no-classes").hidden = categories.length > 0;
   $("classes").replaceChildren(...categories.map((each) => bar(titleOf(each.category), each.pieces / pieces, `${words.count(each.pieces)}`)));
-}
-
-function bar(name, part, number) {
-  const fill = make("span");
-  fill.style.width = `${100 * part}%`;
-  return make("li", {}, make("span", { className: "bar-name", textContent: name }), make("span", { className: "bar-track" }, fill), make("span", { className: "bar-number", textContent: number }));
 }
 
 function drawAlarms(alarms) {
@@ -221,16 +193,12 @@ function drawPieces() {
 $("pieces").addEventListener("focusout", () => setTimeout(drawPieces));
 
 function pieceRow(piece) {
-  const link = make("a", { href: address(`piece/${piece.id}`) });
-  const status = make("span", { className: "chip", textContent: words.ended(piece.status) });
-  status.dataset.tone = words.toneOf(piece.status);
-  link.append(
+  return make("li", {}, make("a", { href: address(`piece/${piece.id}`) },
     make("span", { className: "piece-number", textContent: `#${piece.seq}` }),
     make("span", { className: "piece-name", textContent: piece.category ? titleOf(piece.category) : "…" }),
     make("span", { className: "bar-number", textContent: piece.confidence === null ? "" : words.share(piece.confidence, 0) }),
-    status,
-  );
-  return make("li", {}, link);
+    make("span", { className: "chip", textContent: words.ended(piece.status), dataset: { tone: words.toneOf(piece.status) } }),
+  ));
 }
 
 /* --- what changes seldom ---------------------------------------------------------------------------------------- */
@@ -267,8 +235,7 @@ async function drawEvents() {
   if (!events) return;
   $("no-events").hidden = events.length > 0;
   $("events").replaceChildren(...events.map((event) => {
-    const chip = make("span", { className: "chip", textContent: event.active ? "came" : "went" });
-    chip.dataset.tone = event.active ? "failed" : "compost";
+    const chip = make("span", { className: "chip", textContent: event.active ? "came" : "went", dataset: { tone: event.active ? "failed" : "compost" } });
     return make("li", {}, make("span", { className: "fine", textContent: words.moment(event.at) }), chip, make("span", { textContent: `${words.alarmName(event.code)}${event.active && words.alarmDetail(event) ? `: ${words.alarmDetail(event)}` : ""}` }));
   }));
 }

@@ -1,14 +1,9 @@
 /* The page of one piece: its picture, its scores, why it went where it went, and when. Follows it until its end. */
 
+import { $, bar, definitions, make, tell } from "./dom.js";
 import { address, json, lines, picture, showServer } from "./lines-api.js";
 import * as words from "./lines-words.js";
 
-const $ = (id) => document.getElementById(id);
-const make = (tag, properties = {}, ...children) => {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-};
 const id = decodeURIComponent(window.location.pathname.split("/").pop());
 const OPEN = new Set(["seen", "decided", "commanded", "acknowledged"]);
 const AGAIN_MS = 1_000;
@@ -24,13 +19,12 @@ async function load() {
     about ??= (await lines()).find((each) => each.name === document.body.dataset.line);
     const piece = await json(address(`pieces/${encodeURIComponent(id)}`));
     showServer("ready", "Live");
-    $("notice").hidden = true;
+    tell("");
     draw(piece);
     if (piece.picture && !shown) await drawPictures(piece);
     if (OPEN.has(piece.status) && Date.now() - began < FOLLOWED_MS) setTimeout(load, AGAIN_MS);
   } catch (refusal) {
-    $("notice").hidden = false;
-    $("notice").textContent = refusal.status === 404 ? "This piece is not in the ledger. It may be too old to be kept." : refusal.message;
+    tell(refusal.status === 404 ? "This piece is not in the ledger. It may be too old to be kept." : refusal.message);
     showServer(refusal.status ? "ready" : "away", refusal.status ? "Live" : "No connection");
     if (!refusal.status || refusal.status >= 500) setTimeout(load, 3 * AGAIN_MS);
   }
@@ -50,26 +44,20 @@ async function drawPictures({ views, times }) {
 
 function viewCard(view, place, captured) {
   const before = new Date(captured) - new Date(view.at);
-  const card = make("li", {},
+  return make("li", { dataset: { tone: view.voted ? "compost" : "unsure" } },
     make("img", { alt: `View ${place + 1}` }),
     make("h3", { textContent: view.category ? `${titleOf(view.category)} ${words.share(view.scores[0].probability)}` : "–" }),
     make("p", { className: "fine", textContent: words.ofView(view) }),
     make("p", { className: "fine", textContent: `${words.exactly(view.at)}, ${before > 0 ? `${words.ms(before)} before the deciding picture` : "the deciding picture"}` }),
     make("ol", { className: "bars" }, ...view.scores.slice(1, 4).map(scoreBar)),
   );
-  card.dataset.tone = view.voted ? "compost" : "unsure";
-  return card;
 }
 
 function titleOf(category) {
   return about.classes.find((each) => each.id === category)?.title ?? category;
 }
 
-function scoreBar({ category, probability }) {
-  const fill = make("span");
-  fill.style.width = `${100 * probability}%`;
-  return make("li", {}, make("span", { className: "bar-name", textContent: titleOf(category) }), make("span", { className: "bar-track" }, fill), make("span", { className: "bar-number", textContent: words.share(probability) }));
-}
+const scoreBar = ({ category, probability }) => bar(titleOf(category), probability, words.share(probability));
 
 function draw(piece) {
   const title = titleOf(piece.category);
@@ -90,7 +78,7 @@ function draw(piece) {
     ["Shift", piece.shift ?? "–"],
     ["Id", piece.id],
   ];
-  $("facts").replaceChildren(...facts.map(([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value }))));
+  $("facts").replaceChildren(...definitions(facts));
   $("times").replaceChildren(...piece.times.map(({ step, at, after_ms: after }) => make("li", {}, make("strong", { textContent: words.stepOf(step) }), make("span", { className: "fine", textContent: `${words.exactly(at)}${after ? `, ${words.ms(after)} after capture` : ""}` }))));
   $("no-scores").hidden = piece.scores.length > 0;
   $("scores").replaceChildren(...piece.scores.map(scoreBar));

@@ -1,9 +1,9 @@
 /* Draws a lesson: the classes with their photos, and what came of teaching. */
 
 import { get } from "./api.js";
+import { $, make } from "./dom.js";
 import { countOf, figureRows, noteOf } from "./teach-words.js";
 
-const $ = (id) => document.getElementById(id);
 const copyOf = (id) => $(id).content.firstElementChild.cloneNode(true);
 
 /** Small pictures, fetched when they come into view: each needs the key, which an address cannot carry. */
@@ -134,9 +134,7 @@ const wishOf = (c) => c.wish.slice(c.wish.indexOf(": ") + 2); // without the cla
 
 function rows(table, values) {
   table.tBodies[0].replaceChildren(...values.map((cells) => {
-    const row = document.createElement("tr");
-    row.append(...cells.map((text, i) => Object.assign(document.createElement(i ? "td" : "th"), { textContent: text, ...(i ? {} : { scope: "row" }) })));
-    return row;
+    return make("tr", {}, ...cells.map((textContent, i) => (i ? make("td", { textContent }) : make("th", { textContent, scope: "row" }))));
   }));
 }
 
@@ -156,7 +154,7 @@ function odd(id, entries, thumbnails, isBusy) {
 }
 
 function button(text, action) {
-  const made = Object.assign(document.createElement("button"), { type: "button", className: "button small", textContent: text });
+  const made = make("button", { type: "button", className: "button small", textContent: text });
   made.addEventListener("click", action);
   return made;
 }

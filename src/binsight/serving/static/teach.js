@@ -2,6 +2,7 @@
 
 import { Watch, get, getJson, post } from "./api.js";
 import { Camera } from "./camera.js";
+import { $, make, say, tell, write } from "./dom.js";
 import { takeIn } from "./intake.js";
 import { withKey } from "./key.js";
 import { Sending } from "./teach-sending.js";
@@ -13,7 +14,6 @@ const ASK_AGAIN_MS = 700;
 const MOST_REFUSED = 50; // lines
 const PASSING = new Set(["unreachable", "loading", "draining", "unexpected"]);
 const SERVER = { ready: "Ready", starting: "Starting", away: "No connection" };
-const $ = (id) => document.getElementById(id);
 
 let lesson = null;
 let category = null; // the class that photos are being taken of
@@ -37,7 +37,6 @@ const camera = new Camera({
     camera.say(`${taken} taken of ${titleOf(category)}. Now another piece, or close.`);
   },
   onChoose: () => $("files").click(),
-  onUnavailable: useCameraApp,
   stays: true,
 });
 
@@ -69,13 +68,11 @@ function draw() {
   const { progress, result } = lesson;
   const isBusy = Boolean(progress) || changing > 0;
   $("lesson").hidden = false;
-  $("refusal").hidden = !lesson.refusal;
-  $("refusal").textContent = lesson.refusal ? `This model cannot be taught: ${lesson.refusal}.` : "";
+  write("refusal", lesson.refusal && `This model cannot be taught: ${lesson.refusal}.`);
   cards.draw(lesson, Boolean(progress));
   $("new-rots-choice").hidden = !lesson.has_biodegradability;
   drawSummary();
-  $("fault").hidden = !lesson.fault;
-  $("fault").textContent = lesson.fault ?? "";
+  write("fault", lesson.fault);
   $("learning").hidden = !progress;
   if (progress) {
     $("learning-text").textContent = progressOf(progress);
@@ -95,7 +92,7 @@ function drawSummary() {
   $("summary").textContent = sending.isBusy ? busy : text;
   $("teach").disabled = !ready || sending.isBusy || Boolean(lesson.progress) || changing > 0 || Boolean(lesson.refusal);
   $("refused").hidden = !refused.length;
-  $("refused").replaceChildren(...refused.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
+  $("refused").replaceChildren(...refused.map((textContent) => make("li", { textContent })));
 }
 
 /* --- photos --------------------------------------------------------------------------------------------------- */
@@ -146,12 +143,6 @@ function take(id) {
   taken = 0;
   tell("");
   camera.open();
-}
-
-function useCameraApp() {
-  // Over plain HTTP no page may use a camera; a phone's own camera app still can.
-  if (matchMedia("(pointer: coarse)").matches) $("capture").click();
-  else tell("Browsers give pages the camera only over HTTPS or on this very computer. Choose or drop photos instead.");
 }
 
 takeIn([$("files"), $("capture")], {
@@ -215,7 +206,7 @@ $("undo").addEventListener("click", () => change("undo", null, "This server answ
 $("download").addEventListener("click", async () => {
   try {
     const answer = await withKey(() => get(`${address()}/bundle`));
-    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(await answer.blob()), download: `${lesson.model}-${lesson.result.version}.zip` });
+    const link = make("a", { href: URL.createObjectURL(await answer.blob()), download: `${lesson.model}-${lesson.result.version}.zip` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   } catch (failure) {
@@ -239,17 +230,6 @@ function until(isSo) {
     const look = () => (isSo() ? resolve() : setTimeout(look, ASK_AGAIN_MS / 2));
     look();
   });
-}
-
-/** Tell a screen reader. */
-function say(text) {
-  $("announce").textContent = text;
-}
-
-/** Tell everyone. */
-function tell(text) {
-  $("notice").textContent = text;
-  $("notice").hidden = !text;
 }
 
 /* --- the server ----------------------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* Draws what is known: the photo on the stage, and the tiles of the session. */
 
+import { $, bar, make, svg, write } from "./dom.js";
 import { failureWords, isHopeless, percent, reasonFor, retakeFor, sentence, streamOf, waitWords } from "./words.js";
 
 const SHOWN_BARS = 10;
@@ -7,13 +8,6 @@ const ROTS = {
   biodegradable: { text: "Biodegradable", icon: "i-leaf" },
   non_biodegradable: { text: "Not biodegradable", icon: "i-solid" },
 };
-const $ = (id) => document.getElementById(id);
-
-/** Show `text`, or hide the element where there is none. */
-function write(id, text) {
-  $(id).textContent = text ?? "";
-  $(id).hidden = !text;
-}
 
 /** The photo `entry` in full. `classOf(result, id)` gives a class of the taxonomy, or undefined. */
 export function drawStage(entry, { classOf, canCorrect, showsAll }) {
@@ -121,20 +115,8 @@ function drawFacts(result, isUnsure) {
 }
 
 function fact(text, icon) {
-  const item = document.createElement("li");
-  if (icon) item.append(glyph(icon));
-  item.append(text);
-  return item;
-}
-
-function glyph(id) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  const use = document.createElementNS(space, "use");
-  svg.setAttribute("aria-hidden", "true");
-  use.setAttribute("href", `#${id}`);
-  svg.append(use);
-  return svg;
+  const glyph = icon && svg("svg", { "aria-hidden": "true" }, svg("use", { href: `#${icon}` }));
+  return make("li", {}, ...(glyph ? [glyph] : []), text);
 }
 
 function drawBars(entry, classOf, showsAll) {
@@ -144,26 +126,8 @@ function drawBars(entry, classOf, showsAll) {
   $("bars").dataset.key = key;
   const scores = Object.entries(result.confidence_scores).sort((a, b) => b[1] - a[1]);
   const shown = showsAll ? scores : scores.slice(0, SHOWN_BARS);
-  $("bars").replaceChildren(...shown.map(([id, p]) => bar(classOf(result, id)?.title ?? sentence(id), p)));
+  $("bars").replaceChildren(...shown.map(([id, p]) => bar(classOf(result, id)?.title ?? sentence(id), p, percent(p))));
   write("more", shown.length < scores.length ? `Show all ${scores.length}` : "");
-}
-
-function bar(title, probability) {
-  const item = document.createElement("li");
-  const name = document.createElement("span");
-  const track = document.createElement("span");
-  const fill = document.createElement("span");
-  const number = document.createElement("span");
-  name.className = "bar-name";
-  name.textContent = title;
-  track.className = "bar-track";
-  track.setAttribute("aria-hidden", "true");
-  fill.style.inlineSize = `${100 * probability}%`;
-  track.append(fill);
-  number.className = "bar-number";
-  number.textContent = percent(probability);
-  item.append(name, track, number);
-  return item;
 }
 
 /** The tiles of the session: made once per entry, then only updated, so that focus stays where it is. */
