@@ -14,6 +14,32 @@ depends_on = None
 def upgrade() -> None:
     """Create them. Written out, not taken from the schema: that one changes with later versions."""
     utc = sa.DateTime(timezone=True)
+    _create_pieces(utc)
+    op.create_table(
+        "thumbnails",
+        sa.Column("key", sa.Text, primary_key=True),
+        sa.Column("at", utc, nullable=False, index=True),
+        sa.Column("jpeg", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "events",
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("at", utc, nullable=False),
+        sa.Column("line", sa.String(64), nullable=False),
+        sa.Column("code", sa.String(64), nullable=False),
+        sa.Column("active", sa.Boolean, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+    )
+    op.create_index("events_line_at", "events", ["line", "at"])
+    op.create_table(
+        "lines",
+        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("configuration", sa.JSON),
+        sa.Column("since", utc, nullable=False),
+    )
+
+
+def _create_pieces(utc: sa.DateTime) -> None:
     op.create_table(
         "pieces",
         sa.Column("id", sa.String(26), primary_key=True),
@@ -49,28 +75,6 @@ def upgrade() -> None:
     op.create_index("pieces_line_seen", "pieces", ["line", "seen_at"])
     drawn = sa.text("audit_probability IS NOT NULL")
     op.create_index("pieces_audit", "pieces", ["line", "audited_at"], sqlite_where=drawn, postgresql_where=drawn)
-    op.create_table(
-        "thumbnails",
-        sa.Column("key", sa.Text, primary_key=True),
-        sa.Column("at", utc, nullable=False, index=True),
-        sa.Column("jpeg", sa.LargeBinary, nullable=False),
-    )
-    op.create_table(
-        "events",
-        sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("at", utc, nullable=False),
-        sa.Column("line", sa.String(64), nullable=False),
-        sa.Column("code", sa.String(64), nullable=False),
-        sa.Column("active", sa.Boolean, nullable=False),
-        sa.Column("detail", sa.Text, nullable=False),
-    )
-    op.create_index("events_line_at", "events", ["line", "at"])
-    op.create_table(
-        "lines",
-        sa.Column("name", sa.String(64), primary_key=True),
-        sa.Column("configuration", sa.JSON),
-        sa.Column("since", utc, nullable=False),
-    )
 
 
 def downgrade() -> None:
