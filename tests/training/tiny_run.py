@@ -5,6 +5,7 @@ As a program, `python -m tests.training.tiny_run WORK PHOTOS`, it waits in its t
 
 from __future__ import annotations
 
+import csv
 import signal
 import sys
 from functools import partial
@@ -44,6 +45,17 @@ def write_photos(folder: Path, count: int = 24, seed: int = 0) -> LabelledPhotos
         paths.append(folder / f"{i:02}.png")
         Image.fromarray(image).save(paths[-1])
     return LabelledPhotos(paths, labels, labels == 1)
+
+
+def read_history(path: Path):
+    """The epochs that `write_history` wrote, exactly."""
+    from binsight.training.fine_tune.history import EpochRecord  # noqa: PLC0415
+
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            EpochRecord(int(row.pop("epoch")), **{key: float(value) if value else None for key, value in row.items()})
+            for row in csv.DictReader(file)
+        ]
 
 
 def small_network(*, biodegradable: bool = True, seed: int = 1):

@@ -10,9 +10,11 @@ import click
 
 from binsight.cli.app import EXIT_FAULTS
 from binsight.cli.data_options import dataset_options, load_dataset, photo_cache
-from binsight.cli.options import Command, html_option, json_option, model_option, option, seed_option
+from binsight.cli.options import Command, html_option, json_option, model_option, option, seed_option, setting_flag
 from binsight.cli.progress import progress_bar, stages
 from binsight.cli.text import markup, new_table, open_console, plain, print_json, sign
+from binsight.dataset.audit.settings import AuditSettings
+from binsight.settings import section_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +27,11 @@ __all__ = ["audit"]
 _SHOWN = 8  # findings of a kind on the terminal; the rest is in the report and in the JSON
 _FILES_SHOWN = 4
 _NOTHING = "none"
+_BOUNDS = [
+    setting
+    for setting in section_options(AuditSettings, "")
+    if setting.name in {"near_similarity", "min_side", "max_aspect", "min_sharpness", "shortcut_gain", "max_imbalance"}
+]
 
 
 @click.command(cls=Command)
@@ -41,40 +48,6 @@ _NOTHING = "none"
 @model_option(
     "Whose features are used to find wrong labels and outliers; none skips both, which is several times faster."
 )
-@option(
-    "--near-similarity",
-    section="Bounds",
-    type=float,
-    default=0.8,
-    metavar="S",
-    help="How alike altered copies are, from 0.5 to 1. Lower finds stronger changes, and look-alikes.",
-)
-@option("--min-side", section="Bounds", type=int, default=64, metavar="PIXELS", help="Smaller photos are tiny.")
-@option(
-    "--max-aspect",
-    section="Bounds",
-    type=float,
-    default=3.0,
-    metavar="RATIO",
-    help="Longer photos lose much when they are fitted into a square.",
-)
-@option(
-    "--min-sharpness",
-    section="Bounds",
-    type=float,
-    default=0.33,
-    metavar="S",
-    help="How much of an edge lies within one of 192 pixels: 1 is sharp, 0.25 is soft.",
-)
-@option(
-    "--shortcut-gain",
-    section="Bounds",
-    type=float,
-    default=0.3,
-    metavar="G",
-    help="How far from chance (0) to perfect (1) the class may be told from what should not matter.",
-)
-@option("--max-imbalance", section="Bounds", type=float, default=5.0, help="Largest class by smallest.")
 @seed_option("Of the division into folds.")
 def audit(as_json: bool, html: Path | None, fail_on: str, model: str, **options: Any) -> None:
     """Find what is wrong with the photos in DATA, and say what to do about it. No photo is changed.
@@ -124,12 +97,10 @@ def audit(as_json: bool, html: Path | None, fail_on: str, model: str, **options:
         sys.exit(EXIT_FAULTS)
 
 
-def _settings(options: dict[str, Any]) -> Any:
+def _settings(options: dict[str, Any]) -> AuditSettings:
     """Take the settings out of the options; what is left belongs to `load_dataset`."""
-    from binsight.dataset.audit import AuditSettings
-
-    names = ("near_similarity", "min_side", "max_aspect", "min_sharpness", "shortcut_gain", "max_imbalance", "seed")
-    return AuditSettings(**{name: options.pop(name) for name in names})
+    names = [bound.name for bound in _BOUNDS]
+    return AuditSettings(**{name: options.pop(name) for name in (*names, "seed")})
 
 
 def _parse_fail_on(text: str) -> set[str]:
@@ -181,3 +152,6 @@ def _files(result: Audit, finding: Finding) -> str:
     paths: Sequence[str] = [result.dataset.samples[i].path for i in finding.files[:_FILES_SHOWN]]
     more = f" and {len(finding.files) - _FILES_SHOWN} more" if len(finding.files) > _FILES_SHOWN else ""
     return ", ".join(paths) + more
+
+
+audit.params += [setting_flag(bound, section="Bounds") for bound in _BOUNDS]

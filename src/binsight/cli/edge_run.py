@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from binsight.cli.options import BUNDLE, FILE, Command, Option, json_option
+from binsight.cli.options import FILE, Command, Option, json_option, setting_flag
+from binsight.cli.server_options import server_value
 from binsight.cli.signals import stopping_on_signals
 from binsight.cli.text import plain, print_json
 from binsight.edge.settings import EdgeSettings, edge_options, read_settings
@@ -32,24 +33,13 @@ class EdgeCommand(Command):
 def _flag(setting: Setting) -> Option:
     default = setting.default // setting.unit if setting.unit > 1 else setting.default
     shown = "" if default is None or "[default" in setting.text else f"  [default: {default}]"
-    return Option(
-        [f"--{setting.flag}", setting.name],
-        type=_type(setting),
-        metavar=setting.metavar,
+    return setting_flag(
+        setting,
+        default=None,
         section=setting.group or "Device",
         help=setting.text + shown,
-        callback=None if setting.unit == 1 else lambda _ctx, _option, value: _times(value, setting.unit),
+        callback=lambda _ctx, _option, value: value if value is None else server_value(setting, value),
     )
-
-
-def _type(setting: Setting) -> Any:
-    if setting.choices:
-        return click.Choice(setting.choices)
-    return {"FILE": FILE, "BUNDLE": BUNDLE}.get(setting.metavar or "", setting.kind)
-
-
-def _times(value: int | None, unit: int) -> int | None:
-    return None if value is None else value * unit
 
 
 @click.command(cls=EdgeCommand)

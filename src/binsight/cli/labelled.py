@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +15,7 @@ from binsight.cli.options import option, quiet_option, together, workers_option
 from binsight.cli.progress import progress_bar
 from binsight.cli.text import plain
 from binsight.errors import DatasetError, TaxonomyError
+from binsight.settings import suggest
 
 if TYPE_CHECKING:
     from binsight.dataset import Dataset
@@ -98,7 +98,7 @@ def load_labelled(
     print_notes(found)
     if meanings:
         found = _rename(found, meanings, taxonomy, quiet=quiet)
-    chosen, name = _choose_split(found, split)
+    chosen, name = _choose(found, split)
     copies = _find_copies(chosen, workers=workers, quiet=quiet) if find_copies else range(len(chosen))
     return Labelled(_labelled(chosen, copies, None if by is None else _groups(chosen, by)), name)
 
@@ -122,11 +122,11 @@ def load_own_classes(
     with progress_bar("Scanning", quiet=quiet) as progress:
         found = scan(data, progress=progress, workers=workers)
     print_notes(found)
-    left_out = {_find_class(name, found) for name in meanings}
+    left_out = {found.find_class(name) for name in meanings}
     classes = tuple(name for name in found.classes if name not in left_out)
     samples = tuple(s for s in found if s.class_id not in left_out)
     found = replace(found, classes=classes, samples=samples)
-    parts = [_choose_split(found, name) for name in ("train", split or "val")]
+    parts = [_choose(found, name) for name in ("train", split or "val")]
     fit, judge = (
         Labelled(_labelled(part, _find_copies(part, workers=workers, quiet=quiet)), name) for part, name in parts
     )
@@ -147,7 +147,7 @@ def parse_renamed(renamed: tuple[str, ...]) -> dict[str, str]:
 def _rename(found: Dataset, meanings: Mapping[str, str], taxonomy: Taxonomy, *, quiet: bool) -> Dataset:
     from binsight.dataset.labels import resolve_classes
 
-    means = {_find_class(name, found): meaning for name, meaning in meanings.items()}
+    means = {found.find_class(name): meaning for name, meaning in meanings.items()}
     wanted = {name: means.get(name, name) for name in found.classes if means.get(name) != _LEFT_OUT}
     try:
         ids = resolve_classes(wanted.values(), taxonomy, where=str(found.root))
@@ -159,16 +159,6 @@ def _rename(found: Dataset, meanings: Mapping[str, str], taxonomy: Taxonomy, *, 
         click.echo(f"note: photos left out as asked: {listed}", err=True)
     samples = tuple(replace(s, class_id=ids[wanted[s.class_id]]) for s in found if s.class_id in wanted)
     return replace(found, classes=taxonomy.ids, samples=samples, taxonomy=taxonomy)
-
-
-def _find_class(name: str, found: Dataset) -> str:
-    """The class of the data set that `name` means, whatever the case, spaces, hyphens and underscores."""
-    from binsight.taxonomy import name_key
-
-    for class_id in found.classes:
-        if name_key(class_id) == name_key(name):
-            return class_id
-    raise DatasetError(f"{found.root}: no class {name!r}{_hint(name, found.classes)}")
 
 
 def _labelled(found: Dataset, copies: Sequence[int], groups: tuple[str, ...] | None = None) -> LabelledSet:
@@ -188,26 +178,14 @@ def _find_copies(found: Dataset, *, workers: int | None, quiet: bool) -> Sequenc
         return duplicate_groups(found, workers=workers, progress=progress)
 
 
-def _choose_split(found: Dataset, split: str | None) -> tuple[Dataset, str]:
-    if split is None and not found.splits:
-        return found, found.root.name or "photos"
-    wanted = split or "val"
-    if wanted not in found.splits:
-        there = f"; there are {', '.join(found.splits)}" if found.splits else "; its photos are in no split"
-        raise DatasetError(f"{found.root}: no split {wanted!r}{there}; choose with --split")
-    return found.in_split(wanted), wanted
+def _choose(found: Dataset, split: str | None) -> tuple[Dataset, str]:
+    """The photos of a split, and what they are called."""
+    name = found.find_split(split)
+    return (found, found.root.name or "photos") if name is None else (found.in_split(name), name)
 
 
 def _groups(found: Dataset, column: str) -> tuple[str, ...]:
     columns = sorted({name for s in found for name in s.extra})
     if column not in columns:
-        raise DatasetError(f"{found.root}: no column {column!r}{_hint(column, columns)}")
+        raise DatasetError(f"{found.root}: no column {column!r}; {suggest(column, columns)}")
     return tuple(s.extra.get(column) or "not said" for s in found)
-
-
-def _hint(name: str, names: Any) -> str:
-    known = list(names)
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
-    if near:
-        return f"; did you mean {' or '.join(near)}?"
-    return f"; there are {', '.join(known)}" if known else "; there are none"

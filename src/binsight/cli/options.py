@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from binsight.settings import Option as Setting
+
 __all__ = [
     "BUNDLE",
     "DIRECTORY",
@@ -33,6 +35,7 @@ __all__ = [
     "precision_option",
     "quiet_option",
     "seed_option",
+    "setting_flag",
     "together",
     "workers_option",
 ]
@@ -180,6 +183,28 @@ BUNDLE = _BundleName()
 
 
 DIRECTORY = click.argument("directory", metavar="DIR", type=PLACE)
+
+
+def setting_flag(setting: Setting, **options: Any) -> Option:
+    """The flag of one of an audit's, a server's or a device's settings; `options` go before what it says of itself."""
+    names = f"--{setting.flag}/--no-{setting.flag}" if setting.kind is bool else f"--{setting.flag}"
+    described = {
+        "type": _type_of(setting),
+        "default": setting.default // setting.unit if setting.unit > 1 else setting.default,
+        "metavar": setting.metavar,
+        "section": setting.group,
+        "help": setting.text,
+    }
+    return Option([names, setting.name], **described | options)
+
+
+def _type_of(setting: Setting) -> Any:
+    if setting.choices:
+        return click.Choice(setting.choices)
+    if setting.unit > 1:
+        return float
+    by_metavar = {"FILE": FILE, "DIR": FOLDER, "BUNDLE": BUNDLE, "[NAME=]BUNDLE": BUNDLE}
+    return by_metavar.get(setting.metavar or "", setting.kind)
 
 
 def model_option(text: str) -> Decorator:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
-
-from binsight.cli.options import BUNDLE, FILE, FOLDER, Option
+from binsight.cli.options import Option, setting_flag
 from binsight.errors import InputError
 from binsight.serving.security import ApiKey
 from binsight.settings import Option as Setting
@@ -18,34 +16,16 @@ __all__ = ["server_flag", "server_value"]
 
 def server_flag(setting: Setting) -> Option:
     """The flag, and the variable `BINSIGHT_…`, for one of a server's settings."""
-    names = f"--{setting.flag}/--no-{setting.flag}" if setting.kind is bool else f"--{setting.flag}"
-    default = setting.default // setting.unit if setting.unit > 1 else setting.default
     is_file = setting.kind is ApiKey
-    return Option(
-        [names, setting.name],
-        type=_type(setting),
+    more = {"default": setting.default or None} if setting.is_tuple else {}
+    return setting_flag(
+        setting,
         multiple=setting.is_tuple and not is_file,
-        default=default or None if setting.is_tuple else default,
         show_default=setting.default not in {None, ()},
-        envvar=_variable(setting.flag),
+        envvar="BINSIGHT_" + setting.flag.upper().replace("-", "_"),
         show_envvar=True,
-        metavar=setting.metavar,
-        section=setting.group,
-        help=setting.text,
+        **more,
     )
-
-
-def _type(setting: Setting) -> Any:
-    if setting.choices:
-        return click.Choice(setting.choices)
-    if setting.unit > 1:
-        return float
-    by_metavar = {"FILE": FILE, "DIR": FOLDER, "[NAME=]BUNDLE": BUNDLE}
-    return by_metavar.get(setting.metavar or "", setting.kind)
-
-
-def _variable(flag: str) -> str:
-    return "BINSIGHT_" + flag.upper().replace("-", "_")
 
 
 def server_value(setting: Setting, given: Any) -> Any:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.app import EXIT_FAULTS
-from binsight.cli.data_options import dataset_options, load_dataset, photo_cache
+from binsight.cli.data_options import dataset_options, load_dataset
 from binsight.cli.options import FILE, FOLDER, PLACE, json_option, option
-from binsight.cli.progress import reporter
 from binsight.cli.text import markup, open_console, plain, print_json
 from binsight.cli.training_options import (
     SettingsCommand,
     features_option,
-    open_features,
     resolve_settings,
     setting_options,
+    training_means,
 )
-from binsight.errors import LeakageError
 from binsight.pipeline.config import all_options
 
 if TYPE_CHECKING:
     from binsight.pipeline.config import TrainConfig
-    from binsight.pipeline.train import Places, TrainResult
+    from binsight.pipeline.train import TrainResult
 
 __all__ = ["train"]
 
@@ -80,41 +76,17 @@ def train(
         return
     if out is None:
         raise click.UsageError("say where the bundle goes: --out BUNDLE")
+    if options["features"] is not None and settings.heads.kind == "original":
+        raise click.UsageError("--features goes with heads on the photos as they are, not with --head original")
     from binsight.pipeline.train import places_beside
+    from binsight.pipeline.train import train as run
 
-    places = places_beside(out, work=work)
-    try:
-        result = _train(settings, places, options, resume=resume, overwrite=overwrite)
-    except LeakageError as error:
-        click.echo(f"binsight: {plain(str(error))}", err=True)
-        sys.exit(EXIT_FAULTS)
+    with training_means(options) as (found, means):
+        result = run(found, settings, places_beside(out, work=work), resume=resume, overwrite=overwrite, **means)
     if as_json:
         print_json(_describe(result))
     else:
         _print(result)
-
-
-def _train(
-    settings: TrainConfig, places: Places, options: dict[str, Any], *, resume: bool, overwrite: bool
-) -> TrainResult:
-    from binsight.pipeline.train import train as run
-
-    if options["features"] is not None and settings.heads.kind == "original":
-        raise click.UsageError("--features goes with heads on the photos as they are, not with --head original")
-    known = open_features(options.pop("features"))
-    found = load_dataset(**options)
-    with reporter(quiet=options["quiet"], lines=True) as shown:
-        return run(
-            found,
-            settings,
-            places,
-            resume=resume,
-            overwrite=overwrite,
-            content_cache=photo_cache(options["cache"], no_cache=options["no_cache"]),
-            workers=options["workers"],
-            reporter=shown,
-            known=known,
-        )
 
 
 def _print_plan(settings: TrainConfig, options: dict[str, Any], *, as_json: bool) -> None:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from binsight.cli.app import EXIT_FAULTS
+from binsight.cli.data_options import load_dataset, photo_cache
 from binsight.cli.options import Command, Option, option
+from binsight.cli.progress import reporter
+from binsight.cli.text import plain
+from binsight.errors import LeakageError
 from binsight.extras import needs_extra
 from binsight.pipeline.presets import PRESETS, read_config_file, resolve_config
 from binsight.settings import Option as Setting
 
 if TYPE_CHECKING:
     from binsight.batch.features import JobFeatures
+    from binsight.dataset import Dataset
     from binsight.pipeline.config import TrainConfig
 
-__all__ = ["SettingsCommand", "features_option", "open_features", "resolve_settings", "setting_options"]
+__all__ = ["SettingsCommand", "features_option", "resolve_settings", "setting_options", "training_means"]
 
 _PARAMETER = "setting_"
 
@@ -69,7 +77,7 @@ features_option = option(
 
 
 @needs_extra("--features", "batch")
-def open_features(uri: str | None) -> JobFeatures | None:
+def _open_features(uri: str | None) -> JobFeatures | None:
     """What --features says, if anything.
 
     Raises:
@@ -81,6 +89,26 @@ def open_features(uri: str | None) -> JobFeatures | None:
     from binsight.batch.features import JobFeatures
 
     return JobFeatures(uri)
+
+
+@contextmanager
+def training_means(options: dict[str, Any]) -> Iterator[tuple[Dataset, dict[str, Any]]]:
+    """What is trained on, and how: the photos, and the arguments `train` and `tune` have in common.
+
+    What a command's parameters say of features is taken out of them. Copies on both sides of a split end the program.
+    """
+    known = _open_features(options.pop("features"))
+    found = load_dataset(**options)
+    cache = photo_cache(options["cache"], no_cache=options["no_cache"])
+    try:
+        with reporter(quiet=options["quiet"], lines=True) as shown:
+            yield (
+                found,
+                {"content_cache": cache, "workers": options["workers"], "reporter": shown, "known": known},
+            )
+    except LeakageError as error:
+        click.echo(f"binsight: {plain(str(error))}", err=True)
+        sys.exit(EXIT_FAULTS)
 
 
 def resolve_settings(config: Path | None, values: dict[str, Any]) -> TrainConfig:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from binsight.cli.app import EXIT_FAULTS
-from binsight.cli.data_options import dataset_options, load_dataset, photo_cache
+from binsight.cli.data_options import dataset_options
 from binsight.cli.options import FILE, FOLDER, json_option, option
-from binsight.cli.progress import reporter
 from binsight.cli.text import markup, new_table, open_console, plain, print_json
 from binsight.cli.training_options import (
     SettingsCommand,
     features_option,
-    open_features,
     resolve_settings,
     setting_options,
+    training_means,
 )
-from binsight.errors import LeakageError
 from binsight.pipeline.config import all_options
 
 if TYPE_CHECKING:
@@ -69,25 +65,9 @@ def tune(
     settings = resolve_settings(config, options)
     from binsight.pipeline.tune import tune as run
 
-    known = open_features(options.pop("features"))
-    found = load_dataset(**options)
-    try:
-        with reporter(quiet=options["quiet"], lines=True) as shown:
-            result = run(
-                found,
-                settings,
-                out,
-                work=work or out.with_name(f"{out.name}.work"),
-                resume=resume,
-                overwrite=overwrite,
-                content_cache=photo_cache(options["cache"], no_cache=options["no_cache"]),
-                workers=options["workers"],
-                reporter=shown,
-                known=known,
-            )
-    except LeakageError as error:
-        click.echo(f"binsight: {plain(str(error))}", err=True)
-        sys.exit(EXIT_FAULTS)
+    with training_means(options) as (found, means):
+        work = work or out.with_name(f"{out.name}.work")
+        result = run(found, settings, out, work=work, resume=resume, overwrite=overwrite, **means)
     if as_json:
         print_json(result.to_dict())
     else:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.errors import DatasetError
-from binsight.taxonomy import Taxonomy
+from binsight.settings import suggest
+from binsight.taxonomy import Taxonomy, name_key
 
 __all__ = ["SPLITS", "Dataset", "Facts", "Ignored", "Sample"]
 
@@ -137,6 +138,30 @@ class Dataset:
     def take(self, positions: Iterable[int]) -> Dataset:
         """The data set with the samples at `positions`, in that order."""
         return replace(self, samples=tuple(self.samples[i] for i in positions))
+
+    def find_class(self, name: str) -> str:
+        """The class that `name` means, whatever the case, spaces, hyphens and underscores.
+
+        Raises:
+            DatasetError: there is none.
+        """
+        for class_id in self.classes:
+            if name_key(class_id) == name_key(name):
+                return class_id
+        raise DatasetError(f"{self.root}: no class {name!r}; {suggest(name, self.classes)}")
+
+    def find_split(self, wanted: str | None, *, usual: str = "val") -> str | None:
+        """The split that is wanted, or the usual one; None, for all photos, where nothing is wanted or in a split.
+
+        Raises:
+            DatasetError: there is none.
+        """
+        if wanted is None and not self.splits:
+            return None
+        if (name := wanted or usual) not in self.splits:
+            there = f"; there are {', '.join(self.splits)}" if self.splits else "; its photos are in no split"
+            raise DatasetError(f"{self.root}: no split {name!r}{there}; choose with --split")
+        return name
 
     def in_split(self, split: str | None) -> Dataset:
         """The samples of one split; with None those that have none."""

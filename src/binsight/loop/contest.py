@@ -90,7 +90,7 @@ def hold_contest(
     bundles = [load_bundle(path) for path in (champion, challenger)]
     _check_classes(bundles)
     found = _renamed(scan(data, progress=stage("Scanning"), workers=workers), meanings or {})
-    split = _choose_split(found, split)
+    split = found.find_split(split, usual=LOCKED if LOCKED in found.splits else "val") or "all"
     proof, hard = (found if split == "all" else found.in_split(split)), found.in_split(HARD)
     photos = [s.sha256 or hashlib.sha256(s.path.encode()).hexdigest() for s in proof]
     look(split, photos)
@@ -114,23 +114,10 @@ def _check_classes(bundles: Sequence[Bundle]) -> None:
 
 def _renamed(found: Dataset, meanings: Mapping[str, str]) -> Dataset:
     """The data set with the classes that are meant; those that mean nothing are left out."""
-    keys = {name_key(name): name for name in found.classes}
-    if unknown := [name for name in meanings if name_key(name) not in keys]:
-        raise DatasetError(f"{found.root}: no class {unknown[0]!r}; there are {', '.join(found.classes)}")
     means = {name: name for name in found.classes}
-    means |= {keys[name_key(name)]: meaning for name, meaning in meanings.items()}
+    means |= {found.find_class(name): meaning for name, meaning in meanings.items()}
     kept = tuple(replace(s, class_id=means[s.class_id]) for s in found if means[s.class_id])
     return replace(found, classes=tuple(sorted({s.class_id for s in kept})), samples=kept, taxonomy=None)
-
-
-def _choose_split(found: Dataset, split: str | None) -> str:
-    if split is None and not found.splits:
-        return "all"
-    wanted = split or (LOCKED if LOCKED in found.splits else "val")
-    if wanted not in found.splits:
-        there = ", ".join(found.splits) or "none"
-        raise DatasetError(f"{found.root}: no split {wanted!r}; there are {there}; choose with --split")
-    return wanted
 
 
 def _pair(

@@ -5,13 +5,13 @@ import types
 from dataclasses import replace
 
 import pytest
+from tests.training.tiny_run import read_history
 
 from binsight.errors import MissingExtraError, OutputError
 from binsight.training.fine_tune.history import (
     EpochRecord,
     log_to_mlflow,
     log_to_tensorboard,
-    read_history,
     write_history,
 )
 

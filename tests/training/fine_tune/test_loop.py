@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.training.tiny_run import SETTINGS, SPEC, run, small_network, tune, write_photos
+from tests.training.tiny_run import SETTINGS, SPEC, read_history, run, small_network, tune, write_photos
 
 from binsight.errors import CheckpointError, DatasetError, ImageError, OutputError, SettingsError
 from binsight.training.augment.settings import AugmentSettings
 from binsight.training.fine_tune.checkpoint import RunFolder
-from binsight.training.fine_tune.history import read_history
 
 ROOT = Path(__file__).parents[3]
 

@@ -21,7 +21,6 @@ from binsight.dataset.audit.settings import AuditSettings
 from binsight.dataset.audit.shortcuts import check_shortcuts
 from binsight.dataset.duplicates import connected_groups, find_duplicates
 from binsight.dataset.samples import Dataset
-from binsight.imaging import ImageLimits
 from binsight.predictor import Predictor, one_blas_thread
 from binsight.probability.folds import spread_folds
 from binsight.progress import Stage, unheard_stage
@@ -52,7 +51,6 @@ def audit(
     cache: str | Path | None = None,
     workers: int | None = None,
     stage: Stage = unheard_stage,
-    limits: ImageLimits | None = None,
 ) -> Audit:
     """Find what is wrong with a data set. No photo is changed.
 
@@ -64,12 +62,10 @@ def audit(
         cache: an SQLite file that remembers what was measured, by content; made when it is missing.
         workers: threads; by default one per core.
         stage: called with the name of each stage; gives the function that its steps are reported to.
-        limits: a larger photo is a fault.
     """
     settings = settings or AuditSettings()
-    found = measure_photos(
-        dataset, predictor=predictor, cache=cache, workers=workers, progress=stage("Reading photos"), limits=limits
-    )
+    reading = stage("Reading photos")
+    found = measure_photos(dataset, predictor=predictor, cache=cache, workers=workers, progress=reading)
     pairs = find_duplicates(
         found.prints, threshold=settings.near_similarity, workers=workers, progress=stage("Comparing photos")
     )

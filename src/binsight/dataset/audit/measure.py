@@ -14,7 +14,6 @@ from binsight.dataset.duplicates import Fingerprint, Fingerprints
 from binsight.dataset.duplicates.collect import FINGERPRINT
 from binsight.dataset.reading import Fault, Measure, feature_size, read_each
 from binsight.dataset.samples import Dataset
-from binsight.imaging import ImageLimits
 from binsight.predictor import Predictor
 from binsight.progress import Progress, unheard
 
@@ -56,7 +55,6 @@ def measure_photos(
     cache: str | Path | None = None,
     workers: int | None = None,
     progress: Progress = unheard,
-    limits: ImageLimits | None = None,
 ) -> Measurements:
     """Measure every photo; memory grows by 8 kB for each, whatever its size.
 
@@ -66,7 +64,6 @@ def measure_photos(
         cache: an SQLite file that remembers what was measured, by content; made when it is missing.
         workers: threads; by default one per core.
         progress: called as photos are done.
-        limits: a larger photo is a fault.
     """
     width = None if predictor is None else feature_size(predictor)
     count = len(dataset)
@@ -82,7 +79,6 @@ def measure_photos(
         cache=cache,
         workers=workers,
         progress=progress,
-        limits=limits,
     )
     for position, photo in enumerate(photos):
         if photo.fault is not None:

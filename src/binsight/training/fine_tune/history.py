@@ -12,7 +12,7 @@ from typing import Any
 from binsight.extras import needs_extra
 from binsight.files import write_whole
 
-__all__ = ["EpochRecord", "OnEpochEnd", "log_to_mlflow", "log_to_tensorboard", "read_history", "write_history"]
+__all__ = ["EpochRecord", "OnEpochEnd", "log_to_mlflow", "log_to_tensorboard", "write_history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,6 @@ def write_history(path: Path, records: Sequence[EpochRecord]) -> None:
     writer.writeheader()
     writer.writerows(asdict(record) for record in records)
     write_whole(path, text.getvalue())
-
-
-def read_history(path: Path) -> list[EpochRecord]:
-    """The epochs that `write_history` wrote, exactly."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            EpochRecord(int(row.pop("epoch")), **{key: float(value) if value else None for key, value in row.items()})  # type: ignore[arg-type]
-            for row in csv.DictReader(file)
-        ]
 
 
 def log_to_tensorboard(folder: Path) -> OnEpochEnd:
