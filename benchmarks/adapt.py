@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from binsight.adapt.camera import NOT_WASTE, extend_taxonomy
 from binsight.adapt.heads import read_heads
-from binsight.adapt.judging import fit_decisions, judge
+from binsight.adapt.judging import fit_decisions
 from binsight.adapt.teaching import scores_of, teach
 from binsight.bundle import Bundle, CameraPhotos, Replay, load_bundle, read_calibration, read_replay, resolve_bundle
+from binsight.evaluation.scoring import judge
 from binsight.predictor import Outputs, Predictor
 from binsight.taxonomy import Taxonomy, WasteClass
 from cached_outputs import Table, load_table

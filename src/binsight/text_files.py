@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import stat
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from binsight.errors import InputError
 
-__all__ = ["decode_text", "read_text", "wrong_encoding"]
+__all__ = ["csv_text", "decode_text", "read_text", "wrong_encoding"]
 
 # The longer marks first: that of UTF-32 begins with that of UTF-16.
 _MARKS = (
@@ -64,6 +67,13 @@ def decode_text(data: bytes, *, where: str, keep_bytes: bool = False) -> str:
     if "\0" in decoded:
         raise InputError(f"{where}: expected UTF-8 text, got zero bytes (UTF-16 without its mark?); save it as UTF-8")
     return decoded
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """A header and rows as CSV with plain line ends."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def wrong_encoding(where: str, line: int | None = None) -> str:

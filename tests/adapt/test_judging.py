@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from binsight.adapt.judging import RawScores, fit_decisions, judge
+from binsight.adapt.judging import RawScores, fit_decisions
+from binsight.evaluation.scoring import judge
 from binsight.probability.calibration import ReviewTargets
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from binsight.pipeline.calibrate import calibrate, judge
+from binsight.evaluation.scoring import judge
+from binsight.pipeline.calibrate import calibrate
 from binsight.pipeline.measure import measure, measure_strangers
 from binsight.probability import ReviewThresholds
 from binsight.probability.calibration import Calibration, ReviewTargets, ScaledCalibration

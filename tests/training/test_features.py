@@ -116,7 +116,7 @@ def test_an_unreadable_photo_is_named(backbone, photo, tmp_path):
 def test_progress_is_told_for_each_photo(backbone, photo):
     """Three photos, three calls."""
     ticks = []
-    FeatureExtractor(backbone, SPEC, cache=None, workers=2).extract([photo] * 3, progress=lambda: ticks.append(1))
+    FeatureExtractor(backbone, SPEC, cache=None, workers=2).extract([photo] * 3, progress=lambda *_: ticks.append(1))
     assert len(ticks) == 3
 
 
@@ -163,8 +163,9 @@ def test_the_cache_is_written_now_and_then(backbone, photo, tmp_path, monkeypatc
     """So that a killed process loses half a minute, not all."""
     monkeypatch.setattr(feature_cache, "_SAVED_AFTER_S", 0.0)
     cache = tmp_path / "cache"
-    seen = []
+    other, seen = photo.with_name("other.png"), []
+    Image.new("RGB", (40, 30), (9, 90, 200)).save(other)
     FeatureExtractor(backbone, SPEC, cache=cache, workers=1).extract(
-        [photo], progress=lambda: seen.append(len(list(cache.iterdir())))
+        [photo, other], progress=lambda *_: seen.append(len(list(cache.iterdir())) if cache.exists() else 0)
     )
-    assert seen == [1]
+    assert seen == [0, 1]

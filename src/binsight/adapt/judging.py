@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.errors import BundleError
-from binsight.evaluation.scoring import Scores
+from binsight.evaluation.scoring import judge
 from binsight.probability.calibration import ReviewTargets, ScaledCalibration, calibrate
 from binsight.probability.folds import cross_fit_folds
 from binsight.probability.scores import HeadScores
@@ -104,11 +104,6 @@ def decide_cross_fitted(camera: RawScores, known: RawScores, targets: ReviewTarg
         judged = judge(camera.take(fold), fit_decisions(camera.take(fit), known, targets))
         accepted[fold], probabilities[fold] = judged.accepted, judged.probabilities
     return Judged(probabilities, accepted)
-
-
-def judge(scores: RawScores, fitted: ScaledCalibration) -> Scores:
-    """The confidences, and which photos are accepted."""
-    return Scores.of(scores.exported(fitted.scale), fitted.fitted)
 
 
 def _scale(items: RawScores, known: RawScores) -> UnfamiliarityScale | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 from binsight.adapt.camera import FEWEST, MOST, NOT_WASTE
 from binsight.bundle import Manifest
+from binsight.evaluation.results import json_ready
 from binsight.probability.calibration import ScaledCalibration
 from binsight.probability.intervals import Interval
 
@@ -140,13 +140,8 @@ class Adaptation:
             "name": self.manifest.name,
             "version": self.manifest.version,
             "classes": [{**asdict(result), "wish": result.wish} for result in self.classes],
-            **{name: _as_json(getattr(self, name)) for name in _INTERVALS},
+            **{name: json_ready(getattr(self, name)) for name in _INTERVALS},
             "suspects": [asdict(suspect) for suspect in self.suspects],
             "left_out": dict(self.left_out),
             "dropped": list(self.dropped),
         }
-
-
-def _as_json(interval: Interval) -> dict[str, float | None]:
-    """Not-a-number, of a share of nothing, is null."""
-    return {name: None if math.isnan(value) else value for name, value in asdict(interval).items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -46,12 +46,13 @@ def status(directory: Path, as_json: bool) -> None:
 
     How photos look is told as the last `binsight loop drift DIR --model NAME` found it.
     """
+    from binsight.evaluation.results import json_ready
     from binsight.loop.queue import Queue
     from binsight.loop.standing import read_status
 
     found = read_status(Queue(directory))
     if as_json:
-        print_json(_ready(asdict(found)))
+        print_json(json_ready(found))
         return
     aside = f", {found.set_aside:,} set aside" if found.set_aside else ""
     click.echo(f"{found.kept:,} photos kept, {found.labelled:,} labelled, {found.open:,} open{aside}")
@@ -81,6 +82,7 @@ def status(directory: Path, as_json: bool) -> None:
 def accuracy(directory: Path, model: str | None, as_json: bool) -> None:
     """Say how good the model is on live photos, from the labels of those drawn at random, with 95 % intervals."""
     from binsight.errors import InputError
+    from binsight.evaluation.results import json_ready
     from binsight.loop.counts import Counts
     from binsight.loop.queue import Queue
     from binsight.loop.standing import live_accuracy
@@ -93,8 +95,8 @@ def accuracy(directory: Path, model: str | None, as_json: bool) -> None:
     if as_json:
         confusion = [{"named": a, "is": b, "photos": n} for (a, b), n in sorted(found.confusion.items())]
         about = {"model": model or models[0], "labelled": found.labelled, "covered": found.covered}
-        intervals = {"overall": asdict(found.overall), "accepted": asdict(found.accepted)}
-        print_json(_ready({**about, **intervals, "confusion": confusion}))
+        intervals = {"overall": found.overall, "accepted": found.accepted}
+        print_json(json_ready({**about, **intervals, "confusion": confusion}))
         return
     click.echo(f"{plain(model or models[0])}: {found.labelled:,} labelled photos")
     if not found.labelled:
@@ -247,15 +249,6 @@ def _share(found: Interval) -> str:
 
 def _number(found: Interval) -> str:
     return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
-
-
-def _ready(values: Any) -> Any:
-    """The same with null for what is not a number."""
-    if isinstance(values, dict):
-        return {key: _ready(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [_ready(value) for value in values]
-    return None if isinstance(values, float) and values != values else values  # noqa: PLR0124 - only NaN
 
 
 loop.add_command(diverse)

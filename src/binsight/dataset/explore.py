@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from binsight.imaging import PreprocessSpec, prepare_photo, read_photo
 from binsight.pages import data_uri, render_template
 from binsight.predictor import Predictor
 from binsight.progress import Stage, unheard_stage
+from binsight.text_files import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -239,13 +239,11 @@ def _write_picture(out: Path, picture: Picture) -> Path:
 
 
 def _write_places(out: Path, dataset: Dataset, positions: NDArray[np.int64], places: NDArray[np.float32]) -> Path:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "class", "split", "x", "y"])
+    rows = [["path", "class", "split", "x", "y"]]
     for i, (x, y) in zip(positions, places, strict=True):
         sample = dataset.samples[i]
-        writer.writerow([sample.path, sample.class_id, sample.split or "", f"{x:.4f}", f"{y:.4f}"])
-    write_whole(out / "map.csv", text.getvalue().encode("utf-8", "surrogateescape"), overwrite=True)
+        rows.append([sample.path, sample.class_id, sample.split or "", f"{x:.4f}", f"{y:.4f}"])
+    write_whole(out / "map.csv", csv_text(rows).encode("utf-8", "surrogateescape"), overwrite=True)
     return out / "map.csv"
 
 

@@ -11,8 +11,6 @@ from binsight.imaging import ImageLimits, decode_image, read_header, read_photo,
 
 __all__ = ["inspect_photo"]
 
-_CHUNK = 1 << 20
-
 
 def inspect_photo(path: Path, *, decode: bool = False, limits: ImageLimits | None = None) -> Facts:
     """Read a photo's file once: hash, format and size; a fault is part of the result, not raised.
@@ -51,13 +49,10 @@ def inspect_photo(path: Path, *, decode: bool = False, limits: ImageLimits | Non
 
 
 def _hash_in_parts(path: Path, reason: ImageTooLargeError) -> Facts:
-    sha256, size = hashlib.sha256(), 0
     try:
         with path.open("rb") as file:
-            while part := file.read(_CHUNK):
-                sha256.update(part)
-                size += len(part)
+            sha256, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
     except OSError as error:
         unreadable = InputError(f"cannot read {path}: {error.strerror or error}")
         return Facts(error=str(unreadable), error_code=unreadable.code)
-    return Facts(sha256=sha256.hexdigest(), bytes=size, error=str(reason), error_code=reason.code)
+    return Facts(sha256=sha256, bytes=size, error=str(reason), error_code=reason.code)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from binsight.errors import DatasetError
 from binsight.predictor import Outputs, Predictor, run_photos
 from binsight.probability import Decision, ReviewThresholds, decide_each, sigmoid, softmax
-from binsight.probability.calibration import Calibration
+from binsight.probability.calibration import Calibration, ScaledCalibration
 from binsight.probability.folds import cross_fit_folds
-from binsight.probability.scores import NetworkScores
+from binsight.probability.scores import HeadScores, NetworkScores
 from binsight.progress import Progress, unheard
 
-__all__ = ["Scores", "Unreadable", "cross_fit", "interpret_scores", "score_photos"]
+__all__ = ["Scores", "Unreadable", "cross_fit", "interpret_scores", "judge", "score_photos"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,11 @@ class Scores:
         for position, verdict in zip(positions, other.verdicts, strict=True):
             verdicts[position] = verdict
         return Scores(self.network, probabilities, biodegradable, tuple(verdicts))
+
+
+def judge(scores: HeadScores, calibration: ScaledCalibration) -> Scores:
+    """Confidences and decisions as a bundle with these heads and this calibration gives them."""
+    return Scores.of(scores.exported(calibration.scale), calibration.fitted)
 
 
 def cross_fit(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from binsight.files import write_whole
 from binsight.imaging import read_photo
 from binsight.loop.queue import Queue
 from binsight.loop.versions import newest_version
+from binsight.text_files import csv_text
 
 __all__ = ["FORMATS", "export_version"]
 
@@ -53,11 +53,8 @@ def _place(row: Row) -> str:
 
 
 def _to_csv(rows: list[Row]) -> str:
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, list(rows[0]) if rows else ["path"], lineterminator="\n")
-    table.writeheader()
-    table.writerows({**row, "path": _place(row)} for row in rows)
-    return text.getvalue()
+    names = list(rows[0]) if rows else ["path"]
+    return csv_text([names, *([_place(row) if name == "path" else row[name] for name in names] for row in rows)])
 
 
 def _to_imagefolder(rows: list[Row]) -> str:

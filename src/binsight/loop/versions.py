@@ -21,6 +21,7 @@ from binsight.files import write_whole
 from binsight.loop.ledger import Ledger
 from binsight.loop.queue import Queue
 from binsight.loop.votes import LABELS, NOT_WASTE, OTHERS, Photo, read_photos
+from binsight.text_files import csv_text
 
 __all__ = [
     "Difference",
@@ -203,14 +204,12 @@ def _manifest(
     samples = tuple(Sample(path, _class(p)) for path, p in zip(paths, kept, strict=True))
     groups = duplicate_groups(Dataset(queue.directory / "datasets", names, samples), workers=workers)
     first = {group: kept[i] for i, group in reversed(list(enumerate(groups)))}
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(_COLUMNS)
+    rows: list[tuple[object, ...]] = [_COLUMNS]
     for path, p, group in sorted(zip(paths, kept, groups, strict=True), key=lambda row: row[1].id):
         who, reasons = " ".join(sorted(p.votes)), " ".join(p.reasons)
         own = (path, _class(p), first[group].split, who, modes[p.id], reasons, f"{p.chance:.6g}", captured[p.id])
-        table.writerow((*own, first[group].id[:16]))
-    return text.getvalue()
+        rows.append((*own, first[group].id[:16]))
+    return csv_text(rows)
 
 
 def _class(photo: Photo) -> str:

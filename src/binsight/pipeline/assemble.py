@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,15 +29,17 @@ from binsight.bundle import (
 from binsight.bundle.container import CALIBRATION_NAME, CARD_NAME, MODEL_NAME, REPLAY_NAME
 from binsight.dataset.licences import NOT_STATED
 from binsight.errors import BundleError
+from binsight.evaluation.scoring import judge
 from binsight.export.onnx_graph import attach_heads
+from binsight.files import write_whole
 from binsight.pipeline.auxiliary import list_unknown, write_noise
-from binsight.pipeline.calibrate import calibrate, judge
+from binsight.pipeline.calibrate import calibrate
 from binsight.pipeline.card import Confusion, draw_pictures, render_card
 from binsight.pipeline.data import HELD_OUT
-from binsight.pipeline.decisions import write_decisions
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.measure import measure, measure_strangers
 from binsight.pipeline.run import Run
+from binsight.pipeline.work import Work
 from binsight.probability.calibration import Calibration, ReviewTargets, ScaledCalibration
 from binsight.probability.scores import HeadScores
 from binsight.probability.unfamiliarity import FeatureSubspace, fit_subspace
@@ -145,7 +148,7 @@ def _judge(run: Run, fitted: FittedHeads, *, test: bool = True) -> _Judged:
         for name, paths in _strangers(run).items()
     }
     metrics |= {name: measure_strangers(judge(scores, calibration)) for name, scores in strange.items()}
-    write_decisions(run.work, seen | strange, {name: run.data.splits[name].labels for name in seen}, calibration)
+    _write_decisions(run.work, seen | strange, {name: run.data.splits[name].labels for name in seen}, calibration)
     strangeness = seen["val"].exported(calibration.scale).unfamiliarity
     familiar = {} if strangeness is None else {"unfamiliarity_median": float(np.median(strangeness))}
     shown = "test" if "test" in seen else "val"
@@ -154,6 +157,41 @@ def _judge(run: Run, fitted: FittedHeads, *, test: bool = True) -> _Judged:
     confusion = Confusion.of(shown, labels, predicted, run.data.taxonomy.ids)
     pictures = draw_pictures(confusion, judge(seen[shown], calibration).confidence, predicted == labels)
     return _Judged(known, calibration, metrics, confusion, pictures, familiar)
+
+
+def _write_decisions(
+    work: Work, seen: Mapping[str, HeadScores], labels: Mapping[str, NDArray[np.intp]], calibration: ScaledCalibration
+) -> None:
+    """Keep what the network says of every photo that judges it in `decisions.npz`, to study what is accepted.
+
+    Nothing is kept where the network does not say how unfamiliar a photo is.
+
+    Args:
+        work: where.
+        seen: split, or set of photos of none of the classes → scores.
+        labels: of a split's photos.
+        calibration: of the network.
+
+    The file's arrays are, for each of n photos, `sources` (the split, or the source that was held out), `classes` (-1
+    for none), `right`, `accepted` and `unfamiliarity`, and the `median` of the latter on `val` and its `limit`.
+    """
+    strangeness = {name: scores.exported(calibration.scale).unfamiliarity for name, scores in seen.items()}
+    if any(values is None for values in strangeness.values()):
+        return
+    names = list(seen)
+    classes = np.concatenate([labels.get(name, np.full(len(seen[name]), -1)) for name in names])
+    arrays: dict[str, NDArray[Any]] = {
+        "sources": np.repeat([name.removeprefix(HELD_OUT) for name in names], [len(seen[name]) for name in names]),
+        "classes": classes,
+        "right": np.concatenate([scores.logits.argmax(axis=1) for scores in seen.values()]) == classes,
+        "accepted": np.concatenate([judge(seen[name], calibration).accepted for name in names]),
+        "unfamiliarity": np.concatenate([np.asarray(strangeness[name]) for name in names]),
+        "median": np.median(np.asarray(strangeness["val"])),
+        "limit": np.asarray(calibration.fitted.review.unfamiliarity),
+    }
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **arrays)
+    write_whole(work.root / "decisions.npz", stream.getvalue())
 
 
 def _strangers(run: Run) -> dict[str, list[Path]]:

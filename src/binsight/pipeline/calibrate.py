@@ -8,13 +8,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.evaluation.scoring import Scores, cross_fit
+from binsight.evaluation.scoring import Scores, cross_fit, judge
 from binsight.probability.calibration import ReviewTargets, ScaledCalibration
 from binsight.probability.calibration import calibrate as calibrate_network
 from binsight.probability.scores import HeadScores
 from binsight.probability.unfamiliarity import energy, fit_scale
 
-__all__ = ["calibrate", "judge", "judge_cross_fitted"]
+__all__ = ["calibrate", "judge_cross_fitted"]
 
 
 def calibrate(
@@ -27,11 +27,6 @@ def calibrate(
     known = scores.take(np.flatnonzero(scores.logits.argmax(axis=1) == labels))
     scale = None if known.residual is None else fit_scale(energy(known.logits), known.residual)
     return ScaledCalibration(calibrate_network(scores.exported(scale), labels, targets, groups=groups), scale)
-
-
-def judge(scores: HeadScores, calibration: ScaledCalibration) -> Scores:
-    """Confidences and decisions as the bundle gives them."""
-    return Scores.of(scores.exported(calibration.scale), calibration.fitted)
 
 
 def judge_cross_fitted(

@@ -17,10 +17,9 @@ from binsight.evaluation.labelled import LabelledSet
 from binsight.evaluation.scoring import Unreadable
 from binsight.imaging import PreprocessSpec, decode_image, read_photo
 from binsight.pipeline.backbone import ChosenBackbone
-from binsight.pipeline.reporting import ticker
 from binsight.predictor import available_cores, run_in_order, time_in_turn
 from binsight.probability.folds import spread_folds
-from binsight.progress import Stage, unheard_stage
+from binsight.progress import Progress, Stage, unheard_stage
 from binsight.training.backbones import find_backbone
 from binsight.training.features import FeatureExtractor
 from binsight.training.heads.linear import choose_penalty, fit_categories
@@ -69,9 +68,9 @@ def compare_backbones(
         raise DatasetError(f"expected at least two backbones to compare, got {', '.join(names) or 'none'}")
     # All are looked for before the first hour is spent on one.
     found = [find_backbone(name, weights_dir=weights_dir) for name in dict.fromkeys(names)]
-    tell = ticker(stage("Reading photos"), len(train) + len(val))
-    train, faults = _leave_out_unreadable(train, workers, tell)
-    val, more = _leave_out_unreadable(val, workers, tell)
+    tell, first, total = stage("Reading photos"), len(train), len(train) + len(val)
+    train, faults = _leave_out_unreadable(train, workers, lambda done, _: tell(done, total))
+    val, more = _leave_out_unreadable(val, workers, lambda done, _: tell(first + done, total))
     if missing := sorted(set(val.labels.tolist()) - set(train.labels.tolist())):
         raise DatasetError(f"expected every class among the photos to fit on; none of class {missing[0]}")
     contestants, runs = [], []
@@ -80,8 +79,7 @@ def compare_backbones(
         extractor = FeatureExtractor(graph, backbone.spec, cache=cache, workers=workers)
         features = []
         for photos, what in ((train, "photos to fit on"), (val, split)):
-            progress = stage(f"{name}, {what}")
-            features.append(extractor.extract(photos.paths, progress=ticker(progress, len(photos))))
+            features.append(extractor.extract(photos.paths, progress=stage(f"{name}, {what}")))
         predicted, cross_validated = _fit_and_predict(features[0], train, features[1], seed=seed)
         notes = (("cross-validation", cross_validated),)
         contestants.append(Contestant(name, predicted, len(graph), math.nan, notes))
@@ -107,7 +105,7 @@ def _fit_and_predict(
 
 
 def _leave_out_unreadable(
-    photos: LabelledSet, workers: int | None, tell: Callable[[], None]
+    photos: LabelledSet, workers: int | None, progress: Progress
 ) -> tuple[LabelledSet, tuple[Unreadable, ...]]:
     """The photos that can be decoded, and what is wrong with the others."""
 
@@ -119,12 +117,11 @@ def _leave_out_unreadable(
         return None
 
     kept, faults = [], []
-    for position, error in enumerate(run_in_order(check, photos.paths, workers=workers)):
+    for position, error in enumerate(run_in_order(check, photos.paths, workers=workers, progress=progress)):
         if error is None:
             kept.append(position)
         else:
             faults.append(Unreadable(photos.name(position), error.code, str(error)))
-        tell()
     if not kept:
         raise DatasetError(f"expected photos, got {len(photos)} of which none can be read: {faults[0].message}")
     return photos.take(kept), tuple(faults)

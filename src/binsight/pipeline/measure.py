@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from binsight.bundle import Metric, SplitMetrics
 from binsight.evaluation.figures import measure_scores
 from binsight.evaluation.measures import CROSS_FITTED
-from binsight.evaluation.scoring import Scores
-from binsight.pipeline.calibrate import judge, judge_cross_fitted
+from binsight.evaluation.scoring import Scores, judge
+from binsight.pipeline.calibrate import judge_cross_fitted
 from binsight.probability.calibration import ReviewTargets, ScaledCalibration
 from binsight.probability.intervals import Interval, share_interval
 from binsight.probability.scores import HeadScores

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from binsight.progress import Progress, unheard
 
-__all__ = ["Reporter", "SilentReporter", "ticker"]
+__all__ = ["Reporter", "SilentReporter"]
 
 
 class Reporter(Protocol):
@@ -33,16 +32,3 @@ class SilentReporter:
 
     def say(self, text: str) -> None:
         """Says nothing."""
-
-
-def ticker(progress: Progress, total: int) -> Callable[[], None]:
-    """A function that reports one more of `total` each time it is called."""
-    done = 0
-
-    def tick() -> None:
-        nonlocal done
-        done += 1
-        progress(done, total)
-
-    progress(0, total)
-    return tick

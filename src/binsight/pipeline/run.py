@@ -16,7 +16,7 @@ from binsight.files import write_whole
 from binsight.pipeline.backbone import ChosenBackbone
 from binsight.pipeline.config import TrainConfig
 from binsight.pipeline.data import PreparedData, prepare_data
-from binsight.pipeline.reporting import Reporter, SilentReporter, ticker
+from binsight.pipeline.reporting import Reporter, SilentReporter
 from binsight.pipeline.work import Work, key_of
 from binsight.predictor import available_cores
 from binsight.training.features import AugmentedView, FeatureExtractor, KnownFeatures, View, check_known
@@ -138,7 +138,7 @@ class FeatureSource:
     def of_photos(self, paths: Sequence[Path], view: View = "upright", *, what: str) -> NDArray[np.float32]:
         """The features of any photos, `(n, d)`."""
         progress = self._run.reporter.stage(f"{self.chosen.backbone.name} {self.chosen.size} px: {what}")
-        return self._extractor.extract(paths, view=view, progress=ticker(progress, len(paths)))
+        return self._extractor.extract(paths, view=view, progress=progress)
 
     def compute(self, paths: Sequence[Path]) -> NDArray[np.float32]:
         """The features of any photos, `(n, d)`, computed anew and not kept."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from binsight.pipeline.backbone import ChosenBackbone
-from binsight.pipeline.reporting import ticker
 from binsight.pipeline.run import Run
 from binsight.training.backbones.efficientnet_lite import EFFICIENTNET_LITE, has_shortcut, layer_blocks
 from binsight.training.fine_tune.activations import ActivationCache, Activations, cut_graph
@@ -69,7 +68,7 @@ def compute_views(
 
     def view(what: str, paths: Sequence[Path], number: int) -> Activations:
         progress = run.reporter.stage(f"First layers: {what}, view {number + 1}" if number else f"First layers: {what}")
-        return cache.view(paths, number, progress=ticker(progress, len(paths)))
+        return cache.view(paths, number, progress=progress)
 
     views = [view("train", train, k) for k in range(run.config.fine_tune.views + 1)]
     return views, view("val", run.data.splits["val"].paths, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import time
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from binsight.pipeline.frozen import search_inner, study_name
 from binsight.pipeline.reporting import Reporter
 from binsight.pipeline.run import Run
 from binsight.pipeline.work import Work
+from binsight.text_files import csv_text
 from binsight.training.features import KnownFeatures
 from binsight.training.heads.search import (
     TrialRecord,
@@ -133,12 +133,8 @@ def _write_figure(path: Path, figure: Figure) -> Path:
 
 
 def _write_table(path: Path, trials: tuple[TrialRecord, ...]) -> Path:
-    text = io.StringIO()
     rows = [trial.to_dict() for trial in trials]
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(path, text.getvalue().encode())
+    write_whole(path, csv_text([list(rows[0]), *([row[name] for name in rows[0]] for row in rows)]))
     return path
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -21,6 +21,7 @@ from binsight.bundle.runtime import open_graph
 from binsight.errors import ImageError, SettingsError
 from binsight.imaging import PreprocessSpec, decode_image, prepare_photo, read_photo
 from binsight.predictor import run_in_order
+from binsight.progress import Progress, unheard
 from binsight.training.augment.photo import augment_photo
 from binsight.training.augment.settings import AugmentSettings
 from binsight.training.feature_cache import FeatureCache
@@ -118,14 +119,14 @@ class FeatureExtractor:
         self._key = hashlib.sha256(backbone + json.dumps(spec.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def extract(
-        self, photos: Sequence[Path], *, view: View = "upright", progress: Callable[[], None] = lambda: None
+        self, photos: Sequence[Path], *, view: View = "upright", progress: Progress = unheard
     ) -> NDArray[np.float32]:
         """The features of each photo.
 
         Args:
             photos: files.
             view: the photo as it is, its mirror image, or altered at random.
-            progress: called once per photo.
+            progress: called with each photo.
 
         Returns:
             `(n, d)` float32, in the order of the photos.
@@ -144,10 +145,9 @@ class FeatureExtractor:
 
         rows = []
         try:
-            for digest, row in run_in_order(one, photos, workers=self._workers):
+            for digest, row in run_in_order(one, photos, workers=self._workers, progress=progress):
                 cache.put(digest, row)
                 rows.append(row)
-                progress()
         finally:
             cache.save()
         return np.stack(rows)

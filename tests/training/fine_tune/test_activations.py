@@ -96,6 +96,6 @@ def test_a_broken_photo_is_named_and_leaves_nothing(backbone, photos, tmp_path):
 def test_progress_is_told_per_photo(backbone, photos, tmp_path):
     """Once for each, and not at all when the file is there."""
     ticks = []
-    cache(backbone, tmp_path / "cache").view(photos, 0, progress=lambda: ticks.append(1))
-    cache(backbone, tmp_path / "cache").view(photos, 0, progress=lambda: ticks.append(1))
+    cache(backbone, tmp_path / "cache").view(photos, 0, progress=lambda *_: ticks.append(1))
+    cache(backbone, tmp_path / "cache").view(photos, 0, progress=lambda *_: ticks.append(1))
     assert len(ticks) == 2

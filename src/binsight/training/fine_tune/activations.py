@@ -23,6 +23,7 @@ from binsight.bundle.runtime import open_graph
 from binsight.files import replacing
 from binsight.imaging import PreprocessSpec, prepare_photo
 from binsight.predictor import run_in_order
+from binsight.progress import Progress, unheard
 from binsight.training.augment.photo import augment_photo
 from binsight.training.augment.settings import AugmentSettings
 from binsight.training.photos import decode_for_augmentation, draw_photo, open_photo
@@ -74,13 +75,13 @@ class ActivationCache:
         self._key = hashlib.sha256(front + json.dumps(about, sort_keys=True).encode() + places).digest()
         self._backdrops = backdrops
 
-    def view(self, photos: Sequence[Path], number: int, *, progress: Callable[[], None] = lambda: None) -> Activations:
+    def view(self, photos: Sequence[Path], number: int, *, progress: Progress = unheard) -> Activations:
         """What the first layers make of one view of each photo.
 
         Args:
             photos: files; one may be put before the background of another, so that none of them may judge the network.
             number: of the view: 0 is each photo as it is, every other one is altered in its own way.
-            progress: called once per photo; not at all where the file is there already.
+            progress: called with each photo; not at all where the file is there already.
 
         Returns:
             `(n, gh, gw, d)` float16, in the order of the photos; read from the file as it is needed.
@@ -101,17 +102,14 @@ class ActivationCache:
             digest.update(hashlib.sha256(photo.read_bytes()).digest())
         return f"{digest.hexdigest()[:16]}-{number}"
 
-    def _compute(
-        self, path: Path, row_of: Callable[[int], Activations], count: int, progress: Callable[[], None]
-    ) -> None:
-        rows = run_in_order(row_of, range(count), workers=self._workers)
+    def _compute(self, path: Path, row_of: Callable[[int], Activations], count: int, progress: Progress) -> None:
+        rows = run_in_order(row_of, range(count), workers=self._workers, progress=progress)
         with replacing(path) as file:
             for i, row in enumerate(rows):
                 if i == 0:
                     about = {"descr": "<f2", "fortran_order": False, "shape": (count, *row.shape)}
                     np.lib.format.write_array_header_1_0(file, about)
                 file.write(row.astype("<f2").tobytes())
-                progress()
 
     def _row(self, photos: Sequence[Path], number: int, index: int) -> Activations:
         image = self._picture(photos, number, index)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from binsight.extras import needs_extra
 from binsight.files import write_whole
+from binsight.text_files import csv_text
 
 __all__ = ["EpochRecord", "OnEpochEnd", "log_to_mlflow", "log_to_tensorboard", "write_history"]
 
@@ -54,11 +53,8 @@ def write_history(path: Path, records: Sequence[EpochRecord]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(EpochRecord)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(record) for record in records)
-    write_whole(path, text.getvalue())
+    rows = [astuple(record) for record in records]
+    write_whole(path, csv_text([[field.name for field in fields(EpochRecord)], *rows]))
 
 
 def log_to_tensorboard(folder: Path) -> OnEpochEnd:
