@@ -3,11 +3,14 @@ r"""What teaching a camera is worth: every source of `more` as if it were a came
     python benchmarks/adapt.py --data ../shared/data --cache .cache/outputs --out docs/images/adapt-curve.png
 
 From each source with two classes or more (`not-waste` is one; others are only judged before) so many photos per class
-are drawn, at most half of a class, five times; the shipped bundle is taught on them, and judged on the photos of that
-source that were not drawn. `test` is the test split of `waste8`: what the taught model still knows. `--wrong 0.1` gives
-a tenth of the drawn photos a wrong label. With `--old val` half of the photos that the bundle keeps to be judged by
-take no part in the lesson, and stand for `test`: how a lesson is taught is chosen by these. A draw that was measured is
-not measured again.
+are drawn, at most half of a class, five times; the bundle is taught on them, and judged on the photos of that source
+that were not drawn. `test` is the test split of `waste8`: what the taught model still knows. `--wrong 0.1` gives a
+tenth of the drawn photos a wrong label, `--copies 3` shows every second one three times. With `--old val` half of the
+photos that the bundle keeps to be judged by take no part in the lesson, and stand for `test`: how a lesson is taught is
+chosen by these; `--distil` and `--no-views` teach otherwise. A draw that was measured is not measured again.
+
+Intervals are of 95 %, by the bootstrap over draws and over groups of near-copies (Owen 2007, The pigeonhole bootstrap);
+Wilson's where all photos are right or none is.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -23,15 +27,19 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from binsight.adapt import learning
 from binsight.adapt.camera import NOT_WASTE, extend_taxonomy
 from binsight.adapt.heads import read_heads
 from binsight.adapt.judging import fit_decisions
 from binsight.adapt.teaching import scores_of, teach
 from binsight.bundle import Bundle, CameraPhotos, Replay, load_bundle, read_calibration, read_replay, resolve_bundle
+from binsight.evaluation.bootstrap import draw_weights
 from binsight.evaluation.scoring import judge
 from binsight.predictor import Outputs, Predictor
+from binsight.probability.intervals import Interval, share_interval
 from binsight.taxonomy import Taxonomy, WasteClass
-from cached_outputs import Table, load_table
+from cached_outputs import Table, load_table, load_views
+from choose import groups_of
 
 SIZES: Final = (0, 3, 5, 10, 20, 40)
 DRAWS: Final = 5
@@ -40,7 +48,16 @@ NEW: Final = (
     WasteClass("glass", "Glass", biodegradable=False, stream="recycling"),
     WasteClass("textiles", "Textiles", biodegradable=False, stream="reuse"),
 )
+RESAMPLES: Final = 2000
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Spoiling:
+    """What is wrong with a lesson: a share of wrong labels, and how often every second photo is shown."""
+
+    wrong: float
+    copies: int
 
 
 def main() -> None:
@@ -50,33 +67,59 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache/outputs"))
     parser.add_argument("--model", default="waste8")
     parser.add_argument("--wrong", type=float, default=0.0, help="share of the drawn photos with a wrong label")
+    parser.add_argument("--copies", type=int, default=1, help="how often every second drawn photo is shown")
+    parser.add_argument("--distil", type=float, help="share of an old photo's target that is what the old heads said")
+    parser.add_argument("--no-views", action="store_true", help="teach without the photos mirrored and turned")
     parser.add_argument("--old", choices=["test", "val"], default="test", help="old photos to judge by")
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--out", type=Path, help="PNG of the curve")
-    arguments = parser.parse_args()
-    table = load_table(arguments.data, arguments.cache, ["more", arguments.old], model=arguments.model)
-    bundle = load_bundle(resolve_bundle(arguments.model))
-    kept = arguments.cache / f"adapt-{bundle.manifest.version}-{arguments.old}-wrong{arguments.wrong:g}.jsonl"
+    options = parser.parse_args()
+    table = load_table(options.data, options.cache, ["more", options.old], model=options.model)
+    bundle = load_bundle(resolve_bundle(options.model))
+    kept = options.cache / f"lessons-{bundle.manifest.version}-{_teaching(options)}.jsonl"
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     done = {(row["source"], row["size"], row["draw"]) for row in rows}
     more = table.take(table.splits == "more")
-    old = table.take(table.splits == arguments.old)
+    old = table.take(table.splits == options.old)
     cameras = {source: more.take(more.sources == source) for source in sorted(set(more.sources.tolist()))}
-    for draw, size, source in product(range(arguments.draws), arguments.sizes, cameras):
+    views: dict[str, NDArray[np.float32] | None] = {}
+    for source, camera in cameras.items():
+        views[source] = None
+        if can_be_taught(camera) and not options.no_views:
+            views[source] = load_views(options.data, options.cache, camera.paths.tolist(), model=options.model)
+    spoiling = Spoiling(options.wrong, options.copies)
+    for draw, size, source in product(range(options.draws), options.sizes, cameras):
         if (source, size, draw) in done or (draw and not size) or (size and not can_be_taught(cameras[source])):
             continue
-        row = measure(bundle, cameras[source], old, size, draw, arguments.wrong)
+        row = measure(bundle, cameras[source], views[source], old, size, draw, spoiling)
         rows.append(row | {"source": source, "size": size, "draw": draw})
         with kept.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rows[-1]) + "\n")
-    wanted = [row for row in rows if row["size"] in arguments.sizes]
-    report(wanted)
-    if arguments.out:
-        plot(wanted, arguments.out)
+    report = Report([row for row in rows if row["size"] in options.sizes and row["draw"] < options.draws], cameras, old)
+    report.print()
+    if options.out:
+        report.plot(options.out)
 
 
-def measure(bundle: Bundle, camera: Table, old: Table, size: int, draw: int, wrong: float) -> Row:
+def _teaching(options: argparse.Namespace) -> str:
+    """What is measured, as a name; sets what is taught otherwise."""
+    name = f"{options.old}-wrong{options.wrong:g}-copies{options.copies}"
+    if options.distil is not None:
+        learning._SOFT = options.distil  # type: ignore[misc]  # noqa: SLF001 - the one place that tries others
+        name += f"-distil{options.distil:g}"
+    return name + ("-no-views" if options.no_views else "")
+
+
+def measure(
+    bundle: Bundle,
+    camera: Table,
+    views: NDArray[np.float32] | None,
+    old: Table,
+    size: int,
+    draw: int,
+    spoiling: Spoiling,
+) -> Row:
     """Teach the bundle `size` photos per class of a camera, and judge it on the others and on old photos."""
     taxonomy = extend_taxonomy(bundle.manifest.taxonomy, [c for c in NEW if c.id in set(camera.labels.tolist())])
     rng = np.random.default_rng([draw, size])
@@ -92,32 +135,40 @@ def measure(bundle: Bundle, camera: Table, old: Table, size: int, draw: int, wro
     if not size:
         return before(bundle, camera, old)
     labels = numbers(camera.labels, taxonomy)[drawn]
-    for i in rng.permutation(len(drawn))[: round(wrong * len(drawn))]:
+    for i in rng.permutation(len(drawn))[: round(spoiling.wrong * len(drawn))]:
         labels[i] = rng.choice([label for label in np.unique(labels) if label != labels[i]])
+    shown = np.repeat(np.arange(len(drawn)), np.where(np.arange(len(drawn)) % 2, spoiling.copies, 1))
     heads, replay, record = read_heads(bundle.read_model()), read_replay(bundle), read_calibration(bundle)
     if replay is None or record is None:
         raise SystemExit("the bundle has no replay; binsight train writes one")
-    known = CameraPhotos(old.features, numbers(old.labels, taxonomy))
+    known, judges = CameraPhotos(old.features, numbers(old.labels, taxonomy)), np.arange(len(old))
     if set(old.splits.tolist()) == {"val"}:
-        replay, known = without_half(replay, draw % 2)
-    taught = teach(heads, replay, taxonomy, CameraPhotos(camera.features[drawn], labels), np.arange(len(drawn)))
+        replay, known, judges = without_half(replay, draw % 2)
+    lesson = CameraPhotos(camera.features[drawn], labels).take(shown)
+    taught = teach(heads, replay, taxonomy, lesson, shown, None if views is None else views[drawn][shown])
     fitted = fit_decisions(taught.left_out, taught.known, record.targets)
-    found: Row = {}
+    found: Row = {"weight": taught.camera_weight, "photos": len(drawn)}
     others = CameraPhotos(camera.features[rest], numbers(camera.labels[rest], taxonomy))
-    for name, photos in (("camera", others), ("test", known)):
+    for name, photos, places, count in (("camera", others, rest, len(camera)), ("old", known, judges, len(old))):
         scores = scores_of(taught.heads, taxonomy, photos)
-        accepted, _ = judge(scores, fitted)
-        found |= shares(name, scores.labels, scores.correct(), accepted)
-    left_out = taught.left_out.correct()[taught.left_out.labels >= 0]
-    return found | {"cross_validated": float(left_out.mean()), "photos": len(drawn), "weight": taught.camera_weight}
+        found[name] = marks(scores.correct(), judge(scores, fitted).accepted, places, count)
+    return found
 
 
-def without_half(replay: Replay, half: int) -> tuple[Replay, CameraPhotos]:
-    """The replay without every second of the photos that it keeps to judge by, and these."""
-    spared = np.flatnonzero(replay.held)[half::2]
+def marks(correct: NDArray[np.bool_], accepted: NDArray[np.bool_], places: NDArray[np.intp], count: int) -> str:
+    """One mark for each of `count` photos: 0 to 3 for right (1) and accepted (2), `-` for those not judged."""
+    found = np.full(count, "-")
+    found[places] = (correct + 2 * accepted).astype(str)
+    return "".join(found.tolist())
+
+
+def without_half(replay: Replay, half: int) -> tuple[Replay, CameraPhotos, NDArray[np.intp]]:
+    """The replay without every second of the photos that it keeps to judge by, these, and which of those they are."""
+    judges = np.arange(replay.held.sum())[half::2]
+    spared = np.flatnonzero(replay.held)[judges]
     rest = np.setdiff1d(np.arange(len(replay.labels)), spared)
     photos = CameraPhotos(replay.mean + replay.codes[spared] @ replay.basis.T, replay.labels[spared])
-    return replace(replay, codes=replay.codes[rest], labels=replay.labels[rest], held=replay.held[rest]), photos
+    return replace(replay, codes=replay.codes[rest], labels=replay.labels[rest], held=replay.held[rest]), photos, judges
 
 
 def can_be_taught(camera: Table) -> bool:
@@ -130,25 +181,14 @@ def before(bundle: Bundle, camera: Table, old: Table) -> Row:
     """The shipped bundle, as its predictor decides."""
     predictor = Predictor(bundle, threads=1)
     found: Row = {}
-    for name, photos in (("camera", camera), ("test", old)):
+    for name, photos in (("camera", camera), ("old", old)):
         outputs = Outputs(
             photos.logits, photos.biodegradable[:, None], unfamiliarity=photos.unfamiliarity[:, None]
         )  # fmt: skip
         accepted = np.array([p.decision == "accept" for p in predictor.interpret(outputs)])
         labels = numbers(photos.labels, bundle.manifest.taxonomy)
-        found |= shares(name, labels, photos.logits.argmax(axis=1) == labels, accepted)
+        found[name] = marks(photos.logits.argmax(axis=1) == labels, accepted, np.arange(len(labels)), len(labels))
     return found
-
-
-def shares(name: str, labels: NDArray[np.int64], correct: NDArray[np.bool_], accepted: NDArray[np.bool_]) -> Row:
-    """Right and accepted items, right ones among all accepted, and empty places that are reviewed."""
-    items = labels != -1
-    return {
-        f"{name}_right": float(correct[items].mean()),
-        f"{name}_accepted": float(accepted[items].mean()),
-        f"{name}_accepted_right": float(correct[accepted].mean()) if accepted.any() else None,
-        f"{name}_empty_reviewed": None if items.all() else float(1 - accepted[~items].mean()),
-    }
 
 
 def numbers(labels: NDArray[np.str_], taxonomy: Taxonomy) -> NDArray[np.int64]:
@@ -162,64 +202,129 @@ def where(camera: Table, name: str) -> NDArray[np.intp]:
     return np.flatnonzero(camera.labels == name)
 
 
-def report(rows: list[Row]) -> None:
-    """A Markdown table: the mean over the draws, and the lowest and highest of them."""
-    print("| source | photos per class | right | accepted | right among the accepted | empty places reviewed | test |")
-    print("|---|---|---|---|---|---|---|")
-    for (source, size), draws in grouped(rows).items():
-        cells = [spread(draws, f"camera_{key}") for key in ("right", "accepted", "accepted_right", "empty_reviewed")]
-        first = f"| {source.removeprefix('more/')} | {size or 'before'}"
-        print(f"{first} | {' | '.join(cells)} | {spread(draws, 'test_right')} |")
-    for size in sorted({row["size"] for row in rows}):
-        taught = {row["source"] for row in rows if row["size"]}
-        these = {key: draws for key, draws in grouped(rows).items() if key[1] == size and key[0] in taught}
-        means = [np.mean([d["camera_right"] for d in draws]) for draws in these.values()]
-        accepted = [d["camera_accepted_right"] for draws in these.values() for d in draws]
-        told = [value for value in accepted if value is not None]
-        tests = [d["test_right"] for draws in these.values() for d in draws]
-        right = f"{np.mean(means):.1%} right; {np.mean(told):.1%} of the accepted right"
-        print(f"mean, {size} per class: {right}; test {np.mean(tests):.2%}, lowest {np.min(tests):.2%}")
+class Report:
+    """What came of the lessons, with intervals."""
+
+    def __init__(self, rows: list[Row], cameras: dict[str, Table], old: Table) -> None:
+        self._sizes = sorted({row["size"] for row in rows})
+        self._draws: dict[tuple[str, int], list[Row]] = defaultdict(list)
+        for row in sorted(rows, key=lambda row: (row["source"], row["size"])):
+            self._draws[row["source"], row["size"]].append(row)
+        self._taught = sorted({row["source"] for row in rows if row["size"]})
+        self._places = {source: camera.labels != NOT_WASTE for source, camera in cameras.items()}
+        self._groups = {source: np.array(groups_of(camera)) for source, camera in cameras.items()}
+        self._old_groups = np.array(groups_of(old))
+        self._rng = np.random.default_rng(0)
+
+    def print(self) -> None:
+        """Markdown: a table of the sources, one of their means, and what lessons cost, all and of new classes."""
+        print("| source | photos per class | right | accepted | right among the accepted | empty places reviewed |")
+        print("|---|---|---|---|---|---|")
+        for (source, size), draws in self._draws.items():
+            cells = [text(self.share(source, size, key)[0]) for key in ("right", "accepted", "precision", "reviewed")]
+            spread = [np.mean([mark in "13" for mark in row["camera"] if mark != "-"]) for row in draws]
+            lowest = f"; worst draw {min(spread):.0%}" if len(draws) > 1 and self._places[source].all() else ""
+            name = source.removeprefix("more/")
+            print(f"| {name} | {size or 'before'} | {cells[0]}{lowest} | {' | '.join(cells[1:])} |")
+        print(f"\n| photos per class | right, mean of {len(self._taught)} | accepted | right among the accepted |")
+        print("|---|---|---|---|")
+        for size in self._sizes:
+            cells = [text(self.mean(size, key)) for key in ("right", "accepted", "precision")]
+            print(f"| {size or 'before'} | {' | '.join(cells)} |")
+        print("\n| lessons | photos per class | old photos right | points lost | by > 0.5 | accepted, right |")
+        print("|---|---|---|---|---|---|")
+        for name, sources in self._kinds().items():
+            for size in self._sizes:
+                print(f"| {name} | {size or 'before'} | {' | '.join(self._cost(sources, size))} |")
+
+    def _kinds(self) -> dict[str, list[str]]:
+        new = [source for source in self._taught if source == "more/gd"]
+        return {"known classes": [s for s in self._taught if s not in new], "new classes": new}
+
+    def _cost(self, sources: Sequence[str], size: int) -> list[str]:
+        rows = [row for source in sources for row in self._draws[source, size]]
+        first = read_marks([row for source in sources for row in self._draws[source, 0]][:1], "old")[0]
+        told = read_marks(rows, "old")
+        judged = told >= 0
+        falls = np.where(judged, (first % 2) - (told % 2), 0)
+        lost = falls.sum(axis=1) / judged.sum(axis=1)
+        accepted = judged & (told >= 2)
+        right = self.interval(judged & (told % 2 == 1), judged, self._old_groups)[0]
+        fall = self.interval(falls, judged, self._old_groups)[0]
+        sure = self.interval(told == 3, accepted, self._old_groups)[0]
+        many = f"{(lost > 0.005).sum()} of {len(rows)}" if size else ""
+        loss = f"{100 * fall.value:.2f} ({100 * fall.low:.2f} to {100 * fall.high:.2f})" if size else ""
+        return [text(right), loss, many, f"{accepted.sum() / judged.sum():.1%}, {text(sure)}"]
+
+    def share(self, source: str, size: int, key: str) -> tuple[Interval, NDArray[np.float64]]:
+        """A share of a source's photos over all draws, and resamples of it."""
+        told, items = read_marks(self._draws[source, size], "camera"), self._places[source]
+        judged, accepted = told >= 0, told >= 2
+        top, bottom = {
+            "right": (told % 2 == 1, items),
+            "accepted": (accepted, items),
+            "precision": (told == 3, accepted),
+            "reviewed": (~accepted, ~items),
+        }[key]
+        bottom = judged & bottom
+        return self.interval(bottom & top, bottom, self._groups[source])
+
+    def mean(self, size: int, key: str) -> Interval:
+        """The mean of the sources that can be taught; of those that have such photos."""
+        found = [self.share(source, size, key) for source in self._taught]
+        told = [(share.value, drawn) for share, drawn in found if np.isfinite(share.value)]
+        low, high = np.nanpercentile(np.nanmean([drawn for _, drawn in told], axis=0), [2.5, 97.5])
+        return Interval(float(np.mean([value for value, _ in told])), float(low), float(high))
+
+    def interval(
+        self, top: NDArray[Any], bottom: NDArray[np.bool_], groups: NDArray[np.intp]
+    ) -> tuple[Interval, NDArray[np.float64]]:
+        """`sum(top) / sum(bottom)` of `(draws, photos)`, and resamples of draws and of groups."""
+        if not bottom.any():
+            return Interval(np.nan, np.nan, np.nan), np.full(RESAMPLES, np.nan)
+        draws = draw_weights(np.arange(len(top)), RESAMPLES, self._rng)
+        photos = draw_weights(groups, RESAMPLES, self._rng)
+        with np.errstate(invalid="ignore"):
+            drawn = ((draws @ top) * photos).sum(axis=1) / ((draws @ bottom) * photos).sum(axis=1)
+        value = float(top.sum() / bottom.sum())
+        if value in (0.0, 1.0) and top.dtype == bool:
+            some = bottom.any(axis=0)
+            return share_interval(np.full(some.sum(), bool(value)), groups[some]), drawn
+        low, high = np.nanpercentile(drawn, [2.5, 97.5])
+        return Interval(value, float(low), float(high)), drawn
+
+    def plot(self, out: Path) -> None:
+        """Accuracy on the camera against photos per class, and the mean of all."""
+        import matplotlib as mpl  # noqa: PLC0415 - only for the picture
+
+        mpl.use("Agg")
+        from matplotlib import pyplot as plt  # noqa: PLC0415
+
+        figure, axes = plt.subplots(figsize=(7, 4.4), layout="constrained")
+        at = range(len(self._sizes))
+        for source in self._taught:
+            shares = [self.share(source, size, "right")[0] for size in self._sizes]
+            (line,) = axes.plot(at, [s.value for s in shares], marker="o", ms=4, label=source.removeprefix("more/"))
+            axes.fill_between(at, [s.low for s in shares], [s.high for s in shares], alpha=0.12, color=line.get_color())
+        means = [self.mean(size, "right") for size in self._sizes]
+        axes.plot(at, [m.value for m in means], color="black", lw=2.5, label=f"mean of the {len(self._taught)}")
+        axes.set_xticks(at, [str(size) if size else "before" for size in self._sizes])
+        axes.set_xlabel("photos per class that the camera was taught with")
+        axes.set_ylabel("right on its other photos")
+        axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, ncols=2, loc="lower right")
+        figure.savefig(out, dpi=120)
 
 
-def grouped(rows: list[Row]) -> dict[tuple[str, int], list[Row]]:
-    """By source and size, in order."""
-    found: dict[tuple[str, int], list[Row]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: (row["source"], row["size"])):
-        found[row["source"], row["size"]].append(row)
-    return found
+def read_marks(rows: Sequence[Row], name: str) -> NDArray[np.int64]:
+    """`(rows, photos)`: 0 to 3 as written by `marks`, -1 for those not judged."""
+    return np.array([[-1 if mark == "-" else int(mark) for mark in row[name]] for row in rows], np.int64)
 
 
-def spread(draws: list[Row], key: str) -> str:
-    """Mean, lowest and highest."""
-    values = [row[key] for row in draws if row.get(key) is not None]
-    if not values:
-        return ""
-    few = f" ({min(values):.0%} to {max(values):.0%})" if len(values) > 1 and key != "test_right" else ""
-    return f"{np.mean(values):.1%}{few}"
-
-
-def plot(rows: list[Row], out: Path) -> None:
-    """Accuracy on the camera against photos per class."""
-    import matplotlib as mpl  # noqa: PLC0415 - only for the picture
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    places = {size: i for i, size in enumerate(sorted({row["size"] for row in rows}))}
-    for source in sorted({row["source"] for row in rows if row["size"]}):
-        sizes = [size for (name, size) in grouped(rows) if name == source]
-        values = [[d["camera_right"] for d in grouped(rows)[source, size]] for size in sizes]
-        at = [places[size] for size in sizes]
-        (line,) = axes.plot(at, [np.mean(v) for v in values], marker="o", label=source.removeprefix("more/"))
-        axes.fill_between(at, [min(v) for v in values], [max(v) for v in values], alpha=0.12, color=line.get_color())
-    axes.set_xticks(list(places.values()), [str(size) if size else "before" for size in places])
-    axes.set_xlabel("photos per class that the camera was taught with")
-    axes.set_ylabel("right on its other photos")
-    axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, ncols=2, loc="lower right")
-    figure.savefig(out, dpi=120)
+def text(share: Interval) -> str:
+    """A share with its interval; nothing where there is none."""
+    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})" if np.isfinite(share.value) else ""
 
 
 if __name__ == "__main__":

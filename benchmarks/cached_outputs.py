@@ -12,16 +12,18 @@ import argparse
 import csv
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from binsight.adapt.camera import look
 from binsight.bundle.container import MODEL_NAME
-from binsight.predictor import Predictor, run_photos
+from binsight.predictor import Outputs, Predictor, run_photos
 
 PART: Final = 256
 OUTPUTS: Final = ("logits", "biodegradable_logit", "features", "unfamiliarity")
@@ -66,10 +68,18 @@ def load_table(data: Path, cache: Path, splits: Sequence[str], *, model: str = "
     predictor = Predictor.load(model, threads=1)
     kept: dict[str, dict[str, NDArray[np.float32]]] = {}
     for split in splits:
-        kept[split] = _outputs(predictor, data, [path for path, _, _, name in listed if name == split], split, cache)
+        files = [path for path, _, _, name in listed if name == split]
+        kept[split] = _outputs(predictor, data, files, split, cache, OUTPUTS)
     found = {name: np.concatenate([kept[split][name] for split in splits]) for name in OUTPUTS}
     second, strange = found["biodegradable_logit"][:, 0], found["unfamiliarity"][:, 0]
     return Table(paths, labels, sources, names, found["features"], found["logits"], second, strange)
+
+
+def load_views(data: Path, cache: Path, paths: Sequence[str], *, model: str = "waste8") -> NDArray[np.float32]:
+    """The features of photos mirrored and turned as a lesson sees them, `(n, v, d)`; computed first like the others."""
+    predictor = Predictor.load(model, threads=1)
+    run = partial(look, predictor, turns=True)
+    return _outputs(predictor, data, paths, "turned", cache, ("features",), run)["features"][:, 1:]
 
 
 def _listed(data: Path, split: str) -> Iterator[tuple[str, str, str, str]]:
@@ -85,32 +95,34 @@ def _listed(data: Path, split: str) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _outputs(
-    predictor: Predictor, data: Path, paths: Sequence[str], split: str, cache: Path
+    predictor: Predictor,
+    data: Path,
+    paths: Sequence[str],
+    split: str,
+    cache: Path,
+    names: Sequence[str],
+    run: Callable[[NDArray[np.uint8]], Outputs] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     network = predictor.bundle.manifest.files[MODEL_NAME].sha256[:16]
     folder = cache / network
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     for first in range(0, len(paths), PART):
-        names = paths[first : first + PART]
-        key = hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
+        files = paths[first : first + PART]
+        key = hashlib.sha256("\n".join(files).encode()).hexdigest()[:12]
         file = folder / f"{split}-{first:05}-{key}.npz"
         if not file.exists():
+            found = run_photos(predictor, [data / name for name in files], names, run=run)
+            if found.faults:
+                raise SystemExit(f"photos that cannot be read: {found.faults}")
             draft = file.with_suffix(f".{os.getpid()}.tmp")
             with draft.open("wb") as out:
-                np.savez(out, **_run(predictor, [data / name for name in names]))  # type: ignore[arg-type]  # names of arrays, not its option
+                np.savez(out, **{name: getattr(found.outputs, name) for name in names})  # type: ignore[arg-type]  # names of arrays, not its option
             draft.replace(file)
-            print(f"{split}: {first + len(names)} of {len(paths)}", flush=True)
+            print(f"{split}: {first + len(files)} of {len(paths)}", flush=True)
         with np.load(file) as arrays:
-            parts.append({name: arrays[name] for name in OUTPUTS})
-    return {name: np.concatenate([part[name] for part in parts]) for name in OUTPUTS}
-
-
-def _run(predictor: Predictor, paths: Sequence[Path]) -> dict[str, NDArray[np.float32]]:
-    found = run_photos(predictor, paths, OUTPUTS)
-    if found.faults:
-        raise SystemExit(f"photos that cannot be read: {found.faults}")
-    return {name: getattr(found.outputs, name) for name in OUTPUTS}
+            parts.append({name: arrays[name] for name in names})
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
 def main() -> None:

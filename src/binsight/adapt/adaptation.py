@@ -111,12 +111,12 @@ def adapt(
             f"{len(fresh.photos)} beside {len(again.photos)} that it was: what it knows by heart cannot show what it "
             "has learned; add new ones"
         )
-    taught = teach(teachable.heads, teachable.replay, fresh.taxonomy, fresh.photos, fresh.groups)
+    taught = teach(teachable.heads, teachable.replay, fresh.taxonomy, fresh.photos, fresh.groups, fresh.views)
     suspects: tuple[Suspect, ...] = ()
     if lesson.drops_suspects:
         suspects = _suspects(fresh, decide_cross_fitted(taught.left_out, taught.known, teachable.record.targets))
         fresh = fresh.take(~np.isin(fresh.paths, [s.path for s in suspects]))
-        taught = teach(teachable.heads, teachable.replay, fresh.taxonomy, fresh.photos, fresh.groups)
+        taught = teach(teachable.heads, teachable.replay, fresh.taxonomy, fresh.photos, fresh.groups, fresh.views)
     result = _result(Path(out), version or next_version(old.manifest.version), teachable, fresh, again, taught, lesson)
     result = replace(result, suspects=suspects or result.suspects)
     stage("Writing the bundle")

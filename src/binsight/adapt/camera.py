@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +21,14 @@ from binsight.predictor import Outputs, Predictor, run_photos
 from binsight.progress import Stage, unheard_stage
 from binsight.taxonomy import Taxonomy, WasteClass, name_key
 
-__all__ = ["FEWEST", "MOST", "NOT_WASTE", "SeenPhotos", "extend_taxonomy", "look_at_camera"]
+__all__ = ["FEWEST", "MOST", "NOT_WASTE", "SeenPhotos", "extend_taxonomy", "look", "look_at_camera"]
 
 NOT_WASTE: Final = "not-waste"
 """The folder of a camera's empty places, and of whatever else is none of the classes."""
 
 FEWEST, MOST = 3, 500
 _SEEN: Final = ("features", "logits", "biodegradable_logit", "unfamiliarity")
+_TURNED: Final = 30  # photos of a class, on average: of fewer it learns more mirrored and turned, of more nothing
 _BURST: Final = 0.25  # of the distance that two photos of a class usually have: shots of one thing, moments apart
 
 
@@ -39,6 +41,7 @@ class SeenPhotos:
         paths: below the folder.
         digests: the SHA-256 of each file.
         photos: features and labels.
+        views: `(n, v, d)`, the features of each photo mirrored and turned; v is 0 where there are many photos.
         groups: `(n,)`, photos of the same shot or burst have the same number.
         right_before: `(n,)`, which of them the bundle told rightly; of `not-waste`, none.
         accepted_before: `(n,)`, which of them it accepted.
@@ -49,6 +52,7 @@ class SeenPhotos:
     paths: tuple[str, ...]
     digests: tuple[str, ...]
     photos: CameraPhotos
+    views: NDArray[np.float32]
     groups: NDArray[np.intp]
     right_before: NDArray[np.bool_]
     accepted_before: NDArray[np.bool_]
@@ -62,6 +66,7 @@ class SeenPhotos:
             paths=tuple(self.paths[i] for i in chosen),
             digests=tuple(self.digests[i] for i in chosen),
             photos=self.photos.take(rows),
+            views=self.views[rows],
             groups=np.unique(self.groups[rows], return_inverse=True)[1].astype(np.intp),
             right_before=self.right_before[rows],
             accepted_before=self.accepted_before[rows],
@@ -124,11 +129,12 @@ def look_at_camera(
     }
     broken = {s.path: s.error for s in found if s.error is not None}
     kept, too_many = _first_of_each(found.sound(), classes, most)
-    looked = run_photos(
-        predictor, [kept.file(s) for s in kept], _SEEN, workers=workers, limits=limits, progress=stage("Looking")
-    )
+    run = partial(look, predictor, turns=len(kept) <= _TURNED * len(classes))
+    files = [kept.file(s) for s in kept]
+    looked = run_photos(predictor, files, run=run, workers=workers, limits=limits, progress=stage("Looking"))
     damaged = {kept.samples[i].path: str(fault) for i, fault in looked.faults.items()}
-    features, told, accepted = _said(predictor, taxonomy, looked.outputs)
+    views, told, accepted = _said(predictor, taxonomy, looked.outputs)
+    features = views[:, 0]
     left_out = {**broken, **too_many, **damaged}
     kept = kept.where(lambda s: s.path not in damaged)
     labels = np.array([classes[s.class_id] for s in kept], np.int64)
@@ -143,6 +149,7 @@ def look_at_camera(
         tuple(s.path for s in chosen),
         tuple(s.sha256 or "" for s in chosen),
         CameraPhotos(features[rows], labels[rows]),
+        views[rows, 1:],
         np.unique(groups[rows], return_inverse=True)[1].astype(np.intp),
         (told == labels)[rows],
         accepted[rows],
@@ -152,15 +159,30 @@ def look_at_camera(
     return seen
 
 
+def _turned(inputs: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Photos `(n, h, w, 3)` mirrored, upside down and, where they are square, turned either way, once mirrored."""
+    mirrored = inputs[:, :, ::-1]
+    quarters = [np.rot90(inputs, axes=(1, 2)), np.rot90(mirrored, axes=(1, 2))]
+    views = [mirrored, mirrored[:, ::-1], *(quarters if inputs.shape[1] == inputs.shape[2] else ())]
+    return [np.ascontiguousarray(view) for view in views]
+
+
+def look(predictor: Predictor, inputs: NDArray[np.uint8], *, turns: bool) -> Outputs:
+    """What the network gives, and beside the features `(n, 1 + v, d)` those of the photos mirrored and turned."""
+    outputs = predictor.run(inputs, _SEEN)
+    views = [predictor.run(view, ("features",)).features for view in (_turned(inputs) if turns else ())]
+    return replace(outputs, features=np.stack([outputs.features, *views], axis=1))  # type: ignore[list-item]  # asked for
+
+
 def _said(
     predictor: Predictor, taxonomy: Taxonomy, outputs: Outputs | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
-    """The features of photos, the classes that the model names, and whether it would accept them."""
+    """The features `(n, 1 + v, d)` of photos, the classes that the model names, and whether it would accept them."""
     said = [] if outputs is None else predictor.interpret(outputs)
     features = None if outputs is None else outputs.features
     told = np.array([taxonomy.index(p.category) for p in said], np.int64)
     accepted = np.array([p.decision == "accept" for p in said], bool)
-    return np.zeros((0, 0), np.float32) if features is None else features, told, accepted
+    return np.zeros((0, 1, 0), np.float32) if features is None else features, told, accepted
 
 
 def _match(name: str, taxonomy: Taxonomy, root: Path) -> str | None:

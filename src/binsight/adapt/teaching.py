@@ -42,7 +42,14 @@ class Taught:
     camera_weight: float
 
 
-def teach(heads: Heads, replay: Replay, taxonomy: Taxonomy, camera: CameraPhotos, groups: NDArray[np.intp]) -> Taught:
+def teach(
+    heads: Heads,
+    replay: Replay,
+    taxonomy: Taxonomy,
+    camera: CameraPhotos,
+    groups: NDArray[np.intp],
+    views: NDArray[np.float32] | None = None,
+) -> Taught:
     """Teach heads a camera.
 
     A photo of the camera counts as much as it may while, with a certainty of 95 %, at most 0.3 points are lost on old
@@ -54,20 +61,20 @@ def teach(heads: Heads, replay: Replay, taxonomy: Taxonomy, camera: CameraPhotos
         taxonomy: that of the new heads: the old classes, then new ones.
         camera: n photos.
         groups: `(n,)`, copies have the same number: they count once, and are left out together.
+        views: `(n, v, d)`, features of the same photos mirrored and turned, of which it learns, too.
     """
     grown = _with_classes(heads, len(taxonomy))
     before = scores_of(heads, taxonomy, replay.calibration_photos())
     for weight in _CAMERA_WEIGHTS:
         lesson = _Lesson(grown, replay, taxonomy, weight)
-        new = lesson.learn(camera, groups)
+        new = lesson.learn(*_with_views(camera, groups, views))
         known = scores_of(new, taxonomy, replay.calibration_photos())
         if _loss_bound(before, known) <= _MAY_BE_LOST:
             break
     width = len(taxonomy)
     logits, second = np.zeros((len(camera), width)), np.zeros(len(camera))
     for fit, fold in cross_fit_folds((camera.labels + 1).astype(np.intp), groups):
-        part = CameraPhotos(camera.features[fit], camera.labels[fit])
-        others = lesson.learn(part, groups[fit])
+        others = lesson.learn(*_with_views(camera.take(fit), groups[fit], None if views is None else views[fit]))
         judge = scores_of(others, taxonomy, CameraPhotos(camera.features[fold], camera.labels[fold]))
         logits[fold] = judge.logits
         if judge.biodegradable is not None:
@@ -75,6 +82,17 @@ def teach(heads: Heads, replay: Replay, taxonomy: Taxonomy, camera: CameraPhotos
     shown = scores_of(new, taxonomy, camera, groups)
     left_out = replace(shown, logits=logits, biodegradable=None if shown.biodegradable is None else second)
     return Taught(new, left_out, known, weight)
+
+
+def _with_views(
+    camera: CameraPhotos, groups: NDArray[np.intp], views: NDArray[np.float32] | None
+) -> tuple[CameraPhotos, NDArray[np.intp]]:
+    """Photos and then their views, a photo and its views in one group."""
+    if views is None:
+        return camera, groups
+    times = 1 + views.shape[1]
+    features = np.concatenate([camera.features, *views.swapaxes(0, 1)])
+    return CameraPhotos(features, np.tile(camera.labels, times)), np.tile(groups, times)
 
 
 def _loss_bound(before: RawScores, after: RawScores) -> float:

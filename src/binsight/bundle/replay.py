@@ -47,7 +47,7 @@ class CameraPhotos:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: NDArray[np.bool_]) -> CameraPhotos:
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> CameraPhotos:
         """Some of the photos."""
         return CameraPhotos(self.features[rows], self.labels[rows])
 

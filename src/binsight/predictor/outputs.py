@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ def run_photos(
     photos: Sequence[Any],
     names: Sequence[str] | None = None,
     *,
+    run: Callable[[NDArray[np.uint8]], Outputs] | None = None,
     load: Callable[[Any], bytes] | None = None,
     workers: int | None = None,
     limits: ImageLimits | None = None,
@@ -51,6 +53,7 @@ def run_photos(
         predictor: loaded with `threads=1`.
         photos: files, or whatever `load` can turn into the bytes of a photo.
         names: which outputs are wanted, as in `Predictor.run`; by default those that decide.
+        run: called with the network's inputs, from several threads, instead of `Predictor.run`.
         load: called from several threads; a `BinsightError` of it is the photo's fault.
         workers: batches in work at a time; by default one per core.
         limits: the largest picture accepted.
@@ -59,9 +62,9 @@ def run_photos(
     Raises:
         BundleError: the network fails.
     """
-    wanted = {} if names is None else {"names": names}
+    give = run or (predictor.run if names is None else partial(predictor.run, names=names))
 
-    def run(chunk: range) -> tuple[Outputs | None, dict[int, BinsightError]]:
+    def run_chunk(chunk: range) -> tuple[Outputs | None, dict[int, BinsightError]]:
         prepared, wrong = [], {}
         for position in chunk:
             try:
@@ -69,13 +72,13 @@ def run_photos(
                 prepared.append(prepare_photo(data, predictor.spec, limits=limits))
             except BinsightError as error:
                 wrong[position] = error
-        return predictor.run(np.stack(prepared), **wanted) if prepared else None, wrong
+        return give(np.stack(prepared)) if prepared else None, wrong
 
     count = len(photos)
     chunks = [range(first, min(first + _BATCH, count)) for first in range(0, count, _BATCH)]
     parts: list[Outputs] = []
     faults: dict[int, BinsightError] = {}
-    for chunk, (outputs, wrong) in zip(chunks, run_in_order(run, chunks, workers=workers), strict=True):
+    for chunk, (outputs, wrong) in zip(chunks, run_in_order(run_chunk, chunks, workers=workers), strict=True):
         parts += [] if outputs is None else [outputs]
         faults |= wrong
         progress(chunk.stop, count)
