@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.adapt import learning
-from binsight.adapt.camera import NOT_WASTE, extend_taxonomy
+from binsight.adapt.camera import MOST_TURNED, NOT_WASTE, extend_taxonomy
 from binsight.adapt.heads import read_heads
 from binsight.adapt.judging import fit_decisions
 from binsight.adapt.teaching import scores_of, teach
@@ -145,7 +145,8 @@ def measure(
     if set(old.splits.tolist()) == {"val"}:
         replay, known, judges = without_half(replay, draw % 2)
     lesson = CameraPhotos(camera.features[drawn], labels).take(shown)
-    taught = teach(heads, replay, taxonomy, lesson, shown, None if views is None else views[drawn][shown])
+    turned = None if views is None or len(drawn) > MOST_TURNED * len(np.unique(labels)) else views[drawn][shown]
+    taught = teach(heads, replay, taxonomy, lesson, shown, turned)
     fitted = fit_decisions(taught.left_out, taught.known, record.targets)
     found: Row = {"weight": taught.camera_weight, "photos": len(drawn)}
     others = CameraPhotos(camera.features[rest], numbers(camera.labels[rest], taxonomy))

@@ -76,6 +76,9 @@ def test_the_bundle_is_sound_and_says_where_it_comes_from(factory: Path, taught:
     assert load_bundle(factory).read("card.md").decode() in card
     record = read_calibration(bundle)
     assert record is not None
+    replay = read_replay(bundle)
+    assert replay is not None
+    assert len(replay.camera) <= 24  # the photos as they are: what they look like turned is not remembered
     photo = taught.parent / "photos" / "red" / "000.png"
     assert record.used("trained", np.array([photo_key(photo.read_bytes())], np.uint64)).all()
 

@@ -96,6 +96,30 @@ def test_each_photo_is_judged_by_others() -> None:
     assert taught.left_out.correct()[1:].mean() > 0.8
 
 
+def test_a_lesson_learns_of_views_as_of_photos() -> None:
+    """Photos in the factory's light, whose views show the plant's: the heads are right there, else they are not."""
+    labels, groups = np.repeat([0, 1], 10), np.arange(20)
+    plain, plant = (
+        features_of(np.concatenate([shots(name, 10, light=light) for name in ("red", "green")]))
+        for light in ((0, 0, 0), PLANT_LIGHT)
+    )
+    old, lesson = (factory_heads(), factory_replay(), tiny_taxonomy()), CameraPhotos(plain, labels)
+    with_views, without = (teach(*old, lesson, groups, views) for views in (np.stack([plain, plant], axis=1), None))
+    right = [(t.heads.categories.logits(plant).argmax(axis=1) == labels).mean() for t in (with_views, without)]
+    assert right[0] > right[1] + 0.2
+    assert len(with_views.left_out.labels) == 20
+
+
+def test_a_photo_and_its_views_weigh_as_one() -> None:
+    """Views that show what the photo shows change nothing."""
+    features = features_of(np.concatenate([shots(name, 6, light=PLANT_LIGHT) for name in ("red", "green")]))
+    lesson, groups = CameraPhotos(features, np.repeat([0, 1], 6)), np.arange(12)
+    old = factory_heads(), factory_replay(), tiny_taxonomy()
+    again, once = (teach(*old, lesson, groups, views) for views in (np.stack([features] * 3, axis=1), None))
+    np.testing.assert_allclose(again.heads.categories.weight, once.heads.categories.weight, atol=2e-2)
+    np.testing.assert_allclose(again.left_out.logits, once.left_out.logits, atol=0.2)
+
+
 def test_what_a_lesson_may_cost_is_bounded_with_certainty() -> None:
     """By hand: three of four photos are told with 3 to 1, so the temperature is 1; then with 1 to 1.
 

@@ -21,14 +21,16 @@ from binsight.predictor import Outputs, Predictor, run_photos
 from binsight.progress import Stage, unheard_stage
 from binsight.taxonomy import Taxonomy, WasteClass, name_key
 
-__all__ = ["FEWEST", "MOST", "NOT_WASTE", "SeenPhotos", "extend_taxonomy", "look", "look_at_camera"]
+__all__ = ["FEWEST", "MOST", "MOST_TURNED", "NOT_WASTE", "SeenPhotos", "extend_taxonomy", "look", "look_at_camera"]
 
 NOT_WASTE: Final = "not-waste"
 """The folder of a camera's empty places, and of whatever else is none of the classes."""
 
 FEWEST, MOST = 3, 500
+MOST_TURNED: Final = 30
+"""Photos of a class, on average, up to which a lesson learns of them mirrored and turned too; more bring nothing."""
+
 _SEEN: Final = ("features", "logits", "biodegradable_logit", "unfamiliarity")
-_TURNED: Final = 30  # photos of a class, on average: of fewer it learns more mirrored and turned, of more nothing
 _BURST: Final = 0.25  # of the distance that two photos of a class usually have: shots of one thing, moments apart
 
 
@@ -129,7 +131,7 @@ def look_at_camera(
     }
     broken = {s.path: s.error for s in found if s.error is not None}
     kept, too_many = _first_of_each(found.sound(), classes, most)
-    run = partial(look, predictor, turns=len(kept) <= _TURNED * len(classes))
+    run = partial(look, predictor, turns=len(kept) <= MOST_TURNED * len(classes))
     files = [kept.file(s) for s in kept]
     looked = run_photos(predictor, files, run=run, workers=workers, limits=limits, progress=stage("Looking"))
     damaged = {kept.samples[i].path: str(fault) for i, fault in looked.faults.items()}
