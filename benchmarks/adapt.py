@@ -211,11 +211,10 @@ class Report:
         self._draws: dict[tuple[str, int], list[Row]] = defaultdict(list)
         for row in sorted(rows, key=lambda row: (row["source"], row["size"])):
             self._draws[row["source"], row["size"]].append(row)
-        self._taught = sorted({row["source"] for row in rows if row["size"]})
+        self._taught = [source for source, camera in cameras.items() if can_be_taught(camera)]
         self._places = {source: camera.labels != NOT_WASTE for source, camera in cameras.items()}
         self._groups = {source: np.array(groups_of(camera)) for source, camera in cameras.items()}
         self._old_groups = np.array(groups_of(old))
-        self._rng = np.random.default_rng(0)
 
     def print(self) -> None:
         """Markdown: a table of the sources, one of their means, and what lessons cost, all and of new classes."""
@@ -224,7 +223,7 @@ class Report:
         for (source, size), draws in self._draws.items():
             cells = [text(self.share(source, size, key)[0]) for key in ("right", "accepted", "precision", "reviewed")]
             spread = [np.mean([mark in "13" for mark in row["camera"] if mark != "-"]) for row in draws]
-            lowest = f"; worst draw {min(spread):.0%}" if len(draws) > 1 and self._places[source].all() else ""
+            lowest = f"; worst draw {100 * min(spread):.0f}" if len(draws) > 1 and self._places[source].all() else ""
             name = source.removeprefix("more/")
             print(f"| {name} | {size or 'before'} | {cells[0]}{lowest} | {' | '.join(cells[1:])} |")
         print(f"\n| photos per class | right, mean of {len(self._taught)} | accepted | right among the accepted |")
@@ -255,7 +254,7 @@ class Report:
         sure = self.interval(told == 3, accepted, self._old_groups)[0]
         many = f"{(lost > 0.005).sum()} of {len(rows)}" if size else ""
         loss = f"{100 * fall.value:.2f} ({100 * fall.low:.2f} to {100 * fall.high:.2f})" if size else ""
-        return [text(right), loss, many, f"{accepted.sum() / judged.sum():.1%}, {text(sure)}"]
+        return [text(right), loss, many, f"{100 * accepted.sum() / judged.sum():.1f} %, {text(sure)}"]
 
     def share(self, source: str, size: int, key: str) -> tuple[Interval, NDArray[np.float64]]:
         """A share of a source's photos over all draws, and resamples of it."""
@@ -283,8 +282,8 @@ class Report:
         """`sum(top) / sum(bottom)` of `(draws, photos)`, and resamples of draws and of groups."""
         if not bottom.any():
             return Interval(np.nan, np.nan, np.nan), np.full(RESAMPLES, np.nan)
-        draws = draw_weights(np.arange(len(top)), RESAMPLES, self._rng)
-        photos = draw_weights(groups, RESAMPLES, self._rng)
+        rng = np.random.default_rng(0)
+        draws, photos = draw_weights(np.arange(len(top)), RESAMPLES, rng), draw_weights(groups, RESAMPLES, rng)
         with np.errstate(invalid="ignore"):
             drawn = ((draws @ top) * photos).sum(axis=1) / ((draws @ bottom) * photos).sum(axis=1)
         value = float(top.sum() / bottom.sum())
@@ -325,7 +324,8 @@ def read_marks(rows: Sequence[Row], name: str) -> NDArray[np.int64]:
 
 def text(share: Interval) -> str:
     """A share with its interval; nothing where there is none."""
-    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})" if np.isfinite(share.value) else ""
+    value, low, high = (100 * part for part in (share.value, share.low, share.high))
+    return f"{value:.1f} % ({low:.1f} to {high:.1f})" if np.isfinite(value) else ""
 
 
 if __name__ == "__main__":
