@@ -66,7 +66,7 @@ _OTHERS = "tests/evaluation/test_out_of_sample.py"
 MUTATIONS = (
     Mutation(
         "val judged by what was fitted on it",
-        "src/binsight/pipeline/calibrate.py",
+        "src/binsight/pipeline/measure.py",
         "fitted = calibrate(scores.take(fit), labels[fit], targets, groups=None if groups is None else groups[fit])",
         "fitted = calibrate(scores, labels, targets, groups=groups)",
         (f"{_OTHERS}::test_no_photo_and_no_copy_of_it_fits_what_judges_it",),

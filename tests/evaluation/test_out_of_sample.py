@@ -9,7 +9,7 @@ from binsight.evaluation.figures import measure_scores
 from binsight.evaluation.reliability import cross_fitted_confidence
 from binsight.evaluation.scoring import Scores
 from binsight.evaluation.selective import target_thresholds
-from binsight.pipeline.calibrate import calibrate, judge_cross_fitted
+from binsight.pipeline.measure import calibrate, judge_cross_fitted
 from binsight.probability import ReviewThresholds
 from binsight.probability.calibration import Calibration, ReviewTargets, fit_temperature
 from binsight.probability.scores import HeadScores as Raw

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from binsight.evaluation.scoring import judge
-from binsight.pipeline.calibrate import calibrate, judge_cross_fitted
+from binsight.pipeline.measure import calibrate, judge_cross_fitted
 from binsight.probability.calibration import ReviewTargets
 from binsight.probability.folds import cross_fit_folds
 from binsight.probability.scores import HeadScores

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from binsight.evaluation.scoring import judge
-from binsight.pipeline.calibrate import calibrate
-from binsight.pipeline.measure import measure, measure_strangers
+from binsight.pipeline.measure import calibrate, measure, measure_strangers
 from binsight.probability import ReviewThresholds
 from binsight.probability.calibration import Calibration, ReviewTargets, ScaledCalibration
 from binsight.probability.scores import HeadScores

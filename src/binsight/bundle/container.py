@@ -85,11 +85,9 @@ class Container(Protocol):
 
     def names(self) -> list[str]:
         """The names of all files that are there, sorted."""
-        ...
 
     def size(self, name: str) -> int:
         """The size of a file in bytes, before anything of it is read."""
-        ...
 
     def read(self, name: str) -> bytes:
         """The content of a file.
@@ -97,7 +95,6 @@ class Container(Protocol):
         Raises:
             BundleError: it is missing, not a regular file, or cannot be read.
         """
-        ...
 
 
 def open_container(path: Path) -> Container:

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, TypeGuard
 
@@ -36,21 +36,6 @@ _SHARING_FORMAT = 2  # of a bundle with a base
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _NO_DIGEST = "0" * 64
-_KEYS = (
-    "format",
-    "sha256",
-    "name",
-    "version",
-    "created",
-    "taxonomy",
-    "preprocess",
-    "temperature",
-    "biodegradable_temperature",
-    "review",
-    "metrics",
-    "training",
-    "files",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +169,8 @@ def _check_keys(raw: Mapping[str, Any]) -> None:
             "the model again",
             file=MANIFEST_NAME,
         )
-    _object(raw, "", _KEYS if found == FORMAT else (*_KEYS, "base"))
+    keys = ["format", "sha256", *(entry.name for entry in fields(Manifest))]
+    _object(raw, "", [key for key in keys if key != "base" or found == _SHARING_FORMAT])
 
 
 def _check_own_digest(data: bytes, stated: object) -> None:

@@ -28,11 +28,7 @@ _SECTIONS = ("data", "backbone", "preprocess", "heads", "tuning")
 _TRIALS_SHOWN = 10
 
 
-def _counts(section: str, name: str) -> bool:
-    return section in _SECTIONS or name == "seed"
-
-
-@setting_options([option for option in all_options() if _counts(option.section, option.name)])
+@setting_options([option for option in all_options() if option.section in _SECTIONS or option.name == "seed"])
 @click.command(cls=SettingsCommand)
 @dataset_options
 @option("--out", type=FOLDER, default="tuning", help="Where table and pictures go.")

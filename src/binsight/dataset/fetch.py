@@ -99,7 +99,7 @@ def fetch(
     work = to / _WORK
     try:
         work.mkdir(parents=True, exist_ok=True)
-        raw = _get_from_kaggle(public_set, work, kaggle) if public_set.kaggle else None
+        raw = kaggle(public_set.kaggle, work / "kaggle") if public_set.kaggle else None
         if raw is None:
             raw = work / "unpacked"
             _get_files(public_set, to, lock, report, limits, sleep)
@@ -128,10 +128,6 @@ def _read_lock(to: Path, public_set: PublicSet) -> dict[str, Any]:
 
 def _write_lock(to: Path, lock: Mapping[str, Any]) -> None:
     write_whole(to / LOCK_NAME, (json.dumps(lock, indent=2) + "\n").encode(), overwrite=True)
-
-
-def _get_from_kaggle(public_set: PublicSet, work: Path, kaggle: KaggleClient) -> Path:
-    return kaggle(str(public_set.kaggle), work / "kaggle")
 
 
 def _get_files(

@@ -152,7 +152,8 @@ def _json_rows(path: Path, text: str) -> list[tuple[int, Row]]:
             raise DatasetError(f"{path}: line {line}: not JSON: {error}") from error
         if not isinstance(values, dict):
             raise DatasetError(f"{path}: line {line}: expected an object, got {content[:40]}")
-        rows.append((line, {_column(key): _text(value) for key, value in values.items() if value is not None}))
+        texts = {key: v if isinstance(v, str) else json.dumps(v) for key, v in values.items() if v is not None}
+        rows.append((line, {_column(key): text for key, text in texts.items()}))
     if not rows:
         raise DatasetError(f"{path}: expected one JSON object per line, got an empty file")
     _check_columns(path, list(rows[0][1]))
@@ -163,10 +164,6 @@ def _column(name: str) -> str:
     """The column's name; those that are understood are, in whatever case."""
     name = name.strip()
     return name.lower() if name.lower() in _UNDERSTOOD else name
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:

@@ -78,8 +78,9 @@ def scan(
         decode=decode,
         limits=limits or ImageLimits(),
     )
-    rows = zip(dataset.samples, facts, strict=True)
-    return replace(dataset, samples=tuple(_with_facts(s, f) for s, f in rows))
+    known = ({name: getattr(found, name) for name in _FACTS} for found in facts)
+    samples = tuple(replace(s, **facts) for s, facts in zip(dataset.samples, known, strict=True))
+    return replace(dataset, samples=samples)
 
 
 def _read_folder(root: Path, taxonomy: Taxonomy | None) -> Dataset:
@@ -97,10 +98,6 @@ def _sample(placed: Placed, class_id: str) -> Sample:
     known = placed.biodegradable is not None
     extra = {"biodegradable": str(placed.biodegradable).lower()} if known else {}
     return Sample("/".join(placed.parts), class_id, placed.split, extra=extra)
-
-
-def _with_facts(sample: Sample, facts: Facts) -> Sample:
-    return replace(sample, **{name: getattr(facts, name) for name in _FACTS})
 
 
 def _inspect_all(

@@ -26,7 +26,6 @@ class Network(Protocol):
 
     def __call__(self, images: NDArray[np.uint8], /) -> Mapping[str, NDArray[np.floating]]:
         """Name → output, for `images` `(n, h, w, 3)` uint8 RGB; `logits` `(n, C)` is among them."""
-        ...
 
 
 class Engine(Network, Protocol):

@@ -33,11 +33,10 @@ from binsight.evaluation.scoring import judge
 from binsight.export.onnx_graph import attach_heads
 from binsight.files import write_whole
 from binsight.pipeline.auxiliary import list_unknown, write_noise
-from binsight.pipeline.calibrate import calibrate
 from binsight.pipeline.card import Confusion, draw_pictures, render_card
 from binsight.pipeline.data import HELD_OUT
 from binsight.pipeline.frozen import FittedHeads
-from binsight.pipeline.measure import measure, measure_strangers
+from binsight.pipeline.measure import calibrate, measure, measure_strangers
 from binsight.pipeline.run import Run
 from binsight.pipeline.work import Work
 from binsight.probability.calibration import Calibration, ReviewTargets, ScaledCalibration

@@ -1,4 +1,7 @@
-"""How good a network is on labelled photos, as a bundle's manifest and card say it."""
+"""What is fitted on a validation split after the training, and how good the network then is, as a bundle says it.
+
+`n` is the number of photos, `C` of classes.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,50 @@ from numpy.typing import NDArray
 from binsight.bundle import Metric, SplitMetrics
 from binsight.evaluation.figures import measure_scores
 from binsight.evaluation.measures import CROSS_FITTED
-from binsight.evaluation.scoring import Scores, judge
-from binsight.pipeline.calibrate import judge_cross_fitted
+from binsight.evaluation.scoring import Scores, cross_fit, judge
 from binsight.probability.calibration import ReviewTargets, ScaledCalibration
+from binsight.probability.calibration import calibrate as calibrate_network
 from binsight.probability.intervals import Interval, share_interval
 from binsight.probability.scores import HeadScores
+from binsight.probability.unfamiliarity import energy, fit_scale
 from binsight.taxonomy import Taxonomy
 
-__all__ = ["measure", "measure_strangers", "state_metrics"]
+__all__ = ["calibrate", "judge_cross_fitted", "measure", "measure_strangers", "state_metrics"]
 
 _STATED = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy", "biodegradable_accuracy",
            "biodegradable_head_accuracy", "accepted_share", "accepted_accuracy", "calibration_error")  # fmt: skip
+
+
+def calibrate(
+    scores: HeadScores, labels: NDArray[np.intp], targets: ReviewTargets, *, groups: NDArray[np.intp] | None = None
+) -> ScaledCalibration:
+    """Fit the scale of the unfamiliarity, temperatures and review thresholds.
+
+    The parameters are those of `binsight.probability.calibration.calibrate`.
+    """
+    known = scores.take(np.flatnonzero(scores.logits.argmax(axis=1) == labels))
+    scale = None if known.residual is None else fit_scale(energy(known.logits), known.residual)
+    return ScaledCalibration(calibrate_network(scores.exported(scale), labels, targets, groups=groups), scale)
+
+
+def judge_cross_fitted(
+    scores: HeadScores,
+    labels: NDArray[np.intp],
+    targets: ReviewTargets,
+    calibration: ScaledCalibration,
+    *,
+    groups: NDArray[np.intp] | None = None,
+) -> Scores | None:
+    """Confidences and decisions, of each photo by a calibration fitted on others, copies among neither.
+
+    None where all photos are copies of each other.
+    """
+
+    def judge_fold(fit: NDArray[np.intp], fold: NDArray[np.intp]) -> Scores:
+        fitted = calibrate(scores.take(fit), labels[fit], targets, groups=None if groups is None else groups[fit])
+        return judge(scores.take(fold), fitted)
+
+    return cross_fit(judge(scores, calibration), labels, judge_fold, copies=groups)
 
 
 def measure(

@@ -15,11 +15,9 @@ class Reporter(Protocol):
 
     def stage(self, name: str) -> Progress:
         """A piece of work begins; what is returned is called with how much is done and how much there is."""
-        ...
 
     def say(self, text: str) -> None:
         """One line that a person should read."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -68,11 +68,9 @@ class KnownFeatures(Protocol):
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         """What its network gives for prepared photos."""
-        ...
 
     def parts(self, *, mirrored: bool = False) -> Iterable[tuple[list[bytes], NDArray[np.float32]]]:
         """The SHA-256 of some photos, and their features `(n, d)`, as often as there are more."""
-        ...
 
 
 def check_known(known: KnownFeatures, backbone: bytes, spec: PreprocessSpec) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.training.tiny_run import SETTINGS, SPEC, small_network, write_photos
 
-from binsight.training.fine_tune.run_identity import describe_run, find_differences
+from binsight.training.fine_tune.loop import describe_run, find_differences
 
 
 @pytest.fixture(scope="module")

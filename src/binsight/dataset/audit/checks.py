@@ -112,10 +112,6 @@ def _subset(dataset: Dataset, found: Measurements, groups: Sequence[int], seed: 
     return _Subset(positions, labels, folds, [dataset.classes[i] for i in kept])
 
 
-def _take(found: Measurements, subset: _Subset) -> Measurements:
-    return Measurements(found.prints, found.look[subset.positions], None)
-
-
 def _study(
     found: Measurements,
     subset: _Subset,
@@ -126,7 +122,8 @@ def _study(
     no_features: str,
 ) -> _Studied:
     with one_blas_thread():
-        shortcuts = check_shortcuts(_take(found, subset), subset.labels, subset.folds, subset.classes, workers=workers)
+        looks = Measurements(found.prints, found.look[subset.positions], None)
+        shortcuts = check_shortcuts(looks, subset.labels, subset.folds, subset.classes, workers=workers)
         findings = _shortcut_findings(shortcuts, settings)
         if found.features is None:
             return _Studied(tuple(findings), shortcuts, _skipped(no_features))

@@ -68,7 +68,7 @@ def summarise(network: keras.Model) -> str:
     _, height, width, channels = network.input_shape
     inner = [layer for layer in network.layers if layer.name == _BACKBONE]
     stages = group_stages(_describe_backbone(inner[0] if inner else network), height)
-    heads = [_describe(layer, "dense") for layer in network.layers if inner and _is_head(layer)]
+    heads = [_describe(layer, "dense") for layer in network.layers if inner and isinstance(layer, keras.layers.Dense)]
     rows: list[tuple[str, ...]] = [("", "output", "layers", "parameters", "trainable", "MACs")]
     rows.append(("images", f"{height} x {width} x {channels}", "", "", "", ""))
     for stage in stages:
@@ -82,10 +82,6 @@ def summarise(network: keras.Model) -> str:
 def _counts(parts: Sequence[Stage | LayerSummary]) -> tuple[str, str, str]:
     parameters, trainable = sum(part.parameters for part in parts), sum(part.trainable for part in parts)
     return shorten(parameters), shorten(trainable), shorten(sum(part.macs for part in parts))
-
-
-def _is_head(layer: keras.Layer) -> bool:
-    return isinstance(layer, keras.layers.Dense)
 
 
 def _describe_backbone(backbone: keras.Model) -> Iterator[LayerSummary]:
