@@ -4,13 +4,11 @@ A microcontroller's memory holds few channels at a time, and its interpreter is 
 their depthwise kind, average pooling and reshaping. So of each block only the hidden channels that carry most are kept,
 and where a block adds its input to its output, that addition becomes part of its convolutions: `x` is
 `relu(x) - relu(-x)`, two hidden channels per channel of `x`, which the depthwise convolution lets through. A chain made
-this way gives what the pruned blocks would have given, and is trained as a whole from there.
-
-At the end of the training every kernel and activation is rounded to 8 bits, as it will be in integers.
+this way gives what the pruned blocks would have given, and is trained as a whole from there (micro_distil.py).
 
 References:
     Ding et al. 2021, arXiv 2101.03697 (branches that become part of a convolution); Molchanov et al. 2017, arXiv
-    1611.06440 (channels ranked by what they carry); Jacob et al. 2018, arXiv 1712.05877 (rounding in training).
+    1611.06440 (channels ranked by what they carry).
 """
 
 from __future__ import annotations
@@ -38,11 +36,11 @@ from binsight.training.backbones.lite import layer_name
 DONOR: Final = "efficientnet_lite0"
 MEAN, SCALE = 127.0, 1 / 128
 """`(pixel - MEAN) * SCALE` is what the network sees: int8 of scale 1/128 and zero point -1 is then `pixel - 128`."""
-_MOMENTUM: Final = 0.98
+MOMENTUM: Final = 0.98
 _CEILING: Final = 6.0  # of ReLU6
 _RIDGE: Final = 1e-3  # of the mean variance of the channels
 _MOST_PLACES: Final = 60_000
-_CONVOLUTIONS: Final = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+CONVOLUTIONS: Final = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
 @dataclass(frozen=True)
@@ -77,45 +75,10 @@ def build_network(shape: Shape, *, classes: int, dropout: float) -> keras.Model:
         value = _convolve(value, layer_name(depthwise), None, kernel=depthwise.kernel, stride=depthwise.stride)
         value = _convolve(value, layer_name(project), project.outputs, relu6=False)
     value = _convolve(value, "head", shape.head)
-    value = Rounding(name="pool_rounding")(keras.layers.AveragePooling2D(value.shape[1], name="pool")(value))
+    value = keras.layers.AveragePooling2D(value.shape[1], name="pool")(value)
     value = keras.layers.Dropout(dropout, name="dropout")(value)
     value = keras.layers.Conv2D(classes, 1, name="logits")(value)
     return keras.Model(pictures, keras.layers.Reshape((classes,), name="reshape")(value), name="micro")
-
-
-class Rounding(keras.layers.Layer):  # type: ignore[misc]
-    """Rounds to 256 steps between the least and the largest value of a batch, once it is told to."""
-
-    active = False
-
-    def call(self, value: Any) -> Any:
-        """The same values, or rounded; gradients pass through."""
-        if not self.active:
-            return value
-        low, high = (tf.stop_gradient(tf.minimum(tf.reduce_min(value), 0.0)), tf.stop_gradient(tf.reduce_max(value)))
-        return tf.quantization.fake_quant_with_min_max_vars(value, low, high)
-
-
-def round_activations(network: keras.Model, active: bool) -> None:
-    """Let the network round its activations or not; a function traced before does as it did."""
-    for layer in network.layers:
-        if isinstance(layer, Rounding):
-            layer.active = active
-    network.make_predict_function(force=True)
-
-
-def kernels(network: keras.Model) -> list[Any]:
-    """The variables that are the kernels of its convolutions."""
-    return [layer.trainable_variables[0] for layer in network.layers if isinstance(layer, _CONVOLUTIONS)]
-
-
-def round_kernels(network: keras.Model) -> None:
-    """Round every kernel to 255 steps per channel it gives; normalisation, which scales a channel, changes nothing."""
-    for kernel in kernels(network):
-        by_channel = tf.reshape(kernel, (-1, kernel.shape[-1] if kernel.shape[-1] > 1 else kernel.shape[-2]))
-        most = tf.reduce_max(tf.abs(by_channel), axis=0) + keras.config.epsilon()
-        rounded = tf.round(by_channel / most * 127) * most / 127
-        kernel.assign(tf.reshape(rounded, kernel.shape))
 
 
 def transplant(network: keras.Model, shape: Shape, pictures: NDArray[np.float32]) -> None:
@@ -196,9 +159,8 @@ def _convolve(
         value = keras.layers.DepthwiseConv2D(kernel, depthwise_initializer="he_normal", **options)(value)
     else:
         value = keras.layers.Conv2D(outputs, kernel, kernel_initializer="he_normal", **options)(value)
-    value = keras.layers.BatchNormalization(momentum=_MOMENTUM, epsilon=EPSILON, name=f"{name}_bn")(value)
-    value = keras.layers.ReLU(_CEILING, name=f"{name}_relu6")(value) if relu6 else value
-    return Rounding(name=f"{name}_rounding")(value)
+    value = keras.layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=f"{name}_bn")(value)
+    return keras.layers.ReLU(_CEILING, name=f"{name}_relu6")(value) if relu6 else value
 
 
 def _first_hidden(shape: Shape) -> int:
@@ -302,7 +264,7 @@ class Layer:
 
 def fold_layers(network: keras.Model) -> list[Layer]:
     """The convolutions of the network in their order, the last one giving the logits."""
-    return [_fold(network, layer) for layer in network.layers if isinstance(layer, _CONVOLUTIONS)]
+    return [_fold(network, layer) for layer in network.layers if isinstance(layer, CONVOLUTIONS)]
 
 
 def _fold(network: keras.Model, layer: Any) -> Layer:

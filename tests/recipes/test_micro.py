@@ -1,4 +1,4 @@
-"""The recipe of the network for microcontrollers: what is pruned, folded and rounded stays what it was."""
+"""The recipe of the network for microcontrollers: what is pruned and folded stays what it was."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import onnxruntime
 import pytest
-import tensorflow as tf
 
 from binsight.export.engines import open_engine
 from binsight.export.micro import as_input, run_micro
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "waste8"
-MODULES = ("micro_files", "micro_network", "micro_views")
+MODULES = ("micro_files", "micro_network")
 
 
 @pytest.fixture(scope="module")
@@ -86,45 +85,3 @@ def test_integers_are_what_was_trained(recipe: dict[str, Any], pictures: np.ndar
     odds = exponentials[:, [0, 2]].sum(axis=1) / exponentials[:, 1]
     assert found["biodegradable_logit"][:, 0] == pytest.approx(np.log(odds), abs=1e-3)
     assert found["attention"].shape == (12, 16, 16, 3)
-
-
-def test_kernels_are_rounded_to_the_integers_of_the_file(recipe: dict[str, Any], pictures: np.ndarray) -> None:
-    """What the last epochs train with has as many steps per channel, and the same ones."""
-    network, files = recipe["micro_network"], recipe["micro_files"]
-    shape = network.Shape(size=64, channels=3, blocks=((0, 8), (1, 16), (2, 16)), head=16)
-    keras.utils.set_random_seed(0)
-    chain = network.build_network(shape, classes=3, dropout=0.1)
-    micro = files.to_micro(network.fold_layers(chain), network.normalise(pictures, 3))
-    stored = [operation.inputs[1] for operation in files.read_operations(micro) if len(operation.inputs) == 3]
-    network.round_kernels(chain)
-    for kernel, integers in zip(network.kernels(chain), stored, strict=True):
-        moved = np.asarray(kernel).transpose(3, 0, 1, 2)  # as files have it, with the channel last if depthwise
-        axes = (1, 2, 3) if len(moved) > 1 else (0, 1, 2)
-        steps = 127 * moved / np.abs(moved).max(axis=axes, keepdims=True)
-        assert np.abs(steps - np.round(steps)).max() < 1e-3
-        assert (np.round(steps) == integers.values).all()
-
-
-def test_activations_are_rounded_once_told_to(recipe: dict[str, Any]) -> None:
-    """To 256 values between the least and the largest; gradients pass."""
-    layer = recipe["micro_network"].Rounding()
-    values = np.linspace(-1, 6, 5000, dtype=np.float32)
-    assert (np.asarray(layer(values)) == values).all()
-    layer.active = True
-    with tf.GradientTape() as tape:
-        given = tf.constant(values)
-        tape.watch(given)
-        rounded = layer(given)
-    assert len(np.unique(rounded)) == 256
-    assert np.abs(rounded - values).max() <= 7 / 255 / 2 + 1e-3
-    assert np.asarray(tape.gradient(rounded, given)).mean() > 0.99
-
-
-def test_a_batch_is_degraded_the_same_way_from_the_same_seed(recipe: dict[str, Any], pictures: np.ndarray) -> None:
-    """Windows of the size asked for, bytes."""
-    views = recipe["micro_views"]
-    first, again = (views.degrade_batch(pictures, 56, np.random.default_rng(1)) for _ in range(2))
-    assert first.shape == (12, 56, 56, 3)
-    assert first.dtype == np.uint8
-    assert (first == again).all()
-    assert (first != views.degrade_batch(pictures, 56, np.random.default_rng(2))).any()
