@@ -9,7 +9,7 @@ and from what the teacher says of the same view, and from photos of no class to 
 the last epochs it computes with what is rounded to 8 bits, as a microcontroller will, and learns to live with it.
 What all settings mean: micro.toml.
 
-A graphics card needs about five minutes, two processor cores most of a day. Every epoch is kept; a run that was stopped
+A graphics card needs about five minutes, two processor cores half a day. Every epoch is kept; a run that was stopped
 goes on where it was.
 
 References:
