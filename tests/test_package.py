@@ -56,6 +56,12 @@ def test_version_is_that_of_the_installation() -> None:
     assert binsight.__version__ == metadata.version("binsight")
 
 
+def test_an_edge_device_loads_only_what_its_extra_installs() -> None:
+    """Its modules share the line's broker, camera and clock, not the line's settings or ledger."""
+    code = "from binsight.edge import delivery, device, engines, outbox, settings\nfrom binsight.cli import edge, edge_run"
+    assert not modules_after(code) & {"pydantic", "sqlalchemy", "jinja2", "av", "asyncua", "fastapi", "starlette"}
+
+
 def test_package_is_typed() -> None:
     """The marker that tells type checkers to read the package's annotations is there."""
     assert resources.files("binsight").joinpath("py.typed").is_file()

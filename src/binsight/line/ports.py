@@ -10,15 +10,17 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.line.config import LineConfig
 from binsight.line.film import Film
 from binsight.line.records import Ack, CameraState, Command, Confirm, EncoderReading, Frame, Piece, View
 from binsight.predictor import Prediction, Predictor
+
+if TYPE_CHECKING:
+    from binsight.line.config import LineConfig  # checked by pydantic, which the extra `edge` does not install
 
 __all__ = ["Classifier", "Classify", "Clock", "Ledger", "Ports", "Sorter", "SorterEvents", "Source", "posted_events"]
 
