@@ -58,7 +58,7 @@ def test_version_is_that_of_the_installation() -> None:
 
 def test_an_edge_device_loads_only_what_its_extra_installs() -> None:
     """Its modules share the line's broker, camera and clock, not the line's settings or ledger."""
-    code = "from binsight.edge import delivery, device, engines, outbox, settings\nfrom binsight.cli import edge, edge_run"
+    code = "from binsight.edge import delivery, device, engines, outbox\nfrom binsight.cli import edge_run"
     assert not modules_after(code) & {"pydantic", "sqlalchemy", "jinja2", "av", "asyncua", "fastapi", "starlette"}
 
 

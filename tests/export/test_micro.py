@@ -32,7 +32,7 @@ def test_an_arena_of_this_size_is_enough_and_nothing_smaller(network: bytes, cap
 
 
 def test_litert_takes_pixels_and_gives_logits(network: bytes) -> None:
-    """Those of the micro interpreter, in numbers: its kernels round elsewhere, up to seven steps of the output on photos."""
+    """Those of the micro interpreter: its kernels round elsewhere, up to seven steps of the output on photos."""
     pictures = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3)).astype(np.uint8)
     integers = run_micro(network, (pictures.astype(np.int16) - 128).astype(np.int8))
     engine = open_engine("litert", network, threads=1)
