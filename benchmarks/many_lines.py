@@ -131,7 +131,8 @@ class SimulatedLine:
 
     def tell(self, piece: Piece) -> None:
         """As the engine does."""
-        self.sorter.publish("piece", piece_message(piece))
+        if piece.status != "commanded":
+            self.sorter.publish("piece", piece_message(piece))
 
     def feed(self, due_s: float) -> None:
         """One more piece is at the trigger line."""

@@ -88,7 +88,12 @@ def test_lines_that_begin_a_day_together_make_it_once(url: str) -> None:
     """None fails, none waits for ever."""
     database = fill(url, [])
     times = [AT + dt.timedelta(days=day) for day in range(4)]
-    threads = [threading.Thread(target=Days(database).make, args=(times,)) for _ in range(8)]
+
+    def make() -> None:
+        with database.begin() as connection:
+            Days().make(connection, times)
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -112,11 +117,11 @@ def test_a_day_is_dropped_when_no_line_needs_it_and_deleted_for_those_that_keep_
     database = fill(url, [replace(row, line="line1" if row.seq < 100 else "line2") for row in rows])
     now = AT + dt.timedelta(days=10)
     keep(database, line1=3, line2=0)
-    Retention(database, 30).remove(now)
+    Retention(database.begin, 30).remove(now)
     assert seqs(database) == [8, 9, 10, *range(101, 111)]
     assert "pieces_20260102" in parts(database)
     keep(database, line1=3, line2=5)
-    Retention(database, 30).remove(now)
+    Retention(database.begin, 30).remove(now)
     assert seqs(database) == [8, 9, 10, *range(106, 111)]
     assert parts(database)[0] == "pieces_20260107"
     with database.connect() as connection:
@@ -133,13 +138,13 @@ def test_who_reads_for_long_holds_up_the_dropping_and_nothing_else(url: str) -> 
     now = AT + dt.timedelta(days=40)
     with database.connect() as reader:
         reader.execute(sa.select(pieces)).all()
-        Retention(database, 30).remove(now)
+        Retention(database.begin, 30).remove(now)
         assert seqs(database) == [1, 2]
         writer = LedgerWriter(open_database(url), threaded=False)
         writer.put(piece(3, minutes=DAY * 20))
         assert writer.flush()
         writer.close()
-    Retention(database, 30).remove(now)
+    Retention(database.begin, 30).remove(now)
     assert seqs(database) == [2, 3]
     database.dispose()
 
@@ -166,6 +171,6 @@ def test_a_full_ledger_is_divided_while_a_line_writes(whole: sa.Engine) -> None:
     found = read_piece(whole, first.id)
     assert found is not None
     assert (found[0].status, found[0].audited_by, found[1] is not None) == ("unknown", "eve", True)
-    Retention(whole, 30).remove(now + dt.timedelta(days=31))
+    Retention(whole.begin, 30).remove(now + dt.timedelta(days=31))
     assert "pieces_before" not in parts(whole)
     assert seqs(whole) == [11]

@@ -43,7 +43,7 @@ def test_old_rows_go_and_so_do_day_old_pictures_but_not_what_waits_for_its_audit
         writer.event("line1", "link", active=True, detail="", at=AT + dt.timedelta(days=days))
     writer.close()
     now = AT + dt.timedelta(days=40)
-    batches = list(Retention(database, 30, batch=3).batches(now))
+    batches = list(Retention(database.begin, 30, batch=3).batches(now))
     assert max(batches) == 3
     left, pictures = kept(database)
     assert left == list(range(11, 41))
@@ -57,7 +57,7 @@ def test_old_rows_go_and_so_do_day_old_pictures_but_not_what_waits_for_its_audit
 def test_the_newest_row_stays_so_that_no_sequence_number_comes_twice(url: str) -> None:
     """A line that stood still for a year goes on where it was; a day that is dropped leaves the number behind."""
     database = fill(url, [piece(seq) for seq in range(1, 8)])
-    Retention(database, 30).remove(AT + dt.timedelta(days=365))
+    Retention(database.begin, 30).remove(AT + dt.timedelta(days=365))
     assert kept(database)[0] == ([7] if url.startswith("sqlite") else [])
     writer = LedgerWriter(database, threaded=False)
     assert writer.start("line1", AT) == 8
@@ -68,7 +68,7 @@ def test_zero_days_keep_rows_and_pictures_of_the_audit_for_ever(tmp_path: Path) 
     """Other pictures go after a day all the same; a second look begins where the first one ended."""
     rows = [piece(1, drawn=True), piece(2, thumbnail=piece(2).id), piece(3, minutes=DAY_MINUTES, thumbnail=piece(3).id)]
     _, database = fill_file(tmp_path, rows)
-    retention = Retention(database, 0)
+    retention = Retention(database.begin, 0)
     assert retention.remove(AT + dt.timedelta(days=1, minutes=1)) == 1
     assert retention.remove(AT + dt.timedelta(days=1, minutes=2)) == 0
     assert kept(database)[0] == [1, 2, 3]

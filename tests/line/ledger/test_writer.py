@@ -231,8 +231,8 @@ def wait_until(condition: Any) -> None:
         time.sleep(0.005)
 
 
-def test_answers_wait_for_the_next_command_and_go_with_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A piece's first row and a command are written at once, each with all that waits: two transactions a piece."""
+def test_ends_wait_for_the_next_command_and_go_with_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first row is written by itself, a command at once with all that waits."""
     monkeypatch.setattr(writer_module, "_WAIT_S", 1e6)
     engine, done = open_database(url), threading.Event()
     writer = LedgerWriter(open_database(url))
@@ -242,14 +242,59 @@ def test_answers_wait_for_the_next_command_and_go_with_it(url: str, monkeypatch:
     commits.clear()  # its connection, and the day, are there now
     writer.put(piece(1))
     wait_until(lambda: statuses(engine) == {1: "seen", 2: "seen"})
-    writer.put(piece(1, status="acknowledged"))
+    writer.put(piece(1, status="confirmed"))
     writer.keep(piece(1, thumbnail="1"), Film(b"jpeg"))
     writer.event("line1", "link", active=True, detail="", at=AT)
     writer.put(piece(2, status="commanded"), after=lambda _: done.set())
     assert done.wait(PATIENCE_S)
-    assert statuses(engine) == {1: "acknowledged", 2: "commanded"}
+    assert statuses(engine) == {1: "confirmed", 2: "commanded"}
     assert len(rows(url, thumbnails)) == len(rows(url, events)) == 1
     assert len(commits) == 2
+    writer.close()
+    engine.dispose()
+
+
+def test_a_piece_that_is_decided_at_once_takes_one_transaction_and_its_end_goes_with_the_next(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen, decided and commanded are one row; that a command was accepted waits for what became of it."""
+    monkeypatch.setattr(writer_module, "_WAIT_S", 1e6)
+    monkeypatch.setattr(writer_module, "_FIRST_S", 1e6)
+    monkeypatch.setattr(writer_module, "_ANSWER_S", 1e6)
+    engine, writer = open_database(url), LedgerWriter(open_database(url))
+    writer.start("line1", AT)
+    writer.put(piece(1))
+    assert writer.flush(PATIENCE_S)  # the day is there now
+    commits, found = commits_of(writer.database), []
+    for seq in (2, 3, 4):
+        done = threading.Event()
+        for status in ("seen", "decided"):
+            writer.put(piece(seq, status=status))
+        writer.put(piece(seq, status="commanded"), after=lambda _, done=done: done.set())
+        assert done.wait(PATIENCE_S)
+        writer.put(piece(seq, status="acknowledged"))
+        found.append(statuses(engine))
+        if seq == 2:
+            writer.put(piece(seq, status="confirmed"))
+    assert found[1] == {1: "seen", 2: "confirmed", 3: "commanded"}
+    assert found[2] == {1: "seen", 2: "confirmed", 3: "commanded", 4: "commanded"}
+    assert len(commits) == 3
+    writer.close()
+    assert statuses(engine) == {1: "seen", 2: "confirmed", 3: "acknowledged", 4: "acknowledged"}
+    engine.dispose()
+
+
+@pytest.mark.parametrize(("confirms", "status"), [(True, "acknowledged"), (False, "acknowledged"), (True, "seen")])
+def test_what_waits_longest_is_written_by_itself(
+    url: str, monkeypatch: pytest.MonkeyPatch, confirms: bool, status: Any
+) -> None:
+    """An acknowledgement, too, and at once with the others where it is the end."""
+    for name in ("_FIRST_S", "_ANSWER_S" if confirms else "_WAIT_S"):
+        monkeypatch.setattr(writer_module, name, 0.01)
+    engine, writer = open_database(url), LedgerWriter(open_database(url))
+    writer.start("line1", AT, confirms=confirms)
+    writer.put(piece(1, status=status))
+    wait_until(lambda: statuses(engine) == {1: status})
     writer.close()
     engine.dispose()
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-__all__ = ["Days", "are_divided", "divide"]
+__all__ = ["TURN", "Days", "are_divided", "divide"]
 
 _TABLES = {"pieces": ("seen_at", ("id", "seen_at"), ("line", "seq", "seen_at")), "thumbnails": ("at", ("key", "at"))}
-_TURN = "hashtextextended('binsight days', 0)"  # one program at a time makes or drops them
+TURN = "hashtextextended('binsight days', 0)"  # one program at a time makes or drops them
 _PATIENCE = "SET LOCAL lock_timeout = '200ms'"  # a long question holds up the dropping, not all who write behind it
 _DAY = dt.timedelta(days=1)
 _UNTIL = re.compile(r"TO \('([^']+)'\)")
@@ -75,43 +75,36 @@ def _names(connection: sa.Connection, table: str, which: str) -> dict[str, str]:
 
 
 class Days:
-    """Makes days, and drops them.
+    """Makes days, and drops them; to be made anew after a transaction that failed."""
 
-    Args:
-        database: a ledger that is kept by days.
-    """
-
-    def __init__(self, database: sa.Engine) -> None:
-        self._database = database
+    def __init__(self) -> None:
         self._known: set[dt.date] = set()
 
-    def make(self, times: Iterable[dt.datetime]) -> None:
-        """Have the days there to which these times belong, and the days after them."""
+    def make(self, connection: sa.Connection, times: Iterable[dt.datetime]) -> None:
+        """Have the days there to which these times belong, and the days after them, before anything else is written."""
         wanted = {time.astimezone(dt.UTC).date() for time in times} - self._known
         if not wanted:
             return
-        with self._database.begin() as connection:
-            _run(connection, f"SELECT pg_advisory_xact_lock({_TURN})")
-            there = _read_untils(connection)
-            for day in sorted(wanted | {day + _DAY for day in wanted}):
-                for table in _TABLES:
-                    part = f"{table}_{day:%Y%m%d}"
-                    is_before = day < there.get(f"{table}_before", dt.date.min)
-                    if part not in there and not is_before:
-                        _make(connection, table, part, day)
+        _run(connection, f"SELECT pg_advisory_xact_lock({TURN})")
+        there = _read_untils(connection)
+        for day in sorted(wanted | {day + _DAY for day in wanted}):
+            for table in _TABLES:
+                part = f"{table}_{day:%Y%m%d}"
+                is_before = day < there.get(f"{table}_before", dt.date.min)
+                if part not in there and not is_before:
+                    _make(connection, table, part, day)
         self._known |= wanted
 
-    def drop(self, before: dt.datetime) -> list[str]:
+    @staticmethod
+    def drop(connection: sa.Connection, before: dt.datetime) -> list[str]:
         """Drop one day that ended by then, of each table; lines remember their last sequence number.
 
         Returns:
-            What was dropped; nothing where there is none, or others are at it, or somebody reads for too long.
+            What was dropped; nothing where there is none, or somebody reads for too long.
         """
         try:
-            with self._database.begin() as connection:
+            with connection.begin_nested():
                 _run(connection, _PATIENCE)
-                if not connection.execute(sa.text(f"SELECT pg_try_advisory_xact_lock({_TURN})")).scalar():
-                    return []
                 untils = _read_untils(connection)
                 old = {until for until in untils.values() if until <= before.astimezone(dt.UTC).date()}
                 parts = [part for part, until in untils.items() if old and until == min(old)]

@@ -15,30 +15,35 @@ Single rows are deleted there only of lines that keep theirs for less time than 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
 
 import sqlalchemy as sa
 
-from binsight.line.ledger.days import Days, are_divided
+from binsight.line.ledger.days import TURN, Days, are_divided
 from binsight.line.ledger.schema import events, lines, pieces, thumbnails
 
 __all__ = ["Retention"]
 
 _PICTURE_DAYS = 1
 _BATCH = 200  # rows; a command that waits to be written is held up by no more than the deletion of so many
+_TAKE_TURN = f"SELECT pg_try_advisory_xact_lock({TURN})"
 
 
 class Retention:
-    """Removes what is too old, a little at a time.
+    """Removes what is too old, a little at a time. Of many lines that are about to, one does it for all.
 
     Args:
-        database: the ledger.
+        begin: a transaction on the ledger.
         keep_days: of lines that did not tell; rows older than this are removed; 0 keeps them.
         batch: rows removed in one transaction.
     """
 
-    def __init__(self, database: sa.Engine, keep_days: int, *, batch: int = _BATCH) -> None:
-        self._database = database
+    def __init__(
+        self, begin: Callable[[], AbstractContextManager[sa.Connection]], keep_days: int, *, batch: int = _BATCH
+    ) -> None:
+        self._begin = begin
         self._keep_days = keep_days
         self._batch = batch
         self._looked_until: dt.datetime | None = None  # pictures before this are of pieces drawn for the audit
@@ -49,55 +54,61 @@ class Retention:
 
     def batches(self, now: dt.datetime) -> Iterator[int]:
         """The same in steps: each one transaction; gives how many it removed."""
-        yield from self._pictures(now - dt.timedelta(days=_PICTURE_DAYS))
-        days = sa.func.coalesce(lines.c.keep_days, self._keep_days)
-        with self._database.connect() as connection:
-            kept = dict(map(tuple, connection.execute(sa.select(lines.c.name, days))))
+        if not (yield from self._pictures(now - dt.timedelta(days=_PICTURE_DAYS))):
+            return
+        with self._begin() as connection:
+            days = sa.func.coalesce(lines.c.keep_days, self._keep_days)
+            names: dict[int, list[str]] = {}
+            for name, number in connection.execute(sa.select(lines.c.name, days)):
+                names.setdefault(number, []).append(name)
             is_divided = are_divided(connection)
-        longest = max((number or dt.timedelta.max.days for number in kept.values()), default=0)
-        if is_divided and 0 < longest < dt.timedelta.max.days:
-            yield from self._days(now - dt.timedelta(days=longest))
-        for name, number in kept.items():
+        longest = 0 if 0 in names else max(names, default=0)
+        if is_divided and longest:
+            yield from self._repeat(lambda connection: len(Days.drop(connection, now - dt.timedelta(days=longest))), 1)
+        for number, those in names.items():
             if number:
                 before = now - dt.timedelta(days=number)
-                if not is_divided or number < longest:
-                    yield from self._rows(name, before)
-                old = (events.c.line == name, events.c.at < before)
-                yield from self._delete(events, events.c.number, sa.select(events.c.number).where(*old))
+                if not is_divided or number != longest:
+                    yield from self._rows(those, before)
+                old = sa.select(events.c.number).where(events.c.line.in_(those), events.c.at < before)
+                yield from self._delete(events.c.number, old)
 
-    def _days(self, before: dt.datetime) -> Iterator[int]:
-        days = Days(self._database)
-        while dropped := days.drop(before):
-            yield len(dropped)
-
-    def _pictures(self, before: dt.datetime) -> Iterator[int]:
-        """Of pieces that were not drawn, and of none; from where the last look ended."""
+    def _pictures(self, before: dt.datetime) -> Generator[int, None, bool]:
+        """Of pieces that were not drawn, and of none; from where the last look ended. False where others are at it."""
         # A picture's key is its piece's id.
         same = (pieces.c.id == thumbnails.c.key, pieces.c.seen_at == thumbnails.c.at)
         drawn = sa.exists().where(*same, pieces.c.audit_probability.is_not(None))
         query = sa.select(thumbnails.c.key).where(thumbnails.c.at < before, ~drawn)
         if self._looked_until is not None:
             query = query.where(thumbnails.c.at >= self._looked_until)
-        yield from self._delete(thumbnails, thumbnails.c.key, query)
-        self._looked_until = before
+        if done := (yield from self._delete(thumbnails.c.key, query)):
+            self._looked_until = before
+        return done
 
-    def _rows(self, line: str, before: dt.datetime) -> Iterator[int]:
-        newest = sa.select(sa.func.max(pieces.c.seq)).where(pieces.c.line == line).scalar_subquery()
-        query = sa.select(pieces.c.id).where(pieces.c.line == line, pieces.c.seen_at < before, pieces.c.seq != newest)
-        while True:
-            with self._database.begin() as connection:
-                ids = list(connection.execute(query.limit(self._batch)).scalars())
-                connection.execute(sa.delete(thumbnails).where(thumbnails.c.key.in_(ids)))
-                connection.execute(sa.delete(pieces).where(pieces.c.id.in_(ids)))
-            yield len(ids)
-            if len(ids) < self._batch:
-                return
+    def _rows(self, names: list[str], before: dt.datetime) -> Iterator[int]:
+        same = pieces.alias()
+        newest = sa.select(sa.func.max(same.c.seq)).where(same.c.line == lines.c.name).scalar_subquery()
+        old = (pieces.c.line == lines.c.name, pieces.c.seen_at < before, pieces.c.seq != newest)
+        yield from self._delete(pieces.c.id, sa.select(pieces.c.id).where(lines.c.name.in_(names), *old))
 
-    def _delete(self, table: sa.Table, key: sa.Column[object], query: sa.Select[tuple[object]]) -> Iterator[int]:
-        while True:
-            with self._database.begin() as connection:
-                keys = list(connection.execute(query.limit(self._batch)).scalars())
-                connection.execute(sa.delete(table).where(key.in_(keys)))
-            yield len(keys)
-            if len(keys) < self._batch:
-                return
+    def _delete(self, key: sa.Column[Any], query: sa.Select[Any]) -> Generator[int, None, bool]:
+        """Rows with these keys; of pieces, their pictures as well."""
+
+        def delete(connection: sa.Connection) -> int:
+            keys = list(connection.execute(query.limit(self._batch)).scalars())
+            for column in {key, thumbnails.c.key} if key is pieces.c.id else {key}:
+                connection.execute(sa.delete(column.table).where(column.in_(keys)))
+            return len(keys)
+
+        return self._repeat(delete, self._batch)
+
+    def _repeat(self, step: Callable[[sa.Connection], int], most: int) -> Generator[int, None, bool]:
+        """A step in transactions of its own, as long as it finds so many; False where others are at it."""
+        found = most
+        while found >= most:
+            with self._begin() as connection:
+                if connection.dialect.name == "postgresql" and not connection.execute(sa.text(_TAKE_TURN)).scalar():
+                    return False
+                found = step(connection)
+            yield found
+        return True

@@ -1,8 +1,9 @@
 """The one writer of a ledger: what is queued is written in the order in which it came, in batches.
 
-What a crash must not lose is written at once, with all that waits: a piece's first row, without which it would not be
-counted, and a row after which something is done (a command leaves). Answers, ends, pictures and events wait for these,
-for a quarter of a second at most. Of a line that is killed meanwhile the row is there, and ends as `start` says.
+A row after which something is done (a command leaves) is written at once, with all that waits. A piece's first row,
+without which it would not be counted, waits a tenth of a second for its decision; ends, pictures and events a quarter; that
+a command was accepted waits for what became of it. Of a line that is killed meanwhile the row is there, and ends as
+`start` says.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,7 +33,9 @@ __all__ = ["LedgerWriter"]
 
 _log = logging.getLogger(__name__)
 
+_FIRST_S = 0.1  # of a piece that nothing is done with yet: it is decided meanwhile, and written once
 _WAIT_S = 0.25  # of rows that a crash may make anew
+_ANSWER_S = 5.0  # of an acknowledgement, which says nothing after a crash that the command does not say
 _PATIENCE_S = 2.0  # at the start, with a line of the same name that has just ended
 _MAX_WAITING = 100_000  # rows kept while the database is away; about two hours at 10 pieces a second
 _MAX_FILMS = 1000  # pieces whose pictures wait, some 20 kB each
@@ -47,13 +50,22 @@ class _Waiting:
     """What is to be written next. A piece that changed twice is written once."""
 
     pieces: dict[str, Piece] = field(default_factory=dict)
+    answered: dict[str, Piece] = field(default_factory=dict)  # acknowledged; written with their ends
     thumbnails: dict[str, tuple[dt.datetime, Film]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     after: list[Callable[[bool], None]] = field(default_factory=list)
     due_s: float = math.inf
+    answers_due_s: float = math.inf
 
     def __bool__(self) -> bool:
-        return bool(self.pieces or self.thumbnails or self.events or self.after)
+        return bool(self.pieces or self.answered or self.thumbnails or self.events or self.after)
+
+    def take(self) -> tuple[_Waiting, _Waiting]:
+        """What is to be written now, and what goes on waiting."""
+        if time.monotonic() < self.answers_due_s:
+            kept = _Waiting(answered=self.answered, due_s=self.answers_due_s, answers_due_s=self.answers_due_s)
+            return replace(self, answered={}), kept
+        return replace(self, pieces={**self.answered, **self.pieces}, answered={}), _Waiting()
 
 
 class LedgerWriter:
@@ -77,10 +89,11 @@ class LedgerWriter:
         self._changed = threading.Condition()
         self._busy = False
         self._closing = False
+        self._confirms = True  # else an acknowledgement is an end
         self.fault: str | None = None  # why the last write failed; None while all is well
         self.lost = 0  # rows given up because too many waited
         self._keep_days = keep_days
-        self._retention = None if keep_days is None else Retention(database, keep_days)
+        self._retention = None if keep_days is None else Retention(self._transaction, keep_days)
         self._tidying: Iterator[int] | None = None
         # A wall clock that jumps while the line runs must not make everything old.
         self._started = dt.datetime.now(dt.UTC), time.monotonic()
@@ -97,6 +110,7 @@ class LedgerWriter:
         Raises:
             InputError: another line of that name writes into this ledger.
         """
+        self._confirms = confirms
         with self._transaction() as connection:
             claim = self._claims.setdefault(line, Claim(line))
             claim.take(connection, patience_s=_PATIENCE_S)
@@ -119,10 +133,16 @@ class LedgerWriter:
             if len(self._waiting.pieces) >= _MAX_WAITING and piece.id not in self._waiting.pieces:
                 del self._waiting.pieces[next(iter(self._waiting.pieces))]
                 self.lost += 1
+            self._waiting.answered.pop(piece.id, None)
+            if piece.status == "acknowledged" and self._confirms and piece.id not in self._waiting.pieces:
+                self._waiting.answered[piece.id] = piece
+                self._waiting.answers_due_s = min(self._waiting.answers_due_s, time.monotonic() + _ANSWER_S)
+                self._wake(_ANSWER_S)
+                return
             self._waiting.pieces[piece.id] = piece
             if after is not None:
                 self._waiting.after.append(after)
-            self._wake(0.0 if after is not None or piece.status == "seen" else _WAIT_S)
+            self._wake(0.0 if after is not None else _FIRST_S if piece.status == "seen" else _WAIT_S)
 
     def keep(self, piece: Piece, film: Film) -> None:
         """Queue the pictures of a piece; see `ports.Ledger.keep`."""
@@ -142,10 +162,12 @@ class LedgerWriter:
         """Wait until all that was queued is written; without a thread, write it now."""
         if self._thread is None:
             while self._waiting:
+                self._waiting.answers_due_s = 0.0
                 if not self._write_waiting():
                     return False
             return True
         with self._changed:
+            self._waiting.answers_due_s = 0.0
             if self._waiting:
                 self._wake(0.0)
             return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout_s)
@@ -219,7 +241,7 @@ class LedgerWriter:
             self._tidying = self._retention.batches(began + dt.timedelta(seconds=now_s - began_s))
         try:
             done = next(self._tidying, None) is None
-        except sa.exc.SQLAlchemyError as error:
+        except (sa.exc.SQLAlchemyError, InputError) as error:
             _log.warning("ledger: cannot remove what is too old: %s", getattr(error, "orig", error))
             done = True
         if done:
@@ -227,7 +249,7 @@ class LedgerWriter:
 
     def _write_waiting(self) -> bool:
         with self._changed:
-            batch, self._waiting = self._waiting, _Waiting()
+            batch, self._waiting = self._waiting.take()
             self._busy = True
         try:
             self._write(batch)
@@ -260,7 +282,7 @@ class LedgerWriter:
         with self._transaction() as connection:
             if self._days is not None:
                 pictured = (at for at, _ in batch.thumbnails.values())
-                self._days.make({*(piece.seen_at for piece in batch.pieces.values()), *pictured})
+                self._days.make(connection, {*(piece.seen_at for piece in batch.pieces.values()), *pictured})
             if batch.pieces:
                 rows = [{name: getattr(piece, name) for name in _COLUMNS} for piece in batch.pieces.values()]
                 connection.execute(self._put_pieces, rows)
@@ -298,7 +320,7 @@ class LedgerWriter:
 
     def _look(self, connection: sa.Connection) -> None:
         """How the tables are kept; that may have changed while they could not be written."""
-        self._days = Days(self.database) if are_divided(connection) else None
+        self._days = Days() if are_divided(connection) else None
         self._put_pieces = _upsert(self._insert, pieces, pieces.c.seen_at, self._days, AUDIT_COLUMNS)
         self._put_thumbnails = _upsert(self._insert, thumbnails, thumbnails.c.at, self._days)
 

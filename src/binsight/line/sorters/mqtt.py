@@ -138,8 +138,11 @@ class MqttSorter(BaseSorter):
         return self._events
 
 
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def _encode(payload: dict[str, Any]) -> bytes:
-    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _JSON.encode(payload).encode()
 
 
 def _whole(value: Any, limit: int = 2**63) -> int:
