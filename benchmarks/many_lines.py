@@ -134,7 +134,7 @@ class SimulatedLine:
         if piece.status != "commanded":
             self.sorter.publish("piece", piece_message(piece))
 
-    def feed(self, due_s: float) -> None:
+    def feed(self, due_s: float, *, again: bool = True) -> None:
         """One more piece is at the trigger line."""
         at = self.clock.utc()
         piece = Piece(
@@ -147,7 +147,8 @@ class SimulatedLine:
         crossed_mm = self.belt.position_mm(self.clock.now())
         self.worker.at(due_s + DECIDE_S, lambda: self.decide(piece, crossed_mm))
         next_s = due_s + 1 / self.worker.rate
-        self.worker.at(next_s, lambda: self.feed(next_s))
+        if again:
+            self.worker.at(next_s, lambda: self.feed(next_s))
 
     def decide(self, piece: Piece, crossed_mm: float) -> None:
         """The network has spoken; one piece in fifty is drawn for the audit."""
@@ -200,6 +201,10 @@ def run_worker(worker: Worker, lines: range, seconds: float, go: Event, told: mu
     mine = [SimulatedLine(worker, number) for number in lines]
     for line in mine:
         line.up.wait()
+        line.feed(time.monotonic(), again=False)  # what is compiled and planned once in a life is ready when it begins
+    finish(worker, mine)
+    warmed, worker.made = worker.made, 0
+    worker.waits_s.clear()
     told.put("ready")
     go.wait()
     began, cpu_s = time.monotonic(), own_cpu_s()
@@ -209,15 +214,29 @@ def run_worker(worker: Worker, lines: range, seconds: float, go: Event, told: mu
     worker.work(began + seconds)
     lag_s = max(0.0, time.monotonic() - min((entry[0] for entry in worker.later), default=began + seconds))
     worker.later = [entry for entry in worker.later if "feed" not in entry[2].__code__.co_names]
-    while any(line.dispatcher.outstanding for line in mine) or worker.later:
-        worker.work(time.monotonic() + 0.1)
-        for line in mine:
-            line.dispatcher.tick()
+    finish(worker, mine)
     cpu_s = own_cpu_s() - cpu_s
     ends = sum((line.dispatcher.ends for line in mine), Counter[Any]())
     for line in mine:
         line.close()
-    told.put({"made": worker.made, "waits_s": worker.waits_s, "cpu_s": cpu_s, "lag_s": lag_s, "ends": dict(ends)})
+    told.put(
+        {
+            "made": worker.made,
+            "warmed": warmed,
+            "waits_s": worker.waits_s,
+            "cpu_s": cpu_s,
+            "lag_s": lag_s,
+            "ends": dict(ends),
+        }
+    )
+
+
+def finish(worker: Worker, lines: Sequence[SimulatedLine]) -> None:
+    """Work until every piece has its end."""
+    while any(line.dispatcher.outstanding for line in lines) or worker.later:
+        worker.work(time.monotonic() + 0.1)
+        for line in lines:
+            line.dispatcher.tick()
 
 
 def run_equipment(broker: int, stop: Event, told: multiprocessing.Queue[Any]) -> None:
@@ -343,7 +362,7 @@ def report(
     options: argparse.Namespace, results: list[Any], plc: Any, seconds: float, used: list[float], engine: sa.Engine
 ) -> None:
     """Print what was made, written, lost and doubled, and what it took."""
-    made = sum(result["made"] for result in results)
+    made, warmed = (sum(result[name] for result in results) for name in ("made", "warmed"))
     with engine.connect() as connection:
         number = sa.func.count()
         distinct = sa.func.count(sa.distinct(sa.tuple_(pieces.c.line, pieces.c.seq)))
@@ -354,7 +373,8 @@ def report(
     client_s = sum(result["cpu_s"] for result in results)
     cores = os.cpu_count() or 1
     print(f"{options.lines} lines, {options.rate:g} pieces a second each, {options.seconds:g} s, {cores} cores")
-    print(f"pieces: {made:,} made, {rows:,} rows, {made - kinds:,} lost, {rows - kinds:,} doubled; {ends}")
+    lost = made + warmed - kinds
+    print(f"pieces: {made:,} and {warmed} before, {rows:,} rows, {lost:,} lost, {rows - kinds:,} doubled; {ends}")
     print(f"commands: {plc['commands']:,} at the equipment, {plc['twice']} of them twice")
     print(f"rate: {made / options.seconds:,.0f} pieces/s; the last came {max(r['lag_s'] for r in results):.1f} s late")
     p50, p99 = np.percentile(waits, [50, 99])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import select
 import socket
 import ssl
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -33,6 +34,7 @@ _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to connect, the last for 
 _TAKEN_OVER = 142  # MQTT 5: another client of the same name has connected; not all brokers say so
 _BRIEF_S, _BRIEFLY = 10.0, 3  # a connection that is cut so soon, so many times in a row, tells the same
 _TAKEN_OVER_S = 30.0  # until the next try then: two lines of one name must not chase each other from the broker
+_TICK_S = 0.5  # between two looks whether the connection lives
 _OUTBOX = 256  # messages handed over that the broker has not confirmed
 
 
@@ -70,7 +72,9 @@ class MqttLink:
         self._retained: dict[str, bytes] = {}
         self._client: Client | None = None  # while it is connected
         self._unconfirmed: deque[tuple[MQTTMessageInfo, float]] = deque()
+        self._counting = threading.Lock()  # engine and ledger publish, each on its thread
         self._down = threading.Event()
+        self._bell: socket.socket | None = None  # wakes the thread
         self._briefly = 0  # how many times in a row
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep_connected, name="mqtt", daemon=True)
@@ -90,9 +94,10 @@ class MqttLink:
         if retain:
             self._retained[topic] = message
         client, now = self._client, self._clock.now()
-        while self._unconfirmed and self._unconfirmed[0][0].is_published():
-            self._unconfirmed.popleft()
-        stuck = self._unconfirmed and now - self._unconfirmed[0][1] > _STUCK_S
+        with self._counting:
+            while self._unconfirmed and self._unconfirmed[0][0].is_published():
+                self._unconfirmed.popleft()
+            stuck = self._unconfirmed and now - self._unconfirmed[0][1] > _STUCK_S
         if client is None or stuck or len(self._unconfirmed) >= _OUTBOX:
             return None
         # No lock of ours is held here: the library calls us back with its own locks held.
@@ -100,6 +105,8 @@ class MqttLink:
         if sent.rc:
             return None
         self._unconfirmed.append((sent, now))
+        if client.want_write():  # else it has left, on the caller's thread
+            self._ring()
         return sent
 
     def close(self, *, wait_s: float = 1.0) -> None:
@@ -110,10 +117,22 @@ class MqttLink:
                 sent.wait_for_publish(wait_s)
         self._closing.set()
         self._down.set()
+        self._ring()
         if self._thread.is_alive():
             self._thread.join(timeout=wait_s + _CONNECT_TIMEOUT_S)
 
+    def _ring(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # it rings already, or the thread has ended
+            self._bell.send(b"!")  # type: ignore[union-attr]
+
     def _keep_connected(self) -> None:
+        heard, self._bell = socket.socketpair()
+        with heard, self._bell:
+            heard.setblocking(False)
+            self._bell.setblocking(False)
+            self._connect_again(heard)
+
+    def _connect_again(self, bell: socket.socket) -> None:
         failures = 0
         while not self._closing.is_set():
             self._down.clear()
@@ -122,8 +141,7 @@ class MqttLink:
             client = self._new_client()
             try:
                 client.connect(*broker_address(self._url), keepalive=_KEEPALIVE_S)
-                client.loop_start()
-                failures = failures + 1 if not self._serve() else 0
+                failures = 0 if self._serve(client, bell) else failures + 1
             except (OSError, ValueError) as error:
                 failures += 1
                 if failures == 1:
@@ -133,16 +151,18 @@ class MqttLink:
             pause_s = _PAUSES_S[min(failures, len(_PAUSES_S)) - 1] if failures else 0.05
             self._closing.wait(_TAKEN_OVER_S if self._is_chased() else pause_s)
 
-    def _serve(self) -> bool:
-        """Wait until the connection is down; whether it ever was up."""
-        if not self._down.wait(_CONNECT_TIMEOUT_S) and self._client is None:
-            return False
-        was_up, began_s = self._client is not None, time.monotonic()
-        self._down.wait()
-        is_brief = was_up and time.monotonic() - began_s < _BRIEF_S
+    def _serve(self, client: Client, bell: socket.socket) -> bool:
+        """Move bytes until the connection is down; whether it ever was up."""
+        began_s, up_s = time.monotonic(), None
+        while not self._down.is_set() and _move_bytes(client, bell):
+            if up_s is None:
+                up_s = None if self._client is None else time.monotonic()
+                if up_s is None and time.monotonic() - began_s > _CONNECT_TIMEOUT_S:
+                    return False
+        is_brief = up_s is not None and time.monotonic() - up_s < _BRIEF_S
         if self._briefly < _BRIEFLY:  # else the broker has said so
             self._briefly = self._briefly + 1 if is_brief else 0
-        return was_up
+        return up_s is not None
 
     def _is_chased(self) -> bool:
         if self._briefly < _BRIEFLY or self._closing.is_set():
@@ -154,8 +174,8 @@ class MqttLink:
     def _hang_up(self, client: Client) -> None:
         was_up, self._client = self._client is not None, None
         client.disconnect()
-        client.loop_stop()
-        self._unconfirmed.clear()
+        with self._counting:
+            self._unconfirmed.clear()
         if was_up:
             self._on_link(False)
 
@@ -192,6 +212,41 @@ class MqttLink:
         self._on_link(True)
 
 
+class _Client(Client):
+    """Is written to by whoever publishes, without a change of threads, and by the thread that listens."""
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        self._writing = threading.Lock()
+
+    def loop_write(self) -> MQTTErrorCode:
+        """One at a time: half a message must not be cut by another one."""
+        with self._writing:
+            return super().loop_write()
+
+
+def _move_bytes(client: Client, bell: socket.socket) -> bool:
+    """Wait a moment for bytes, or the bell, and let the client have them; False where it has no connection."""
+    connection = client.socket()
+    if connection is None:
+        return False
+    waits = bool(getattr(connection, "pending", int)())  # of TLS, read from the socket already
+    try:
+        readable, writable, _ = select.select(
+            [connection, bell], [connection] * client.want_write(), [], 0.0 if waits else _TICK_S
+        )
+    except (OSError, ValueError):  # closed by another thread
+        readable, writable = [], []
+    if bell in readable:
+        bell.recv(4096)
+    if connection in readable or waits:
+        client.loop_read()
+    if connection in writable:
+        client.loop_write()
+    client.loop_misc()
+    return True
+
+
 def broker_address(url: str) -> tuple[str, int]:
     """Host and port of a broker."""
     address = urlsplit(url)
@@ -208,7 +263,7 @@ def new_client(url: str, name: str, username: str | None, password: str | None, 
         password: where there is a name.
         reconnects: by itself, and as the same object.
     """
-    client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTv5, reconnect_on_failure=reconnects)
+    client = _Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTv5, reconnect_on_failure=reconnects)
     client.connect_timeout = _CONNECT_TIMEOUT_S
     if username is not None:
         client.username_pw_set(username, password)

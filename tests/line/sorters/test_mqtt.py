@@ -17,6 +17,7 @@ from tests.line.services import free_port, mosquitto
 from tests.patience import PATIENCE_S
 
 from binsight.line.config import LineConfig, parse_line_config
+from binsight.line.mqtt_link import MqttLink
 from binsight.line.records import Ack, Confirm, EncoderReading
 from binsight.line.settings import LineSettings
 from binsight.line.sorters.home_assistant import device_id
@@ -236,3 +237,23 @@ def test_no_two_lines_share_what_a_broker_or_home_assistant_knows_them_by() -> N
     assert len({config.client for config in configs}) == len({device_id(config) for config in configs}) == 81
     usual = parse_line_config({"line": {"name": "line1"}})
     assert (usual.client, device_id(usual)) == ("binsight-plant-line1", "binsight_line1")
+
+
+def test_engine_and_ledger_may_publish_at_once() -> None:
+    """Each on its thread: what the broker has confirmed is crossed off once."""
+    link = MqttLink("mqtt://127.0.0.1", name="line1", clock=StandingClock(), will=("state", b""))
+
+    class Confirmed:
+        def is_published(self) -> bool:
+            other = threading.Thread(target=link.publish, args=("piece", b"{}"), daemon=True)
+            if not others:
+                others.append(other)
+                other.start()
+                other.join(0.2)  # it does what it can
+            return True
+
+    others: list[threading.Thread] = []
+    link._unconfirmed.append((Confirmed(), 0.0))  # type: ignore[arg-type]
+    assert link.publish("piece", b"{}") is None  # there is no broker
+    others[0].join(PATIENCE_S)
+    assert link.dropped == 2
