@@ -43,7 +43,8 @@ from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.film import Film
 from binsight.line.following import LedgerFollower
 from binsight.line.ledger.database import open_database
-from binsight.line.ledger.schema import pieces
+from binsight.line.ledger.hours import FinishedHours
+from binsight.line.ledger.schema import lines, pieces
 from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.messages import piece_message
 from binsight.line.monitor import LineMonitor
@@ -449,11 +450,37 @@ def fill_days(engine: sa.Engine, options: argparse.Namespace) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("INSERT INTO lines (name, since) SELECT DISTINCT line, now() FROM pieces")
         connection.exec_driver_sql("VACUUM ANALYZE")
+    count_hours(engine, today)
+
+
+def count_hours(engine: sa.Engine, today: dt.date) -> None:
+    """As each line does when it has time; at the end of the day two hours are left to be counted."""
+    now = end_of(today) - dt.timedelta(hours=1)
+    with engine.connect() as connection:
+        names = connection.execute(sa.select(lines.c.name).where(lines.c.counted_until.is_(None))).scalars().all()
+    finished = FinishedHours()
+    for name in names:
+        finished.begin(name, None)
+    began, number = time.perf_counter(), sum(finished.count(engine.begin, now))
+    print(f"{number:,} hours with pieces counted in {time.perf_counter() - began:.0f} s")
+
+
+def end_of(day: dt.date) -> dt.datetime:
+    """The last minute of a day: nothing of it is over."""
+    return dt.datetime.combine(day, dt.time(23, 59), dt.UTC)
+
+
+class LateClock(SystemClock):
+    """It is the end of the last day, whose pieces are all there."""
+
+    def utc(self) -> dt.datetime:
+        """That."""
+        return end_of(super().utc().date())
 
 
 def questions(engine: sa.Engine, name: str, chance: random.Random) -> dict[str, Callable[[], Any]]:
     """What a dashboard and its programs ask of a line."""
-    config, clock = line_config("plant", name, 1883), SystemClock()
+    config, clock = line_config("plant", name, 1883), LateClock()
     account = LineAccount(config, engine, builtin_taxonomy())
     newest = account.pieces(limit=500)["pieces"]
     old = newest[chance.randrange(len(newest))]["id"]
@@ -521,6 +548,8 @@ def read(options: argparse.Namespace) -> None:
         engine = open_database(url)
         if not options.url:
             fill_days(engine, options)
+        else:
+            count_hours(engine, dt.datetime.now(dt.UTC).date())
         with engine.connect() as connection:
             size = "SELECT count(*), pg_size_pretty(pg_database_size(current_database())) FROM pieces"
             print("{:,} pieces, {}".format(*connection.exec_driver_sql(size).one()))

@@ -15,13 +15,12 @@ from binsight.line.config import LineConfig
 from binsight.line.lane_purity import LanePurity, lane_purities, purity_of_counts
 from binsight.line.ledger.audit import Label, label_piece, next_for_audit, read_progress
 from binsight.line.ledger.reading import (
-    Bucket,
     Count,
     Event,
     Span,
     count_pieces,
     find_pieces,
-    latencies_between,
+    latency_percentiles,
     read_events,
     read_piece,
     total,
@@ -119,17 +118,13 @@ class LineAccount:
     def shifts(self, count: int, now: dt.datetime) -> dict[str, Any]:
         """Sums for the last shifts, or days, the newest first; those without a piece are left out."""
         periods = last_periods(self.config.shifts, now, count)
-        times = [*(period.began for period in reversed(periods)), periods[0].ended]
-        span = Span(self._line, times[0], times[-1])
-        # One look at all of them, with hours that belong to one shift whole.
-        every: Bucket = "hour" if all(time.astimezone(dt.UTC).minute == 0 for time in times) else "minute"
-        counts = count_pieces(self.database, span, every=every)
-        latencies = latencies_between(self.database, span, times, _PERCENTS)
-        found = []
-        for period, latency in zip(periods, reversed(latencies), strict=True):
-            inside = [count for count in counts if period.began <= count.at < period.ended]
-            if inside:
-                found.append(self._shift(period, inside, latency or {}))
+        spans = {period: Span(self._line, period.began, period.ended) for period in periods}
+        counted = {period: count_pieces(self.database, span) for period, span in spans.items()}
+        found = [
+            self._shift(period, counts, latency_percentiles(self.database, spans[period], _PERCENTS) or {})
+            for period, counts in counted.items()
+            if counts
+        ]
         return {"shifts": found}
 
     @_asks

@@ -52,9 +52,6 @@ def test_pieces_are_counted_in_every_way_from_one_pass(url: str) -> None:
     assert total(counts, "reason")["no_answer"] == 1
     assert total(counts, "category") == {"metal_cans": 101, "paper_waste": 1}
     assert total(counts, "at") == {AT: 62, AT + dt.timedelta(hours=1): 40}
-    minutes = total(count_pieces(database, DAY, every="minute"), "at")
-    assert minutes[AT + dt.timedelta(minutes=61)] == 1
-    assert len(minutes) == 100
     assert latency_percentiles(database, DAY, (50, 99)) == {50: 44.0, 99: 49.0}
     assert last_seen(database, "line1") == AT + dt.timedelta(days=1)
     database.dispose()

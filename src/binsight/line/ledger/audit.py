@@ -138,20 +138,22 @@ def next_for_audit(
     query = (
         sa.select(pieces.c.id, pieces.c.thumbnail, pieces.c.seen_at)
         .where(pieces.c.line == line, _DRAWN, _OPEN, pieces.c.id.not_in(skip), pieces.c.thumbnail.is_not(None), *times)
-        .order_by(sa.case((place >= start, 0), else_=1), place)
+        .order_by(place)
     )
     # Pictures are looked up for the first ones only; a few more, for one may have been lost.
-    size, found = count + 10, dict[str, bytes]()
+    size, found = count + 10, list[AuditItem]()
     with database.connect() as connection:
-        for offset in itertools.count(0, size):
-            page = connection.execute(query.limit(size).offset(offset)).all()
-            at = {row.seen_at for row in page}
-            kept = (thumbnails.c.key.in_([row.thumbnail for row in page]), thumbnails.c.at.in_(at))
-            jpegs = dict(map(tuple, connection.execute(sa.select(thumbnails.c.key, thumbnails.c.jpeg).where(*kept))))
-            found |= {row.id: jpegs[row.thumbnail] for row in page if row.thumbnail in jpegs}
-            if len(page) < size or len(found) >= count:
-                return [AuditItem(*item) for item in itertools.islice(found.items(), count)]
-    raise AssertionError  # the loop ends with the last page
+        for arc in (place >= start, place < start):
+            for offset in itertools.count(0, size):
+                page = connection.execute(query.where(arc).limit(size).offset(offset)).all()
+                at = {row.seen_at for row in page}
+                kept = (thumbnails.c.key.in_([row.thumbnail for row in page]), thumbnails.c.at.in_(at))
+                pictures = connection.execute(sa.select(thumbnails.c.key, thumbnails.c.jpeg).where(*kept))
+                jpegs = dict(map(tuple, pictures))
+                found += [AuditItem(row.id, jpegs[row.thumbnail]) for row in page if row.thumbnail in jpegs]
+                if len(page) < size or len(found) >= count:
+                    break
+    return found[:count]
 
 
 def label_piece(database: sa.Engine, label: Label, *, at: dt.datetime, taxonomy: Taxonomy) -> None:
@@ -245,11 +247,11 @@ def read_progress(
     here = (pieces.c.line == line, _DRAWN, *times)
     number = sa.func.count()
     done = sa.select(pieces.c.audited_by, number).where(*here, ~_OPEN).group_by(pieces.c.audited_by)
-    # One look for each: a join would go through the pictures of all lines.
-    picture = sa.select(thumbnails.c.key).where(PICTURED).correlate(pieces).scalar_subquery()
-    waiting = sa.select(number, sa.func.count(picture)).where(*here, _OPEN)
+    waiting = sa.select(number, sa.func.count(thumbnails.c.key)).select_from(pieces.outerjoin(thumbnails, PICTURED))
     with database.connect() as connection:
+        if connection.dialect.name == "postgresql":  # else it goes through the pictures of all lines
+            connection.execute(sa.text("SET LOCAL enable_partitionwise_join = on"))
         auditors = {who or "?": count for who, count in connection.execute(done)}
-        left, pictured = connection.execute(waiting).one()
+        left, pictured = connection.execute(waiting.where(*here, _OPEN)).one()
     labelled = sum(auditors.values())
     return AuditProgress(labelled + left, labelled, left - pictured, auditors)

@@ -1,6 +1,7 @@
 """What a ledger tells: pieces counted in every way that a report or a dashboard asks for, and single ones.
 
-Everything about many pieces comes from one pass over an index, `count_pieces`; `total` sums it up as one likes.
+Everything about many pieces comes from `count_pieces`, of finished hours without a look at them; `total` sums it up as
+one likes.
 """
 
 from __future__ import annotations
@@ -8,18 +9,18 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import sqlalchemy as sa
 
 from binsight.errors import InputError
 from binsight.line.film import Film
-from binsight.line.ledger.schema import PICTURED, Utc, events, lines, pieces, thumbnails
+from binsight.line.ledger.hours import group_latencies, group_pieces, hour_of, read_hours
+from binsight.line.ledger.schema import PICTURED, Utc, events, hours, lines, pieces, thumbnails
 from binsight.line.records import FAIL_SAFE_LANE, Piece
 
 __all__ = [
-    "Bucket",
     "Count",
     "Event",
     "Span",
@@ -28,7 +29,6 @@ __all__ = [
     "find_pieces",
     "hours_of",
     "last_seen",
-    "latencies_between",
     "latency_percentiles",
     "read_events",
     "read_piece",
@@ -36,10 +36,6 @@ __all__ = [
     "total",
 ]
 
-Bucket = Literal["minute", "hour"]
-
-# There a time is text, `2026-01-02 03:04:05.678000`: how many characters stay, and what comes instead of the others.
-_SQLITE_BUCKETS: dict[Bucket, tuple[int, str]] = {"minute": (17, "00.000000"), "hour": (14, "00:00.000000")}
 _STAYED = ("fail_safe", "late", "refused", "dropped")
 _COLUMNS = [pieces.c[field.name] for field in fields(Piece)]
 
@@ -71,7 +67,7 @@ class Count:
     """How many pieces have all of this in common.
 
     Attributes:
-        at: beginning of the hour or minute in which they were seen, UTC.
+        at: beginning of the hour in which they were seen, UTC.
         status: where in their lives they are.
         reason: why.
         decision: accept, review, or None.
@@ -137,23 +133,31 @@ def last_seen(database: sa.Engine, line: str) -> dt.datetime | None:
         return connection.execute(newest).scalar()
 
 
-def count_pieces(database: sa.Engine, span: Span, *, every: Bucket = "hour") -> list[Count]:
-    """All pieces of a span, counted by all that `Count` names, in order of time."""
-    at = _bucket(every, database.dialect.name).label("at")
+def count_pieces(database: sa.Engine, span: Span) -> list[Count]:
+    """All pieces of a span, counted by hour and all that `Count` names, in order of time."""
     # Who labels a piece that was not drawn has chosen it: it says nothing of the others.
     truth = sa.case((pieces.c.audit_probability.is_not(None), pieces.c.true_category)).label("truth")
-    columns = [at, *(pieces.c[name] for name in ("status", "reason", "decision", "lane", "category", "shift")), truth]
-    query = sa.select(*columns, sa.func.count()).where(span.holds()).group_by(*columns)
+    labelled = (pieces.c.audit_probability.is_not(None), pieces.c.audited_at.is_not(None))
+    sums: Counter[tuple[Any, ...]] = Counter()
     with database.connect() as connection:
-        counts = [Count(*tuple(row)) for row in connection.execute(query)]
-    return sorted(counts, key=lambda count: count.at)
+        finished, rest = read_hours(connection, span.line, (span.since, span.until), hours.c.counts)
+        for hour, rows in finished.items():
+            sums.update({(hour, *key, None): number for *key, number in rows})
+        for *key, said, number in group_pieces(connection, span.holds(), *labelled, truth=[truth]) if finished else []:
+            if key[0] in finished:
+                sums.update({(*key, said): number, (*key, None): -number})
+        for since, until in rest:
+            here = replace(span, since=since, until=until).holds()
+            sums.update({tuple(key): number for *key, number in group_pieces(connection, here, truth=[truth])})
+    counts = [Count(*(*key, number)) for key, number in sums.items() if number > 0]
+    return sorted((c for c in counts if span.shift in {None, c.shift}), key=lambda count: count.at)
 
 
 def hours_of(
     database: sa.Engine, span: Span, key: sa.ColumnElement[Any], *sums: sa.ColumnElement[Any]
 ) -> list[tuple[Any, ...]]:
     """For each hour (UTC) and each value of `key`: hour, value, pieces, and the sums."""
-    at = _bucket("hour", database.dialect.name).label("at")
+    at = hour_of(database.dialect.name)
     query = sa.select(at, key, sa.func.count(), *sums).where(span.holds()).group_by(at, key)
     with database.connect() as connection:
         return [tuple(row) for row in connection.execute(query)]
@@ -166,19 +170,10 @@ def read_pieces(database: sa.Engine, span: Span) -> list[Piece]:
         return [Piece(*row) for row in connection.execute(query)]
 
 
-def _bucket(every: Bucket, dialect: str) -> sa.ColumnElement[Any]:
-    if dialect == "sqlite":
-        kept, rest = _SQLITE_BUCKETS[every]
-        return sa.type_coerce(sa.func.substr(pieces.c.seen_at, 1, kept, type_=sa.String()) + rest, Utc())
-    # In UTC, whatever zone the server is set to: some zones are off by half an hour.
-    return sa.func.date_trunc(every, sa.func.timezone("UTC", pieces.c.seen_at), type_=Utc())
-
-
 def total(counts: Iterable[Count], *names: str) -> Counter[Any]:
     """Pieces by one attribute of `Count`, or by tuples of several, the most frequent first.
 
-    Pieces per lane are `total(counts, "reached")`, ends `total(counts, "status")`, per minute
-    `total(count_pieces(…, every="minute"), "at")`.
+    Pieces per lane are `total(counts, "reached")`, ends `total(counts, "status")`, per hour `total(counts, "at")`.
     """
     sums: Counter[Any] = Counter()
     for count in counts:
@@ -191,29 +186,19 @@ def latency_percentiles(
     database: sa.Engine, span: Span, percents: Sequence[float] = (50, 90, 99)
 ) -> dict[float, float] | None:
     """From capture to command in milliseconds, by nearest rank, exact to 0.1 ms; None where nothing was commanded."""
-    return latencies_between(database, span, [span.since, span.until], percents)[0]
-
-
-def latencies_between(
-    database: sa.Engine, span: Span, times: Sequence[dt.datetime], percents: Sequence[float]
-) -> list[dict[float, float] | None]:
-    """The same for each time between two of `times`, which rise, from one look at the span."""
-    tenth = sa.cast(sa.func.round(pieces.c.latency_ms * 10), sa.Integer).label("tenth")
-    known = (span.holds(), pieces.c.latency_ms.is_not(None), pieces.c.commanded_at.is_not(None))
-    which = sa.case(*((pieces.c.seen_at < until, n) for n, until in enumerate(times[1:])), else_=-1).label("which")
-    query = sa.select(which, tenth, sa.func.count()).where(*known).group_by(which, tenth).order_by(tenth)
-    histograms: dict[int, list[tuple[int, int]]] = {}
+    histogram: Counter[int] = Counter()
     with database.connect() as connection:
-        for number, value, count in connection.execute(query):
-            histograms.setdefault(number, []).append((int(value), int(count)))
-    return [_ranked(histograms.get(number), percents) for number in range(len(times) - 1)]
-
-
-def _ranked(histogram: Sequence[tuple[int, int]] | None, percents: Sequence[float]) -> dict[float, float] | None:
-    if histogram is None:
-        return None
-    number = sum(count for _, count in histogram)
-    return {percent: _nearest_rank(histogram, percent / 100 * number) / 10 for percent in percents}
+        times = (span.since, span.until)
+        finished, rest = ({}, [times]) if span.shift else read_hours(connection, span.line, times, hours.c.latencies)
+        for rows in finished.values():
+            histogram.update(dict(rows))
+        for since, until in rest:
+            here = replace(span, since=since, until=until).holds()
+            for _, tenth, count in group_latencies(connection, here):
+                histogram[tenth] += count
+    number = histogram.total()
+    ranked = sorted(histogram.items())
+    return {percent: _nearest_rank(ranked, percent / 100 * number) / 10 for percent in percents} if number else None
 
 
 def _nearest_rank(histogram: Sequence[tuple[int, int]], rank: float) -> int:

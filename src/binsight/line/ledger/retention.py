@@ -22,7 +22,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from binsight.line.ledger.days import TURN, Days, are_divided
-from binsight.line.ledger.schema import events, lines, pieces, thumbnails
+from binsight.line.ledger.schema import events, hours, lines, pieces, thumbnails
 
 __all__ = ["Retention"]
 
@@ -70,6 +70,8 @@ class Retention:
                 before = now - dt.timedelta(days=number)
                 if not is_divided or number != longest:
                     yield from self._rows(those, before)
+                with self._begin() as connection:
+                    connection.execute(sa.delete(hours).where(hours.c.line.in_(those), hours.c.hour < before))
                 old = sa.select(events.c.number).where(events.c.line.in_(those), events.c.at < before)
                 yield from self._delete(events.c.number, old)
 

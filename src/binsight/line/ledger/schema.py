@@ -7,12 +7,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-__all__ = ["AUDIT_COLUMNS", "PICTURED", "Utc", "events", "lines", "metadata", "pieces", "thumbnails"]
+__all__ = ["AUDIT_COLUMNS", "PICTURED", "Utc", "events", "hours", "lines", "metadata", "pieces", "thumbnails"]
 
 metadata = sa.MetaData()
 
 # Written by auditors, never by the line: a late answer of the sorter must not wipe out what a person said.
 AUDIT_COLUMNS = ("true_category", "audited_at", "audited_by")
+
+_DRAWN = sa.text("audit_probability IS NOT NULL")
+_TO_AUDIT = sa.text("audit_probability IS NOT NULL AND audited_at IS NULL AND thumbnail IS NOT NULL")
 
 
 class Utc(sa.TypeDecorator[dt.datetime]):
@@ -77,10 +80,16 @@ pieces = sa.Table(
         "pieces_audit",
         "line",
         "audited_at",
-        sqlite_where=sa.text("audit_probability IS NOT NULL"),
-        postgresql_where=sa.text("audit_probability IS NOT NULL"),
+        "audited_by",
+        sqlite_where=_DRAWN,
+        postgresql_where=_DRAWN,
     ),
-)
+    # Auditors go through them in the order of their random part.
+    sa.Index(
+        "pieces_audit_next", "line", sa.func.substr(sa.column("id"), 11), sqlite_where=_TO_AUDIT,
+        postgresql_where=_TO_AUDIT,
+    ),
+)  # fmt: skip
 
 thumbnails = sa.Table(
     "thumbnails",
@@ -112,6 +121,17 @@ lines = sa.Table(
     sa.Column("since", Utc, nullable=False),
     sa.Column("keep_days", sa.Integer),
     sa.Column("last_seq", sa.BigInteger),  # of days that were dropped
+    sa.Column("counted_until", Utc),  # hours before are in `hours`, or have no piece
+)
+
+# What was seen in an hour, see `binsight.line.ledger.hours`; null where a piece has changed since.
+hours = sa.Table(
+    "hours",
+    metadata,
+    sa.Column("line", sa.String(64), primary_key=True),
+    sa.Column("hour", Utc, primary_key=True),
+    sa.Column("counts", sa.JSON(none_as_null=True)),
+    sa.Column("latencies", sa.JSON(none_as_null=True)),
 )
 
 # The picture of a piece. The time says in which day to look, where the ledger is kept by days.

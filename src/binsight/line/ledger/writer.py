@@ -1,9 +1,9 @@
 """The one writer of a ledger: what is queued is written in the order in which it came, in batches.
 
 A row after which something is done (a command leaves) is written at once, with all that waits. A piece's first row,
-without which it would not be counted, waits a tenth of a second for its decision; ends, pictures and events a quarter; that
-a command was accepted waits for what became of it. Of a line that is killed meanwhile the row is there, and ends as
-`start` says.
+without which it would not be counted, waits a tenth of a second for its decision; ends, pictures and events wait a
+quarter, and that a command was accepted waits for what became of it. Of a line that is killed meanwhile the row is
+there, and ends as `start` says.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +26,7 @@ from binsight.errors import InputError
 from binsight.line.film import Film
 from binsight.line.ledger.claim import Claim
 from binsight.line.ledger.days import Days, are_divided
+from binsight.line.ledger.hours import FinishedHours
 from binsight.line.ledger.retention import Retention
 from binsight.line.ledger.schema import AUDIT_COLUMNS, events, lines, pieces, thumbnails
 from binsight.line.records import FAIL_SAFE_LANE, Piece
@@ -85,6 +87,7 @@ class LedgerWriter:
         self._using = threading.RLock()  # the connection: `start` is called from another thread
         self._connection: sa.Connection | None = None
         self._claims: dict[str, Claim] = {}
+        self._hours = FinishedHours()
         self._waiting = _Waiting()
         self._changed = threading.Condition()
         self._busy = False
@@ -119,12 +122,15 @@ class LedgerWriter:
                     continue
                 left_open = sa.update(pieces).where(pieces.c.line == line, pieces.c.status == status)
                 lane = {"lane": FAIL_SAFE_LANE} if end == "late" else {}
-                connection.execute(left_open.values(status=end, reason="restart", **lane))
+                ended = left_open.values(status=end, reason="restart", **lane).returning(pieces.c.seen_at)
+                self._hours.outdate(connection, line, connection.execute(ended).scalars().all())
             told = {"configuration": configuration, "keep_days": self._keep_days}
             statement = self._insert(lines).values({"name": line, "since": at, **told})
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=told))
             newest = sa.select(sa.func.max(pieces.c.seq)).where(pieces.c.line == line).scalar_subquery()
-            last = connection.execute(sa.select(newest, lines.c.last_seq).where(lines.c.name == line)).one()
+            known = sa.select(lines.c.counted_until, newest, lines.c.last_seq).where(lines.c.name == line)
+            counted_until, *last = connection.execute(known).one()
+        self._hours.begin(line, counted_until)
         return max(seq or 0 for seq in last) + 1
 
     def put(self, piece: Piece, *, after: Callable[[bool], None] | None = None) -> None:
@@ -238,7 +244,8 @@ class LedgerWriter:
         began, began_s = self._started
         now_s = time.monotonic()
         if self._tidying is None:
-            self._tidying = self._retention.batches(began + dt.timedelta(seconds=now_s - began_s))
+            now = began + dt.timedelta(seconds=now_s - began_s)
+            self._tidying = chain(self._retention.batches(now), self._hours.count(self._transaction, now))
         try:
             done = next(self._tidying, None) is None
         except (sa.exc.SQLAlchemyError, InputError) as error:
@@ -286,6 +293,8 @@ class LedgerWriter:
             if batch.pieces:
                 rows = [{name: getattr(piece, name) for name in _COLUMNS} for piece in batch.pieces.values()]
                 connection.execute(self._put_pieces, rows)
+                for line in {row["line"] for row in rows}:
+                    self._hours.outdate(connection, line, [row["seen_at"] for row in rows if row["line"] == line])
             if batch.thumbnails:
                 films = [_film_row(key, *kept) for key, kept in batch.thumbnails.items()]
                 connection.execute(self._put_thumbnails, films)
