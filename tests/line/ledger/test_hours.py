@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 from tests.line.ledger.filling import AT, CONFIG, TAXONOMY, fill, piece
-from tests.line.patience import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 from binsight.line.account import LineAccount
-from binsight.line.ledger.audit import Label, label_piece
+from binsight.line.ledger.audit import AuditProgress, Label, label_piece, next_for_audit, read_progress
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.hours import FinishedHours
 from binsight.line.ledger.reading import Count, Span, count_pieces, latency_percentiles, total
 from binsight.line.ledger.retention import Retention
-from binsight.line.ledger.schema import hours, lines, pieces
+from binsight.line.ledger.schema import hours, lines, pieces, thumbnails
 from binsight.line.ledger.writer import LedgerWriter
 
 if TYPE_CHECKING:
@@ -166,6 +166,27 @@ def test_hours_go_with_their_pieces(url: str) -> None:
     with database.connect() as connection:
         left = connection.execute(sa.select(hours.c.hour).order_by(hours.c.hour)).scalars().all()
     assert left == [AT + dt.timedelta(hours=hour) for hour in (3, 4, 5)]
+    database.dispose()
+
+
+def test_a_picture_that_was_lost_waits_for_no_auditor(url: str) -> None:
+    """It is noted when its hour is counted; before, it is looked for."""
+    database = fill(url, [piece(seq, minutes=25 * seq, drawn=True) for seq in range(1, 6)])
+    label_piece(database, Label(piece(5, minutes=125).id, "metal_cans", "eve"), at=NOON, taxonomy=TAXONOMY)
+    with database.begin() as connection:
+        keys = [piece(seq, minutes=25 * seq).id for seq in (1, 4)]
+        connection.execute(sa.delete(thumbnails).where(thumbnails.c.key.in_(keys)))
+    expected = AuditProgress(5, 1, 2, {"eve": 1})
+    assert read_progress(database, "line1") == expected
+    for hour in (1, 2, 3):
+        assert count(database, AT + dt.timedelta(hours=hour, minutes=10)) == 1
+        assert read_progress(database, "line1") == expected
+    assert {found.id for found in next_for_audit(database, "line1", count=9)} == {
+        piece(seq, minutes=25 * seq).id for seq in (2, 3)
+    }
+    with database.connect() as connection:
+        kept = connection.execute(sa.select(pieces.c.seq).where(pieces.c.thumbnail.is_not(None))).scalars()
+        assert set(kept) == {2, 3, 5}
     database.dispose()
 
 

@@ -17,7 +17,7 @@ from typing import ClassVar
 import sqlalchemy as sa
 
 from binsight.errors import BinsightError, TaxonomyError
-from binsight.line.ledger.schema import PICTURED, pieces, thumbnails
+from binsight.line.ledger.schema import PICTURED, lines, pieces, thumbnails
 from binsight.line.records import new_ulid
 from binsight.taxonomy import Taxonomy, name_key
 
@@ -247,11 +247,17 @@ def read_progress(
     here = (pieces.c.line == line, _DRAWN, *times)
     number = sa.func.count()
     done = sa.select(pieces.c.audited_by, number).where(*here, ~_OPEN).group_by(pieces.c.audited_by)
-    waiting = sa.select(number, sa.func.count(thumbnails.c.key)).select_from(pieces.outerjoin(thumbnails, PICTURED))
+    left = sa.select(number).where(*here, _OPEN)
+    keyed = left.where(pieces.c.thumbnail.is_not(None))
+    # Of finished hours it is noted where a picture was lost; of the others each is looked for.
+    picture = sa.select(thumbnails.c.key).where(PICTURED).correlate(pieces).scalar_subquery()
+    lost = sa.select(number - sa.func.count(picture)).where(*here, _OPEN, pieces.c.thumbnail.is_not(None))
     with database.connect() as connection:
-        if connection.dialect.name == "postgresql":  # else it goes through the pictures of all lines
-            connection.execute(sa.text("SET LOCAL enable_partitionwise_join = on"))
         auditors = {who or "?": count for who, count in connection.execute(done)}
-        left, pictured = connection.execute(waiting.where(*here, _OPEN)).one()
+        counted_until = connection.execute(sa.select(lines.c.counted_until).where(lines.c.name == line)).scalar()
+        recent = [] if counted_until is None else [pieces.c.seen_at >= counted_until]
+        opened, with_key, without = (
+            connection.execute(query).scalar_one() for query in (left, keyed, lost.where(*recent))
+        )
     labelled = sum(auditors.values())
-    return AuditProgress(labelled + left, labelled, left - pictured, auditors)
+    return AuditProgress(labelled + opened, labelled, opened - with_key + without, auditors)

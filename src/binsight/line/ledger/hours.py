@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from binsight.line.ledger.schema import Utc, hours, lines, pieces
+from binsight.line.ledger.schema import PICTURED, Utc, hours, lines, pieces, thumbnails
 
 __all__ = ["FinishedHours", "Times", "group_latencies", "group_pieces", "hour_of", "read_hours"]
 
@@ -120,8 +120,14 @@ class FinishedHours:
 
 
 def _count(connection: sa.Connection, line: str, since: dt.datetime, until: dt.datetime, *, empty: bool = False) -> int:
-    """Count the pieces of a time, which is whole hours; how many hours have some, or had, where it is `empty` now."""
+    """Count the pieces of whole hours; how many have some, or had, where it is `empty` now.
+
+    Where the picture of a piece that waits for its auditor was lost, this is noted.
+    """
     where = (pieces.c.line == line, pieces.c.seen_at >= since, pieces.c.seen_at < until)
+    open_ = (pieces.c.audit_probability.is_not(None), pieces.c.audited_at.is_(None), pieces.c.thumbnail.is_not(None))
+    picture = sa.select(thumbnails.c.key).where(PICTURED).correlate(pieces)
+    connection.execute(sa.update(pieces).where(*where, *open_, ~picture.exists()).values(thumbnail=None))
     counts: dict[dt.datetime, list[Any]] = defaultdict(list)
     latencies: dict[dt.datetime, list[Any]] = defaultdict(list)
     for hour, *values in group_pieces(connection, *where):
