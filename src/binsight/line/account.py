@@ -20,7 +20,7 @@ from binsight.line.ledger.reading import (
     Span,
     count_pieces,
     find_pieces,
-    latency_percentiles,
+    latencies_between,
     read_events,
     read_piece,
     total,
@@ -118,13 +118,15 @@ class LineAccount:
     def shifts(self, count: int, now: dt.datetime) -> dict[str, Any]:
         """Sums for the last shifts, or days, the newest first; those without a piece are left out."""
         periods = last_periods(self.config.shifts, now, count)
-        spans = {period: Span(self._line, period.began, period.ended) for period in periods}
-        counted = {period: count_pieces(self.database, span) for period, span in spans.items()}
-        found = [
-            self._shift(period, counts, latency_percentiles(self.database, spans[period], _PERCENTS) or {})
-            for period, counts in counted.items()
-            if counts
-        ]
+        times = [*(period.began for period in reversed(periods)), periods[0].ended]
+        span = Span(self._line, times[0], times[-1])
+        counts = count_pieces(self.database, span, times[1:-1])
+        latencies = latencies_between(self.database, span, times, _PERCENTS)
+        found = []
+        for period, latency in zip(periods, reversed(latencies), strict=True):
+            inside = [count for count in counts if period.began <= count.at < period.ended]
+            if inside:
+                found.append(self._shift(period, inside, latency or {}))
         return {"shifts": found}
 
     @_asks

@@ -146,7 +146,7 @@ def _strata(counts: Iterable[Count]) -> list[Stratum]:
     sizes: dict[tuple[str, dt.datetime], int] = {}
     found: dict[tuple[str, dt.datetime], dict[str, int]] = {}
     for count in counts:
-        key = (count.decision or "", count.at.replace(minute=0))
+        key = (count.decision or "", count.at.replace(minute=0, second=0, microsecond=0))
         sizes[key] = sizes.get(key, 0) + count.pieces
         if count.true_category is not None:
             categories = found.setdefault(key, {})

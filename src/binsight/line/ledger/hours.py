@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain, pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,9 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from binsight.line.ledger.schema import PICTURED, Utc, hours, lines, pieces, thumbnails
 
-__all__ = ["FinishedHours", "Times", "group_latencies", "group_pieces", "hour_of", "read_hours"]
-
-Times = tuple[dt.datetime, dt.datetime]  # since, until
+__all__ = ["FinishedHours", "group_latencies", "group_pieces", "hour_of", "read_hours"]
 
 _HOUR = dt.timedelta(hours=1)
 _AFTER = dt.timedelta(minutes=10)  # its last pieces have their ends
@@ -55,22 +54,26 @@ def group_latencies(connection: sa.Connection, *where: sa.ColumnElement[bool]) -
 
 
 def read_hours(
-    connection: sa.Connection, line: str, times: Times, column: sa.Column[Any]
-) -> tuple[dict[dt.datetime, list[Any]], list[Times]]:
-    """What a column of `hours` has of finished hours in a time, and the rest of it, where pieces themselves count."""
-    since, until = times
-    first, last = _floor(since + _HOUR - dt.timedelta.resolution), _floor(until)
+    connection: sa.Connection, line: str, times: Sequence[dt.datetime], column: sa.Column[Any]
+) -> tuple[dict[dt.datetime, list[Any]], list[tuple[dt.datetime, dt.datetime]]]:
+    """What a column of `hours` has of the time between the first and the last of `times`, which rise.
+
+    Returns:
+        Its values by hour, without hours that one of `times` divides; and the rest, where pieces themselves are to be
+        counted, in parts that none of them divides.
+    """
+    first, last = _floor(times[0] + _HOUR - dt.timedelta.resolution), _floor(times[-1])
     # One question: what is counted, and until when, belong together.
     here = sa.and_(hours.c.line == lines.c.name, hours.c.hour >= first, hours.c.hour < last)
     query = sa.select(lines.c.counted_until, hours.c.hour, column).select_from(lines.outerjoin(hours, here))
     rows = connection.execute(query.where(lines.c.name == line)).all()
     last = min(last, rows[0].counted_until or first) if rows else first
-    if last <= first:
-        return {}, [times]
+    divided = {_floor(at) for at in times} - set(times)
     found = {hour: values for _, hour, values in rows if hour is not None and hour < last}
-    outdated = [(hour, hour + _HOUR) for hour, values in found.items() if values is None]
-    rest = [(a, b) for a, b in ((since, first), (last, until), *outdated) if a < b]
-    return {hour: values for hour, values in found.items() if values is not None}, rest
+    rest = [(hour, hour + _HOUR) for hour, values in found.items() if values is None or hour in divided]
+    rest += [(times[0], first), (last, times[-1])] if first < last else [(times[0], times[-1])]
+    parts = [pairwise(sorted({a, b, *(at for at in times if a < at < b)})) for a, b in rest]
+    return {h: v for h, v in found.items() if v is not None and h not in divided}, list(chain.from_iterable(parts))
 
 
 class FinishedHours:

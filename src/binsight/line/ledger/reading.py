@@ -7,9 +7,11 @@ one likes.
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,6 +31,7 @@ __all__ = [
     "find_pieces",
     "hours_of",
     "last_seen",
+    "latencies_between",
     "latency_percentiles",
     "read_events",
     "read_piece",
@@ -67,7 +70,7 @@ class Count:
     """How many pieces have all of this in common.
 
     Attributes:
-        at: beginning of the hour in which they were seen, UTC.
+        at: beginning of the hour, or of the part of it that was asked for, in which they were seen, UTC.
         status: where in their lives they are.
         reason: why.
         decision: accept, review, or None.
@@ -133,14 +136,17 @@ def last_seen(database: sa.Engine, line: str) -> dt.datetime | None:
         return connection.execute(newest).scalar()
 
 
-def count_pieces(database: sa.Engine, span: Span) -> list[Count]:
-    """All pieces of a span, counted by hour and all that `Count` names, in order of time."""
+def count_pieces(database: sa.Engine, span: Span, cuts: Sequence[dt.datetime] = ()) -> list[Count]:
+    """All pieces of a span, counted by hour and all that `Count` names, in order of time.
+
+    An hour that one of `cuts` divides (they rise) is counted in parts.
+    """
     # Who labels a piece that was not drawn has chosen it: it says nothing of the others.
     truth = sa.case((pieces.c.audit_probability.is_not(None), pieces.c.true_category)).label("truth")
     labelled = (pieces.c.audit_probability.is_not(None), pieces.c.audited_at.is_not(None))
     sums: Counter[tuple[Any, ...]] = Counter()
     with database.connect() as connection:
-        finished, rest = read_hours(connection, span.line, (span.since, span.until), hours.c.counts)
+        finished, rest = read_hours(connection, span.line, (span.since, *cuts, span.until), hours.c.counts)
         for hour, rows in finished.items():
             sums.update({(hour, *key, None): number for *key, number in rows})
         for *key, said, number in group_pieces(connection, span.holds(), *labelled, truth=[truth]) if finished else []:
@@ -148,7 +154,8 @@ def count_pieces(database: sa.Engine, span: Span) -> list[Count]:
                 sums.update({(*key, said): number, (*key, None): -number})
         for since, until in rest:
             here = replace(span, since=since, until=until).holds()
-            sums.update({tuple(key): number for *key, number in group_pieces(connection, here, truth=[truth])})
+            for hour, *key, number in group_pieces(connection, here, truth=[truth]):
+                sums[max(hour, since), *key] += number
     counts = [Count(*(*key, number)) for key, number in sums.items() if number > 0]
     return sorted((c for c in counts if span.shift in {None, c.shift}), key=lambda count: count.at)
 
@@ -186,19 +193,29 @@ def latency_percentiles(
     database: sa.Engine, span: Span, percents: Sequence[float] = (50, 90, 99)
 ) -> dict[float, float] | None:
     """From capture to command in milliseconds, by nearest rank, exact to 0.1 ms; None where nothing was commanded."""
-    histogram: Counter[int] = Counter()
+    return latencies_between(database, span, [span.since, span.until], percents)[0]
+
+
+def latencies_between(
+    database: sa.Engine, span: Span, times: Sequence[dt.datetime], percents: Sequence[float]
+) -> list[dict[float, float] | None]:
+    """The same for each time between two of `times`, which rise."""
+    found: list[Counter[int]] = [Counter() for _ in times[1:]]
     with database.connect() as connection:
-        times = (span.since, span.until)
-        finished, rest = ({}, [times]) if span.shift else read_hours(connection, span.line, times, hours.c.latencies)
-        for rows in finished.values():
-            histogram.update(dict(rows))
+        column = hours.c.latencies
+        finished, rest = ({}, pairwise(times)) if span.shift else read_hours(connection, span.line, times, column)
+        for hour, rows in finished.items():
+            found[bisect_right(times, hour) - 1].update(dict(rows))
         for since, until in rest:
             here = replace(span, since=since, until=until).holds()
             for _, tenth, count in group_latencies(connection, here):
-                histogram[tenth] += count
-    number = histogram.total()
-    ranked = sorted(histogram.items())
-    return {percent: _nearest_rank(ranked, percent / 100 * number) / 10 for percent in percents} if number else None
+                found[bisect_right(times, since) - 1][tenth] += count
+    return [_ranked(sorted(histogram.items()), percents) for histogram in found]
+
+
+def _ranked(histogram: Sequence[tuple[int, int]], percents: Sequence[float]) -> dict[float, float] | None:
+    number = sum(count for _, count in histogram)
+    return {percent: _nearest_rank(histogram, percent / 100 * number) / 10 for percent in percents} if number else None
 
 
 def _nearest_rank(histogram: Sequence[tuple[int, int]], rank: float) -> int:
