@@ -131,6 +131,9 @@ class LedgerWriter:
             known = sa.select(lines.c.counted_until, newest, lines.c.last_seq).where(lines.c.name == line)
             counted_until, *last = connection.execute(known).one()
         self._hours.begin(line, counted_until)
+        with self._changed:  # its hours, too
+            self._tidying, self._tidy_at = None, time.monotonic()
+            self._changed.notify_all()
         return max(seq or 0 for seq in last) + 1
 
     def put(self, piece: Piece, *, after: Callable[[bool], None] | None = None) -> None:
@@ -243,16 +246,17 @@ class LedgerWriter:
         assert self._retention is not None  # noqa: S101 - else nobody calls
         began, began_s = self._started
         now_s = time.monotonic()
-        if self._tidying is None:
+        if (tidying := self._tidying) is None:
             now = began + dt.timedelta(seconds=now_s - began_s)
-            self._tidying = chain(self._retention.batches(now), self._hours.count(self._transaction, now))
+            tidying = self._tidying = chain(self._retention.batches(now), self._hours.count(self._transaction, now))
         try:
-            done = next(self._tidying, None) is None
+            done = next(tidying, None) is None
         except (sa.exc.SQLAlchemyError, InputError) as error:
             _log.warning("ledger: cannot remove what is too old: %s", getattr(error, "orig", error))
             done = True
-        if done:
-            self._tidying, self._tidy_at = None, now_s + _TIDY_S
+        with self._changed:
+            if done and self._tidying is tidying:
+                self._tidying, self._tidy_at = None, now_s + _TIDY_S
 
     def _write_waiting(self) -> bool:
         with self._changed:
