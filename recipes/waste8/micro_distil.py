@@ -247,7 +247,9 @@ class Distillation:
         most, self.epoch = self.settings["ema_decay"], 0
         self.mean = AveragedModel(
             self.pupil,
-            multi_avg_fn=lambda means, values, t: torch._foreach_lerp_(means, values, 1 - min(most, t / (t + 9))),
+            multi_avg_fn=lambda means, values, t: torch._foreach_lerp_(
+                means, values, 1 - min(most, float(t / (t + 9)))
+            ),
         )
         kernels = [value for value in self.pupil.parameters() if value.ndim > 1]
         others = [value for value in self.pupil.parameters() if value.ndim <= 1]
