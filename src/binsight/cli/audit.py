@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,6 @@ from binsight.dataset.audit.settings import AuditSettings
 from binsight.settings import section_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from binsight.dataset.audit import Audit, Finding
     from binsight.predictor import Predictor
 

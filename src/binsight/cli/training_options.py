@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from binsight.batch.features import JobFeatures
     from binsight.dataset import Dataset
     from binsight.pipeline.config import TrainConfig
+    from binsight.pipeline.run import Means
 
 __all__ = ["SettingsCommand", "features_option", "resolve_settings", "setting_options", "training_means"]
 
@@ -92,8 +93,8 @@ def _open_features(uri: str | None) -> JobFeatures | None:
 
 
 @contextmanager
-def training_means(options: dict[str, Any]) -> Iterator[tuple[Dataset, dict[str, Any]]]:
-    """What is trained on, and how: the photos, and the arguments `train` and `tune` have in common.
+def training_means(options: dict[str, Any]) -> Iterator[tuple[Dataset, Means]]:
+    """The photos of a training or a search, and by what it is carried out.
 
     What a command's parameters say of features is taken out of them. Copies on both sides of a split end the program.
     """
@@ -102,10 +103,7 @@ def training_means(options: dict[str, Any]) -> Iterator[tuple[Dataset, dict[str,
     cache = photo_cache(options["cache"], no_cache=options["no_cache"])
     try:
         with reporter(quiet=options["quiet"], lines=True) as shown:
-            yield (
-                found,
-                {"content_cache": cache, "workers": options["workers"], "reporter": shown, "known": known},
-            )
+            yield found, {"content_cache": cache, "workers": options["workers"], "reporter": shown, "known": known}
     except LeakageError as error:
         click.echo(f"binsight: {plain(str(error))}", err=True)
         sys.exit(EXIT_FAULTS)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib import patheffects
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
@@ -259,9 +258,7 @@ def _figure(height: float, *, width: float = _WIDTH_INCHES) -> tuple[Figure, Any
 
 
 def _canvas(width: float, height: float, *, layout: Any = None) -> Figure:
-    figure = Figure(figsize=(width, height), layout=layout, dpi=110, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), layout=layout, dpi=110, facecolor="white")
 
 
 def _name_rows(axes: Any, names: Sequence[str]) -> None:

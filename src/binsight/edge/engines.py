@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -19,15 +18,13 @@ from binsight.predictor import Precision, Predictor, time_in_turns
 
 __all__ = ["FILES", "choose_engine", "open_predictor"]
 
-FILES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "onnx": MODEL_NAME,
-        "onnx-int8": INT8_NAME,
-        "litert": "model.tflite",
-        "litert-int8": "model.int8.tflite",
-        "micro": MICRO_NAME,
-    }
-)
+FILES: Final[Mapping[str, str]] = {
+    "onnx": MODEL_NAME,
+    "onnx-int8": INT8_NAME,
+    "litert": "model.tflite",
+    "litert-int8": "model.int8.tflite",
+    "micro": MICRO_NAME,
+}
 """Engine → its file in a bundle. ONNX Runtime runs the first two, LiteRT the others."""
 
 

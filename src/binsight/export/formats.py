@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -47,17 +46,15 @@ class Format:
 
 _FLOAT, _INT8 = 0.999, 0.99
 
-FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
-    {
-        found.name: found
-        for found in (
-            Format("onnx", MODEL_NAME, ".onnx", "onnx", _FLOAT),
-            Format("onnx-int8", INT8_NAME, ".int8.onnx", "onnx", _INT8),
-            Format("litert", "model.tflite", ".tflite", "litert", _FLOAT),
-            Format("litert-int8", "model.int8.tflite", ".int8.tflite", "litert", _INT8),
-        )
-    }
-)
+FORMATS: Final[Mapping[str, Format]] = {
+    found.name: found
+    for found in (
+        Format("onnx", MODEL_NAME, ".onnx", "onnx", _FLOAT),
+        Format("onnx-int8", INT8_NAME, ".int8.onnx", "onnx", _INT8),
+        Format("litert", "model.tflite", ".tflite", "litert", _FLOAT),
+        Format("litert-int8", "model.int8.tflite", ".int8.tflite", "litert", _INT8),
+    )
+}
 """Name → format."""
 
 

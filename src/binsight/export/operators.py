@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -279,37 +278,35 @@ def _axes(node: Node, inputs: Inputs) -> list[int] | None:
     return None if stated is None else [int(axis) for axis in stated]
 
 
-OPERATORS: Final[Mapping[str, Operator]] = MappingProxyType(
-    {
-        "Add": _pair(tf.add),
-        "AveragePool": _pool("AVG"),
-        "Cast": _cast,
-        "Clip": _clip,
-        "Conv": _convolution,
-        "Div": _pair(tf.divide),
-        "Flatten": _flatten,
-        "Gelu": _gelu,
-        "Gemm": _gemm,
-        "GlobalAveragePool": _global_average,
-        "HardSigmoid": _hard_sigmoid,
-        "HardSwish": _each(lambda x: x * tf.nn.relu6(x + 3) / 6),
-        "Identity": _each(tf.identity),
-        "LayerNormalization": _layer_norm,
-        "MatMul": _matmul,
-        "Max": _pair(tf.maximum),
-        "MaxPool": _pool("MAX"),
-        "Mul": _pair(tf.multiply),
-        "Neg": _each(tf.negative),
-        "Pad": _pad,
-        "ReduceLogSumExp": _reduce(tf.reduce_logsumexp),
-        "ReduceMean": _reduce(tf.reduce_mean),
-        "ReduceSumSquare": _reduce(lambda x, axes, keepdims: tf.reduce_sum(tf.square(x), axes, keepdims=keepdims)),
-        "Relu": _each(tf.nn.relu),
-        "Reshape": _reshape,
-        "Sigmoid": _each(tf.sigmoid),
-        "Sqrt": _each(tf.sqrt),
-        "Sub": _pair(tf.subtract),
-        "Transpose": _transpose,
-    }
-)
+OPERATORS: Final[Mapping[str, Operator]] = {
+    "Add": _pair(tf.add),
+    "AveragePool": _pool("AVG"),
+    "Cast": _cast,
+    "Clip": _clip,
+    "Conv": _convolution,
+    "Div": _pair(tf.divide),
+    "Flatten": _flatten,
+    "Gelu": _gelu,
+    "Gemm": _gemm,
+    "GlobalAveragePool": _global_average,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _each(lambda x: x * tf.nn.relu6(x + 3) / 6),
+    "Identity": _each(tf.identity),
+    "LayerNormalization": _layer_norm,
+    "MatMul": _matmul,
+    "Max": _pair(tf.maximum),
+    "MaxPool": _pool("MAX"),
+    "Mul": _pair(tf.multiply),
+    "Neg": _each(tf.negative),
+    "Pad": _pad,
+    "ReduceLogSumExp": _reduce(tf.reduce_logsumexp),
+    "ReduceMean": _reduce(tf.reduce_mean),
+    "ReduceSumSquare": _reduce(lambda x, axes, keepdims: tf.reduce_sum(tf.square(x), axes, keepdims=keepdims)),
+    "Relu": _each(tf.nn.relu),
+    "Reshape": _reshape,
+    "Sigmoid": _each(tf.sigmoid),
+    "Sqrt": _each(tf.sqrt),
+    "Sub": _pair(tf.subtract),
+    "Transpose": _transpose,
+}
 """ONNX operator → the function that does the same in TensorFlow."""

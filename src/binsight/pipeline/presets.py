@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 from binsight.errors import SettingsError
@@ -16,28 +15,26 @@ __all__ = ["PRESETS", "read_config_file", "resolve_config"]
 Values = Mapping[str, Mapping[str, Any]]
 """Section → setting → value; the section of what stands at the top is empty."""
 
-PRESETS: Final[Mapping[str, Values]] = MappingProxyType(
-    {
-        # As in recipes/waste8/waste8.toml, but for what takes longer.
-        "best": {
-            "backbone": {"name": AUTO},
-            "fine_tune": {
-                "frozen_share": 0.7,
-                "views": 8,
-                "dropout": 0.2,
-                "batch_size": 64,
-                "learning_rate": 5e-4,
-                "warmup_epochs": 0.5,
-                "class_balance": 0.5,
-                "ema_decay": 0.99,
-                "mixed_precision": True,
-                "average": (0.0, 0.5, 0.75, 1.0),
-            },
+PRESETS: Final[Mapping[str, Values]] = {
+    # As in recipes/waste8/waste8.toml, but for what takes longer.
+    "best": {
+        "backbone": {"name": AUTO},
+        "fine_tune": {
+            "frozen_share": 0.7,
+            "views": 8,
+            "dropout": 0.2,
+            "batch_size": 64,
+            "learning_rate": 5e-4,
+            "warmup_epochs": 0.5,
+            "class_balance": 0.5,
+            "ema_decay": 0.99,
+            "mixed_precision": True,
+            "average": (0.0, 0.5, 0.75, 1.0),
         },
-        "fast": {"fine_tune": {"enabled": False}},
-        "original": {"backbone": {"name": "xception"}, "heads": {"kind": "original"}, "fine_tune": {"enabled": False}},
-    }
-)
+    },
+    "fast": {"fine_tune": {"enabled": False}},
+    "original": {"backbone": {"name": "xception"}, "heads": {"kind": "original"}, "fine_tune": {"enabled": False}},
+}
 """What each preset changes of the defaults."""
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,23 @@ from binsight.training.heads.small_fit import FeatureSet
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["FeatureSource", "Run", "frozen_graph"]
+__all__ = ["FeatureSource", "Means", "Run", "frozen_graph"]
+
+
+class Means(TypedDict, total=False):
+    """By what a training or a search is carried out; none of it changes what comes out.
+
+    Attributes:
+        content_cache: an SQLite file that remembers what an audit measures, by content.
+        workers: photos to work on at a time; by default one per core.
+        reporter: is told what happens.
+        known: features of the frozen backbone that need not be computed.
+    """
+
+    content_cache: Path | None
+    workers: int | None
+    reporter: Reporter | None
+    known: KnownFeatures | None
 
 
 @dataclass(frozen=True)
@@ -48,24 +64,15 @@ class Run:
 
     @classmethod
     def begin(
-        cls,
-        dataset: Dataset,
-        config: TrainConfig,
-        work: Work,
-        chosen: ChosenBackbone,
-        known: KnownFeatures | None,
-        *,
-        content_cache: Path | None,
-        workers: int | None,
-        reporter: Reporter | None,
+        cls, dataset: Dataset, config: TrainConfig, work: Work, chosen: ChosenBackbone, **means: Unpack[Means]
     ) -> Run:
         """A training whose photos are audited and divided; see `prepare_data`.
 
         Raises:
-            SettingsError: `known` is of another backbone than `chosen`; this is said before any work is done.
+            SettingsError: what is known is of another backbone than `chosen`; this is said before any work is done.
         """
-        reporter, workers = reporter or SilentReporter(), workers or available_cores()
-        if known is not None:
+        reporter, workers = means.get("reporter") or SilentReporter(), means.get("workers") or available_cores()
+        if (known := means.get("known")) is not None:
             check_known(known, frozen_graph(work, chosen, reporter).read_bytes(), chosen.spec)
         data = prepare_data(
             dataset,
@@ -73,10 +80,13 @@ class Run:
             seed=config.seed,
             work=work,
             reporter=reporter,
-            content_cache=content_cache,
+            content_cache=means.get("content_cache"),
             workers=workers,
         )
-        return cls(config, data, work, reporter, workers)
+        run = cls(config, data, work, reporter, workers)
+        if known is not None:
+            run.frozen_source(chosen).take(known)
+        return run
 
     @property
     def classes(self) -> int:

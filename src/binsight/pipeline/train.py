@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,9 @@ from binsight.pipeline.config import AUTO, TrainConfig
 from binsight.pipeline.data import PreparedData, Split
 from binsight.pipeline.frozen import FittedHeads, fit_inner, fit_logistic, take_from_bundle
 from binsight.pipeline.reporting import Reporter
-from binsight.pipeline.run import FeatureSource, Run
+from binsight.pipeline.run import FeatureSource, Means, Run
 from binsight.pipeline.work import Work
 from binsight.text_files import read_text
-from binsight.training.features import KnownFeatures
 from binsight.training.heads.search import study_faults
 
 if TYPE_CHECKING:
@@ -91,10 +90,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    content_cache: Path | None = None,
-    workers: int | None = None,
-    reporter: Reporter | None = None,
-    known: KnownFeatures | None = None,
+    **means: Unpack[Means],
 ) -> TrainResult:
     """Audit, split, compute features, tune, fit, fine-tune, calibrate, evaluate, and write the bundle.
 
@@ -104,13 +100,10 @@ def train(
         places: where to write.
         resume: go on with what the work folder holds; stages that are complete are skipped.
         overwrite: replace the bundle and what the work folder holds.
-        content_cache: an SQLite file that remembers what an audit measures, by content.
-        workers: photos to work on at a time; by default one per core.
-        reporter: is told what happens.
-        known: features of the frozen backbone that need not be computed.
+        means: see `Means`.
 
     Raises:
-        SettingsError: `known` is of another backbone.
+        SettingsError: the features that are known are of another backbone.
         LeakageError: copies lie on both sides of the split.
         DatasetError: the photos cannot be trained on.
         OutputError: something is in the way.
@@ -124,15 +117,11 @@ def train(
     check_target(places.bundle, overwrite=overwrite_bundle)
     work = Work.open(places.work, resume=resume, overwrite=overwrite)
     write_whole(work.root / "config.toml", config.to_toml().encode())
-    run = Run.begin(
-        dataset, config, work, chosen, known, content_cache=content_cache, workers=workers, reporter=reporter
-    )
+    run = Run.begin(dataset, config, work, chosen, **means)
     if not config.evaluate.test:
         splits = {name: split for name, split in run.data.splits.items() if name != "test"}
         run = replace(run, data=replace(run.data, splits=splits))
     taxonomy = _write_taxonomy(run.data, places.taxonomy, run.reporter)
-    if known is not None:
-        run.frozen_source(chosen).take(known)
     if config.evaluate.elsewhere:
         run = replace(run, data=_with_elsewhere(run, run.frozen_source(chosen)))
     run, model = _train_model(run, chosen)

@@ -7,18 +7,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from binsight.dataset import Dataset
 from binsight.files import write_whole
 from binsight.pipeline.backbone import choose_backbone
 from binsight.pipeline.config import TrainConfig
 from binsight.pipeline.frozen import search_inner, study_name
-from binsight.pipeline.reporting import Reporter
-from binsight.pipeline.run import Run
+from binsight.pipeline.run import Means, Run
 from binsight.pipeline.work import Work
 from binsight.text_files import csv_text
-from binsight.training.features import KnownFeatures
 from binsight.training.heads.search import (
     TrialRecord,
     best_trial,
@@ -74,10 +72,7 @@ def tune(
     work: Path,
     resume: bool = False,
     overwrite: bool = False,
-    content_cache: Path | None = None,
-    workers: int | None = None,
-    reporter: Reporter | None = None,
-    known: KnownFeatures | None = None,
+    **means: Unpack[Means],
 ) -> TuneResult:
     """Search the learning rate, the inner size and the dropout of a head on frozen features.
 
@@ -90,20 +85,12 @@ def tune(
         work: the work folder; that of a training may be shared.
         resume: go on with the study in it.
         overwrite: throw away what is in it.
-        content_cache: as in `train`.
-        workers: photos to work on at a time.
-        reporter: is told what happens.
-        known: as in `train`.
+        means: see `Means`.
     """
     began = time.monotonic()
     chosen = choose_backbone(config)
-    opened = Work.open(work, resume=resume, overwrite=overwrite)
-    run = Run.begin(
-        dataset, config, opened, chosen, known, content_cache=content_cache, workers=workers, reporter=reporter
-    )
+    run = Run.begin(dataset, config, Work.open(work, resume=resume, overwrite=overwrite), chosen, **means)
     source = run.frozen_source(chosen)
-    if known is not None:
-        source.take(known)
     with study_faults(run.study_url):
         search_inner(run, source)
         study = open_study(study_name(run, source), run.study_url, prune=config.tuning.prune)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -101,7 +100,6 @@ def _best_by_part(trials: Sequence[TrialRecord], name: str, *, log: bool, parts:
 
 def _figure(height: float = _HEIGHT) -> tuple[Figure, Any]:
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -11,7 +11,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, TextIO
+from types import FrameType
+from typing import ClassVar, Literal, TextIO
 
 from binsight.errors import BinsightError
 from binsight.serving.app import create_app
@@ -21,9 +22,6 @@ from binsight.serving.line_port import Line
 from binsight.serving.memory import keep_heaps_few
 from binsight.serving.service import Service
 from binsight.serving.settings import Settings
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 __all__ = ["ListenError", "RunningServer", "run_server"]
 

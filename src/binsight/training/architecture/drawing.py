@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import colorsys
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon
@@ -23,31 +21,24 @@ from binsight.fonts import legible
 from binsight.training.architecture.diagram import INK, TIMES, WIDTH_INCHES, draw_diagram
 from binsight.training.architecture.layers import Architecture, LayerKind, LayerSummary, reduction, shorten
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 __all__ = ["draw_architecture", "draw_layers"]
 
-_COLOURS: Final[Mapping[LayerKind, str]] = MappingProxyType(
-    {
-        "convolution": "#332288",
-        "depthwise": "#44AA99",
-        "pointwise": "#88CCEE",
-        "pooling": "#CC6677",
-        "addition": "#DDCC77",
-        "dense": "#AA4499",
-    }
-)
-_NAMES: Final[Mapping[LayerKind, str]] = MappingProxyType(
-    {
-        "convolution": "convolution",
-        "depthwise": "depthwise convolution",
-        "pointwise": f"1 {TIMES} 1 convolution",
-        "pooling": "pooling",
-        "addition": "residual addition",
-        "dense": "dense",
-    }
-)
+_COLOURS: Final[Mapping[LayerKind, str]] = {
+    "convolution": "#332288",
+    "depthwise": "#44AA99",
+    "pointwise": "#88CCEE",
+    "pooling": "#CC6677",
+    "addition": "#DDCC77",
+    "dense": "#AA4499",
+}
+_NAMES: Final[Mapping[LayerKind, str]] = {
+    "convolution": "convolution",
+    "depthwise": "depthwise convolution",
+    "pointwise": f"1 {TIMES} 1 convolution",
+    "pooling": "pooling",
+    "addition": "residual addition",
+    "dense": "dense",
+}
 _DEPTH: Final = 0.42  # of a box, as a share of its height
 _ANGLE: Final = math.radians(38)
 _GAP, _STAGE_GAP = 0.22, 2.2
@@ -68,7 +59,6 @@ def draw_architecture(
     # Without these two the same network would give another SVG each time.
     with rc_context({"svg.hashsalt": "binsight"}), legible((title, *classes)):
         figure = Figure(figsize=(WIDTH_INCHES, _LAYERS_INCHES + _DIAGRAM_INCHES + 0.8), facecolor="white")
-        FigureCanvasAgg(figure)
         upper, lower = figure.subplots(2, 1, height_ratios=[_LAYERS_INCHES, _DIAGRAM_INCHES])
         figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.88, hspace=0.03)
         figure.suptitle(title, x=0.02, y=0.97, ha="left", fontsize=15, fontweight="bold", color=INK)

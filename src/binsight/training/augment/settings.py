@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from types import MappingProxyType
 from typing import Any, Final
 
 from binsight.errors import SettingsError
@@ -83,50 +82,48 @@ class AugmentSettings:
         check_section(self, "augment")
 
 
-STRENGTHS: Final[Mapping[str, AugmentSettings]] = MappingProxyType(
-    {
-        "none": AugmentSettings(),
-        "light": AugmentSettings(
-            crop_scale=(0.6, 1.0),
-            crop_ratio=(0.8, 1.25),
-            flip_horizontal=0.5,
-            colour=0.8,
-            brightness=0.2,
-            contrast=0.2,
-            saturation=0.2,
-            hue=8.0,
-        ),
-        "strong": AugmentSettings(
-            crop_scale=(0.3, 1.0),
-            crop_ratio=(0.75, 1.33),
-            flip_horizontal=0.5,
-            flip_vertical=0.1,
-            warp=0.5,
-            rotation=30.0,
-            shear=10.0,
-            zoom=(0.75, 1.25),
-            translation=0.1,
-            colour=0.9,
-            brightness=0.4,
-            contrast=0.4,
-            saturation=0.5,
-            hue=20.0,
-            white_balance=0.12,
-            grayscale=0.05,
-            blur=0.15,
-            blur_radius=2.0,
-            noise=0.15,
-            noise_level=15.0,
-            downscale=0.15,
-            downscale_factor=3.0,
-            jpeg=0.2,
-            jpeg_quality=(25.0, 85.0),
-            erase=0.2,
-            erase_area=(0.02, 0.2),
-            background=0.5,
-        ),
-    }
-)
+STRENGTHS: Final[Mapping[str, AugmentSettings]] = {
+    "none": AugmentSettings(),
+    "light": AugmentSettings(
+        crop_scale=(0.6, 1.0),
+        crop_ratio=(0.8, 1.25),
+        flip_horizontal=0.5,
+        colour=0.8,
+        brightness=0.2,
+        contrast=0.2,
+        saturation=0.2,
+        hue=8.0,
+    ),
+    "strong": AugmentSettings(
+        crop_scale=(0.3, 1.0),
+        crop_ratio=(0.75, 1.33),
+        flip_horizontal=0.5,
+        flip_vertical=0.1,
+        warp=0.5,
+        rotation=30.0,
+        shear=10.0,
+        zoom=(0.75, 1.25),
+        translation=0.1,
+        colour=0.9,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.5,
+        hue=20.0,
+        white_balance=0.12,
+        grayscale=0.05,
+        blur=0.15,
+        blur_radius=2.0,
+        noise=0.15,
+        noise_level=15.0,
+        downscale=0.15,
+        downscale_factor=3.0,
+        jpeg=0.2,
+        jpeg_quality=(25.0, 85.0),
+        erase=0.2,
+        erase_area=(0.02, 0.2),
+        background=0.5,
+    ),
+}
 
 
 def augment_strength(name: str, **changes: Any) -> AugmentSettings:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import keras
@@ -24,14 +23,12 @@ class _Application(NamedTuple):
     normalises: bool  # whether `include_preprocessing` puts the normalisation inside
 
 
-_APPLICATIONS: Final[Mapping[str, _Application]] = MappingProxyType(
-    {
-        "xception": _Application("Xception", 299, normalises=False),
-        "mobilenet_v3_large": _Application("MobileNetV3Large", 224, normalises=True),
-        "efficientnet_v2_b0": _Application("EfficientNetV2B0", 224, normalises=True),
-        "convnext_tiny": _Application("ConvNeXtTiny", 224, normalises=True),
-    }
-)
+_APPLICATIONS: Final[Mapping[str, _Application]] = {
+    "xception": _Application("Xception", 299, normalises=False),
+    "mobilenet_v3_large": _Application("MobileNetV3Large", 224, normalises=True),
+    "efficientnet_v2_b0": _Application("EfficientNetV2B0", 224, normalises=True),
+    "convnext_tiny": _Application("ConvNeXtTiny", 224, normalises=True),
+}
 
 
 def build(name: str, size: int) -> keras.Model:

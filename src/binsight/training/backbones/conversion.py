@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 import keras
@@ -267,21 +266,19 @@ def _require(layer: Any, condition: object) -> None:
         )
 
 
-_WRITERS: Final[Mapping[type, Callable[[GraphWriter, Any, list[str]], str]]] = MappingProxyType(
-    {
-        layers.Rescaling: _write_rescaling,
-        layers.Normalization: _write_normalization,
-        layers.BatchNormalization: _write_batch_norm,
-        layers.LayerNormalization: _write_layer_norm,
-        layers.Dense: _write_dense,
-        layers.Activation: _write_activation,
-        layers.ReLU: _write_relu,
-        layers.GlobalAveragePooling2D: _write_global_pool,
-        layers.MaxPooling2D: _write_max_pool,
-        layers.ZeroPadding2D: _write_zero_padding,
-        layers.Reshape: _write_reshape,
-        layers.Add: lambda graph, layer, inputs: graph.add("Add", inputs, layer.name),
-        layers.Multiply: lambda graph, layer, inputs: graph.add("Mul", inputs, layer.name),
-        layers.Dropout: lambda _, __, inputs: inputs[0],
-    }
-)
+_WRITERS: Final[Mapping[type, Callable[[GraphWriter, Any, list[str]], str]]] = {
+    layers.Rescaling: _write_rescaling,
+    layers.Normalization: _write_normalization,
+    layers.BatchNormalization: _write_batch_norm,
+    layers.LayerNormalization: _write_layer_norm,
+    layers.Dense: _write_dense,
+    layers.Activation: _write_activation,
+    layers.ReLU: _write_relu,
+    layers.GlobalAveragePooling2D: _write_global_pool,
+    layers.MaxPooling2D: _write_max_pool,
+    layers.ZeroPadding2D: _write_zero_padding,
+    layers.Reshape: _write_reshape,
+    layers.Add: lambda graph, layer, inputs: graph.add("Add", inputs, layer.name),
+    layers.Multiply: lambda graph, layer, inputs: graph.add("Mul", inputs, layer.name),
+    layers.Dropout: lambda _, __, inputs: inputs[0],
+}

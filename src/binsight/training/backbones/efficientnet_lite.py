@@ -14,9 +14,9 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,6 @@ from onnx import ModelProto
 from binsight.errors import WeightsError
 from binsight.training.backbones.graph_writer import GraphWriter
 from binsight.training.backbones.torch_weights import read_published
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 __all__ = [
     "EFFICIENTNET_LITE",
@@ -67,13 +64,11 @@ class EfficientNetLite:
     size: int
 
 
-EFFICIENTNET_LITE: Final[Mapping[str, EfficientNetLite]] = MappingProxyType(
-    {
-        "efficientnet_lite0": EfficientNetLite("efficientnet_lite0", width=1.0, depth=1.0, size=224),
-        "efficientnet_lite1": EfficientNetLite("efficientnet_lite1", width=1.0, depth=1.1, size=240),
-        "efficientnet_lite2": EfficientNetLite("efficientnet_lite2", width=1.1, depth=1.2, size=260),
-    }
-)
+EFFICIENTNET_LITE: Final[Mapping[str, EfficientNetLite]] = {
+    "efficientnet_lite0": EfficientNetLite("efficientnet_lite0", width=1.0, depth=1.0, size=224),
+    "efficientnet_lite1": EfficientNetLite("efficientnet_lite1", width=1.0, depth=1.1, size=240),
+    "efficientnet_lite2": EfficientNetLite("efficientnet_lite2", width=1.1, depth=1.2, size=260),
+}
 
 
 class _Stage(NamedTuple):

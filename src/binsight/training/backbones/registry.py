@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from binsight.bundle import load_bundle, resolve_bundle
 from binsight.bundle.container import MODEL_NAME
@@ -14,9 +14,6 @@ from binsight.imaging import PreprocessSpec
 from binsight.settings import suggest
 from binsight.training.backbones.backbone import Backbone
 from binsight.training.backbones.safetensors_file import BACKBONE_FILE, bundled_backbone
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["BUNDLE_PREFIX", "backbone_names", "find_backbone"]
 
@@ -70,7 +67,7 @@ _ALL: Final = (
     _application("efficientnet_v2_b0", 1280, _IMAGENET_MEAN, _IMAGENET_SCALE, licence="Apache-2.0"),
     _application("convnext_tiny", 768, _IMAGENET_MEAN, _IMAGENET_SCALE, licence="MIT"),
 )
-_BACKBONES: Final[Mapping[str, Backbone]] = MappingProxyType({backbone.name: backbone for backbone in _ALL})
+_BACKBONES: Final[Mapping[str, Backbone]] = {backbone.name: backbone for backbone in _ALL}
 
 
 def backbone_names() -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from types import MappingProxyType
 from typing import Any, Final
 
 from binsight.predictor import one_blas_thread, run_in_order
@@ -30,17 +29,15 @@ __all__ = [
     "run_grid",
 ]
 
-AUGMENTATIONS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-    {
-        "flip": {"flip_horizontal": 0.5},
-        "rotate": {"warp": 1.0, "rotation": 30.0},
-        "shift": {"warp": 1.0, "translation": 0.1},
-        "shear": {"warp": 1.0, "shear": 10.0},
-        "zoom": {"warp": 1.0, "zoom": (0.8, 1.25)},
-        "brightness": {"colour": 1.0, "brightness": 0.2},
-        "contrast": {"colour": 1.0, "contrast": 0.2},
-    }
-)
+AUGMENTATIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "flip": {"flip_horizontal": 0.5},
+    "rotate": {"warp": 1.0, "rotation": 30.0},
+    "shift": {"warp": 1.0, "translation": 0.1},
+    "shear": {"warp": 1.0, "shear": 10.0},
+    "zoom": {"warp": 1.0, "zoom": (0.8, 1.25)},
+    "brightness": {"colour": 1.0, "brightness": 0.2},
+    "contrast": {"colour": 1.0, "contrast": 0.2},
+}
 """Each kind of augmentation, and how far it goes."""
 
 
