@@ -114,10 +114,10 @@ MUTATIONS = (
         (f"{_ASSEMBLED}::test_test_is_measured_with_what_was_fitted_on_val",),
     ),
     Mutation(
-        "subspace fitted on val",
+        "what is familiar fitted on val",
         "src/binsight/pipeline/assemble.py",
-        'fit_subspace(source.of_split("train"))',
-        'fit_subspace(source.of_split("val"))',
+        'known = source.of_split("train")',
+        'known = source.of_split("val")',
         (f"{_ASSEMBLED}::test_known_features_are_those_of_the_photos_that_were_learnt_from",),
     ),
     Mutation(

@@ -1,5 +1,6 @@
 """Heads on a backbone: outputs against NumPy."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ from onnx import TensorProto, helper
 
 from binsight.errors import BundleError
 from binsight.export.onnx_graph import attach_heads, detach_heads
+from binsight.probability.unfamiliarity import Familiarity, UnfamiliarityScale, unfamiliarity
 
 DEPTH, CLASSES, GRID = 5, 3, 2
 
@@ -78,26 +80,24 @@ def test_unfamiliarity_is_the_energy_of_the_logits(backbone, images):
     np.testing.assert_allclose(outputs["unfamiliarity"], expected, rtol=1e-4, atol=1e-4)
 
 
-KNOWN = SimpleNamespace(
-    mean=np.full(DEPTH, 80.0), directions=np.linalg.qr(np.random.default_rng(3).normal(0, 1, (DEPTH, 2)))[0]
+KNOWN = Familiarity(
+    np.full(DEPTH, 80.0),
+    np.linalg.qr(np.random.default_rng(3).normal(0, 1, (DEPTH, 2)))[0],
+    (np.random.default_rng(4).normal(0, 1, (DEPTH, 1)), np.array([7.0])),
 )
 
 
-@pytest.mark.parametrize("louder", ["energy", "residual"])
-def test_unfamiliarity_is_the_larger_of_energy_and_residual(backbone, images, louder):
-    """`(-log(sum(exp(logits))) - centre) / spread`, and likewise what the directions leave of the features."""
-    centre, spread = (-1000.0, 1.0) if louder == "energy" else (0.0, 90.0)
-    scale = SimpleNamespace(energy_centre=centre, energy_spread=spread, residual_centre=20.0, residual_spread=0.5)
-    outputs = _run(attach_heads(backbone, _head(CLASSES), known=(KNOWN, scale)), images)
-    centred = outputs["features"].astype(float) - KNOWN.mean
-    outside = centred - centred @ KNOWN.directions @ KNOWN.directions.T
-    energy = -np.log(np.exp(outputs["logits"].astype(float)).sum(axis=1))
-    sides = {
-        "energy": (energy - scale.energy_centre) / scale.energy_spread,
-        "residual": (np.linalg.norm(outside, axis=1) - scale.residual_centre) / scale.residual_spread,
-    }
-    assert max(sides, key=lambda side: float(sides[side].min())) == louder
-    np.testing.assert_allclose(outputs["unfamiliarity"][:, 0], sides[louder], rtol=1e-3)
+@pytest.mark.parametrize("loudest", ["energy", "residual", "outlier", "without an outlier"])
+def test_unfamiliarity_is_the_largest_of_the_measures(backbone, images, loudest):
+    """`(-log(sum(exp(logits))) - centre) / spread`, and likewise those of the features."""
+    known = replace(KNOWN, outlier=None) if loudest == "without an outlier" else KNOWN
+    shifts = {name: -1e4 * (name == loudest) for name in ("energy", "residual", "outlier")}
+    centres = (shifts["energy"], 20.0 + shifts["residual"], 5.0 + shifts["outlier"])
+    scale = UnfamiliarityScale(*(values if known.outlier else values[:2] for values in (centres, (90.0, 0.5, 2.0))))
+    outputs = _run(attach_heads(backbone, _head(CLASSES), known=(known, scale)), images)
+    features, logits = outputs["features"].astype(float), outputs["logits"].astype(float)
+    expected = unfamiliarity(logits, known.measures(features), scale)
+    np.testing.assert_allclose(outputs["unfamiliarity"][:, 0], expected, rtol=1e-3)
 
 
 def test_without_a_second_head_there_is_no_such_output(backbone, images):

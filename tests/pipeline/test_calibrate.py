@@ -79,11 +79,11 @@ def test_features_unlike_all_others_send_to_review():
     """A photo whose residual is far above that of the known ones, though its logits are like theirs."""
     scores, labels = _scores()
     residual = np.random.default_rng(2).normal(5, 1, len(labels))
-    known = HeadScores(scores.logits, scores.biodegradable, scores.mask, residual)
+    known = HeadScores(scores.logits, scores.biodegradable, scores.mask, residual[:, None])
     fitted = calibrate(known, labels, ReviewTargets(precision=0.5, unfamiliar_share=0.02))
     usual = judge(known, fitted).accepted
     assert usual.sum() > 300
-    strange = HeadScores(scores.logits, scores.biodegradable, scores.mask, residual + 20)
+    strange = HeadScores(scores.logits, scores.biodegradable, scores.mask, residual[:, None] + 20)
     assert judge(strange, fitted).accepted.sum() == 0
 
 
@@ -100,7 +100,7 @@ def test_taking_some_takes_all_their_scores():
     scores, _ = _scores(10)
     scores = HeadScores(scores.logits, scores.biodegradable, scores.mask, np.arange(10.0))
     some = scores.take(np.array([3, 1]))
-    np.testing.assert_array_equal(some.residual, [3, 1])
+    np.testing.assert_array_equal(some.strangeness, [3, 1])
     np.testing.assert_array_equal(some.logits, scores.logits[[3, 1]])
     np.testing.assert_array_equal(some.biodegradable, scores.biodegradable[[3, 1]])
     assert len(some) == 2
@@ -127,8 +127,10 @@ def test_the_threshold_is_chosen_on_what_the_other_reasons_leave():
     logits[:20] = [0.0, 9.0]
     residual = generator.normal(5, 1, 500)
     targets = ReviewTargets(precision=0.98, unfamiliar_share=0.0)
-    strange = calibrate(HeadScores(logits, residual=residual + 50 * (np.arange(500) < 20)), labels, targets)
-    usual = calibrate(HeadScores(logits, residual=residual), labels, targets)
+    strange = calibrate(
+        HeadScores(logits, strangeness=(residual + 50 * (np.arange(500) < 20))[:, None]), labels, targets
+    )
+    usual = calibrate(HeadScores(logits, strangeness=residual[:, None]), labels, targets)
     assert strange.fitted.review.confidence[0] == 0.5
     assert usual.fitted.review.confidence[0] > 0.5
 

@@ -1,4 +1,4 @@
-"""The two measures of how unlike the training photos a photo looks, and their common scale."""
+"""The measures of how unlike the training photos a photo looks, and their common scale."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ def test_energy_by_hand():
 
 def test_the_larger_measure_counts():
     """Each on its own scale: 2 and 0, then 0 and 3."""
-    scale = UnfamiliarityScale(energy_centre=-5, energy_spread=2, residual_centre=10, residual_spread=4)
-    np.testing.assert_allclose(scale.of(np.array([-1.0, -5.0]), np.array([10.0, 22.0])), [2, 3])
+    scale = UnfamiliarityScale((-5, 10), (2, 4))
+    np.testing.assert_allclose(scale.of(np.array([-1.0, -5.0]), np.array([[10.0], [22.0]])), [2, 3])
+
+
+def test_the_outlier_logit_counts_where_there_is_one():
+    """The third of three measures, the largest: (3 - 1) / 0.5."""
+    scale = UnfamiliarityScale((-5, 10, 1), (2, 4, 0.5))
+    np.testing.assert_allclose(scale.of(np.array([-5.0]), np.array([[10.0, 3.0]])), [4])
 
 
 def test_scale_by_hand():
-    """Of 0 to 100 the median is 50; 98 % lie up to 98, and of ten times these 99.5 % up to 995."""
+    """Of 0 to 100 the median is 50; 98 % lie up to 98, of ten times these 99.5 % up to 995, of the third 98 % again."""
     values = np.arange(101.0)
-    scale = fit_scale(values, 10 * values)
-    assert scale == UnfamiliarityScale(50, 48, 500, 495)
+    scale = fit_scale(values, np.stack([10 * values, values - 50], axis=1))
+    assert scale == UnfamiliarityScale((50, 500, 0), (48, 495, 48))
+    assert fit_scale(values, 10 * values[:, None]) == UnfamiliarityScale((50, 500), (48, 495))
 
 
 @pytest.mark.parametrize(
@@ -33,4 +40,4 @@ def test_scale_by_hand():
 )
 def test_nothing_to_tell_from(strange, residual):
     """Without photos, or where all are alike, there is no scale."""
-    assert fit_scale(np.array(strange, float), np.array(residual, float)) is None
+    assert fit_scale(np.array(strange, float), np.array(residual, float)[:, None]) is None

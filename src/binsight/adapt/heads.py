@@ -10,17 +10,16 @@ from numpy.typing import NDArray
 from binsight.bundle.constants import read_constants, replace_constants
 from binsight.errors import BundleError
 from binsight.probability.scores import LinearHead
-from binsight.probability.unfamiliarity import FeatureSubspace, UnfamiliarityScale
+from binsight.probability.unfamiliarity import MEASURES, Familiarity, UnfamiliarityScale
 
 __all__ = ["Heads", "read_heads", "write_heads"]
 
-_SCALES = ("known.energy.scaled", "known.residual.scaled")
+_SCALES = tuple(f"known.{measure}.scaled" for measure in MEASURES)
 _NAMES = {
     *(f"{head}.weight" for head in ("logits", "attention", "biodegradable_logit", "inner")),
     *(f"{head}.bias" for head in ("logits", "attention", "biodegradable_logit")),
     *(f"{scale}.{part}" for scale in _SCALES for part in ("centre", "factor")),
-    "known.mean",
-    "known.directions",
+    *(f"known.{part}" for part in ("mean", "directions", "outlier.weight", "outlier.bias")),
 }
 
 
@@ -31,12 +30,12 @@ class Heads:
     Attributes:
         categories: of the classes.
         biodegradable: `(d, 1)`; None where the taxonomy leaves it open.
-        known: what the features of known photos have in common; None for a network whose unfamiliarity is the energy.
+        known: what tells known features from others; None for a network whose unfamiliarity is the energy.
     """
 
     categories: LinearHead
     biodegradable: LinearHead | None
-    known: FeatureSubspace | None = None
+    known: Familiarity | None = None
 
 
 def read_heads(model: bytes) -> Heads:
@@ -52,8 +51,9 @@ def read_heads(model: bytes) -> Heads:
     categories, places = linear["logits"], linear["attention"]
     if categories is None or places is None or categories.weight.shape != places.weight.shape:
         raise BundleError("its heads are not those that binsight train writes, so it cannot be taught")
-    mean, directions = found.get("known.mean"), found.get("known.directions")
-    known = None if mean is None or directions is None else FeatureSubspace(mean, directions)
+    mean, directions, weight = (found.get(f"known.{part}") for part in ("mean", "directions", "outlier.weight"))
+    outlier = None if weight is None else (weight, found["known.outlier.bias"])
+    known = None if mean is None or directions is None else Familiarity(mean, directions, outlier)
     return Heads(categories, linear["biodegradable_logit"], known)
 
 
@@ -63,7 +63,7 @@ def write_heads(model: bytes, heads: Heads, scale: UnfamiliarityScale | None) ->
     Args:
         model: as `read_heads` took it.
         heads: the new ones; what is known of features stays as it is.
-        scale: of the unfamiliarity, where it has two measures.
+        scale: of the unfamiliarity, where it has several measures.
 
     Raises:
         BundleError: the network does not have what is to be replaced.
@@ -75,8 +75,7 @@ def write_heads(model: bytes, heads: Heads, scale: UnfamiliarityScale | None) ->
         values |= {"biodegradable_logit.weight": heads.biodegradable.weight}
         values |= {"biodegradable_logit.bias": heads.biodegradable.bias}
     if scale is not None:
-        pairs = ((scale.energy_centre, scale.energy_spread), (scale.residual_centre, scale.residual_spread))
-        for name, (centre, spread) in zip(_SCALES, pairs, strict=True):
+        for name, centre, spread in zip(_SCALES, scale.centres, scale.spreads, strict=False):
             values |= {f"{name}.centre": np.array([centre]), f"{name}.factor": np.array([1 / spread])}
     classes = len(head.bias)
     return replace_constants(model, values, last_axis={"logits": classes, "attention": classes})

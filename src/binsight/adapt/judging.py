@@ -42,7 +42,7 @@ class RawScores(HeadScores):
             np.concatenate([self.logits, others.logits]),
             _both(self.biodegradable, others.biodegradable),
             self.mask,
-            _both(self.residual, others.residual),
+            _both(self.strangeness, others.strangeness),
             labels=np.concatenate([self.labels, others.labels]),
             groups=np.concatenate([self.groups, others.groups + self.groups.max(initial=-1) + 1]),
         )
@@ -111,18 +111,15 @@ def _scale(items: RawScores, known: RawScores) -> UnfamiliarityScale | None:
     found = []
     for scores in (known, items):
         right = scores.take(scores.correct())
-        scale = None if right.residual is None else fit_scale(energy(right.logits), right.residual)
+        scale = None if right.strangeness is None else fit_scale(energy(right.logits), right.strangeness)
         if scale is not None:
             found.append(scale)
     if not found:
-        if known.residual is not None:  # the network has a scale, and no other would be left to give it
+        if known.strangeness is not None:  # the network has a scale, and no other would be left to give it
             raise BundleError("too few of its old photos are told rightly to calibrate on; train it again")
         return None
-    first = found[0]
-    energy_rim = max(scale.energy_centre + scale.energy_spread for scale in found)
-    residual_rim = max(scale.residual_centre + scale.residual_spread for scale in found)
-    spreads = energy_rim - first.energy_centre, residual_rim - first.residual_centre
-    return UnfamiliarityScale(first.energy_centre, spreads[0], first.residual_centre, spreads[1])
+    rims = np.max([np.add(scale.centres, scale.spreads) for scale in found], axis=0)
+    return UnfamiliarityScale(found[0].centres, tuple((rims - found[0].centres).tolist()))
 
 
 def _strangest(parts: list[RawScores], scale: UnfamiliarityScale | None, share: float) -> float | None:

@@ -113,7 +113,7 @@ def scores_of(
         heads.categories.logits(photos.features),
         second,
         None if second is None else mask,
-        None if heads.known is None else heads.known.residual(photos.features),
+        None if heads.known is None else heads.known.measures(photos.features),
         labels=photos.labels,
         groups=np.arange(len(photos)) if groups is None else groups,
     )

@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 from binsight.bundle.container import MODEL_NAME
 from binsight.errors import BundleError
 from binsight.probability.scores import LinearHead
-from binsight.probability.unfamiliarity import FeatureSubspace, UnfamiliarityScale
+from binsight.probability.unfamiliarity import MEASURES, Familiarity, UnfamiliarityScale
 
 __all__ = ["attach_heads", "detach_heads"]
 
@@ -22,7 +22,7 @@ def attach_heads(
     *,
     biodegradable: LinearHead | None = None,
     inner: LinearHead | None = None,
-    known: tuple[FeatureSubspace, UnfamiliarityScale] | None = None,
+    known: tuple[Familiarity, UnfamiliarityScale] | None = None,
 ) -> ModelProto:
     """The backbone with heads on it, as `docs/bundle-format.md` describes `model.onnx`.
 
@@ -34,17 +34,15 @@ def attach_heads(
         categories: `(d, C)`; `(i, C)` with an inner layer.
         biodegradable: `(d, 1)`, likewise, or None where the taxonomy leaves it open.
         inner: `(d, i)`, a layer with ReLU between features and heads, or None for none.
-        known: what the features of training photos have in common, and the scale of the unfamiliarity.
+        known: what tells the features of known photos from others, and the scale of the unfamiliarity.
 
     Returns:
-        A new model; `backbone` is left as it is. Its `unfamiliarity` is the larger of two scaled measures: the energy
-        of the category logits, `-log(sum_c exp(logit_c))`, high where no class claims the photo, and the residual
-        `|x - P Pᵀ x|` with `x = features - mean` and P the directions, high where the features are like those of no
-        training photo. Without `known` it is the energy itself.
+        A new model; `backbone` is left as it is. Its `unfamiliarity` is the largest of the scaled measures: the energy
+        of the category logits, `-log(sum_c exp(logit_c))`, high where no class claims the photo, and those of
+        `Familiarity.measures`. Without `known` it is the energy itself.
 
     References:
-        Liu et al. 2020, Energy-based Out-of-distribution Detection, arXiv 2010.03759, equation 4 with T = 1. Wang et
-        al. 2022, ViM: Out-Of-Distribution with Virtual-logit Matching, arXiv 2203.10807, section 3.2: the residual.
+        Liu et al. 2020, Energy-based Out-of-distribution Detection, arXiv 2010.03759, equation 4 with T = 1.
     """
     model = ModelProto()
     model.CopyFrom(backbone)
@@ -70,7 +68,7 @@ def attach_heads(
     if known is None:
         _energy(graph, "unfamiliarity")
     else:
-        _larger(graph, *known)
+        _largest(graph, *known)
     _output(graph, "unfamiliarity", ["n", 1])
     checker.check_model(model, full_check=True)
     return model
@@ -129,20 +127,26 @@ def _energy(graph: Any, target: str) -> None:
     _node(graph, "Neg", ["free_energy"], target)
 
 
-def _larger(graph: Any, subspace: FeatureSubspace, scale: UnfamiliarityScale) -> None:
-    """The larger of energy and residual, each on its scale."""
-    energy, residual = "known.energy", "known.residual"  # backbones have names of their own, none begins like this
-    _energy(graph, energy)
-    _scaled(graph, energy, f"{energy}.scaled", scale.energy_centre, scale.energy_spread)
-    _residual(graph, subspace, residual)
-    _scaled(graph, residual, f"{residual}.scaled", scale.residual_centre, scale.residual_spread)
-    _node(graph, "Max", [f"{energy}.scaled", f"{residual}.scaled"], "unfamiliarity")
+def _largest(graph: Any, known: Familiarity, scale: UnfamiliarityScale) -> None:
+    """The largest of the measures, each on its scale."""
+    names = [f"known.{measure}" for measure in MEASURES]  # backbones have names of their own, none begins like this
+    _energy(graph, names[0])
+    _residual(graph, known, names[1])
+    if known.outlier is not None:
+        _linear(graph, "features", names[2], LinearHead(*known.outlier))
+    largest, last = "", names[len(scale.centres) - 1]
+    for name, centre, spread in zip(names, scale.centres, scale.spreads, strict=False):
+        _scaled(graph, name, f"{name}.scaled", centre, spread)
+        larger = "unfamiliarity" if name == last else f"{name}.largest"
+        if largest:  # two at a time, as LiteRT has it
+            _node(graph, "Max", [largest, f"{name}.scaled"], larger)
+        largest = larger if largest else f"{name}.scaled"
 
 
-def _residual(graph: Any, subspace: FeatureSubspace, target: str) -> None:
+def _residual(graph: Any, known: Familiarity, target: str) -> None:
     """`sqrt(|x|² - |Pᵀ x|²)`: where the difference loses digits, nothing is unfamiliar."""
-    _constant(graph, "known.mean", subspace.mean)
-    _constant(graph, "known.directions", subspace.directions)
+    _constant(graph, "known.mean", known.mean)
+    _constant(graph, "known.directions", known.directions)
     _node(graph, "Sub", ["features", "known.mean"], "known.centred")
     _node(graph, "MatMul", ["known.centred", "known.directions"], "known.inside")
     for value in ("known.centred", "known.inside"):

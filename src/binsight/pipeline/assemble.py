@@ -6,7 +6,7 @@ import io
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -37,17 +37,19 @@ from binsight.pipeline.card import Confusion, draw_pictures, render_card
 from binsight.pipeline.data import HELD_OUT
 from binsight.pipeline.frozen import FittedHeads
 from binsight.pipeline.measure import calibrate, measure, measure_strangers
-from binsight.pipeline.run import Run
+from binsight.pipeline.run import FeatureSource, Run
 from binsight.pipeline.work import Work
 from binsight.probability.calibration import Calibration, ReviewTargets, ScaledCalibration
 from binsight.probability.scores import HeadScores
-from binsight.probability.unfamiliarity import FeatureSubspace, fit_subspace
+from binsight.probability.unfamiliarity import Familiarity, fit_familiarity
 from binsight.text_files import read_text
 from binsight.training.backbones import BACKBONE_FILE
+from binsight.training.heads.linear import fit_biodegradable
 
 __all__ = ["TrainedModel", "assemble_bundle"]
 
 _LEFT_OUT_LISTED: Final = 20
+_OUTLIER_PENALTY: Final = 0.003  # inverse, of the outlier logit; 0.01 and 0.03 find as much: docs/results.md
 _NAME_LENGTH: Final = 64
 _VERSIONS: Final = ("numpy", "onnx", "onnxruntime", "scikit-learn", "keras", "tensorflow")
 
@@ -117,7 +119,7 @@ class _Judged:
     """What was fitted to a network, and how good it is.
 
     Attributes:
-        known: what the features of its training photos have in common.
+        known: what tells the features of its training photos from others.
         calibration: fitted on `val`.
         metrics: of each split, and of photos of none of the classes.
         confusion: `(C, C)`, photos of class i told to be of class j, of `test`, or of `val` where there is none.
@@ -125,7 +127,7 @@ class _Judged:
         familiar: how unfamiliar the photos of `val` are in the middle; empty where the network does not say.
     """
 
-    known: FeatureSubspace
+    known: Familiarity
     calibration: ScaledCalibration
     metrics: Mapping[str, SplitMetrics]
     confusion: Confusion
@@ -136,7 +138,7 @@ class _Judged:
 def _judge(run: Run, fitted: FittedHeads, *, test: bool = True) -> _Judged:
     """Calibrate heads on `val`, and measure them."""
     source, val = fitted.source, run.data.splits["val"]
-    known = fit_subspace(source.of_split("train"))
+    known = _familiarity(run, source)
     names = [name for name in run.data.splits if name != "train" and (test or name != "test")]
     seen = {name: _scores_of(run, fitted, known, source.of_split(name)) for name in names}
     targets = run.config.review.targets()
@@ -191,6 +193,18 @@ def _write_decisions(
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, **arrays)
     write_whole(work.root / "decisions.npz", stream.getvalue())
+
+
+def _familiarity(run: Run, source: FeatureSource) -> Familiarity:
+    """Fitted on `train`, and on photos of none of the classes where there are any."""
+    known = source.of_split("train")
+    found, outliers = fit_familiarity(known), run.data.strangers.learnt
+    if not outliers:
+        return found
+    features = np.concatenate([known, source.of_photos(outliers, what="outliers")])
+    is_outlier = np.arange(len(features)) >= len(known)
+    head = fit_biodegradable(features, is_outlier, inverse_penalty=_OUTLIER_PENALTY)
+    return replace(found, outlier=(head.weight, head.bias))
 
 
 def _strangers(run: Run) -> dict[str, list[Path]]:
@@ -256,10 +270,10 @@ def _record(run: Run, model: TrainedModel, found: Calibration, targets: ReviewTa
     )
 
 
-def _scores_of(run: Run, fitted: FittedHeads, known: FeatureSubspace, features: NDArray[np.float32]) -> HeadScores:
+def _scores_of(run: Run, fitted: FittedHeads, known: Familiarity, features: NDArray[np.float32]) -> HeadScores:
     heads = fitted.heads
     second = heads.biodegradable_logits(features)
-    return HeadScores(heads.logits(features), second, run.data.mask, known.residual(features))
+    return HeadScores(heads.logits(features), second, run.data.mask, known.measures(features))
 
 
 def _network(model: TrainedModel, judged: _Judged) -> bytes:

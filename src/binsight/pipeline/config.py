@@ -82,7 +82,8 @@ class DataConfig:
     )
     outliers: tuple[str, ...] = setting(
         (),
-        "Folders of photos of none of the classes: where the backbone is trained, it learns not to be sure of them.",
+        "Folders of photos of none of the classes: what is like them is unfamiliar, and where the backbone is trained, "
+        "it learns not to be sure of them.",
         flag="outliers",
     )
     corners: int = setting(

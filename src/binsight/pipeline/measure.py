@@ -35,7 +35,7 @@ def calibrate(
     The parameters are those of `binsight.probability.calibration.calibrate`.
     """
     known = scores.take(np.flatnonzero(scores.logits.argmax(axis=1) == labels))
-    scale = None if known.residual is None else fit_scale(energy(known.logits), known.residual)
+    scale = None if known.strangeness is None else fit_scale(energy(known.logits), known.strangeness)
     return ScaledCalibration(calibrate_network(scores.exported(scale), labels, targets, groups=groups), scale)
 
 

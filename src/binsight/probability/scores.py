@@ -67,12 +67,12 @@ class HeadScores(_Scores):
     """What heads give for n photos.
 
     Attributes:
-        residual: `(n,)`, how far the features lie outside those of training photos; None: unfamiliarity is the energy.
+        strangeness: `(n, 1 or 2)`, as `Familiarity.measures` gives it; None: unfamiliarity is the energy.
     """
 
-    residual: NDArray[np.float64] | None = None
+    strangeness: NDArray[np.float64] | None = None
 
     def exported(self, scale: UnfamiliarityScale | None) -> NetworkScores:
         """What the exported network gives; its `unfamiliarity` is the energy, where there is no scale."""
-        strange = unfamiliarity(self.logits, self.residual, scale)
+        strange = unfamiliarity(self.logits, self.strangeness, scale)
         return NetworkScores(self.logits, self.biodegradable, self.mask, strange)
