@@ -56,4 +56,4 @@ def test_teach_camera(tmp_path: Path) -> None:
             photo.crop((left, 0, left + photo.width // 3, photo.height)).save(tmp_path / category / f"{i}.png")
     said = run("teach_camera", tmp_path, tmp_path / "taught")
     assert said[0].startswith("right on this camera: ")
-    assert said[-1].endswith("waste8 1.3.0-adapted1")
+    assert said[-1].endswith("waste8 1.4.0-adapted1")

@@ -83,7 +83,7 @@ def test_unfamiliarity_is_the_energy_of_the_logits(backbone, images):
 KNOWN = Familiarity(
     np.full(DEPTH, 80.0),
     np.linalg.qr(np.random.default_rng(3).normal(0, 1, (DEPTH, 2)))[0],
-    (np.random.default_rng(4).normal(0, 1, (DEPTH, 1)), np.array([7.0])),
+    (np.random.default_rng(4).normal(0, 0.01, (DEPTH, 1)), np.array([-1.0])),
 )
 
 
@@ -92,8 +92,8 @@ def test_unfamiliarity_is_the_largest_of_the_measures(backbone, images, loudest)
     """`(-log(sum(exp(logits))) - centre) / spread`, and likewise those of the features."""
     known = replace(KNOWN, outlier=None) if loudest == "without an outlier" else KNOWN
     shifts = {name: -1e4 * (name == loudest) for name in ("energy", "residual", "outlier")}
-    centres = (shifts["energy"], 20.0 + shifts["residual"], 5.0 + shifts["outlier"])
-    scale = UnfamiliarityScale(*(values if known.outlier else values[:2] for values in (centres, (90.0, 0.5, 2.0))))
+    centres = (shifts["energy"], 20.0 + shifts["residual"], 0.1 + shifts["outlier"])
+    scale = UnfamiliarityScale(*(values if known.outlier else values[:2] for values in (centres, (90.0, 0.5, 0.2))))
     outputs = _run(attach_heads(backbone, _head(CLASSES), known=(known, scale)), images)
     features, logits = outputs["features"].astype(float), outputs["logits"].astype(float)
     expected = unfamiliarity(logits, known.measures(features), scale)

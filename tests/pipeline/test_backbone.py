@@ -65,7 +65,7 @@ def test_other_weights_are_another_backbone(tmp_path):
 def test_the_network_of_a_bundle_without_weights_is_used_as_it_is():
     """`waste8` has no weights to train on from: heads can be fitted on its features, nothing more."""
     chosen = _choose(backbone="bundle:waste8", preset="fast")
-    assert (chosen.is_fixed, chosen.size, chosen.backbone.weights) == (True, 256, "waste8 1.3.0, model.onnx")
+    assert (chosen.is_fixed, chosen.size, chosen.backbone.weights) == (True, 256, "waste8 1.4.0, model.onnx")
     assert chosen.identity()["bundle"] == load_bundle(resolve_bundle("waste8")).manifest.files["model.onnx"].sha256
     assert [output.name for output in chosen.to_onnx().graph.output] == ["feature_map", "features"]
     with pytest.raises(WeightsError, match=r"no backbone\.safetensors to train on from.*--preset fast"):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from binsight.probability import sigmoid, softmax
-from binsight.probability.calibration import fit_binary_temperature, fit_temperature
+from binsight.probability.calibration import ReviewTargets, calibrate, fit_binary_temperature, fit_temperature
+from binsight.probability.scores import NetworkScores
 
 
 def _sampled_labels(logits, temperature, generator):
@@ -56,3 +57,13 @@ def test_certain_and_wrong_logits_do_not_break_the_fit():
     """A probability of 0 for the true class is not infinitely bad."""
     logits = np.array([[1000.0, 0.0], [0.0, 1000.0]])
     assert np.isfinite(fit_temperature(logits, np.array([1, 1])))
+
+
+def test_one_sure_mistake_does_not_end_the_search():
+    """Of 900 photos the 480th surest is wrong: 676 show 99.3 % with it, and all the others may follow."""
+    margins, labels = np.linspace(9, 3, 900), np.arange(900) == 480
+    logits = np.stack([margins, np.zeros(900)], axis=1)
+    found = calibrate(NetworkScores(logits), labels.astype(np.intp), ReviewTargets(unfamiliar_share=0.0))
+    confidence = softmax(logits, temperature=found.temperature).max(axis=1)
+    assert found.shown_precision == 0.993
+    assert (confidence >= found.review.confidence[0]).sum() == 900

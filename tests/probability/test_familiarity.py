@@ -13,10 +13,10 @@ def test_residual_by_hand():
     np.testing.assert_allclose(subspace.measures(np.array([[4.0, 3, 4], [9, 0, 0]])), [[5], [0]])
 
 
-def test_outlier_logit_by_hand():
-    """Beside the residual: 2 of the first feature, less the third, and a half."""
-    known = Familiarity(np.zeros(3), np.zeros((3, 0)), (np.array([[2.0], [0], [-1]]), np.array([0.5])))
-    np.testing.assert_allclose(known.measures(np.array([[3.0, 0, 4], [0, 1, 0]])), [[5, 2.5], [1, 0.5]])
+def test_probability_of_an_outlier_by_hand():
+    """Beside the residual the logistic function of 2 of the first feature, less the third, and ln 3."""
+    known = Familiarity(np.zeros(3), np.zeros((3, 0)), (np.array([[2.0], [0], [-1]]), np.log([3.0])))
+    np.testing.assert_allclose(known.measures(np.array([[2.0, 3, 4], [0, 1, 0]])), [[29**0.5, 0.75], [1, 0.75]])
 
 
 def test_directions_are_those_of_the_largest_variance():

@@ -19,7 +19,7 @@ def test_the_larger_measure_counts():
     np.testing.assert_allclose(scale.of(np.array([-1.0, -5.0]), np.array([[10.0], [22.0]])), [2, 3])
 
 
-def test_the_outlier_logit_counts_where_there_is_one():
+def test_the_probability_of_an_outlier_counts_where_there_is_one():
     """The third of three measures, the largest: (3 - 1) / 0.5."""
     scale = UnfamiliarityScale((-5, 10, 1), (2, 4, 0.5))
     np.testing.assert_allclose(scale.of(np.array([-5.0]), np.array([[10.0, 3.0]])), [4])

@@ -19,7 +19,7 @@ _NAMES = {
     *(f"{head}.weight" for head in ("logits", "attention", "biodegradable_logit", "inner")),
     *(f"{head}.bias" for head in ("logits", "attention", "biodegradable_logit")),
     *(f"{scale}.{part}" for scale in _SCALES for part in ("centre", "factor")),
-    *(f"known.{part}" for part in ("mean", "directions", "outlier.weight", "outlier.bias")),
+    *(f"known.{part}" for part in ("mean", "directions", "outlier_logit.weight", "outlier_logit.bias")),
 }
 
 
@@ -51,8 +51,8 @@ def read_heads(model: bytes) -> Heads:
     categories, places = linear["logits"], linear["attention"]
     if categories is None or places is None or categories.weight.shape != places.weight.shape:
         raise BundleError("its heads are not those that binsight train writes, so it cannot be taught")
-    mean, directions, weight = (found.get(f"known.{part}") for part in ("mean", "directions", "outlier.weight"))
-    outlier = None if weight is None else (weight, found["known.outlier.bias"])
+    mean, directions, weight = (found.get(f"known.{part}") for part in ("mean", "directions", "outlier_logit.weight"))
+    outlier = None if weight is None else (weight, found["known.outlier_logit.bias"])
     known = None if mean is None or directions is None else Familiarity(mean, directions, outlier)
     return Heads(categories, linear["biodegradable_logit"], known)
 

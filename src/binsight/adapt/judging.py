@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,6 @@ from binsight.probability.thresholds import choose_threshold
 from binsight.probability.unfamiliarity import UnfamiliarityScale, energy, fit_scale
 
 __all__ = ["Judged", "RawScores", "decide_cross_fitted", "fit_decisions"]
-
-_SPARED: Final = 1  # mistake among the surest old photos: with none, one wrong label sends a third of all to review
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,7 +70,7 @@ def fit_decisions(camera: RawScores, known: RawScores, targets: ReviewTargets) -
     both = items.followed_by(known)
     scale = _scale(items, known)
     scores = both.exported(scale)
-    fitted = calibrate(scores, both.labels.astype(np.intp), targets, groups=both.groups, spared=_SPARED)
+    fitted = calibrate(scores, both.labels.astype(np.intp), targets, groups=both.groups)
     limit = _strangest([items, known], scale, targets.unfamiliar_share)
     review = replace(fitted.review, unfamiliarity=limit)
     lax = replace(review, confidence=(0.0,) * camera.logits.shape[1])

@@ -133,7 +133,8 @@ def _largest(graph: Any, known: Familiarity, scale: UnfamiliarityScale) -> None:
     _energy(graph, names[0])
     _residual(graph, known, names[1])
     if known.outlier is not None:
-        _linear(graph, "features", names[2], LinearHead(*known.outlier))
+        _linear(graph, "features", f"{names[2]}_logit", LinearHead(*known.outlier))
+        _node(graph, "Sigmoid", [f"{names[2]}_logit"], names[2])
     largest, last = "", names[len(scale.centres) - 1]
     for name, centre, spread in zip(names, scale.centres, scale.spreads, strict=False):
         _scaled(graph, name, f"{name}.scaled", centre, spread)

@@ -49,7 +49,9 @@ from binsight.training.heads.linear import fit_biodegradable
 __all__ = ["TrainedModel", "assemble_bundle"]
 
 _LEFT_OUT_LISTED: Final = 20
-_OUTLIER_PENALTY: Final = 0.003  # inverse, of the outlier logit; 0.01 and 0.03 find as much: docs/results.md
+_OUTLIER_PENALTY: Final = (
+    0.03  # inverse, of the logit of an outlier; from 0.003 to 0.1 it finds as many: docs/results.md
+)
 _NAME_LENGTH: Final = 64
 _VERSIONS: Final = ("numpy", "onnx", "onnxruntime", "scikit-learn", "keras", "tensorflow")
 
@@ -264,10 +266,10 @@ def _say_what_is_shown(run: Run, found: Calibration, targets: ReviewTargets) -> 
 
 def _record(run: Run, model: TrainedModel, found: Calibration, targets: ReviewTargets) -> CalibrationRecord:
     keys = {name: [photo_key(digest) for digest in split.digests if digest] for name, split in run.data.splits.items()}
+    outliers = [photo_key(path.read_bytes()) for path in run.data.strangers.learnt]
     chosen = keys["val"] if _chosen_on_val(run, model) else []
-    return CalibrationRecord.of(
-        targets, found.shown_precision, {"trained": keys["train"], "calibrated": keys["val"], "chosen": chosen}
-    )
+    photos = {"trained": [*keys["train"], *outliers], "calibrated": keys["val"], "chosen": chosen}
+    return CalibrationRecord.of(targets, found.shown_precision, photos)
 
 
 def _scores_of(run: Run, fitted: FittedHeads, known: Familiarity, features: NDArray[np.float32]) -> HeadScores:

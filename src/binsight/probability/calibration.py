@@ -115,7 +115,6 @@ def calibrate(
     targets: ReviewTargets,
     *,
     groups: NDArray[np.intp] | None = None,
-    spared: int = 0,
 ) -> Calibration:
     """Fit temperatures and review thresholds.
 
@@ -128,7 +127,6 @@ def calibrate(
         labels: `(n,)`, what they show.
         targets: what may be sent to review.
         groups: `(n,)`, copies of one photo have the same number; None: there are no copies.
-        spared: mistakes among the surest photos that do not end the search; see `choose_threshold`.
     """
     temperature = fit_temperature(scores.logits, labels)
     probabilities = softmax(scores.logits, temperature=temperature)
@@ -152,7 +150,6 @@ def calibrate(
         target_precision=targets.precision,
         certainty=targets.certainty,
         groups=None if groups is None else groups[passes],
-        spared=spared,
     )
     confidence = (chosen.threshold,) * scores.logits.shape[1]
     review = ReviewThresholds(confidence, disagreement, unfamiliarity)

@@ -44,7 +44,7 @@ def choose_threshold(
     target_precision: float,
     certainty: float = 0.95,
     groups: NDArray[np.intp] | None = None,
-    spared: int = 0,
+    spared: int = 1,
 ) -> ThresholdChoice:
     """The least threshold of which it is shown that at least the target share of what it accepts is right.
 
@@ -67,7 +67,8 @@ def choose_threshold(
         groups: `(n,)`, copies of one photo have the same number and count once: as wrong, where one of them is.
         spared: how many mistakes the first threshold may make, where there are photos enough to show the target with
             them (0.993 takes 676 with one): it accepts as many at least. So few wrong labels among the surest then end
-            nothing, but less often is anything shown. To be said before the photos are seen.
+            nothing (without, one sends a third of all to review), but less often is anything shown. To be said before
+            the photos are seen.
 
     References:
         Clopper and Pearson 1934; Angelopoulos, Bates, Candès, Jordan and Lei 2021, Learn then Test, arXiv 2110.01052,

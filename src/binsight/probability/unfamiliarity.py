@@ -3,7 +3,8 @@
 The energy of the logits is high where no class claims the photo: clothes, plain colours, gradients, stripes. Noise it
 does not see, which some class or other may claim loudly. The residual, how far a photo's features lie outside the
 subspace of those of training photos, sees noise and little else. Where there were photos of none of the classes to
-learn from, the outlier logit sees what is like these: glass, which the classes claim as cans and bottles.
+learn from, the probability of an outlier sees what is like these: glass, which the classes claim as cans and bottles.
+A probability, not a logit, since cans are more like glass than leaves are, and are to look no stranger for it.
 
 `n` is the number of photos, `C` of classes, `d` of features, `k` of directions.
 """
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from binsight.probability.decision import sigmoid
 
 __all__ = ["MEASURES", "Familiarity", "UnfamiliarityScale", "energy", "fit_familiarity", "fit_scale", "unfamiliarity"]
 
@@ -103,7 +106,7 @@ class Familiarity:
     outlier: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     def measures(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The measures of `(n, d)` features beside the energy: the residual, 0 or more, and the outlier logit.
+        """The measures of `(n, d)` features beside the energy: residual, 0 or more, and probability of an outlier.
 
         The residual is how long the part of the features is that no direction explains, `|x - P Pᵀ x|` with
         `x = features - mean` and P the directions: that of Wang et al. 2022, ViM: Out-Of-Distribution with
@@ -116,7 +119,7 @@ class Familiarity:
         if self.outlier is None:
             return residual
         weight, bias = self.outlier
-        return np.concatenate([residual, features @ weight + bias], axis=1)
+        return np.concatenate([residual, sigmoid(features @ weight + bias)], axis=1)
 
 
 def fit_familiarity(features: NDArray[np.floating]) -> Familiarity:
