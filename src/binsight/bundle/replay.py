@@ -156,7 +156,8 @@ def make_replay(
 ) -> Replay:
     """Reduce the features of photos to what heads see of them and what else they differ in most.
 
-    Of more than 7,000 photos as many are taken, each class in its share.
+    Of more than 7,000 photos as many are taken, each class in its share; first of all those that may calibrate, up to
+    half of the room.
 
     Args:
         features: `(n, d)`.
@@ -165,8 +166,8 @@ def make_replay(
         heads: `(d, C)`, weights whose products with the features are to be kept.
     """
     if len(labels) > _MOST_PHOTOS:
-        order = np.lexsort((labels, held))  # so that every class keeps its share
-        kept = np.sort(order[np.linspace(0, len(order) - 1, _MOST_PHOTOS).astype(np.intp)])
+        calibrating = _spread(np.flatnonzero(held), labels, _MOST_PHOTOS // 2)
+        kept = np.sort(np.append(calibrating, _spread(np.flatnonzero(~held), labels, _MOST_PHOTOS - len(calibrating))))
         features, labels, held = features[kept], labels[kept], held[kept]
     mean = features.mean(axis=0, dtype=np.float64)
     centred = features - mean
@@ -178,6 +179,12 @@ def make_replay(
     basis = np.linalg.qr(np.concatenate([seen, rest], axis=1))[0].astype(np.float16).astype(np.float32)
     codes = (centred @ basis).astype(np.float32)
     return Replay(mean.astype(np.float32), basis, codes, labels.astype(np.int64), np.asarray(held, bool))
+
+
+def _spread(rows: NDArray[np.intp], labels: NDArray[np.integer], most: int) -> NDArray[np.intp]:
+    """So many of the rows at most, each class in its share."""
+    order = rows[np.argsort(labels[rows], kind="stable")]
+    return order[np.linspace(0, len(order) - 1, min(most, len(order))).astype(np.intp)]
 
 
 def read_replay(bundle: Bundle) -> Replay | None:
