@@ -72,7 +72,9 @@ def test_its_card_says_what_could_be_shown_and_how_surely(predictor):
     """With mistakes among the surest photos of val, 99.3 % is shown with 80 % certainty; with 95 % it was not."""
     record = read_calibration(predictor.bundle)
     assert (record.targets.precision, record.targets.certainty, record.shown_precision) == (0.993, 0.8, 0.993)
-    assert "with 80% confidence, at least 99.3% of what is accepted is right" in predictor.bundle.read("card.md").decode()
+    assert (
+        "with 80% confidence, at least 99.3% of what is accepted is right" in predictor.bundle.read("card.md").decode()
+    )
 
 
 def test_glass_textiles_and_clothes_are_sent_to_review(predictor):
