@@ -44,15 +44,15 @@ def choose_threshold(
     target_precision: float,
     certainty: float = 0.95,
     groups: NDArray[np.intp] | None = None,
-    spared: int = 1,
 ) -> ThresholdChoice:
     """The least threshold of which it is shown that at least the target share of what it accepts is right.
 
     A threshold passes when its mistakes would be too few for a share of wrong ones above `1 - target_precision`, that
     is, when the Clopper-Pearson upper bound is not above it. Thresholds are tried from strict to lax until the first
     that does not pass (fixed sequence testing), so trying many costs no certainty. The first accepts half of the
-    photos; with thousands of them further sequences begin at a quarter, an eighth and so on, each with its part of
-    the risk of being wrong: one mistake among the surest photos then spoils one sequence, not all.
+    photos, or as many as show the target with one mistake (0.993 takes 676), where there are so many: one wrong label
+    among the surest ends nothing. With thousands of photos further sequences begin at a quarter, an eighth and so on,
+    each with its part of the risk of being wrong: mistakes among the surest then spoil one sequence, not all.
 
     Where nothing passes, the target may still be met on these photos, which are too few to show it (0.993 takes 427
     accepted photos without a mistake). Then the threshold with the lowest upper bound is taken among those that meet
@@ -65,10 +65,6 @@ def choose_threshold(
         target_precision: in (0, 1].
         certainty: in (0, 1), with which the target is to be met.
         groups: `(n,)`, copies of one photo have the same number and count once: as wrong, where one of them is.
-        spared: how many mistakes the first threshold may make, where there are photos enough to show the target with
-            them (0.993 takes 676 with one): it accepts as many at least. So few wrong labels among the surest then end
-            nothing (without, one sends a third of all to review), but less often is anything shown. To be said before
-            the photos are seen.
 
     References:
         Clopper and Pearson 1934; Angelopoulos, Bates, Candès, Jordan and Lei 2021, Learn then Test, arXiv 2110.01052,
@@ -77,7 +73,7 @@ def choose_threshold(
     """
     steps = _Steps.of(confidence, correct, groups)
     error, risk = 1 - target_precision, 1 - certainty
-    starts = list(_starts(int(steps.accepted[-1]), error, risk, spared)) if len(steps.accepted) else []
+    starts = list(_starts(int(steps.accepted[-1]), error, risk)) if len(steps.accepted) else []
     reached = max((_walk(steps, start, error, risk / len(starts)) for start in starts), default=-1)
     if reached >= 0:
         return steps.choice(reached, target_precision)
@@ -126,14 +122,14 @@ def _is_first(group: NDArray[np.intp]) -> NDArray[np.bool_]:
     return first
 
 
-def _starts(photos: int, error: float, risk: float, spared: int) -> Iterator[int]:
+def _starts(photos: int, error: float, risk: float) -> Iterator[int]:
     """How many photos the first threshold of each sequence accepts."""
     if error <= 0:
         return  # no number of photos shows perfection
     least = np.log(risk) / np.log1p(-error)  # photos that show the target without a mistake
     if photos < least:
         return
-    enough = bisect_left(range(photos + 1), True, key=lambda n: binomial_cdf(spared, n, error) <= risk)
+    enough = bisect_left(range(photos + 1), True, key=lambda n: binomial_cdf(1, n, error) <= risk)
     start = photos // 2
     yield max(start, enough if enough <= photos else int(np.ceil(least)))
     while (start := start // 2) >= 2 * least:
