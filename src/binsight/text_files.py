@@ -11,11 +11,11 @@ from pathlib import Path
 
 from binsight.errors import InputError
 
-__all__ = ["csv_text", "decode_text", "read_text", "wrong_encoding"]
+__all__ = ["csv_text", "decode_text", "marked_encoding", "read_text", "wrong_encoding"]
 
 # The longer marks first: that of UTF-32 begins with that of UTF-16.
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -56,14 +56,13 @@ def decode_text(data: bytes, *, where: str, keep_bytes: bool = False) -> str:
     Raises:
         InputError: they are in another encoding.
     """
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
-    text = data.removeprefix(codecs.BOM_UTF8) if encoding in {None, "utf-8"} else data
+    encoding = marked_encoding(data)
     try:
-        decoded = text.decode(encoding or "utf-8", "surrogateescape" if keep_bytes else "strict")
+        decoded = data.decode(encoding or "utf-8", "surrogateescape" if keep_bytes else "strict")
     except UnicodeDecodeError as error:
         if encoding in {"utf-16", "utf-32"}:
             raise InputError(f"{where}: begins as {encoding.upper()} but is damaged; save it as UTF-8") from error
-        raise InputError(wrong_encoding(where, text[: error.start].count(b"\n") + 1)) from error
+        raise InputError(wrong_encoding(where, error.object[: error.start].count(b"\n") + 1)) from error
     if "\0" in decoded:
         raise InputError(f"{where}: expected UTF-8 text, got zero bytes (UTF-16 without its mark?); save it as UTF-8")
     return decoded
@@ -74,6 +73,11 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def marked_encoding(start: bytes) -> str | None:
+    """The encoding that a file says by its first four bytes; None where they say none."""
+    return next((name for mark, name in _MARKS if start.startswith(mark)), None)
 
 
 def wrong_encoding(where: str, line: int | None = None) -> str:

@@ -107,8 +107,8 @@ def test_of_a_faulty_file_nothing_is_taken(binsight: RunBinsight, ledger: Path, 
         assert (run.code, len(run.err.splitlines())) == (2, 1), (text, run)
         assert all(word in run.err for word in words), (words, run.err)
         assert said(ledger) == {}
-    file.write_bytes("id;é".encode("utf-16"))
-    assert "not UTF-8" in binsight("line", "audit", ledger, "--import", file).err
+    file.write_bytes("id;é".encode("cp1252"))
+    assert "expected UTF-8" in binsight("line", "audit", ledger, "--import", file).err
     assert binsight("line", "audit", ledger, "--import", tmp_path / "none.csv").code == 2
 
 

@@ -11,17 +11,17 @@ def test_it_starts_in_execute_and_a_starved_belt_is_suspended() -> None:
     """A belt without pieces hinders nothing: the next piece is sorted."""
     machine = StateMachine()
     assert (machine.state, machine.sorts) == (State.EXECUTE, True)
-    machine.set_starved(active=True)
+    machine.starved = True
     assert (machine.state, machine.sorts) == (State.SUSPENDED, True)
 
 
 def test_our_fault_holds_the_line_until_it_is_over() -> None:
     """And does not end what a person ordered."""
     machine = StateMachine()
-    machine.set_fault(active=True)
+    machine.fault = True
     assert (machine.state, machine.sorts) == (State.HELD, False)
     machine.command(3)
-    machine.set_fault(active=False)
+    machine.fault = False
     assert (machine.state, machine.sorts) == (State.STOPPED, False)
 
 

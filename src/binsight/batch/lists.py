@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from binsight.errors import DatasetError, InputError
 from binsight.stores import is_remote, open_bucket, split_address, translated
 from binsight.system_errors import describe_os_error
-from binsight.text_files import wrong_encoding
+from binsight.text_files import marked_encoding, wrong_encoding
 
 __all__ = ["LIST_SUFFIXES", "as_text", "list_addresses", "opened", "read_csv", "read_parquet"]
 
@@ -26,12 +26,6 @@ LIST_SUFFIXES = (".txt", ".lst", ".list", ".csv", ".tsv", ".jsonl", ".ndjson", "
 _COLUMNS = ("source", "path", "uri", "url", "address", "file", "filename", "file_name", "image")
 _BUCKET_KEYS = (("bucket", "key", "s3"), ("bucket", "name", "gs"))
 _ROWS_AT_ONCE = 10_000
-_MARKS = (
-    (b"\xff\xfe\x00\x00", "utf-32"),
-    (b"\x00\x00\xfe\xff", "utf-32"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-)
 
 
 def list_addresses(address: str, base: Path) -> Iterator[str]:
@@ -130,7 +124,7 @@ def as_text(file: IO[bytes], address: str) -> Iterator[Iterable[str]]:
     """
     buffered = cast("io.BufferedReader", file)  # or one that reads as well
     start = buffered.peek(4)[:4]
-    encoding = next((name for mark, name in _MARKS if start.startswith(mark)), "utf-8-sig")
+    encoding = marked_encoding(start) or "utf-8-sig"
     if b"\0" in start and encoding == "utf-8-sig":
         raise InputError(f"{address}: expected UTF-8 text, got zero bytes; save it as UTF-8")
     errors = "surrogateescape" if encoding == "utf-8-sig" else "strict"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def list_corrections(directory: Path, as_json: bool) -> None:
     corrections = read_corrections(directory)
     if as_json:
         for correction in corrections:
-            print_json(correction.to_dict(), indent=None)
+            print_json(asdict(correction), indent=None)
     elif corrections:
         _print_table(corrections)
     else:

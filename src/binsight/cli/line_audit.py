@@ -14,7 +14,8 @@ import click
 from binsight.cli.line_ledger import OpenLedger, ledger_options, open_ledger
 from binsight.cli.options import FILE, Command, json_option, option
 from binsight.cli.text import open_console, plain, print_json
-from binsight.errors import InputError, SettingsError
+from binsight.errors import SettingsError
+from binsight.text_files import read_text
 
 if TYPE_CHECKING:
     from binsight.line.ledger.audit import AuditItem, Label
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["audit"]
 
 _HEADER = ("id", "true_category", "audited_by")
-_MAX_BYTES = 50_000_000
 _CELLS = 48  # of a picture on the terminal, two pixels high each
 _ALL = 1_000_000
 
@@ -132,7 +132,11 @@ def _read_csv(file: Path, who: str | None) -> list[Label]:
     """The rows that have a category; those without one are still to be labelled."""
     from binsight.line.ledger.audit import Label, LabelError
 
-    rows = csv.DictReader(io.StringIO(_read_text(file)), delimiter=_delimiter(file), strict=True)
+    text = read_text(file)
+    header = text.partition("\n")[0]
+    # A spreadsheet writes `;` where the comma is for decimals.
+    delimiter = ";" if ";" in header and "," not in header else ","
+    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
     labels, faults, nameless = [], [], 0
     try:
         missing = [name for name in _HEADER[: 2 if who else 3] if name not in (rows.fieldnames or ())]
@@ -156,21 +160,6 @@ def _read_csv(file: Path, who: str | None) -> list[Label]:
     if not labels:
         raise LabelError(f"{file}: no row has a true_category; fill in that column")
     return labels
-
-
-def _read_text(file: Path) -> str:
-    try:
-        if file.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{file} is larger than {_MAX_BYTES // 1_000_000} MB; expected a CSV of labels")
-        return file.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8 ({error.reason}); save it as CSV in UTF-8") from error
-
-
-def _delimiter(file: Path) -> str:
-    """A spreadsheet writes `;` where the comma is for decimals."""
-    header = _read_text(file).partition("\n")[0]
-    return ";" if ";" in header and "," not in header else ","
 
 
 def _export(opened: OpenLedger, file: Path, who: str, *, overwrite: bool) -> None:

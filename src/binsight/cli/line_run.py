@@ -7,7 +7,6 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -213,7 +212,7 @@ def _look(
     from binsight.line.ledger.database import open_database
     from binsight.line.ledger.writer import LedgerWriter
     from binsight.line.looking import look
-    from binsight.line.recorder import VIDEO_SUFFIXES
+    from binsight.line.recorder import VIDEO_SUFFIXES, recording
     from binsight.line.sources.survey import learn_belt
 
     suffix = "" if out is None else out.suffix.lower()
@@ -228,7 +227,8 @@ def _look(
             best[:] = [picture]
 
     try:
-        with _video(out if suffix in VIDEO_SUFFIXES else None) as video, progress_bar("Frames", quiet=quiet) as update:
+        opened = recording(out) if out is not None and suffix in VIDEO_SUFFIXES else contextlib.nullcontext()
+        with opened as video, progress_bar("Frames", quiet=quiet) as update:
             found = look(
                 config,
                 predictor=predictor,
@@ -251,17 +251,6 @@ def _look(
         click.echo(f"note: {found.broken:,} frames could not be decoded", err=True)
     if not found.belt_known:
         click.echo("note: the belt was never seen empty enough to find pieces on it; see docs/line.md", err=True)
-
-
-@contextlib.contextmanager
-def _video(out: Path | None) -> Iterator[Any]:
-    if out is None:
-        yield None
-        return
-    from binsight.line.recorder import recording
-
-    with recording(out) as recorder:
-        yield recorder
 
 
 # The line itself.

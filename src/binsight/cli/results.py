@@ -142,29 +142,24 @@ class TableWriter:
     def _table(self) -> Table:
         table = new_table("Photo", "Category", "Biodegradable", "Confidence", "Stream", "Decision")
         for result in self._results:
-            cells = self._error_cells(result) if isinstance(result.outcome, BinsightError) else None
-            if isinstance(result.outcome, Prediction):
-                cells = self._cells(result.source, result.outcome)
-            table.add_row(*(cells or []))
-            if isinstance(result.outcome, Prediction):
-                for name, confidence in result.outcome.top(self._top)[1:]:
-                    table.add_row("", markup(self._titles[name]), "", _bar(confidence), style="dim")
+            source, found = markup(result.source), result.outcome
+            if isinstance(found, BinsightError):
+                table.add_row(source, f"[red]error: {markup(found.code)}[/]", "", "", "", markup(str(found)))
+                continue
+            table.add_row(source, *self._cells(found))
+            for name, confidence in found.top(self._top)[1:]:
+                table.add_row("", markup(self._titles[name]), "", _bar(confidence), style="dim")
         return table
 
-    def _cells(self, source: str, prediction: Prediction) -> list[str]:
+    def _cells(self, prediction: Prediction) -> list[str]:
         reason = _REASONS.get(prediction.reason or "", "")
         return [
-            markup(source),
             f"[bold]{markup(self._titles[prediction.category])}[/]",
             _WORDS[prediction.biodegradability],
             _bar(prediction.confidence),
             markup(prediction.stream),
             "[green]accept[/]" if prediction.decision == "accept" else f"[yellow]review[/] ({reason})",
         ]
-
-    def _error_cells(self, result: Result) -> list[str]:
-        code = result.outcome.code if isinstance(result.outcome, BinsightError) else ""
-        return [markup(result.source), f"[red]error: {markup(code)}[/]", "", "", "", markup(str(result.outcome))]
 
 
 def _bar(share: float) -> str:

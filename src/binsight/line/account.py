@@ -11,12 +11,12 @@ from typing import Any, ClassVar, TypeVar, cast
 import sqlalchemy as sa
 
 from binsight.errors import BinsightError, InputError
+from binsight.line.alarms import Alarm
 from binsight.line.config import LineConfig
 from binsight.line.lane_purity import LanePurity, lane_purities, purity_of_counts
 from binsight.line.ledger.audit import Label, label_piece, next_for_audit, read_progress
 from binsight.line.ledger.reading import (
     Count,
-    Event,
     Span,
     count_pieces,
     find_pieces,
@@ -198,7 +198,7 @@ def piece_entry(piece: Piece) -> dict[str, Any]:
     }
 
 
-def event_entry(event: Event) -> dict[str, Any]:
+def event_entry(event: Alarm) -> dict[str, Any]:
     """An alarm that came or went."""
     return {"code": event.code, "active": event.active, "detail": event.detail, "at": utc_text(event.at)}
 

@@ -181,7 +181,7 @@ class Engine:
             return
         for bad in ("absent", "stalled", "frozen", "dark", "blurred", "unstable"):
             self.alarms.set(f"camera_{bad}", active=state == bad, detail=f"the camera is {bad}")
-        self.machine.set_fault(active=state not in {"ok", "blurred"})
+        self.machine.fault = state not in {"ok", "blurred"}
         self.camera_state = state
 
     def on_encoder(self, reading: EncoderReading) -> None:
@@ -227,7 +227,7 @@ class Engine:
                 self._inspection.forget(self._tracker.leave(self.belt.position_mm(now)))
         self.alarms.set("ledger", active=self._ledger.fault is not None, detail=self._ledger.fault or "")
         self.dispatcher.tick()
-        self.machine.set_starved(active=now - self._inspection.last_seen_s > _STARVED_S)
+        self.machine.starved = now - self._inspection.last_seen_s > _STARVED_S
 
     def stop(self) -> None:
         """Give every piece its end, as good as it can be known now, and command nothing more."""

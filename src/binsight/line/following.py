@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
 
 from binsight.line.alarms import Alarm
+from binsight.line.ledger.reading import PIECE
 from binsight.line.ledger.schema import events, pieces
 from binsight.line.records import Piece
 
@@ -16,7 +16,6 @@ __all__ = ["LedgerFollower"]
 
 _LAST = 200  # pieces that are looked at when it begins
 _MOST_OPEN = 1000
-_COLUMNS = [pieces.c[field.name] for field in fields(Piece)]
 
 
 class LedgerFollower:
@@ -39,7 +38,7 @@ class LedgerFollower:
     ) -> None:
         self._database, self._line = database, line
         self._has_ended, self._tell_piece, self._tell_alarm = has_ended, tell_piece, tell_alarm
-        newest = self._read(sa.select(*_COLUMNS).order_by(pieces.c.seq.desc()).limit(_LAST))
+        newest = self._read(sa.select(*PIECE).order_by(pieces.c.seq.desc()).limit(_LAST))
         self._seq = newest[0].seq if newest else 0
         self._open = {piece.seq: piece for piece in newest if not has_ended(piece)}
         self._alarms: dict[str, Alarm] = {}
@@ -47,7 +46,7 @@ class LedgerFollower:
     def poll(self) -> None:
         """Look once."""
         changed = sa.or_(pieces.c.seq > self._seq, pieces.c.seq.in_(list(self._open)))
-        for piece in self._read(sa.select(*_COLUMNS).where(changed).order_by(pieces.c.seq)):
+        for piece in self._read(sa.select(*PIECE).where(changed).order_by(pieces.c.seq)):
             self._seq = max(self._seq, piece.seq)
             if self._open.get(piece.seq) != piece:
                 self._open[piece.seq] = piece

@@ -12,7 +12,8 @@ from binsight.files import write_whole
 from binsight.imaging import encode_picture
 from binsight.line.config import LineConfig
 from binsight.line.ledger.database import open_database
-from binsight.line.ledger.schema import pieces, thumbnails
+from binsight.line.ledger.reading import every_piece
+from binsight.line.ledger.schema import thumbnails
 from binsight.line.records import Piece
 from binsight.pages import data_uri, render_template
 
@@ -34,11 +35,9 @@ def write_gallery(
     """
     database = open_database(ledger_url, upgrade=False)
     try:
+        rows = every_piece(database, config.line.name)
+        keys = [row.thumbnail for row in rows[:_MOST] if row.thumbnail is not None]
         with database.connect() as connection:
-            mine = pieces.c.line == config.line.name
-            found = sa.select(pieces).where(mine).order_by(pieces.c.seq)
-            rows = [Piece(**row) for row in connection.execute(found).mappings()]
-            keys = [row.thumbnail for row in rows[:_MOST] if row.thumbnail is not None]
             stored = sa.select(thumbnails.c.key, thumbnails.c.jpeg).where(thumbnails.c.key.in_(keys))
             jpegs = {row.key: row.jpeg for row in connection.execute(stored)}
     finally:

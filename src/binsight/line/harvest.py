@@ -6,11 +6,12 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from binsight.line.ledger.reading import PIECE
 from binsight.line.ledger.schema import pieces, thumbnails
+from binsight.line.records import Piece
 from binsight.loop.counts import Counts, Seen
 from binsight.loop.diverse import choose_diverse
 from binsight.loop.queue import MOST_CANDIDATES, Queue
@@ -21,8 +22,6 @@ __all__ = ["Harvest", "take_pieces"]
 
 _AT_ONCE = 5000
 _UNDECIDED = dt.timedelta(minutes=1)  # pieces of the last minute may not be decided yet
-_COLUMNS = [pieces.c[name] for name in ("id", "seq", "seen_at", "category", "confidence", "decision", "model_name",
-                                        "model_version", "thumbnail")]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +37,6 @@ class Harvest:
     counted: int
     kept: int
     diverse: int
-
-
-class _Piece(NamedTuple):
-    id: str
-    seq: int
-    seen_at: dt.datetime
-    category: str
-    confidence: float
-    decision: str
-    model_name: str
-    model_version: str
-    thumbnail: str | None
-
-    @property
-    def stratum(self) -> Stratum:
-        return Stratum(self.decision, self.category)
-
-    @property
-    def model(self) -> str:
-        return f"{self.model_name} {self.model_version}"
 
 
 def take_pieces(
@@ -95,26 +74,32 @@ def take_pieces(
         reviews = [piece for piece in left if piece.decision == "review"]
         if predictor is not None and reviews:
             diverse += _keep_diverse(queue, ledger, reviews, predictor, workers)
-        counts.add([Seen(p.model, p.stratum, p.seen_at) for p in found], taken=(f"line:{line}", found[-1].seq))
+        counts.add([Seen(_model(p), _stratum(p), p.seen_at) for p in found], taken=(f"line:{line}", found[-1].seq))
         counted += len(found)
     return Harvest(counted, kept + diverse, diverse)
 
 
-def _read(ledger: sa.Engine, line: str, after: int, until: dt.datetime) -> list[_Piece]:
+def _stratum(piece: Piece) -> Stratum:
+    return Stratum(piece.decision or "review", piece.category or "")  # all that are read have both
+
+
+def _model(piece: Piece) -> str:
+    return f"{piece.model_name} {piece.model_version}"
+
+
+def _read(ledger: sa.Engine, line: str, after: int, until: dt.datetime) -> list[Piece]:
     is_decided = sa.and_(pieces.c.category.is_not(None), pieces.c.decision.is_not(None))
     is_new = sa.and_(pieces.c.seq > after, pieces.c.seen_at < until)
-    query = sa.select(*_COLUMNS).where(pieces.c.line == line, is_new, is_decided)
+    query = sa.select(*PIECE).where(pieces.c.line == line, is_new, is_decided)
     with ledger.connect() as connection:
-        return [_Piece(*row) for row in connection.execute(query.order_by(pieces.c.seq).limit(_AT_ONCE))]
+        return [Piece(*row) for row in connection.execute(query.order_by(pieces.c.seq).limit(_AT_ONCE))]
 
 
-def _keep_drawn(
-    queue: Queue, counts: Counts, ledger: sa.Engine, found: Sequence[_Piece], quotas: Quotas
-) -> list[_Piece]:
+def _keep_drawn(queue: Queue, counts: Counts, ledger: sa.Engine, found: Sequence[Piece], quotas: Quotas) -> list[Piece]:
     """Keep those that are drawn; the others."""
     seen, begin = counts.last_week(found[-1].seen_at)
     totals = Counter(seen)
-    totals.update(piece.stratum for piece in found)
+    totals.update(_stratum(piece) for piece in found)
     span_s = min(WEEK_S, (found[-1].seen_at - min(begin or found[0].seen_at, found[0].seen_at)).total_seconds())
     reviews = Counter(piece.seen_at.date() for piece in found if piece.decision == "review")
     noticed, left = counts.noticed(), []
@@ -123,8 +108,8 @@ def _keep_drawn(
         if piece.decision == "review":
             earlier = counts.reviews_on(piece.seen_at) if piece.seen_at.date() == found[0].seen_at.date() else 0
             by_review = review_chance(reviews[piece.seen_at.date()] + earlier, quotas.review)
-        quota = quotas.at_random(noticed=piece.model in noticed)
-        chances = Chances(random_chance(piece.stratum, totals, quota, span_s), by_review)
+        quota = quotas.at_random(noticed=_model(piece) in noticed)
+        chances = Chances(random_chance(_stratum(piece), totals, quota, span_s), by_review)
         is_random, is_review = (
             draw(queue.key, name, piece.id, chance) for name, chance in zip(Chances._fields, chances, strict=True)
         )
@@ -137,7 +122,7 @@ def _keep_drawn(
 
 
 def _keep_diverse(
-    queue: Queue, ledger: sa.Engine, reviews: Sequence[_Piece], predictor: Predictor, workers: int | None
+    queue: Queue, ledger: sa.Engine, reviews: Sequence[Piece], predictor: Predictor, workers: int | None
 ) -> int:
     """Keep the reviews that are farthest from those in the queue, as far as the week allows; how many."""
     pictures = [(piece, data) for piece in reviews[-MOST_CANDIDATES:] if (data := _picture(ledger, piece))]
@@ -147,12 +132,12 @@ def _keep_diverse(
     return len(chosen)
 
 
-def _put(queue: Queue, piece: _Piece, picture: bytes, chances: Chances, is_random: bool, is_review: bool) -> None:
+def _put(queue: Queue, piece: Piece, picture: bytes, chances: Chances, is_random: bool, is_review: bool) -> None:
     queue.put(
         picture,
-        model=piece.model,
-        stratum=piece.stratum,
-        confidence=piece.confidence,
+        model=_model(piece),
+        stratum=_stratum(piece),
+        confidence=piece.confidence or 0.0,
         chances=chances,
         is_random=is_random,
         is_review=is_review,
@@ -160,7 +145,7 @@ def _put(queue: Queue, piece: _Piece, picture: bytes, chances: Chances, is_rando
     )
 
 
-def _picture(ledger: sa.Engine, piece: _Piece) -> bytes | None:
+def _picture(ledger: sa.Engine, piece: Piece) -> bytes | None:
     """Its sharpest view, a JPEG; None where it is not kept any more."""
     with ledger.connect() as connection:
         query = sa.select(thumbnails.c.jpeg).where(

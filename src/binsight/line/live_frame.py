@@ -10,9 +10,11 @@ from binsight.line.config import LineConfig
 from binsight.line.drawing import track_box
 from binsight.line.engine import Picture
 from binsight.line.field import Field
-from binsight.line.records import Box, Piece
+from binsight.line.records import Box
 
 __all__ = ["frame_message"]
+
+_TOLD = ("id", "seq", "category", "decision", "lane")  # of a piece; null of what is none yet
 
 
 def frame_message(picture: Picture, config: LineConfig, *, age_s: float) -> dict[str, Any]:
@@ -25,7 +27,8 @@ def frame_message(picture: Picture, config: LineConfig, *, age_s: float) -> dict
     for track in picture.tracks:
         sides = _shares(track_box(track, field), width, height)
         if sides["left"] < sides["right"] and sides["top"] < sides["bottom"]:
-            boxes.append({"track": track.number, **sides, **_label(picture.pieces.get(track.number))})
+            piece = picture.pieces.get(track.number)
+            boxes.append({"track": track.number, **sides, **{name: getattr(piece, name, None) for name in _TOLD}})
     return {
         "number": picture.frame.number,
         "age_ms": round(1000 * age_s),
@@ -38,21 +41,5 @@ def frame_message(picture: Picture, config: LineConfig, *, age_s: float) -> dict
 
 
 def _shares(box: Box, width: int, height: int) -> dict[str, float]:
-    return {
-        "left": round(min(1.0, max(0.0, box.left / width)), 4),
-        "top": round(min(1.0, max(0.0, box.top / height)), 4),
-        "right": round(min(1.0, max(0.0, box.right / width)), 4),
-        "bottom": round(min(1.0, max(0.0, box.bottom / height)), 4),
-    }
-
-
-def _label(piece: Piece | None) -> dict[str, Any]:
-    if piece is None:
-        return {"id": None, "seq": None, "category": None, "decision": None, "lane": None}
-    return {
-        "id": piece.id,
-        "seq": piece.seq,
-        "category": piece.category,
-        "decision": piece.decision,
-        "lane": piece.lane,
-    }
+    sides = {"left": width, "top": height, "right": width, "bottom": height}
+    return {side: round(min(1.0, max(0.0, getattr(box, side) / whole)), 4) for side, whole in sides.items()}

@@ -14,7 +14,7 @@ from binsight.line.alarms import Alarm
 from binsight.line.engine import Engine
 from binsight.line.following import LedgerFollower
 from binsight.line.lane_purity import LanePurity
-from binsight.line.ledger.reading import Event, Span, count_pieces, latency_percentiles
+from binsight.line.ledger.reading import Span, count_pieces, latency_percentiles
 from binsight.line.live_frame import frame_message
 from binsight.line.messages import purity_message, utc_text
 from binsight.line.packml import Mode, State
@@ -166,7 +166,7 @@ class LineMonitor:
         found: list[tuple[str, Any, bool]] = []
         if pieces:
             found.append(("pieces", [piece_entry(piece) for piece in pieces], False))
-        found += [("alarm", _alarm_entry(alarm), False) for alarm in alarms]
+        found += [("alarm", event_entry(alarm), False) for alarm in alarms]
         if now - self._told_s >= _OVERVIEW_S or alarms:
             self._told_s = now
             found.append(("overview", self.overview(), True))
@@ -198,7 +198,7 @@ class LineMonitor:
                 "categories": [
                     {"category": category, "pieces": count} for category, count in shift.categories.most_common()
                 ],
-                "alarms": [_alarm_entry(alarm) for alarm in self._alarms.values()],
+                "alarms": [event_entry(alarm) for alarm in self._alarms.values()],
             }
 
     def jpeg(self) -> bytes | None:
@@ -389,7 +389,3 @@ class LineMonitor:
             return None
         self._frame_told = picture.frame.number
         return frame_message(picture, self.config, age_s=self._clock.now() - picture.frame.captured_s)
-
-
-def _alarm_entry(alarm: Alarm) -> dict[str, Any]:
-    return event_entry(Event(alarm.at, alarm.code, alarm.active, alarm.detail))

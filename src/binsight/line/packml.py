@@ -75,27 +75,30 @@ class StateMachine:
 
     A fault of ours (camera, ledger) holds the line; it goes on by itself when the fault is over. A belt without pieces
     suspends it, which hinders nothing. What a person held, stopped or aborted stays so until a person says otherwise.
+
+    Attributes:
+        fault: whether the line has a fault of its own now.
+        starved: whether no piece came for a while.
     """
 
     def __init__(self) -> None:
         self._told = State.EXECUTE
-        self._fault = False
-        self._starved = False
+        self.fault = self.starved = False
         self.mode = Mode.PRODUCTION
 
     @property
     def state(self) -> State:
         """The state to publish."""
-        if self._told is State.EXECUTE and self._fault:
+        if self._told is State.EXECUTE and self.fault:
             return State.HELD
-        if self._told is State.EXECUTE and self._starved:
+        if self._told is State.EXECUTE and self.starved:
             return State.SUSPENDED
         return self._told
 
     @property
     def sorts(self) -> bool:
         """Whether pieces are commanded: in Execute, and in Suspended by starvation."""
-        return self._told is State.EXECUTE and not self._fault and self.mode is Mode.PRODUCTION
+        return self._told is State.EXECUTE and not self.fault and self.mode is Mode.PRODUCTION
 
     def command(self, number: int) -> bool:
         """Obey a command; False where it is unknown or has no meaning in this state."""
@@ -107,11 +110,3 @@ class StateMachine:
             return False
         self._told = target
         return True
-
-    def set_fault(self, *, active: bool) -> None:
-        """A fault of the line's own came or went."""
-        self._fault = active
-
-    def set_starved(self, *, active: bool) -> None:
-        """No piece came for a while, or one came again."""
-        self._starved = active

@@ -10,10 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from binsight.line.alarms import Alarm
 from binsight.line.config import LineConfig
 from binsight.line.lane_purity import LanePurity, purity_of_counts
 from binsight.line.ledger.audit import AuditProgress, read_progress
-from binsight.line.ledger.reading import Count, Event, Span, count_pieces, latency_percentiles, read_events, total
+from binsight.line.ledger.reading import Count, Span, count_pieces, latency_percentiles, read_events, total
 from binsight.line.messages import utc_text
 from binsight.line.purity import Purity
 from binsight.line.records import ENDS
@@ -48,7 +49,7 @@ class LineReport:
     lanes: dict[int, LanePurity]
     latency_ms: dict[float, float] | None
     audit: AuditProgress
-    alarms: Sequence[Event]
+    alarms: Sequence[Alarm]
 
     @property
     def pieces(self) -> int:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from binsight.addresses import is_address
+from binsight.line.field import Direction
 from binsight.predictor import OnStrange
 
 __all__ = [
@@ -31,7 +32,6 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-Direction = Literal["right", "left", "up", "down"]
 SorterKind = Literal["mqtt", "modbus-server", "modbus-client", "opcua", "webhook", "csv", "none"]
 
 _SCHEMES: dict[SorterKind, tuple[str, ...]] = {

@@ -32,12 +32,12 @@ def cut_view(frame: Frame, blob: Blob, *, margin: float = _MARGIN) -> View:
     left, top = max(0, round(blob.box.left - extra)), max(0, round(blob.box.top - extra))
     right = min(width, max(left + 1, round(blob.box.right + extra)))
     bottom = min(height, max(top + 1, round(blob.box.bottom + extra)))
-    crop = np.ascontiguousarray(frame.image[top:bottom, left:right])  # a copy: the frame is not kept alive by it
+    crop = frame.image[top:bottom, left:right].copy()  # or the frame would be kept alive by it
     return View(
         frame=frame.number,
         captured_s=frame.captured_s,
         box=blob.box,
-        crop=crop.copy() if np.shares_memory(crop, frame.image) else crop,
+        crop=crop,
         sharpness=measure_sharpness(crop),
         votes=not blob.cut_off,
     )

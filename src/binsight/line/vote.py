@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from binsight.line.records import View
 from binsight.line.views import select_voters
@@ -83,17 +84,18 @@ def vote(
         biodegradable_mask=biodegradable_mask,
         biodegradable_probability=float(np.mean(seconds)) if seconds else None,
     )
-    reason: VoteReason | None = "several" if several else _doubt(predictions, thresholds) or verdict.reason
+    reason: VoteReason | None = "several" if several else _doubt(predictions, table, thresholds) or verdict.reason
     best = int(mean.argmax())
     scores = dict(zip(ids, mean.tolist(), strict=True))
     return Vote("review" if reason else "accept", reason, ids[best], float(mean[best]), scores, tuple(counted))
 
 
-def _doubt(predictions: Sequence[Prediction], thresholds: ReviewThresholds) -> VoteReason | None:
+def _doubt(
+    predictions: Sequence[Prediction], table: NDArray[np.float64], thresholds: ReviewThresholds
+) -> VoteReason | None:
     """What the average would hide."""
     if 2 * sum(prediction.reason == "unfamiliar" for prediction in predictions) >= len(predictions):
         return "unfamiliar"
-    table = np.array([list(prediction.scores.values()) for prediction in predictions])
     if (np.sort(table, axis=1)[:, -2:-1] >= _SECOND).any():
         return "two_categories"
     best = table.argmax(axis=1)

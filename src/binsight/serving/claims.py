@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from flask import g
 
@@ -29,10 +28,6 @@ class Claim:
     sha256: str
     corrected: str
     predicted: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form."""
-        return {"sha256": self.sha256, "corrected": self.corrected, "predicted": self.predicted}
 
 
 class ClaimStore:

@@ -18,10 +18,10 @@ import stat
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from binsight.errors import BinsightError, DiskFullError, OutputError
 from binsight.files import write_whole
@@ -95,10 +95,6 @@ class Correction:
     model_version: str | None
     created: str
     size: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form."""
-        return asdict(self)
 
 
 class FeedbackStore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 
 from flask import Blueprint, Response, current_app, g, request
 
@@ -60,7 +61,7 @@ def _correct() -> Response:
         raise ProblemError("bad_parameter", str(error)) from None
     except OutputError as error:
         raise _not_stored(error) from error
-    answer = FeedbackAnswer(outcome=outcome, **correction.to_dict())
+    answer = FeedbackAnswer(outcome=outcome, **asdict(correction))
     return json_response(answer, 201 if outcome == "stored" else 200)
 
 

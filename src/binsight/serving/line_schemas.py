@@ -16,6 +16,7 @@ __all__ = [
     "CountQuery",
     "EventsQuery",
     "FrameAnswer",
+    "FrameHeaders",
     "LabelAnswer",
     "LimitQuery",
     "LineAnew",
@@ -80,6 +81,15 @@ class AuditLabel(Body):
     category: Annotated[str, Field(min_length=1, max_length=64)] = Field(
         description="A class, or `other`: none of them, several pieces, or not to be made out."
     )
+
+
+class FrameHeaders(Query):
+    """What a device says of the picture that it pushes."""
+
+    device: Annotated[str, Field(max_length=64, pattern=r"^\P{C}*$")] = Field(default="", alias="X-Binsight-Device")
+    sequence: Annotated[int, Field(ge=0, le=2**53)] | None = Field(default=None, alias="X-Binsight-Sequence")
+    age_ms: float = Field(default=0, ge=0, le=86_400_000, alias="X-Binsight-Age-Ms")
+    encoder: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(default=None, alias="X-Binsight-Encoder")
 
 
 class TriggerBody(Body):

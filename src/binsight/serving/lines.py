@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
@@ -20,7 +19,6 @@ from binsight.serving.uploads import read_body
 
 __all__ = ["LINE", "LIST", "lines_blueprint"]
 
-_MAX_DEVICE = 64
 _DESK = "binsight.lines"
 
 
@@ -141,42 +139,10 @@ def _push(name: str) -> Answer:
     kind = request.mimetype
     if not kind.startswith("image/"):
         raise ProblemError("unsupported_media_type", f"expected image/jpeg, got {kind[:100] or 'no content type'!r}")
-    faults: list[dict[str, str]] = []
-    age_ms = _number("X-Binsight-Age-Ms", faults, high=86_400_000.0)
-    sequence = _whole("X-Binsight-Sequence", faults, high=2**53)
-    encoder = _whole("X-Binsight-Encoder", faults, high=2**32 - 1)
-    device = request.headers.get("X-Binsight-Device", "")
-    if len(device) > _MAX_DEVICE or not device.isprintable():
-        faults.append({"field": "X-Binsight-Device", "message": f"expected at most {_MAX_DEVICE} printable characters"})
-    if faults:
-        detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
-        raise ProblemError("bad_parameter", detail, extra={"errors": faults})
+    said = parse_query(dict(request.headers), schemas.FrameHeaders)
     data = read_body(request, current_service().settings.max_photo_bytes)
-    newest = line.push(data, device=device, sequence=sequence, age_s=(age_ms or 0) / 1000, encoder=encoder)
+    newest = line.push(data, device=said.device, sequence=said.sequence, age_s=said.age_ms / 1000, encoder=said.encoder)
     return schemas.FrameAnswer.model_validate({"newest": newest})
-
-
-def _number(name: str, faults: list[dict[str, str]], *, high: float) -> float | None:
-    text = request.headers.get(name)
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= high:
-        faults.append({"field": name, "message": f"expected a number from 0 to {high:,.0f}"})
-    return value
-
-
-def _whole(name: str, faults: list[dict[str, str]], *, high: int) -> int | None:
-    text = request.headers.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= 16 and int(text) <= high):
-        faults.append({"field": name, "message": f"expected a whole number from 0 to {high:,}"})
-        return None
-    return int(text)
 
 
 @LINE.call(

@@ -17,17 +17,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from binsight.errors import InputError
+from binsight.line.alarms import Alarm
 from binsight.line.film import Film
 from binsight.line.ledger.hours import group_latencies, group_pieces, hour_of, read_hours
 from binsight.line.ledger.schema import PICTURED, Utc, events, hours, lines, pieces, thumbnails
 from binsight.line.records import FAIL_SAFE_LANE, Piece
 
 __all__ = [
+    "PIECE",
     "Count",
-    "Event",
     "Span",
     "choose_line",
     "count_pieces",
+    "every_piece",
     "find_pieces",
     "hours_of",
     "last_seen",
@@ -40,7 +42,8 @@ __all__ = [
 ]
 
 _STAYED = ("fail_safe", "late", "refused", "dropped")
-_COLUMNS = [pieces.c[field.name] for field in fields(Piece)]
+PIECE = [pieces.c[field.name] for field in fields(Piece)]
+"""The columns of which `Piece(*row)` is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +100,6 @@ class Count:
         if self.status in _STAYED or self.reason == "missed":
             return FAIL_SAFE_LANE
         return self.lane if self.status in {"acknowledged", "confirmed"} else None
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An alarm that came or went."""
-
-    at: dt.datetime
-    code: str
-    active: bool
-    detail: str
 
 
 def choose_line(database: sa.Engine, name: str | None = None) -> str:
@@ -172,9 +165,16 @@ def hours_of(
 
 def read_pieces(database: sa.Engine, span: Span) -> list[Piece]:
     """All pieces of a span, in the order in which they came."""
-    query = sa.select(*_COLUMNS).where(span.holds()).order_by(pieces.c.seen_at, pieces.c.seq)
+    query = sa.select(*PIECE).where(span.holds()).order_by(pieces.c.seen_at, pieces.c.seq)
     with database.connect() as connection:
         return [Piece(*row) for row in connection.execute(query)]
+
+
+def every_piece(database: sa.Engine, line: str | None = None) -> list[Piece]:
+    """All pieces of a ledger, or of one of its lines, by their sequence numbers."""
+    mine = sa.true() if line is None else pieces.c.line == line
+    with database.connect() as connection:
+        return [Piece(*row) for row in connection.execute(sa.select(*PIECE).where(mine).order_by(pieces.c.seq))]
 
 
 def total(counts: Iterable[Count], *names: str) -> Counter[Any]:
@@ -237,7 +237,7 @@ def find_pieces(
     limit: int = 100,
 ) -> list[Piece]:
     """Pieces, the newest first; `before` is the last of the page before."""
-    query = sa.select(*_COLUMNS).where(span.holds()).order_by(pieces.c.seen_at.desc(), pieces.c.seq.desc())
+    query = sa.select(*PIECE).where(span.holds()).order_by(pieces.c.seen_at.desc(), pieces.c.seq.desc())
     if statuses:
         query = query.where(pieces.c.status.in_(statuses))
     if lane is not None:
@@ -254,7 +254,7 @@ def find_pieces(
 def read_piece(database: sa.Engine, id: str) -> tuple[Piece, Film | None] | None:  # noqa: A002 - its name everywhere
     """One piece with its pictures, which are None once they are removed; all is None without such a piece."""
     kept = (thumbnails.c.jpeg, thumbnails.c.views, thumbnails.c.frames)
-    query = sa.select(*_COLUMNS, *kept).where(pieces.c.id == id)
+    query = sa.select(*PIECE, *kept).where(pieces.c.id == id)
     joined = pieces.outerjoin(thumbnails, PICTURED)
     with database.connect() as connection:
         row = connection.execute(query.select_from(joined)).first()
@@ -267,12 +267,12 @@ def read_piece(database: sa.Engine, id: str) -> tuple[Piece, Film | None] | None
 
 def read_events(
     database: sa.Engine, line: str, since: dt.datetime, until: dt.datetime, *, limit: int = 1000
-) -> list[Event]:
+) -> list[Alarm]:
     """Alarms that came and went, the newest first."""
     query = (
-        sa.select(events.c.at, events.c.code, events.c.active, events.c.detail)
+        sa.select(events.c.code, events.c.active, events.c.detail, events.c.at)
         .where(events.c.line == line, events.c.at >= since, events.c.at < until)
         .order_by(events.c.at.desc(), events.c.number.desc())
     )
     with database.connect() as connection:
-        return [Event(*row) for row in connection.execute(query.limit(limit))]
+        return [Alarm(*row) for row in connection.execute(query.limit(limit))]

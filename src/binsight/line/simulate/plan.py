@@ -43,11 +43,6 @@ class Fault:
     for_s: float = 2.0
     value: float = 0.0
 
-    @property
-    def end_s(self) -> float:
-        """When it is over."""
-        return self.at_s + self.for_s
-
 
 @dataclass(frozen=True, slots=True)
 class PlannedPiece:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.engine import Picture
 from binsight.line.ledger.database import open_database
-from binsight.line.ledger.schema import pieces as pieces_table
+from binsight.line.ledger.reading import every_piece
 from binsight.line.records import Piece
 from binsight.line.simulate.photos import PiecePhoto
 from binsight.line.simulate.plan import Fault, plan_pieces
@@ -157,8 +156,6 @@ def read_rows(ledger_url: str) -> list[Piece]:
     """Every piece of a ledger, in the order of their sequence numbers."""
     database = open_database(ledger_url, upgrade=False)
     try:
-        with database.connect() as connection:
-            rows = connection.execute(sa.select(pieces_table).order_by(pieces_table.c.seq)).mappings()
-            return [Piece(**row) for row in rows]
+        return every_piece(database)
     finally:
         database.dispose()

@@ -39,14 +39,8 @@ def discovery_message(config: LineConfig) -> dict[str, Any]:
     }
     for lane in config.lanes:
         words = f"Purity of lane {lane.number}" + (f" ({lane.name})" if lane.name else "")
-        components[f"purity_{lane.number}"] = _measure(
-            name,
-            f"purity_{lane.number}",
-            words,
-            f"{prefix}/purity/{lane.number}",
-            "{{ (value_json.purity * 100) | round(1) }}",
-            "%",
-        )
+        key, topic = f"purity_{lane.number}", f"{prefix}/purity/{lane.number}"
+        components[key] = _measure(name, key, words, topic, "{{ (value_json.purity * 100) | round(1) }}", "%")
     return {
         "device": {
             "identifiers": [f"binsight_{name}"],

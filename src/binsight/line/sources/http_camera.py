@@ -25,26 +25,16 @@ _CHUNK = 65536
 
 
 class HttpCamera:
-    """One camera's address, its connection, and what is remembered of its pictures.
+    """One connection to a camera, and what is remembered of its pictures.
 
     Basic authentication is taken from the address.
-
-    Args:
-        url: `http://` or `https://`.
-        clock: the line's.
-        accept: the content type wanted.
-        open_timeout_s: for the connection.
-        read_timeout_s: for the head of an answer.
-        limits: of one picture.
     """
 
-    def __init__(
-        self, url: str, *, clock: Clock, accept: str, open_timeout_s: float, read_timeout_s: float, limits: ImageLimits
-    ) -> None:
-        self._url, self._clock, self._limits = urlsplit(url), clock, limits
-        self._headers = {"Accept": accept, **_credentials(self._url)}
-        self._read_timeout_s = read_timeout_s
-        self._connection = open_http(self._url, open_timeout_s)
+    def __init__(self, of: HttpPictures) -> None:
+        self._url, self._clock, self._limits = urlsplit(of.url), of.clock, of.limits
+        self._headers = {"Accept": of.accept, **_credentials(self._url)}
+        self._read_timeout_s = min(of.open_timeout_s, of.read_timeout_s)
+        self._connection = open_http(self._url, of.open_timeout_s)
         self._stamps = StampClock()
         self._last = b""
 
@@ -117,7 +107,6 @@ class HttpPictures(ABC):
 
     Args:
         url: `http://` or `https://`.
-        clock: the line's.
         open_timeout_s: for the connection.
         read_timeout_s: for one picture.
         limits: of one picture.
@@ -134,8 +123,8 @@ class HttpPictures(ABC):
         read_timeout_s: float = 2.0,
         limits: ImageLimits | None = None,
     ) -> None:
-        self._url, self._clock, self._limits = url, clock, limits or ImageLimits()
-        self._open_timeout_s, self._read_timeout_s = open_timeout_s, read_timeout_s
+        self.url, self.clock, self.limits = url, clock, limits or ImageLimits()
+        self.open_timeout_s, self.read_timeout_s = open_timeout_s, read_timeout_s
 
     def __call__(self, stop: threading.Event) -> Iterator[Shot]:
         """Connect and give shots.
@@ -143,14 +132,7 @@ class HttpPictures(ABC):
         Raises:
             OSError: no connection, no picture in time, or not the answer of a camera.
         """
-        camera = HttpCamera(
-            self._url,
-            clock=self._clock,
-            accept=self.accept,
-            open_timeout_s=self._open_timeout_s,
-            read_timeout_s=min(self._open_timeout_s, self._read_timeout_s),
-            limits=self._limits,
-        )
+        camera = HttpCamera(self)
         try:
             yield from self._shots(camera, stop)
         except http.client.HTTPException as error:

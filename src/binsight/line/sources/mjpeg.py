@@ -30,7 +30,7 @@ class MotionJpeg(HttpPictures):
             for head, data in self._parts(camera, response):
                 if stop.is_set():
                     return
-                now = self._clock.now()
+                now = self.clock.now()
                 shot = camera.shot(data, head.get("X-Timestamp"), arrived_s=now, latest_s=now)
                 if shot is not None:
                     yield shot
@@ -41,19 +41,19 @@ class MotionJpeg(HttpPictures):
         boundary = str(response.headers.get_param("boundary", "")).lstrip("-")
         if response.headers.get_content_maintype() != "multipart" or not boundary:
             raise OSError(f"expected a stream of JPEGs, got {response.headers.get('Content-Type', 'no content type')}")
-        body = _Body(camera, response, self._clock, self._read_timeout_s)
+        body = _Body(camera, response, self.clock, self.read_timeout_s)
         mark = b"--" + boundary.encode("latin-1", "replace")
         body.until(mark, most=_MOST_HEAD)
         while not (text := body.until(b"\r\n\r\n", most=_MOST_HEAD)).startswith(b"--"):
             head = BytesHeaderParser().parsebytes(text.lstrip())
             length = head.get("Content-Length", "")
             if length.isascii() and length.isdecimal():
-                if int(length) > self._limits.max_bytes:
-                    raise OSError(f"expected at most {self._limits.max_bytes:,} bytes, got {length[:20]}")
+                if int(length) > self.limits.max_bytes:
+                    raise OSError(f"expected at most {self.limits.max_bytes:,} bytes, got {length[:20]}")
                 data = body.exactly(int(length))
-                body.until(mark, most=self._limits.max_bytes)  # as a rule after a line end; after a wrong length, later
+                body.until(mark, most=self.limits.max_bytes)  # as a rule after a line end; after a wrong length, later
             else:
-                data = body.until(b"\r\n" + mark, most=self._limits.max_bytes)
+                data = body.until(b"\r\n" + mark, most=self.limits.max_bytes)
             yield head, data
             body.begin()
 

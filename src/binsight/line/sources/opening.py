@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from binsight.addresses import is_address
@@ -83,20 +84,14 @@ def _live(
     """The reader of a camera; None when the address is none of a camera."""
     if "://" in uri:
         _check_address(uri)
-    video = partial(LiveVideo, clock=clock, open_timeout_s=open_timeout_s, read_timeout_s=read_timeout_s)
+    common: dict[str, Any] = {"clock": clock, "open_timeout_s": open_timeout_s, "read_timeout_s": read_timeout_s}
+    video: Callable[..., Shots] = partial(LiveVideo, **common)
     if uri.startswith(("rtsp://", "rtsps://")):
         return video(uri, options={"rtsp_transport": "tcp"})
     if uri.startswith(("mjpeg http://", "mjpeg https://")):
-        address = uri.removeprefix("mjpeg ")
-        return MotionJpeg(address, clock=clock, open_timeout_s=open_timeout_s, read_timeout_s=read_timeout_s)
+        return MotionJpeg(uri.removeprefix("mjpeg "), **common)
     if uri.startswith(("http://", "https://")):
-        return Snapshots(
-            uri,
-            clock=clock,
-            frames_per_second=frames_per_second,
-            open_timeout_s=open_timeout_s,
-            read_timeout_s=read_timeout_s,
-        )
+        return Snapshots(uri, frames_per_second=frames_per_second, **common)
     if uri.startswith("/dev/") or _is_device(uri):
         return video(uri, format="v4l2", options={"framerate": f"{frames_per_second:g}"})
     return None

@@ -34,12 +34,12 @@ class Snapshots(HttpPictures):
 
     def _shots(self, camera: HttpCamera, stop: threading.Event) -> Iterator[Shot]:
         while not stop.is_set():
-            asked_s = self._clock.now()
-            data, stamp = self._fetch(camera, asked_s + self._read_timeout_s)
-            shot = camera.shot(data, stamp, arrived_s=self._clock.now(), latest_s=asked_s)
+            asked_s = self.clock.now()
+            data, stamp = self._fetch(camera, asked_s + self.read_timeout_s)
+            shot = camera.shot(data, stamp, arrived_s=self.clock.now(), latest_s=asked_s)
             if shot is not None:
                 yield shot
-            stop.wait(max(0.0, asked_s + self._gap_s - self._clock.now()))
+            stop.wait(max(0.0, asked_s + self._gap_s - self.clock.now()))
 
     def _fetch(self, camera: HttpCamera, deadline_s: float) -> tuple[bytes, str | None]:
         """One picture, and what the camera says of its time."""
@@ -47,13 +47,13 @@ class Snapshots(HttpPictures):
             data = bytearray()
             while part := camera.read(response, deadline_s):
                 data += part
-                if len(data) > self._limits.max_bytes:
-                    raise OSError(f"expected at most {self._limits.max_bytes:,} bytes, got more")
+                if len(data) > self.limits.max_bytes:
+                    raise OSError(f"expected at most {self.limits.max_bytes:,} bytes, got more")
             if response.length:
                 raise OSError(f"the picture ends {response.length:,} bytes too early")
             stamp = response.headers.get("X-Timestamp")
         try:
-            read_header(bytes(data), limits=self._limits)
+            read_header(bytes(data), limits=self.limits)
         except ImageError as error:
             raise OSError(str(error)) from error
         return bytes(data), stamp

@@ -6,14 +6,12 @@ const HELD = 200; // photos in memory
 
 let nextId = 1;
 
+const BLANK = { file: null, upload: null, thumb: null, progress: 0, wait: null, result: null, failure: null, heat: null, showsHeat: false, corrected: null, abort: null };
+
 /** One photo and all that is known of it. `state`: "waiting", "sending", "retrying", "done" or "failed". */
-export function newEntry(file) {
-  return {
-    id: nextId++, name: file.name || "pasted photo.png", file, upload: null, preview: URL.createObjectURL(file), thumb: null,
-    isShowable: true, state: "waiting", progress: 0, wait: null, result: null, failure: null, heat: null, showsHeat: false,
-    corrected: null, abort: null,
-  };
-}
+export const newEntry = (file) => ({
+  ...BLANK, id: nextId++, name: file.name || "pasted photo.png", file, preview: URL.createObjectURL(file), isShowable: true, state: "waiting",
+});
 
 /** The entries, newest first. */
 export class Session {
@@ -49,8 +47,7 @@ export class Session {
 function load() {
   try {
     return JSON.parse(sessionStorage.getItem(KEY) ?? "[]").map((saved) => ({
-      ...saved, id: nextId++, file: null, upload: null, preview: saved.thumb, isShowable: Boolean(saved.thumb), state: "done",
-      progress: 1, wait: null, failure: null, heat: null, showsHeat: false, abort: null,
+      ...BLANK, ...saved, id: nextId++, preview: saved.thumb, isShowable: Boolean(saved.thumb), state: "done", progress: 1,
     }));
   } catch {
     return [];
