@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from binsight.line.alarms import Alarm
     from binsight.line.config import LineConfig
-    from binsight.line.monitor import LineMonitor, RunningLine
+    from binsight.line.monitor import LineMonitor
     from binsight.line.ports import Clock
     from binsight.line.records import Piece
+    from binsight.line.run import LineRunner
     from binsight.serving.server import RunningServer
     from binsight.serving.settings import Settings as ServerSettings
     from binsight.taxonomy import Taxonomy
@@ -69,7 +70,7 @@ class LineWatch:
             server.stop()
 
     @contextlib.contextmanager
-    def looking(self, line: RunningLine, *, source: object, publish: Callable[..., None]) -> Iterator[None]:
+    def looking(self, line: LineRunner, *, source: object, publish: Callable[..., None]) -> Iterator[None]:
         """Measure purity of the line that runs as long as this lasts; `publish` is that of its `Sorter`."""
         from binsight.line.purity_watch import PurityWatch
 

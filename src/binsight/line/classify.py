@@ -7,9 +7,9 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
-from binsight.line.ports import Classifier
 from binsight.line.records import View
 from binsight.line.views import judge_views
+from binsight.predictor import Predictor
 
 __all__ = ["ClassifierThread"]
 
@@ -21,7 +21,7 @@ class ClassifierThread:
     """Takes views and hands them back with their predictions: first those of pieces that have none yet.
 
     Args:
-        classifier: runs the network.
+        predictor: runs the network.
         post: hands a call over to the engine's thread.
         waiting: requests that may wait; one more is refused. What waits too long comes after its piece was decided, so
             that a machine that is too slow for all views must still be quick with a few.
@@ -30,14 +30,14 @@ class ClassifierThread:
 
     def __init__(
         self,
-        classifier: Classifier,
+        predictor: Predictor,
         *,
         post: Callable[[Callable[[], None]], None],
         waiting: int = 6,
         waiting_more: int = 1,
     ) -> None:
         self._waiting_more = waiting_more
-        self._classifier, self._post = classifier, post
+        self._predictor, self._post = predictor, post
         # By rank, then by the order in which they came, which is never the same: requests are not compared.
         self._requests: queue.PriorityQueue[tuple[int, int, _Request | None]] = queue.PriorityQueue(maxsize=waiting)
         self._order = itertools.count()
@@ -62,5 +62,5 @@ class ClassifierThread:
     def _run(self) -> None:
         while (request := self._requests.get()[2]) is not None:
             views, then = request
-            judged = judge_views(self._classifier, views)
+            judged = judge_views(self._predictor, views)
             self._post(lambda then=then, judged=judged: then(judged))  # type: ignore[misc]  # bound now, not later

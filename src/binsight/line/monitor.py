@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from binsight.errors import BinsightError
 from binsight.imaging import small_jpeg
 from binsight.line.account import LineAccount, event_entry, piece_entry
 from binsight.line.alarms import Alarm
-from binsight.line.engine import Engine
 from binsight.line.following import LedgerFollower
 from binsight.line.lane_purity import LanePurity
 from binsight.line.ledger.reading import Span, count_pieces, latency_percentiles
@@ -21,11 +20,12 @@ from binsight.line.packml import Mode, State
 from binsight.line.ports import Clock
 from binsight.line.records import ENDS, FAIL_SAFE_LANE, EncoderReading, Piece
 from binsight.line.remote import RemoteLine
+from binsight.line.run import LineRunner
 from binsight.line.shifts import Period, last_periods
 from binsight.line.sources.push import PushSource
 from binsight.line.tally import Tally
 
-__all__ = ["LineMonitor", "NotHereError", "RunningLine"]
+__all__ = ["LineMonitor", "NotHereError"]
 
 _CHANGED = 500  # pieces whose news wait to be asked for
 _POLL_S = 0.5
@@ -43,20 +43,11 @@ class NotHereError(BinsightError, RuntimeError):
     code = "not_here"
 
 
-class RunningLine(Protocol):
-    """A line in this process; `LineRunner` is one."""
-
-    engine: Engine
-
-    def post(self, call: Callable[[], None]) -> None:
-        """Have something called on the engine's thread."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Here:
     """What belongs to a line that runs in this process."""
 
-    line: RunningLine
+    line: LineRunner
     push: PushSource | None
 
 
@@ -94,7 +85,7 @@ class LineMonitor:
         """Whether the line runs in this process."""
         return self._here is not None
 
-    def attach(self, line: RunningLine, *, source: object = None) -> None:
+    def attach(self, line: LineRunner, *, source: object = None) -> None:
         """The line runs in this process; to be called before its engine gets the first event.
 
         Args:

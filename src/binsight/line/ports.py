@@ -12,17 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from binsight.line.film import Film
 from binsight.line.records import Ack, CameraState, Command, Confirm, EncoderReading, Frame, Piece, View
-from binsight.predictor import Prediction, Predictor
+from binsight.predictor import Predictor
 
 if TYPE_CHECKING:
     from binsight.line.config import LineConfig  # checked by pydantic, which the extra `edge` does not install
 
-__all__ = ["Classifier", "Classify", "Clock", "Ledger", "Ports", "Sorter", "SorterEvents", "Source", "posted_events"]
+__all__ = ["Classify", "Clock", "Ledger", "Ports", "Sorter", "SorterEvents", "Source", "posted_events"]
 
 
 class Clock(Protocol):
@@ -58,13 +55,6 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Stop for good; `read` in another thread returns."""
-
-
-class Classifier(Protocol):
-    """Says what is in pictures; `Predictor` is one."""
-
-    def predict_images(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
-        """One prediction for each `(h, w, 3)` uint8 RGB picture, in order."""
 
 
 class Classify(Protocol):

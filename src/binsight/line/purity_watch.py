@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from binsight.line.lane_purity import purity_alarms
 from binsight.line.messages import purity_message
-from binsight.line.monitor import LineMonitor, RunningLine
+from binsight.line.monitor import LineMonitor
+from binsight.line.run import LineRunner
 
 __all__ = ["PurityWatch"]
 
@@ -27,7 +28,7 @@ class PurityWatch:
         publish: takes `purity/{lane}` and its message, as `Sorter.publish`.
     """
 
-    def __init__(self, monitor: LineMonitor, line: RunningLine, publish: Callable[..., None]) -> None:
+    def __init__(self, monitor: LineMonitor, line: LineRunner, publish: Callable[..., None]) -> None:
         self._monitor, self._line, self._publish = monitor, line, publish
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="purity", daemon=True)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from binsight.line.ports import Classifier
 from binsight.line.records import Blob, Frame, View
+from binsight.predictor import Predictor
 
 __all__ = ["cut_view", "measure_sharpness", "select_voters"]
 
@@ -64,9 +64,9 @@ def measure_sharpness(image: NDArray[np.uint8]) -> float:
     return float(laplacian.var() / (x.var() + 1.0))
 
 
-def judge_views(classifier: Classifier, views: Sequence[View]) -> list[View]:
+def judge_views(predictor: Predictor, views: Sequence[View]) -> list[View]:
     """The views with what the model says of each alone."""
-    found = classifier.predict_images([view.crop for view in views])
+    found = predictor.predict_images([view.crop for view in views])
     return [replace(view, prediction=prediction) for view, prediction in zip(views, found, strict=True)]
 
 

@@ -19,7 +19,7 @@ from binsight.serving.uploads import read_body
 
 __all__ = ["LINE", "LIST", "lines_blueprint"]
 
-_DESK = "binsight.lines"
+_LINES = "binsight.lines"
 
 
 _EVENTS = (
@@ -37,19 +37,6 @@ LINE = Calls(
 )
 
 
-class _Desk:
-    """The lines of one server, each with its stream of events."""
-
-    def __init__(self, lines: Sequence[Line]) -> None:
-        self.lines = lines
-        self._streams = {line.name: (line, Broadcaster(_collector(line), _anew(line))) for line in lines}
-
-    def find(self, name: str) -> tuple[Line, Broadcaster]:
-        if name not in self._streams:
-            raise ProblemError("unknown_line", f"expected one of {', '.join(self._streams)}, got {name[:64]!r}")
-        return self._streams[name]
-
-
 def _collector(line: Line) -> Callable[[], Iterable[Event]]:
     return lambda: (Event(name, data, passing) for name, data, passing in line.news())
 
@@ -61,17 +48,24 @@ def _anew(line: Line) -> Callable[[], Event]:
 def lines_blueprint(lines: Sequence[Line]) -> Blueprint:
     """Everything about `lines` that is JSON or a picture."""
     blueprint = Blueprint("lines", __name__)
-    blueprint.record(lambda state: state.app.extensions.update({_DESK: _Desk(lines)}))
+    known = {line.name: (line, Broadcaster(_collector(line), _anew(line))) for line in lines}
+    blueprint.record(lambda state: state.app.extensions.update({_LINES: known}))
     blueprint.register_error_handler(BinsightError, lambda error: answer_error(_problem(error)))
     return LINE.add_to(LIST.add_to(blueprint))
 
 
-def _desk() -> _Desk:
-    return cast("_Desk", current_app.extensions[_DESK])
+def _known() -> dict[str, tuple[Line, Broadcaster]]:
+    return cast("dict[str, tuple[Line, Broadcaster]]", current_app.extensions[_LINES])
+
+
+def _find(name: str) -> tuple[Line, Broadcaster]:
+    if name not in _known():
+        raise ProblemError("unknown_line", f"expected one of {', '.join(_known())}, got {name[:64]!r}")
+    return _known()[name]
 
 
 def _line(name: str) -> Line:
-    return _desk().find(name)[0]
+    return _find(name)[0]
 
 
 def _problem(error: BinsightError) -> BinsightError:
@@ -89,7 +83,7 @@ def _problem(error: BinsightError) -> BinsightError:
 
 @LIST.call("get", "/lines.json", "The lines.", schemas.LineList)
 def _lines() -> Answer:
-    return schemas.LineList.model_validate({"lines": [line.about() for line in _desk().lines]})
+    return schemas.LineList.model_validate({"lines": [line.about() for line, _ in _known().values()]})
 
 
 @LINE.call("get", "/overview", "How a line is.", schemas.LineOverview)
@@ -100,7 +94,7 @@ def _overview(name: str) -> Answer:
 @LINE.call("get", "/events", _EVENTS, "text/event-stream", ("bad_parameter",), schemas.EventsQuery)
 def _events(name: str) -> Response:
     """The stream goes on after this answer, without a thread, where the server can do that; else the client returns."""
-    stream = _desk().find(name)[1]
+    stream = _find(name)[1]
     query = parse_query(request.args, schemas.EventsQuery)
     streams: list[Any] | None = request.environ.get(STREAMS)
     if request.method != "GET" or streams is None:

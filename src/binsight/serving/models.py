@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -233,7 +234,7 @@ class ModelStore:
             BinsightError: the bundle is missing or not sound; the old model stays.
         """
         self.get(name)
-        with _Exclusively(self._changing):
+        with _exclusively(self._changing):
             old = self.get(name)
             path = path or (self._place("champion") if name == self._registered else old.bundle.path)
             found = load_bundle(path).manifest
@@ -298,7 +299,7 @@ class ModelStore:
                 raise NoRollbackError(f"model {name!r} has no previous one in its registry: nothing to roll back to")
             change = partial(registry.rollback, by=by, reason=reason, of=of)
             return self._change_registered(name, "previous", change, "rolled_back")
-        with _Exclusively(self._changing):
+        with _exclusively(self._changing):
             current, earlier = self.get(name), self._previous.get(name)
             if earlier is None:
                 raise NoRollbackError(f"model {name!r} was not reloaded since the start: nothing to roll back to")
@@ -317,7 +318,7 @@ class ModelStore:
 
     def _change_registered(self, name: str, reference: str, write: Callable[[], object], change: Change) -> Change:
         """Load a model of the registry, then let the registry say that it is the champion, then serve it."""
-        with _Exclusively(self._changing):
+        with _exclusively(self._changing):
             old = self.get(name)
             new = self._load(self._place(reference), name)
             write()
@@ -334,15 +335,12 @@ class ModelStore:
         self._current = {**self._current, name: model}
 
 
-class _Exclusively:
+@contextmanager
+def _exclusively(lock: threading.Lock) -> Iterator[None]:
     """Holds a lock, or says at once that someone else does."""
-
-    def __init__(self, lock: threading.Lock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise ReloadBusyError("another reload is under way; try again when it is done")
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+    if not lock.acquire(blocking=False):
+        raise ReloadBusyError("another reload is under way; try again when it is done")
+    try:
+        yield
+    finally:
+        lock.release()

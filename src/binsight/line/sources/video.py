@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,19 +63,13 @@ class LiveVideo:
                 if stop.is_set():
                     return
                 now = self._clock.now()
-                yield Shot(now if frame.time is None else stamps.tell(frame.time, now), _Decoding(frame))
+                yield Shot(now if frame.time is None else stamps.tell(frame.time, now), partial(_to_rgb, frame))
 
 
-class _Decoding:
-    """A decoded frame that is turned into RGB only when it is looked at."""
-
-    def __init__(self, frame: av.VideoFrame) -> None:
-        self._frame = frame
-
-    def __call__(self) -> NDArray[np.uint8]:
-        if self._frame.is_corrupt:
-            raise BrokenImageError("the video frame is damaged: a part of the stream was lost")
-        return np.asarray(self._frame.to_ndarray(format="rgb24"))
+def _to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    if frame.is_corrupt:
+        raise BrokenImageError("the video frame is damaged: a part of the stream was lost")
+    return np.asarray(frame.to_ndarray(format="rgb24"))
 
 
 def open_video(path: str, **options: Any) -> av.container.InputContainer:
@@ -114,7 +109,7 @@ def read_video(path: str) -> Iterator[Shot]:
                 first_s = stamp if first_s is None else first_s
                 later = stamp is not None and first_s is not None and stamp - first_s > at_s
                 at_s = stamp - first_s if later and stamp is not None and first_s is not None else at_s + 1 / rate
-                yield Shot(at_s, _Decoding(frame))
+                yield Shot(at_s, partial(_to_rgb, frame))
         except module.FFmpegError as error:
             if at_s < 0:
                 raise InputError(_cannot_read(path, error)) from error
