@@ -297,7 +297,7 @@ def _run_line(config: LineConfig, file: Path | None, printer: _Printer, *, http:
 
     def take(piece: Piece) -> None:
         printer.take(piece)
-        watch.on_piece(piece)
+        watch.monitor.on_piece(piece)
 
     with watch.serving(http) as server:
         predictor = server.service.store.get().narrow if server else _load(config, file)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from binsight.line.config import LineConfig
     from binsight.line.monitor import LineMonitor
     from binsight.line.ports import Clock
-    from binsight.line.records import Piece
     from binsight.line.run import LineRunner
     from binsight.serving.server import RunningServer
     from binsight.serving.settings import Settings as ServerSettings
@@ -40,10 +39,6 @@ class LineWatch:
         self.monitor = LineMonitor(LineAccount(config, open_database(url), taxonomy), clock)
         hook, line = config.alarms.webhook, config.line
         self._webhook = None if hook is None else AlarmWebhook(hook, line=line.name, site=line.site)
-
-    def on_piece(self, piece: Piece) -> None:
-        """A piece is in a new state."""
-        self.monitor.on_piece(piece)
 
     def on_alarm(self, alarm: Alarm) -> None:
         """An alarm came or went."""

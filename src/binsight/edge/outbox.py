@@ -89,7 +89,8 @@ class Outbox:
                 self._database.execute("UPDATE results SET message = ? WHERE seq = ?", (text, seq))
                 self._database.execute("COMMIT")
             except sqlite3.Error as error:
-                self._roll_back()
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
                 raise OutputError(f"{self._path}: the result cannot be kept ({error})") from error
             self._note_change()
         return int(seq or 0)
@@ -176,7 +177,3 @@ class Outbox:
     def _note_change(self) -> None:
         self.changes += 1
         self._changed.notify_all()
-
-    def _roll_back(self) -> None:
-        if self._database.in_transaction:
-            self._database.execute("ROLLBACK")

@@ -172,6 +172,7 @@ class LineMonitor:
             now, shift, period = self._clock.now(), self._shift, self._period
             assert period is not None  # noqa: S101 - it has begun
             rates, pieces = shift.per_minute(now), shift.pieces
+            numbers = [*(lane.number for lane in self.config.lanes), FAIL_SAFE_LANE]
             return {
                 "name": self.name,
                 "site": self.config.line.site,
@@ -185,7 +186,7 @@ class LineMonitor:
                 "review_share": shift.reviewed / pieces if pieces else None,
                 "latency_ms": shift.latency_percentiles(),
                 "ends": shift.by_status,
-                "lanes": [self._lane(number, rates[number]) for number in self._lane_numbers()],
+                "lanes": [self._lane(number, rates[number]) for number in numbers],
                 "categories": [
                     {"category": category, "pieces": count} for category, count in shift.categories.most_common()
                 ],
@@ -287,9 +288,6 @@ class LineMonitor:
         self._measured_s = self._clock.now()
         self.purities = self.account.purities(period)
         return self.purities
-
-    def _lane_numbers(self) -> list[int]:
-        return [*(lane.number for lane in self.config.lanes), FAIL_SAFE_LANE]
 
     def _lane(self, number: int, per_minute: int) -> dict[str, Any]:
         lane = next((lane for lane in self.config.lanes if lane.number == number), None)

@@ -32,7 +32,11 @@ def load_certificate(certificate: Path, key: Path) -> ssl.SSLContext:
             raise InputError(f"TLS: the key {key} does not belong to the certificate {certificate}") from error
         # What is wrong with the certificate shows without the key, too.
         at_fault = key if _is_certificate(certificate) else certificate
-        detail = "it has a passphrase, which must be taken off" if _has_passphrase(at_fault) else error.reason or error
+        detail = (
+            "it has a passphrase, which must be taken off"
+            if b"ENCRYPTED" in at_fault.read_bytes()
+            else error.reason or error
+        )
         raise InputError(f"TLS: cannot use {at_fault}: {detail}") from error
     return context
 
@@ -52,7 +56,3 @@ def _is_certificate(path: Path) -> bool:
     except ssl.SSLError:
         return False
     return True
-
-
-def _has_passphrase(path: Path) -> bool:
-    return b"ENCRYPTED" in path.read_bytes()

@@ -131,10 +131,10 @@ def validation_problem(error: ValidationError, kind: str = "bad_parameter") -> P
     return ProblemError(kind, detail, extra={"errors": faults})
 
 
-def problem_document(problem: ProblemError, request_id: str) -> dict[str, Any]:
-    """The members of the answer, RFC 9457 section 3."""
+def problem_response(problem: ProblemError, request_id: str) -> Response:
+    """The answer that carries a problem; its members are those of RFC 9457, section 3."""
     kind = KINDS[problem.kind]
-    return {
+    document = {
         "type": f"/docs#problem-{problem.kind}",
         "title": kind.title,
         "status": kind.status,
@@ -143,13 +143,7 @@ def problem_document(problem: ProblemError, request_id: str) -> dict[str, Any]:
         "request_id": request_id,
         **problem.extra,
     }
-
-
-def problem_response(problem: ProblemError, request_id: str) -> Response:
-    """The answer that carries a problem."""
-    response = Response(
-        json.dumps(problem_document(problem, request_id)), problem.status, mimetype=MEDIA_TYPE, headers=problem.headers
-    )
+    response = Response(json.dumps(document), kind.status, mimetype=MEDIA_TYPE, headers=problem.headers)
     if problem.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(problem.retry_after_s)))
     if problem.status == 401:
