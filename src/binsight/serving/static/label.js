@@ -123,10 +123,8 @@ function send() {
       try {
         await patiently(() => json(path, body));
       } catch (refusal) {
-        $("announce").textContent = refusal.code === "already_labelled" ? "Somebody else was faster." : refusal.message;
-        if (refusal.code !== "already_labelled" && refusal.code !== "unknown_photo") {
-  write("fault", refusal.message);
-        }
+        say(refusal.code === "already_labelled" ? "Somebody else was faster." : refusal.message);
+        if (!["already_labelled", "unknown_photo"].includes(refusal.code)) write("fault", refusal.message);
       }
       outbox.shift();
       keep();
@@ -160,8 +158,8 @@ async function showGrid() {
   const isThere = await openGrid(titles, (why) => {
     $("desk").hidden = wasDone;
     $("done").hidden = !wasDone;
-    $("announce").textContent = why;
     $("said").textContent = why;
+    say(why);
     if (wasDone) advance();
   });
   if (isThere) $("desk").hidden = $("done").hidden = true;
