@@ -7,7 +7,8 @@ are drawn, at most half of a class, five times; the bundle is taught on them, an
 that were not drawn. `test` is the test split of `waste8`: what the taught model still knows. `--wrong 0.1` gives a
 tenth of the drawn photos a wrong label, `--copies 3` shows every second one three times. With `--old val` half of the
 photos that the bundle keeps to be judged by take no part in the lesson, and stand for `test`: how a lesson is taught is
-chosen by these; `--distil` and `--no-views` teach otherwise. A draw that was measured is not measured again.
+chosen by these. `--no-views` teaches without photos mirrored and turned; `--than FILE` says how much better this is
+than the same lessons there. A draw that was measured is not measured again, but read from the cache, `lessons-*.jsonl`.
 
 Intervals are of 95 %, by the bootstrap over draws and over groups of near-copies (Owen 2007, The pigeonhole bootstrap);
 Wilson's where all photos are right or none is.
@@ -27,7 +28,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.adapt import learning
 from binsight.adapt.camera import MOST_TURNED, NOT_WASTE, extend_taxonomy
 from binsight.adapt.heads import read_heads
 from binsight.adapt.judging import fit_decisions
@@ -68,17 +68,17 @@ def main() -> None:
     parser.add_argument("--model", default="waste8")
     parser.add_argument("--wrong", type=float, default=0.0, help="share of the drawn photos with a wrong label")
     parser.add_argument("--copies", type=int, default=1, help="how often every second drawn photo is shown")
-    parser.add_argument("--distil", type=float, help="share of an old photo's target that is what the old heads said")
     parser.add_argument("--no-views", action="store_true", help="teach without the photos mirrored and turned")
     parser.add_argument("--old", choices=["test", "val"], default="test", help="old photos to judge by")
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--than", type=Path, help="lessons-*.jsonl of the same lessons to compare with")
     parser.add_argument("--out", type=Path, help="PNG of the curve")
     options = parser.parse_args()
     table = load_table(options.data, options.cache, ["more", options.old], model=options.model)
     bundle = load_bundle(resolve_bundle(options.model))
     kept = options.cache / f"lessons-{bundle.manifest.version}-{_teaching(options)}.jsonl"
-    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    rows = read_rows(kept) if kept.exists() else []
     done = {(row["source"], row["size"], row["draw"]) for row in rows}
     more = table.take(table.splits == "more")
     old = table.take(table.splits == options.old)
@@ -96,19 +96,17 @@ def main() -> None:
         rows.append(row | {"source": source, "size": size, "draw": draw})
         with kept.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rows[-1]) + "\n")
-    report = Report([row for row in rows if row["size"] in options.sizes and row["draw"] < options.draws], cameras, old)
+    wanted = [row for row in rows if row["size"] in options.sizes and row["draw"] < options.draws]
+    report = Report(wanted, cameras, old, read_rows(options.than) if options.than else [])
     report.print()
     if options.out:
         report.plot(options.out)
 
 
 def _teaching(options: argparse.Namespace) -> str:
-    """What is measured, as a name; sets what is taught otherwise."""
-    name = f"{options.old}-wrong{options.wrong:g}-copies{options.copies}"
-    if options.distil is not None:
-        learning._SOFT = options.distil  # type: ignore[misc]  # noqa: SLF001 - the one place that tries others
-        name += f"-distil{options.distil:g}"
-    return name + ("-no-views" if options.no_views else "")
+    """What is measured, as a name."""
+    views = "-no-views" if options.no_views else ""
+    return f"{options.old}-wrong{options.wrong:g}-copies{options.copies}{views}"
 
 
 def measure(
@@ -206,11 +204,12 @@ def where(camera: Table, name: str) -> NDArray[np.intp]:
 class Report:
     """What came of the lessons, with intervals."""
 
-    def __init__(self, rows: list[Row], cameras: dict[str, Table], old: Table) -> None:
+    def __init__(self, rows: list[Row], cameras: dict[str, Table], old: Table, than: list[Row]) -> None:
         self._sizes = sorted({row["size"] for row in rows})
         self._draws: dict[tuple[str, int], list[Row]] = defaultdict(list)
         for row in sorted(rows, key=lambda row: (row["source"], row["size"])):
             self._draws[row["source"], row["size"]].append(row)
+        self._than = {(row["source"], row["size"], row["draw"]): row for row in than}
         self._taught = [source for source, camera in cameras.items() if can_be_taught(camera)]
         self._places = {source: camera.labels != NOT_WASTE for source, camera in cameras.items()}
         self._groups = {source: np.array(groups_of(camera)) for source, camera in cameras.items()}
@@ -226,10 +225,12 @@ class Report:
             lowest = f"; worst draw {100 * min(spread):.0f}" if len(draws) > 1 and self._places[source].all() else ""
             name = source.removeprefix("more/")
             print(f"| {name} | {size or 'before'} | {cells[0]}{lowest} | {' | '.join(cells[1:])} |")
-        print(f"\n| photos per class | right, mean of {len(self._taught)} | accepted | right among the accepted |")
-        print("|---|---|---|---|")
+        print(
+            f"\n| photos per class | right, mean of {len(self._taught)} | accepted | right among the accepted | more |"
+        )
+        print("|---|---|---|---|---|")
         for size in self._sizes:
-            cells = [text(self.mean(size, key)) for key in ("right", "accepted", "precision")]
+            cells = [text(self.mean(size, key)) for key in ("right", "accepted", "precision", "more")]
             print(f"| {size or 'before'} | {' | '.join(cells)} |")
         print("\n| lessons | photos per class | old photos right | points lost | by > 0.5 | accepted, right |")
         print("|---|---|---|---|---|---|")
@@ -258,8 +259,14 @@ class Report:
 
     def share(self, source: str, size: int, key: str) -> tuple[Interval, NDArray[np.float64]]:
         """A share of a source's photos over all draws, and resamples of it."""
-        told, items = read_marks(self._draws[source, size], "camera"), self._places[source]
+        rows, items, groups = self._draws[source, size], self._places[source], self._groups[source]
+        told, seed = read_marks(rows, "camera"), list(self._groups).index(source)
         judged, accepted = told >= 0, told >= 2
+        if key == "more":
+            than = [self._than[place] for row in rows if (place := (source, size, row["draw"])) in self._than]
+            bottom = judged & items & (len(than) == len(rows))
+            gain = (told % 2) - (read_marks(than, "camera") % 2) if bottom.any() else np.zeros_like(told)
+            return self.interval(np.where(bottom, gain, 0), bottom, groups, seed)
         top, bottom = {
             "right": (told % 2 == 1, items),
             "accepted": (accepted, items),
@@ -267,22 +274,24 @@ class Report:
             "reviewed": (~accepted, ~items),
         }[key]
         bottom = judged & bottom
-        return self.interval(bottom & top, bottom, self._groups[source])
+        return self.interval(bottom & top, bottom, groups, seed)
 
     def mean(self, size: int, key: str) -> Interval:
         """The mean of the sources that can be taught; of those that have such photos."""
         found = [self.share(source, size, key) for source in self._taught]
         told = [(share.value, drawn) for share, drawn in found if np.isfinite(share.value)]
+        if not told:
+            return Interval(np.nan, np.nan, np.nan)
         low, high = np.nanpercentile(np.nanmean([drawn for _, drawn in told], axis=0), [2.5, 97.5])
         return Interval(float(np.mean([value for value, _ in told])), float(low), float(high))
 
     def interval(
-        self, top: NDArray[Any], bottom: NDArray[np.bool_], groups: NDArray[np.intp]
+        self, top: NDArray[Any], bottom: NDArray[np.bool_], groups: NDArray[np.intp], seed: int = 0
     ) -> tuple[Interval, NDArray[np.float64]]:
         """`sum(top) / sum(bottom)` of `(draws, photos)`, and resamples of draws and of groups."""
         if not bottom.any():
             return Interval(np.nan, np.nan, np.nan), np.full(RESAMPLES, np.nan)
-        rng = np.random.default_rng(0)
+        rng = np.random.default_rng(seed)
         draws, photos = draw_weights(np.arange(len(top)), RESAMPLES, rng), draw_weights(groups, RESAMPLES, rng)
         with np.errstate(invalid="ignore"):
             drawn = ((draws @ top) * photos).sum(axis=1) / ((draws @ bottom) * photos).sum(axis=1)
@@ -315,6 +324,11 @@ class Report:
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, ncols=2, loc="lower right")
         figure.savefig(out, dpi=120)
+
+
+def read_rows(file: Path) -> list[Row]:
+    """What was measured before."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def read_marks(rows: Sequence[Row], name: str) -> NDArray[np.int64]:

@@ -206,9 +206,7 @@ def _first_of_each(found: Dataset, classes: Mapping[str, int], most: int) -> tup
     kept: set[str] = set()
     for label in set(classes.values()):
         paths = [s.path for s in found if classes[s.class_id] == label]
-        kept |= (
-            {paths[i] for i in np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int)} if paths else set()
-        )
+        kept |= {paths[i] for i in np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int)}
     left = {s.path: f"its class has more than {most} photos" for s in found if s.path not in kept}
     return found.where(lambda s: s.path in kept), left
 
