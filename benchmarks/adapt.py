@@ -96,7 +96,7 @@ def main() -> None:
         rows.append(row | {"source": source, "size": size, "draw": draw})
         with kept.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rows[-1]) + "\n")
-    wanted = [row for row in rows if row["size"] in options.sizes and row["draw"] < options.draws]
+    wanted = [row for row in rows if row["size"] in {0, *options.sizes} and row["draw"] < options.draws]
     report = Report(wanted, cameras, old, read_rows(options.than) if options.than else [])
     report.print()
     if options.out:
@@ -225,13 +225,14 @@ class Report:
             lowest = f"; worst draw {100 * min(spread):.0f}" if len(draws) > 1 and self._places[source].all() else ""
             name = source.removeprefix("more/")
             print(f"| {name} | {size or 'before'} | {cells[0]}{lowest} | {' | '.join(cells[1:])} |")
-        print(
-            f"\n| photos per class | right, mean of {len(self._taught)} | accepted | right among the accepted | more |"
-        )
-        print("|---|---|---|---|---|")
-        for size in self._sizes:
-            cells = [text(self.mean(size, key)) for key in ("right", "accepted", "precision", "more")]
-            print(f"| {size or 'before'} | {' | '.join(cells)} |")
+        more = {"more": "more"} if self._than else {}
+        columns = {"right": "right", "accepted": "accepted", "precision": "right among the accepted"} | more
+        print(f"\n| mean of | photos per class | {' | '.join(columns.values())} |\n|---|---{'|---' * len(columns)}|")
+        known = self._kinds()["known classes"]
+        for sources, size in product((self._taught, known), self._sizes):
+            cells = [text(self.mean(sources, size, key)) for key in columns]
+            kind = "of known classes" if sources is known else "sources"
+            print(f"| {len(sources)} {kind} | {size or 'before'} | {' | '.join(cells)} |")
         print("\n| lessons | photos per class | old photos right | points lost | by > 0.5 | accepted, right |")
         print("|---|---|---|---|---|---|")
         for name, sources in self._kinds().items():
@@ -276,9 +277,9 @@ class Report:
         bottom = judged & bottom
         return self.interval(bottom & top, bottom, groups, seed)
 
-    def mean(self, size: int, key: str) -> Interval:
-        """The mean of the sources that can be taught; of those that have such photos."""
-        found = [self.share(source, size, key) for source in self._taught]
+    def mean(self, sources: Sequence[str], size: int, key: str) -> Interval:
+        """The mean of sources; of those that have such photos."""
+        found = [self.share(source, size, key) for source in sources]
         told = [(share.value, drawn) for share, drawn in found if np.isfinite(share.value)]
         if not told:
             return Interval(np.nan, np.nan, np.nan)
@@ -315,7 +316,7 @@ class Report:
             shares = [self.share(source, size, "right")[0] for size in self._sizes]
             (line,) = axes.plot(at, [s.value for s in shares], marker="o", ms=4, label=source.removeprefix("more/"))
             axes.fill_between(at, [s.low for s in shares], [s.high for s in shares], alpha=0.12, color=line.get_color())
-        means = [self.mean(size, "right") for size in self._sizes]
+        means = [self.mean(self._taught, size, "right") for size in self._sizes]
         axes.plot(at, [m.value for m in means], color="black", lw=2.5, label=f"mean of the {len(self._taught)}")
         axes.set_xticks(at, [str(size) if size else "before" for size in self._sizes])
         axes.set_xlabel("photos per class that the camera was taught with")
