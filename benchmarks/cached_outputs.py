@@ -117,7 +117,7 @@ def _outputs(
                 raise SystemExit(f"photos that cannot be read: {found.faults}")
             draft = file.with_suffix(f".{os.getpid()}.tmp")
             with draft.open("wb") as out:
-                np.savez(out, **{name: getattr(found.outputs, name) for name in names})  # type: ignore[arg-type]  # names of arrays, not its option
+                np.savez(out, **{name: getattr(found.outputs, name) for name in names})
             draft.replace(file)
             print(f"{split}: {first + len(files)} of {len(paths)}", flush=True)
         with np.load(file) as arrays:

@@ -22,12 +22,13 @@ from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.line.services import mosquitto
 
+from binsight.line.clock import SystemClock
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.ledger.database import open_database
 from binsight.line.ledger.writer import LedgerWriter
 from binsight.line.memory import LineMemory
 from binsight.line.records import ENCODER_RANGE, CameraState, Frame
-from binsight.line.run import LineRunner, SystemClock
+from binsight.line.run import LineRunner
 from binsight.line.simulate.photos import read_photos
 from binsight.line.simulate.plan import plan_pieces
 from binsight.line.simulate.scene import Scene

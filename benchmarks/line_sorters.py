@@ -32,9 +32,9 @@ import numpy as np
 from tests.line.sorters.plc_side import decode_slot, encode_answers
 
 from binsight.line import mqtt_link
+from binsight.line.clock import SystemClock
 from binsight.line.config import LineConfig, parse_line_config
 from binsight.line.records import Ack, Command
-from binsight.line.run import SystemClock
 from binsight.line.sorters import open_sorter
 from binsight.line.sorters.register_map import Answers, slot_address
 

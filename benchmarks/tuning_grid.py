@@ -18,11 +18,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import track
+from rich.progress import Progress, TaskID
 
 from binsight.dataset import scan
 from binsight.dataset.labels import adopt_taxonomy
@@ -115,15 +116,19 @@ def _photos(data: Path, split: str) -> tuple[list[Path], Any]:
     return [found.file(sample) for sample in found], found.labels
 
 
+def _show(bar: Progress, task: TaskID, done: int, total: int) -> None:
+    bar.update(task, completed=done, total=total)
+
+
 def _features(chosen: ChosenBackbone, photos: dict[str, tuple[list[Path], Any]], cache: Path) -> dict[str, FeatureSet]:
     graph = chosen.to_onnx().SerializeToString()
     extractor = FeatureExtractor(graph, chosen.spec, cache=cache, workers=available_cores())
     mask = np.asarray(builtin_taxonomy("waste8").biodegradable_mask)
     sets = {}
     for name, (paths, labels) in photos.items():
-        ticks = iter(track(range(len(paths)), description=f"Features of {name}"))
-        rows = extractor.extract(paths, progress=lambda ticks=ticks: next(ticks, None) and None)  # type: ignore[misc]
-        next(ticks, None)
+        with Progress() as bar:
+            task = bar.add_task(f"Features of {name}")
+            rows = extractor.extract(paths, progress=partial(_show, bar, task))
         sets[name] = FeatureSet([rows], labels, mask[labels])
     return sets
 
