@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,14 @@ from binsight.serving.server import RunningServer
 from binsight.serving.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from playwright.sync_api import Page
 
-__all__ = ["BLUE", "GREEN", "RED", "WHITE", "WIDTHS", "expect", "photo", "reverse_proxy", "send", "serve", "shows"]
+__all__ = [
+    "BLUE", "GREEN", "RED", "WHITE", "WIDTHS", "expect", "photo", "reverse_proxy", "send", "serve", "shows", "until",
+]  # fmt: skip
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 HOP_BY_HOP = {"host", "connection", "content-length", "transfer-encoding", "keep-alive"}
@@ -98,3 +101,11 @@ def shows(page: Page, category: str) -> None:
     """Wait until the result on the stage is `category`."""
     expect(page.locator("#category")).to_have_text(category)
     expect(page.locator("#answer")).to_be_visible()
+
+
+def until(page: Page, there: Callable[[], object]) -> None:
+    """Wait until something is there, such as a request that a route holds; handlers run meanwhile."""
+    ends = time.monotonic() + PATIENCE_MS / 1000
+    while not there() and time.monotonic() < ends:
+        page.wait_for_timeout(20)
+    assert there()

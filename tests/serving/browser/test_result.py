@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.serving.browser.steps import BLUE, GREEN, RED, WHITE, expect, photo, send, shows
+from tests.serving.browser.steps import BLUE, GREEN, RED, WHITE, expect, photo, send, shows, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +38,7 @@ class TestResult:
         expect(page.locator("#photo")).to_be_visible()
         expect(page.locator("#busy-title")).to_have_text("Sending…")
         expect(page.locator("#answer")).to_be_hidden()
+        until(page, lambda: release)  # "Sending…" is there before the request is
         release[0]()
         shows(page, "Red things")
 

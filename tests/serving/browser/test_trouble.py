@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.serving.browser.steps import GREEN, RED, expect, photo, send, serve, shows
+from tests.serving.browser.steps import GREEN, RED, expect, photo, send, serve, shows, until
 from tests.tiny_bundle import tiny_bundle, tiny_manifest
 
 from binsight.probability import ReviewThresholds
@@ -234,6 +234,7 @@ class TestTrouble:
             page.fill("#key-value", key)
             page.click("#key button[value=save]")
             expect(page.locator(".tile-title").nth(1)).to_have_text("Green things")
+            until(page, lambda: held)
             held[0].continue_()
             expect(page.locator(".tile-title")).to_have_text(["Red things", "Green things"])
             expect(page.locator("#key")).to_be_hidden()
