@@ -101,7 +101,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pack", action="store_true", help="do not train; write the bundle of the last epoch")
     parser.add_argument("--test", action="store_true", help="measure test too: once, at the end")
     parser.add_argument("--out", type=Path, default=Path("src/binsight/models/waste8-micro"))
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not (arguments.data / "waste8" / "manifest.csv").is_file():
+        parser.error(f"expected waste8/manifest.csv in {arguments.data}, which has none; name the folder of the photos")
+    return arguments
 
 
 def say(text: str) -> None:

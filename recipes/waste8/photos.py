@@ -10,9 +10,9 @@ glass, without what has a copy among the photos to learn from.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import hashlib
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,13 @@ KEPT_BACK: Final = "kept back"
 
 def main() -> None:
     """Read the lists of photos, and write two."""
-    data, out = map(Path, sys.argv[1:])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("data", type=Path, help="folder with more/ and trashnet/")
+    parser.add_argument("out", type=Path, help="folder for known.csv and outliers.csv")
+    arguments = parser.parse_args()
+    data, out = arguments.data, arguments.out
+    if not (data / "more" / "manifest.csv").is_file():
+        parser.error(f"expected more/manifest.csv in {data}, which has none; name the folder of the photos")
     samples = [replace(s, path=str((data / s.path).resolve())) for s in (*_more(data), *_trashnet(data))]
     known = [s for s in samples if s.class_id not in OUTLIERS and KEPT_BACK not in s.extra["source"]]
     out.mkdir(parents=True, exist_ok=True)
